@@ -1,0 +1,94 @@
+package bearertest_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/bearer-go/bearer"
+	"github.com/bearer-go/bearer/bearertest"
+)
+
+// A service trusts an issuer inside the test process. Nothing listens on a socket, neither the issuer nor the service.
+func Example() {
+	issuer := bearertest.NewIssuer()
+	auth, err := bearer.New(
+		bearer.WithIssuer(issuer.URL(), issuer.Audience()),
+		bearer.WithHTTPClient(issuer.Client()),
+	)
+	if err != nil {
+		log.Fatal(err)
+	}
+	orders := auth.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		claims, _ := bearer.FromContext(r.Context())
+		_, _ = fmt.Fprintf(w, "the orders of %s", claims.Subject())
+	}), bearer.Scopes("orders:read"))
+
+	for _, token := range []string{
+		issuer.Token(bearertest.Claims{"scope": "orders:read"}),
+		issuer.Token(bearertest.Claims{"scope": "orders:read", "exp": time.Now().Add(-time.Hour)}),
+		issuer.Token(bearertest.Claims{"scope": "profile"}),
+	} {
+		request := httptest.NewRequestWithContext(context.Background(), "GET", "/orders", nil)
+		request.Header.Set("Authorization", "Bearer "+token)
+		response := httptest.NewRecorder()
+		orders.ServeHTTP(response, request)
+		fmt.Println(response.Code, strings.TrimSpace(response.Body.String()))
+	}
+	// Output:
+	// 200 the orders of alice
+	// 401 {"title":"Unauthorized","status":401,"detail":"The access token expired","code":"token_expired"}
+	// 403 {"title":"Forbidden","status":403,"detail":"The access token lacks a required scope","code":"insufficient_scope"}
+}
+
+// A handler that reads claims is tested alone, with neither a token nor the middleware.
+func ExampleNewContext() {
+	greet := func(w http.ResponseWriter, r *http.Request) {
+		claims, _ := bearer.FromContext(r.Context())
+		_, _ = fmt.Fprintf(w, "hello %s of %s", claims.Subject(), claims.Issuer())
+	}
+
+	t := new(testing.T) // in a test, the one it was given
+	ctx := bearertest.NewContext(context.Background(), t, bearertest.Claims{"sub": "bob"})
+	response := httptest.NewRecorder()
+	greet(response, httptest.NewRequestWithContext(ctx, "GET", "/", nil))
+	fmt.Println(response.Body)
+	// Output: hello bob of https://issuer.test
+}
+
+// Tokens that are signed well and wrong in one way, or signed by somebody else.
+func ExampleIssuer_Sign() {
+	issuer, other := bearertest.NewIssuer(), bearertest.NewIssuer()
+	auth, err := bearer.New(
+		bearer.WithIssuer(issuer.URL(), issuer.Audience()),
+		bearer.WithHTTPClient(issuer.Client()),
+	)
+	if err != nil {
+		log.Fatal(err)
+	}
+
+	for _, token := range []string{
+		issuer.Sign(bearertest.Claims{"typ": "logout+jwt"}),
+		issuer.Sign(nil, bearertest.Claims{"aud": "https://other.test"}),
+		issuer.Sign(nil, bearertest.Claims{"exp": nil}),
+		other.Sign(nil),
+		other.Sign(bearertest.Claims{"kid": issuer.KeyID()}),
+	} {
+		_, err := auth.Verify(context.Background(), token)
+		if refusal, ok := errors.AsType[*bearer.Error](err); ok {
+			fmt.Println(refusal.Reason)
+		}
+	}
+	// Output:
+	// type_not_allowed
+	// wrong_audience
+	// missing_claim
+	// unknown_key
+	// bad_signature
+}

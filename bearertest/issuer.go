@@ -1,0 +1,271 @@
+package bearertest
+
+import (
+	"crypto"
+	"fmt"
+	"maps"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/bearer-go/bearer/internal/jwa"
+)
+
+const (
+	defaultURL       = "https://issuer.test"
+	defaultAudience  = "https://api.test"
+	defaultAlgorithm = "ES256"
+
+	discoveryPath = "/.well-known/openid-configuration"
+	keySetPath    = "/jwks"
+)
+
+// Issuer is an authorization server for tests: it publishes a discovery document (OpenID Connect Discovery 1.0 section 4)
+// and a key set (RFC 7517 section 5), and it signs whatever it is asked to. It has no endpoint that hands out tokens;
+// they come from [Issuer.Token].
+//
+// It is itself the [http.Handler] that answers for it, at the paths below its URL, so that it can be mounted on a server
+// of one's own. Its methods may be called from several goroutines at once. Make one with [NewIssuer] or [NewServer].
+type Issuer struct {
+	url       string
+	origin    *url.URL // url, parsed
+	audience  string
+	algorithm string         // as asked for: "Ed25519" and "EdDSA" are two names of one algorithm
+	method    *jwa.Algorithm // what it stands for
+	defaults  []Claims
+	transport http.RoundTripper
+
+	mu       sync.Mutex
+	current  *key // nil until a key is needed
+	previous *key // nil until the first Rotate
+	down     bool
+	requests int
+	fetches  int
+}
+
+// Option sets one property of an [Issuer]. Of the same option given twice the later one counts; [DefaultClaims] adds up.
+type Option func(*Issuer)
+
+// URL sets the issuer identifier of an issuer without a socket: the iss of its tokens, and where its client finds it. The
+// default is "https://issuer.test". So a test imitates the service's real issuer, path and all, without any network.
+// It panics unless the text is an http or https URL with a host and without user, query and fragment (RFC 8414 section 2).
+func URL(issuer string) Option {
+	u, err := url.Parse(issuer)
+	if err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Host == "" || u.User != nil ||
+		strings.ContainsAny(issuer, "?#") {
+		panic(fmt.Sprintf("bearertest: URL(%q): want a URL such as %q", issuer, defaultURL))
+	}
+	return func(i *Issuer) { i.url, i.origin = issuer, u }
+}
+
+// Audience sets the aud of the issuer's tokens. The default is "https://api.test". It panics when the audience is empty: a
+// token without aud is made with Token(Claims{"aud": nil}).
+func Audience(audience string) Option {
+	if audience == "" {
+		panic(`bearertest: Audience(""): want an audience; Token(Claims{"aud": nil}) makes a token without one`)
+	}
+	return func(i *Issuer) { i.audience = audience }
+}
+
+// Algorithm sets the algorithm of the issuer's keys, and so of its signatures: RS256, RS384, RS512, PS256, PS384, PS512,
+// ES256, ES384, ES512, EdDSA or its other name Ed25519 (RFC 9864 section 2.2). The default is ES256, whose keys cost the
+// least to make. It panics for every other name.
+func Algorithm(name string) Option {
+	method, ok := jwa.Lookup(name)
+	if !ok || method.Symmetric() {
+		panic(fmt.Sprintf("bearertest: Algorithm(%q): want an asymmetric algorithm such as %q", name, defaultAlgorithm))
+	}
+	return func(i *Issuer) { i.algorithm, i.method = name, method }
+}
+
+// DefaultClaims lays claims over the standard ones of every token that the issuer signs, as if they were the first argument
+// of each [Issuer.Token]. It is the place for what all tokens of a service carry, such as the scopes its routes need.
+func DefaultClaims(claims Claims) Option {
+	claims = maps.Clone(claims)
+	return func(i *Issuer) { i.defaults = append(i.defaults, claims) }
+}
+
+// NewIssuer returns an issuer that lives inside the process, at "https://issuer.test" unless [URL] says otherwise. It opens
+// no socket, starts no goroutine and needs no cleanup; it is reached through [Issuer.Client].
+func NewIssuer(opts ...Option) *Issuer {
+	issuer := newIssuer(slices.Concat([]Option{URL(defaultURL)}, opts))
+	issuer.transport = newInProcess(issuer.origin, issuer)
+	return issuer
+}
+
+// NewServer returns an issuer that listens on the loopback interface until the test ends. Its URL is "http://127.0.0.1" and
+// its port, which package bearer trusts without https because nothing of it leaves the machine. The option [URL] fails the
+// test. Sockets do not settle inside a [testing/synctest] bubble; use [NewIssuer] there.
+func NewServer(tb testing.TB, opts ...Option) *Issuer {
+	tb.Helper()
+	issuer := newIssuer(opts)
+	if issuer.url != "" {
+		tb.Fatal("bearertest: NewServer: the option URL is for NewIssuer; a server's URL is its address")
+	}
+	server := httptest.NewUnstartedServer(issuer)
+	URL("http://" + server.Listener.Addr().String())(issuer)
+	server.Start()
+	tb.Cleanup(server.Close)
+	issuer.transport = server.Client().Transport
+	return issuer
+}
+
+func newIssuer(opts []Option) *Issuer {
+	issuer := &Issuer{}
+	for _, opt := range slices.Concat([]Option{Audience(defaultAudience), Algorithm(defaultAlgorithm)}, opts) {
+		opt(issuer)
+	}
+	return issuer
+}
+
+// URL returns the issuer identifier: the iss of the issuer's tokens.
+func (i *Issuer) URL() string { return i.url }
+
+// Audience returns the aud of the issuer's tokens.
+func (i *Issuer) Audience() string { return i.audience }
+
+// Algorithm returns the alg of the issuer's tokens.
+func (i *Issuer) Algorithm() string { return i.algorithm }
+
+// Client returns an [http.Client] that reaches the issuer. For an issuer without a socket it answers inside the process,
+// streams bodies and honours the request's context as a connection would; a request to another origin is an error.
+func (i *Issuer) Client() *http.Client { return &http.Client{Transport: i.transport} }
+
+// Token returns a signed access token that a service which trusts the issuer accepts. It has iss, aud, sub "alice",
+// client_id "test-client", iat now, exp in five minutes and a jti of its own, then the issuer's [DefaultClaims], then the
+// given claims: a later value wins, nil removes the claim. Its header is that of [Issuer.Sign] without additions.
+func (i *Issuer) Token(claims ...Claims) string { return i.Sign(nil, claims...) }
+
+// Sign is [Issuer.Token] with a say in the header (RFC 7515 section 4): its members are laid over alg, kid and the typ
+// "at+jwt" of RFC 9068 section 2.1. The signature is made with the current key and the issuer's algorithm whatever the
+// header says, so that a lie in the header is the token's only fault.
+func (i *Issuer) Sign(header Claims, claims ...Claims) string {
+	key := i.signingKey()
+	head := merge(standardHeader(i.algorithm, key.id), header)
+	layers := slices.Concat([]Claims{standardClaims(i.url, i.audience)}, i.defaults, claims)
+	return compact(i.method, key.private, mustJSON(head), mustJSON(merge(layers...)))
+}
+
+// SignRaw signs exactly these bytes as header and payload, with the current key. They need not be JSON: it makes the tokens
+// that no map can express, with names given twice or bytes that are not UTF-8.
+func (i *Issuer) SignRaw(header, payload []byte) string {
+	return compact(i.method, i.signingKey().private, header, payload)
+}
+
+// KeyID returns the kid of the current key: its thumbprint (RFC 7638), different for every key of every issuer.
+func (i *Issuer) KeyID() string { return i.signingKey().id }
+
+// PublicKey returns the public half of the current key: an *rsa.PublicKey, an *ecdsa.PublicKey or an ed25519.PublicKey.
+func (i *Issuer) PublicKey() crypto.PublicKey { return i.signingKey().private.Public() }
+
+// Rotate makes a new key the current one, which signs from now on. The key it takes over from stays published, so that
+// tokens already signed remain good; a second Rotate withdraws it.
+func (i *Issuer) Rotate() {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	i.previous, i.current = i.currentKey(), newKey(i.algorithm)
+}
+
+func (i *Issuer) signingKey() *key {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	return i.currentKey()
+}
+
+// currentKey is the current key, made when it is first asked for: an issuer that signs nothing costs nothing. The caller
+// holds mu.
+func (i *Issuer) currentKey() *key {
+	if i.current == nil {
+		i.current = newKey(i.algorithm)
+	}
+	return i.current
+}
+
+// Down makes the issuer answer every request with 503 Service Unavailable until [Issuer.Restore]. It goes on signing.
+func (i *Issuer) Down() { i.setDown(true) }
+
+// Restore ends [Issuer.Down].
+func (i *Issuer) Restore() { i.setDown(false) }
+
+func (i *Issuer) setDown(down bool) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	i.down = down
+}
+
+// Fetches returns how many requests for the key set reached the issuer, those it was down for included.
+func (i *Issuer) Fetches() int {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	return i.fetches
+}
+
+// Requests returns how many requests of any kind reached the issuer, those it was down for included.
+func (i *Issuer) Requests() int {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	return i.requests
+}
+
+// KeySet returns the published key set as JSON (RFC 7517 section 5), as it is served below the issuer's URL at /jwks. A
+// service that is to make no requests at all takes it as a static source of keys.
+func (i *Issuer) KeySet() []byte {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	keys := []map[string]string{i.currentKey().jwk}
+	if i.previous != nil {
+		keys = append(keys, i.previous.jwk)
+	}
+	return mustJSON(map[string]any{"keys": keys})
+}
+
+// discovery is the metadata of an issuer that has no endpoints: what a resource server reads, and the lists that OpenID
+// Connect Discovery 1.0 section 3 requires.
+func (i *Issuer) discovery() []byte {
+	return mustJSON(map[string]any{
+		"issuer":                                i.url,
+		"jwks_uri":                              strings.TrimSuffix(i.url, "/") + keySetPath,
+		"response_types_supported":              []string{"code"},
+		"subject_types_supported":               []string{"public"},
+		"id_token_signing_alg_values_supported": []string{i.algorithm},
+	})
+}
+
+// ServeHTTP answers for the discovery document and the key set.
+func (i *Issuer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	path, ours := strings.CutPrefix(r.URL.Path, strings.TrimSuffix(i.origin.Path, "/"))
+	keySet := ours && path == keySetPath
+	switch down := i.count(keySet); {
+	case down:
+		http.Error(w, "the issuer is down", http.StatusServiceUnavailable)
+	case r.Method != http.MethodGet && r.Method != http.MethodHead:
+		w.Header().Set("Allow", "GET, HEAD")
+		http.Error(w, "method not allowed", http.StatusMethodNotAllowed)
+	case keySet:
+		reply(w, "application/jwk-set+json", i.KeySet())
+	case ours && path == discoveryPath:
+		reply(w, "application/json", i.discovery())
+	default:
+		http.NotFound(w, r)
+	}
+}
+
+// count records a request and reports whether the issuer is down.
+func (i *Issuer) count(keySet bool) bool {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	i.requests++
+	if keySet {
+		i.fetches++
+	}
+	return i.down
+}
+
+func reply(w http.ResponseWriter, contentType string, body []byte) {
+	w.Header().Set("Content-Type", contentType)
+	_, _ = w.Write(body)
+}

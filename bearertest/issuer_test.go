@@ -1,0 +1,537 @@
+package bearertest_test
+
+import (
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/rsa"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"net/http"
+	"net/http/httptest"
+	"reflect"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/MicahParks/keyfunc/v3"
+	"github.com/golang-jwt/jwt/v5"
+
+	"github.com/bearer-go/bearer"
+	"github.com/bearer-go/bearer/bearertest"
+)
+
+var algorithms = []string{
+	"RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA", "Ed25519",
+}
+
+// get returns the status, the content type and the body of an answer.
+func get(tb testing.TB, client *http.Client, address string) (int, string, []byte) {
+	tb.Helper()
+	got, err := exchange(client, request(tb.Context(), http.MethodGet, address, nil))
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return got.StatusCode, got.Header.Get("Content-Type"), got.body
+}
+
+// fetchKeys walks from the issuer's URL to its keys, as a resource server does, and returns the key set.
+func fetchKeys(tb testing.TB, issuer *bearertest.Issuer) []byte {
+	tb.Helper()
+	address := strings.TrimSuffix(issuer.URL(), "/") + "/.well-known/openid-configuration"
+	status, contentType, body := get(tb, issuer.Client(), address)
+	if status != http.StatusOK || contentType != "application/json" {
+		tb.Fatalf("discovery answers %d, %s: %s", status, contentType, body)
+	}
+	var document struct {
+		Issuer  string   `json:"issuer"`
+		JWKSURI string   `json:"jwks_uri"`
+		Algs    []string `json:"id_token_signing_alg_values_supported"`
+	}
+	if err := json.Unmarshal(body, &document); err != nil {
+		tb.Fatal(err)
+	}
+	if document.Issuer != issuer.URL() || !slices.Equal(document.Algs, []string{issuer.Algorithm()}) {
+		tb.Errorf("the discovery document says %+v", document)
+	}
+	status, contentType, body = get(tb, issuer.Client(), document.JWKSURI)
+	if status != http.StatusOK || contentType != "application/jwk-set+json" {
+		tb.Fatalf("the key set answers %d, %s: %s", status, contentType, body)
+	}
+	if !json.Valid(body) || string(body) != string(issuer.KeySet()) {
+		tb.Errorf("KeySet() is not what is served: %s", body)
+	}
+	return body
+}
+
+// verify checks a token with golang-jwt and keyfunc against a key set: a judge that shares no code with the issuer.
+func verify(keySet []byte, token string) error {
+	keys, err := keyfunc.NewJWKSetJSON(keySet)
+	if err != nil {
+		return err
+	}
+	_, err = jwt.Parse(token, keys.Keyfunc, jwt.WithExpirationRequired())
+	return err
+}
+
+// parts returns the decoded header and payload of a token, as text and as members.
+func parts(tb testing.TB, token string) (raw [2]string, members [2]map[string]any) {
+	tb.Helper()
+	segments := strings.Split(token, ".")
+	if len(segments) != 3 {
+		tb.Fatalf("the token has %d parts", len(segments))
+	}
+	for i := range raw {
+		data, err := base64.RawURLEncoding.DecodeString(segments[i])
+		if err != nil {
+			tb.Fatal(err)
+		}
+		raw[i] = string(data)
+		_ = json.Unmarshal(data, &members[i])
+	}
+	return raw, members
+}
+
+func TestEveryAlgorithmSignsWhatItsPublishedKeyVerifies(t *testing.T) {
+	for _, name := range algorithms {
+		t.Run(name, func(t *testing.T) {
+			if name == "Ed25519" {
+				// The judge knows the algorithm by its older name alone.
+				jwt.RegisterSigningMethod(name, func() jwt.SigningMethod { return jwt.SigningMethodEdDSA })
+			}
+			issuer := bearertest.NewIssuer(bearertest.Algorithm(name))
+			if issuer.Algorithm() != name {
+				t.Errorf("Algorithm() = %q", issuer.Algorithm())
+			}
+			keySet := fetchKeys(t, issuer)
+			if err := verify(keySet, issuer.Token()); err != nil {
+				t.Errorf("its token is refused: %v", err)
+			}
+			other := bearertest.NewIssuer(bearertest.Algorithm(name))
+			if other.KeyID() == issuer.KeyID() {
+				t.Error("two issuers share a key")
+			}
+			if err := verify(keySet, other.Sign(bearertest.Claims{"kid": issuer.KeyID()})); err == nil {
+				t.Error("a token signed by another issuer's key is accepted")
+			}
+
+			var set struct{ Keys []map[string]string }
+			if err := json.Unmarshal(keySet, &set); err != nil || len(set.Keys) != 1 {
+				t.Fatalf("the key set is %s", keySet)
+			}
+			published := set.Keys[0]
+			if published["kid"] != issuer.KeyID() || published["alg"] != name || published["use"] != "sig" {
+				t.Errorf("the published key says %v", published)
+			}
+			for _, private := range []string{"d", "p", "q", "dp", "dq", "qi", "k"} {
+				if _, found := published[private]; found {
+					t.Errorf("the published key has the private member %q", private)
+				}
+			}
+			publicKeyFits(t, name, issuer.PublicKey())
+		})
+	}
+}
+
+func publicKeyFits(t *testing.T, algorithm string, public crypto.PublicKey) {
+	t.Helper()
+	var ok bool
+	switch algorithm[:2] {
+	case "RS", "PS":
+		_, ok = public.(*rsa.PublicKey)
+	case "ES":
+		_, ok = public.(*ecdsa.PublicKey)
+	case "Ed":
+		_, ok = public.(ed25519.PublicKey)
+	}
+	if !ok {
+		t.Errorf("PublicKey() is a %T", public)
+	}
+}
+
+// The thumbprint of RFC 7638 section 3 is taken here from the published key: its required members, sorted, without spaces.
+func TestKeyIDIsTheThumbprintOfTheKey(t *testing.T) {
+	for _, test := range []struct{ algorithm, canonical string }{
+		{"RS256", `{"e":"%[1]s","kty":"RSA","n":"%[2]s"}`},
+		{"ES512", `{"crv":"P-521","kty":"EC","x":"%[3]s","y":"%[4]s"}`},
+		{"EdDSA", `{"crv":"Ed25519","kty":"OKP","x":"%[3]s"}`},
+	} {
+		t.Run(test.algorithm, func(t *testing.T) {
+			issuer := bearertest.NewIssuer(bearertest.Algorithm(test.algorithm))
+			var set struct{ Keys []map[string]string }
+			if err := json.Unmarshal(issuer.KeySet(), &set); err != nil {
+				t.Fatal(err)
+			}
+			key := set.Keys[0]
+			hash := crypto.SHA256.New()
+			_, _ = fmt.Fprintf(hash, test.canonical, key["e"], key["n"], key["x"], key["y"])
+			if want := base64.RawURLEncoding.EncodeToString(hash.Sum(nil)); issuer.KeyID() != want {
+				t.Errorf("KeyID() = %q, want %q", issuer.KeyID(), want)
+			}
+		})
+	}
+}
+
+// The whole way, in a bubble: the middleware finds the keys through the in-process client, and the token expires without
+// anybody waiting for it. Nothing is left running behind either, or the bubble would fail the test.
+func TestTokensAreGoodUntilTheyExpire(t *testing.T) {
+	for _, name := range algorithms {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				issuer := bearertest.NewIssuer(bearertest.Algorithm(name))
+				auth, err := bearer.New(
+					bearer.WithIssuer(issuer.URL(), issuer.Audience(), bearer.Algorithms(name), bearer.Leeway(0)),
+					bearer.WithHTTPClient(issuer.Client()),
+				)
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer func() { _ = auth.Close() }()
+				token := issuer.Token()
+				time.Sleep(5*time.Minute - time.Second)
+				if _, err := auth.Verify(t.Context(), token); err != nil {
+					t.Errorf("a second before its expiry the token is refused: %v", err)
+				}
+				time.Sleep(time.Second)
+				var refusal *bearer.Error
+				if _, err := auth.Verify(t.Context(), token); !errors.As(err, &refusal) || refusal.Reason != bearer.ReasonExpired {
+					t.Errorf("at its expiry: %v", err)
+				}
+			})
+		})
+	}
+}
+
+func TestTokenIsAnAccessTokenOfRFC9068(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		issuer := bearertest.NewIssuer()
+		_, members := parts(t, issuer.Token())
+		if want := (map[string]any{"alg": "ES256", "typ": "at+jwt", "kid": issuer.KeyID()}); !maps.Equal(members[0], want) {
+			t.Errorf("header %v, want %v", members[0], want)
+		}
+		now := float64(time.Now().Unix())
+		jti, _ := members[1]["jti"].(string)
+		want := map[string]any{
+			"iss": "https://issuer.test", "sub": "alice", "aud": "https://api.test", "client_id": "test-client",
+			"iat": now, "exp": now + 300, "jti": jti,
+		}
+		if !maps.Equal(members[1], want) {
+			t.Errorf("claims %v, want %v", members[1], want)
+		}
+		if _, again := parts(t, issuer.Token()); jti == "" || again[1]["jti"] == jti {
+			t.Errorf("two tokens have the jti %q and %q", jti, again[1]["jti"])
+		}
+	})
+}
+
+func TestClaimsAreLaidOverTheStandardOnes(t *testing.T) {
+	at := time.Date(2030, 1, 2, 3, 4, 5, 999, time.FixedZone("", 3600))
+	shared := bearertest.Claims{"scope": "orders:read"}
+	issuer := bearertest.NewIssuer(
+		bearertest.Audience("orders"),
+		bearertest.DefaultClaims(shared),
+		bearertest.DefaultClaims(bearertest.Claims{"client_id": nil}),
+	)
+	shared["scope"] = "changed after the issuer was made"
+
+	for name, test := range map[string]struct {
+		claims []bearertest.Claims
+		want   map[string]any
+	}{
+		"default claims":           {nil, map[string]any{"scope": "orders:read", "client_id": nil, "aud": "orders"}},
+		"a given one wins":         {[]bearertest.Claims{{"scope": "x", "sub": "bob"}}, map[string]any{"scope": "x", "sub": "bob"}},
+		"the last given wins":      {[]bearertest.Claims{{"sub": "bob"}, {"sub": "carol"}}, map[string]any{"sub": "carol"}},
+		"nil removes":              {[]bearertest.Claims{{"exp": nil, "scope": nil}}, map[string]any{"exp": nil, "scope": nil}},
+		"a removed one may return": {[]bearertest.Claims{{"sub": nil}, {"sub": "dave"}}, map[string]any{"sub": "dave"}},
+		"a time is a NumericDate": {
+			[]bearertest.Claims{{"exp": at, "auth_time": at}},
+			map[string]any{"exp": float64(at.Unix()), "auth_time": float64(at.Unix())},
+		},
+		"a value of any type": {
+			[]bearertest.Claims{{"aud": []string{"a", "b"}, "exp": 1.5}},
+			map[string]any{"aud": []any{"a", "b"}, "exp": 1.5},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			raw, members := parts(t, issuer.Token(test.claims...))
+			for claim, want := range test.want {
+				got, found := members[1][claim]
+				if want == nil && found || !reflect.DeepEqual(got, want) {
+					t.Errorf("%s is %v in %s, want %v", claim, got, raw[1], want)
+				}
+			}
+		})
+	}
+	t.Run("a JSON null", func(t *testing.T) {
+		raw, members := parts(t, issuer.Token(bearertest.Claims{"sub": json.RawMessage("null")}))
+		if value, found := members[1]["sub"]; !found || value != nil {
+			t.Errorf("sub is not null in %s", raw[1])
+		}
+	})
+}
+
+func TestSignSaysInTheHeaderWhatItIsTold(t *testing.T) {
+	issuer := bearertest.NewIssuer()
+	token := issuer.Sign(bearertest.Claims{"typ": nil, "alg": "none", "crit": []string{"exp"}}, bearertest.Claims{"sub": "bob"})
+	_, members := parts(t, token)
+	want := map[string]any{"alg": "none", "kid": issuer.KeyID(), "crit": []any{"exp"}}
+	if !reflect.DeepEqual(members[0], want) {
+		t.Errorf("header %v, want %v", members[0], want)
+	}
+	if members[1]["sub"] != "bob" || members[1]["iss"] != issuer.URL() {
+		t.Errorf("claims %v", members[1])
+	}
+	// The lie is the token's only fault: the signature over it is the key's.
+	if err := verifySignature(issuer, token); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestSignRawSignsTheBytesAsTheyAre(t *testing.T) {
+	issuer := bearertest.NewIssuer()
+	header, payload := `{"alg":"ES256","alg":"none"}`, "\xff not even JSON\r\n"
+	token := issuer.SignRaw([]byte(header), []byte(payload))
+	if raw, _ := parts(t, token); raw != [2]string{header, payload} {
+		t.Errorf("the token holds %q", raw)
+	}
+	if err := verifySignature(issuer, token); err != nil {
+		t.Error(err)
+	}
+}
+
+// verifySignature checks the signature of an ES256 issuer's token and nothing else of it.
+func verifySignature(issuer *bearertest.Issuer, token string) error {
+	dot := strings.LastIndex(token, ".")
+	signature, err := base64.RawURLEncoding.DecodeString(token[dot+1:])
+	if err != nil {
+		return err
+	}
+	return jwt.SigningMethodES256.Verify(token[:dot], signature, issuer.PublicKey())
+}
+
+func TestRotateKeepsThePreviousKeyPublished(t *testing.T) {
+	issuer := bearertest.NewIssuer()
+	first, firstID := issuer.Token(), issuer.KeyID()
+	issuer.Rotate()
+	second, secondID := issuer.Token(), issuer.KeyID()
+	if firstID == secondID {
+		t.Fatal("the key is the same after Rotate")
+	}
+	if _, members := parts(t, second); members[0]["kid"] != secondID {
+		t.Errorf("the new token names the key %v, want %s", members[0]["kid"], secondID)
+	}
+	for name, token := range map[string]string{"before": first, "after": second} {
+		if err := verify(fetchKeys(t, issuer), token); err != nil {
+			t.Errorf("the token signed %s the rotation is refused: %v", name, err)
+		}
+	}
+	issuer.Rotate()
+	if err := verify(fetchKeys(t, issuer), second); err != nil {
+		t.Errorf("the previous key's token is refused: %v", err)
+	}
+	if err := verify(fetchKeys(t, issuer), first); err == nil {
+		t.Error("the key before the previous one is still published")
+	}
+}
+
+func TestRotateBeforeFirstUse(t *testing.T) {
+	issuer := bearertest.NewIssuer()
+	issuer.Rotate()
+	if err := verify(fetchKeys(t, issuer), issuer.Token()); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestDownAnswersNothingUntilRestore(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		issuer := bearertest.NewIssuer()
+		issuer.Down()
+		for _, path := range []string{"/jwks", "/.well-known/openid-configuration", "/other"} {
+			if status, _, _ := get(t, issuer.Client(), issuer.URL()+path); status != http.StatusServiceUnavailable {
+				t.Errorf("%s answers %d while down, want 503", path, status)
+			}
+		}
+		token := issuer.Token() // tokens do not come from the endpoints that are down
+		issuer.Restore()
+		if err := verify(fetchKeys(t, issuer), token); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+func TestFetchesAndRequestsCountWhatReachesTheIssuer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		issuer := bearertest.NewIssuer()
+		count := func(want [2]int) {
+			t.Helper()
+			if got := [2]int{issuer.Fetches(), issuer.Requests()}; got != want {
+				t.Errorf("Fetches, Requests = %v, want %v", got, want)
+			}
+		}
+		issuer.Token()
+		count([2]int{0, 0})
+		fetchKeys(t, issuer)
+		count([2]int{1, 2})
+		get(t, issuer.Client(), issuer.URL()+"/nothing")
+		count([2]int{1, 3})
+		issuer.Down()
+		get(t, issuer.Client(), issuer.URL()+"/jwks")
+		count([2]int{2, 4})
+	})
+}
+
+func TestTheIssuerAnswersBelowItsURLAlone(t *testing.T) {
+	const discovery = "/.well-known/openid-configuration"
+	for _, test := range []struct {
+		url, method, path string
+		want              int
+	}{
+		{"https://issuer.test", "GET", "/jwks", 200},
+		{"https://issuer.test", "HEAD", discovery, 200},
+		{"https://issuer.test", "GET", "/", 404},
+		{"https://issuer.test", "GET", "/jwks/", 404},
+		{"https://issuer.test", "POST", "/jwks", 405},
+		{"https://issuer.test/", "GET", discovery, 200}, // the slash at the end is dropped before the path is appended
+		{"https://issuer.test/", "GET", "/jwks", 200},
+		{"http://127.0.0.1:8080/realms/shop", "GET", "/realms/shop" + discovery, 200},
+		{"http://127.0.0.1:8080/realms/shop", "GET", "/realms/shop/jwks", 200},
+		{"http://127.0.0.1:8080/realms/shop", "GET", "/jwks", 404},
+		{"http://127.0.0.1:8080/realms/shop", "GET", "/realms/shopping/jwks", 404},
+	} {
+		t.Run(test.method+" "+test.path+" of "+test.url, func(t *testing.T) {
+			issuer := bearertest.NewIssuer(bearertest.URL(test.url))
+			if issuer.URL() != test.url {
+				t.Errorf("URL() = %q", issuer.URL())
+			}
+			if _, members := parts(t, issuer.Token()); members[1]["iss"] != test.url {
+				t.Errorf("iss is %v", members[1]["iss"])
+			}
+			response := httptest.NewRecorder()
+			issuer.ServeHTTP(response, httptest.NewRequestWithContext(t.Context(), test.method, test.path, nil))
+			if response.Code != test.want {
+				t.Errorf("status %d, want %d", response.Code, test.want)
+			}
+		})
+	}
+	for _, url := range []string{"https://issuer.test/", "http://127.0.0.1:8080/realms/shop", "HTTPS://Issuer.test/%7Ea"} {
+		t.Run("client of "+url, func(t *testing.T) {
+			issuer := bearertest.NewIssuer(bearertest.URL(url))
+			if err := verify(fetchKeys(t, issuer), issuer.Token()); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+func TestAnIssuerServesSeveralBubbles(t *testing.T) {
+	issuer := bearertest.NewIssuer()
+	for range 2 {
+		synctest.Test(t, func(t *testing.T) {
+			if err := verify(fetchKeys(t, issuer), issuer.Token(bearertest.Claims{"exp": nil})); err == nil {
+				t.Error("a token without exp is accepted")
+			}
+			issuer.Rotate()
+		})
+	}
+	if err := verify(fetchKeys(t, issuer), issuer.Token()); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestNewServerIsReachedByAnyClient(t *testing.T) {
+	issuer := bearertest.NewServer(t, bearertest.Audience("orders"), bearertest.Algorithm("EdDSA"))
+	if !strings.HasPrefix(issuer.URL(), "http://127.0.0.1:") || issuer.Audience() != "orders" {
+		t.Errorf("URL %q, audience %q", issuer.URL(), issuer.Audience())
+	}
+	if err := verify(fetchKeys(t, issuer), issuer.Token()); err != nil {
+		t.Error(err)
+	}
+	another := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+	if status, _, _ := get(t, another, issuer.URL()+"/jwks"); status != http.StatusOK {
+		t.Errorf("a client of its own gets %d", status)
+	}
+	if issuer.Fetches() != 2 {
+		t.Errorf("Fetches() = %d, want 2", issuer.Fetches())
+	}
+}
+
+func TestNewServerEndsWithItsTest(t *testing.T) {
+	var address string
+	t.Run("test", func(t *testing.T) { address = bearertest.NewServer(t).URL() })
+	client := &http.Client{Transport: &http.Transport{}}
+	if _, err := exchange(client, request(t.Context(), http.MethodGet, address+"/jwks", nil)); err == nil {
+		t.Error("the server still answers after its test")
+	}
+}
+
+func TestNewServerRefusesAURL(t *testing.T) {
+	text := fatal(t, func(tb testing.TB) {
+		tb.Helper()
+		bearertest.NewServer(tb, bearertest.URL("https://login.example.com"))
+	})
+	if !strings.Contains(text, "NewServer: the option URL") {
+		t.Errorf("the test failed with %q", text)
+	}
+}
+
+func TestMisusePanicsWithAClearText(t *testing.T) {
+	for name, misuse := range map[string]func(){
+		`Algorithm("none")`:       func() { bearertest.Algorithm("none") },
+		`Algorithm("HS256")`:      func() { bearertest.Algorithm("HS256") },
+		`Algorithm("es256")`:      func() { bearertest.Algorithm("es256") },
+		`Audience("")`:            func() { bearertest.Audience("") },
+		`URL("")`:                 func() { bearertest.URL("") },
+		`URL("issuer.test")`:      func() { bearertest.URL("issuer.test") },
+		`URL("https://")`:         func() { bearertest.URL("https://") },
+		`URL("ftp://a.test")`:     func() { bearertest.URL("ftp://a.test") },
+		`URL("https://a.test?")`:  func() { bearertest.URL("https://a.test?") },
+		`URL("https://a.test#")`:  func() { bearertest.URL("https://a.test#") },
+		`URL("https://u@a.test")`: func() { bearertest.URL("https://u@a.test") },
+		`URL("https://a.test/%")`: func() { bearertest.URL("https://a.test/%") },
+		"cannot be written as JSON": func() {
+			bearertest.NewIssuer().Token(bearertest.Claims{"sub": func() {}})
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			defer func() {
+				text, _ := recover().(string)
+				if !strings.HasPrefix(text, "bearertest: "+name) {
+					t.Errorf("the panic says %q", text)
+				}
+			}()
+			misuse()
+		})
+	}
+}
+
+func TestAnIssuerIsSafeForConcurrentUse(t *testing.T) {
+	issuer := bearertest.NewIssuer(bearertest.DefaultClaims(bearertest.Claims{"scope": "orders:read"}))
+	var group sync.WaitGroup
+	for i := range 20 {
+		group.Go(func() {
+			token := issuer.Token(bearertest.Claims{"sub": fmt.Sprint(i)})
+			if _, members := parts(t, token); members[1]["sub"] != fmt.Sprint(i) || members[1]["scope"] != "orders:read" {
+				t.Errorf("claims %v", members[1])
+			}
+			if i%4 == 0 {
+				issuer.Rotate()
+				issuer.Down()
+				issuer.Restore()
+			}
+			_, _, _ = issuer.KeySet(), issuer.KeyID(), issuer.Requests()
+			if _, err := exchange(issuer.Client(), request(t.Context(), http.MethodGet, issuer.URL()+"/jwks", nil)); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	group.Wait()
+	if issuer.Fetches() != 20 {
+		t.Errorf("Fetches() = %d, want 20", issuer.Fetches())
+	}
+}

@@ -1,0 +1,163 @@
+package bearer
+
+import (
+	"fmt"
+	"log/slog"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/bearer-go/bearer/internal/strictjson"
+)
+
+// Claims are the facts of a verified token: everything they say was signed by the issuer, and every check of the pipeline
+// has passed. They are immutable and safe for concurrent use; methods that return a slice return a fresh copy.
+//
+// A Claims value does not print its content, so that a stray log line does not carry a person's data. Only a Middleware
+// makes one; the zero value is of no use.
+type Claims struct {
+	issuer, subject, id string
+	clientID, acr       string
+	audience            []string
+	expiry, notBefore   time.Time
+	issuedAt, authTime  time.Time
+	scopes, roles       []string
+	keyID, algorithm    string
+	payload             []byte // the claims set as signed, strictly valid; never handed out
+}
+
+// Issuer returns iss (RFC 7519 section 4.1.1), which equals the issuer given to [WithIssuer].
+func (c *Claims) Issuer() string { return c.issuer }
+
+// Subject returns sub (RFC 7519 section 4.1.2), or "" when the token has none. A subject is unique only within its issuer.
+func (c *Claims) Subject() string { return c.subject }
+
+// ID returns jti (RFC 7519 section 4.1.7), or "".
+func (c *Claims) ID() string { return c.id }
+
+// ClientID returns the OAuth client the token was issued to: client_id (RFC 9068 section 2.2) or else azp, or "".
+func (c *Claims) ClientID() string { return c.clientID }
+
+// ACR returns acr, the authentication context class (RFC 9068 section 2.2.1), or "".
+func (c *Claims) ACR() string { return c.acr }
+
+// Audience returns the values of the audience claim: aud (RFC 7519 section 4.1.3), or the one named with [AudienceClaim].
+func (c *Claims) Audience() []string { return slices.Clone(c.audience) }
+
+// Expiry returns exp (RFC 7519 section 4.1.4); the zero time only under [InsecureNoExpiry].
+func (c *Claims) Expiry() time.Time { return c.expiry }
+
+// NotBefore returns nbf (RFC 7519 section 4.1.5), or the zero time.
+func (c *Claims) NotBefore() time.Time { return c.notBefore }
+
+// IssuedAt returns iat (RFC 7519 section 4.1.6), or the zero time.
+func (c *Claims) IssuedAt() time.Time { return c.issuedAt }
+
+// AuthTime returns auth_time, when the person last authenticated (RFC 9068 section 2.2.1), or the zero time.
+func (c *Claims) AuthTime() time.Time { return c.authTime }
+
+// Scopes returns the scopes granted to the token, in its order and without repetitions.
+func (c *Claims) Scopes() []string { return slices.Clone(c.scopes) }
+
+// HasScope reports whether the token was granted a scope, compared exactly (RFC 6749 section 3.3).
+func (c *Claims) HasScope(scope string) bool { return slices.Contains(c.scopes, scope) }
+
+// Roles returns the roles in the claim named with [RolesClaim], in their order and without repetitions.
+func (c *Claims) Roles() []string { return slices.Clone(c.roles) }
+
+// HasRole reports whether the token carries a role, compared exactly.
+func (c *Claims) HasRole(role string) bool { return slices.Contains(c.roles, role) }
+
+// KeyID returns the kid of the key that verified the signature, or "" for a key without one.
+func (c *Claims) KeyID() string { return c.keyID }
+
+// Algorithm returns the signature algorithm, such as "RS256".
+func (c *Claims) Algorithm() string { return c.algorithm }
+
+// Decode unmarshals the whole claims set into v like [encoding/json.Unmarshal], but matches struct fields case-exactly at
+// every depth: `{"sub":"alice","SUB":"mallory"}` gives a field tagged "sub" the value "alice". It returns encoding/json's
+// errors.
+func (c *Claims) Decode(v any) error {
+	if err := strictjson.Unmarshal(c.payload, v); err != nil {
+		return fmt.Errorf("bearer: decode claims: %w", err)
+	}
+	return nil
+}
+
+// Format writes a fixed text for every verb, so that printing claims does not disclose them.
+func (c *Claims) Format(f fmt.State, _ rune) { _, _ = f.Write([]byte("bearer.Claims{...}")) }
+
+// LogValue gives logs the same fixed text.
+func (c *Claims) LogValue() slog.Value { return slog.StringValue("bearer.Claims{...}") }
+
+// lookup finds the claim at a path in raw JSON. At every level a member with the whole remaining name comes first, so that
+// "https://example.com/roles" is one name and "realm_access.roles" is found nested.
+func lookup(object []strictjson.Member, path string) ([]byte, bool) {
+	for _, m := range object {
+		if m.Name == path {
+			return m.Value, true
+		}
+	}
+	for i := range len(path) {
+		if path[i] != '.' {
+			continue
+		}
+		for _, m := range object {
+			if m.Name != path[:i] {
+				continue
+			}
+			if nested, ok := strictjson.Members(m.Value); ok {
+				if value, found := lookup(nested, path[i+1:]); found {
+					return value, true
+				}
+			}
+		}
+	}
+	return nil, false
+}
+
+// stringList reads an array of strings; ok is false for anything else.
+func stringList(value []byte) (list []string, ok bool) {
+	elements, ok := strictjson.Elements(value)
+	if !ok {
+		return nil, false
+	}
+	list = make([]string, 0, len(elements))
+	for _, e := range elements {
+		s, ok := strictjson.String(e)
+		if !ok {
+			return nil, false
+		}
+		list = append(list, s)
+	}
+	return list, true
+}
+
+// scopeList reads a scope claim: a string of scopes separated by U+0020 alone (RFC 6749 section 3.3), or an array of them.
+// A value of any other type grants nothing.
+func scopeList(value []byte) []string {
+	if s, ok := strictjson.String(value); ok {
+		return strings.FieldsFunc(s, func(r rune) bool { return r == ' ' })
+	}
+	list, _ := stringList(value)
+	return list
+}
+
+// roleList reads a roles claim: one role as a string, or an array of them. A value of any other type grants nothing.
+func roleList(value []byte) []string {
+	if s, ok := strictjson.String(value); ok {
+		return []string{s}
+	}
+	list, _ := stringList(value)
+	return list
+}
+
+// appendNew appends the values that the list does not hold yet and that are not empty.
+func appendNew(list, values []string) []string {
+	for _, v := range values {
+		if v != "" && !slices.Contains(list, v) {
+			list = append(list, v)
+		}
+	}
+	return list
+}

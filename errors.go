@@ -1,0 +1,176 @@
+package bearer
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"time"
+)
+
+// ErrUnavailable is what a [Func] returns, wrapped or as it is, when it cannot decide because something it needs does not
+// answer. The client then hears 503 instead of 403. Every 503 of this package matches it with [errors.Is].
+var ErrUnavailable = errors.New("bearer: unavailable")
+
+// ErrNoClaims is returned by [ClaimsAs] when the context carries no claims: the handler is not behind a guard, or the
+// request passed an [Optional] guard without a token.
+var ErrNoClaims = errors.New("bearer: no claims in the context")
+
+// Reason says why a request was refused. It is stable: it stands in the "code" member of the problem body, in the log and in
+// [Event], and is the same in all three.
+type Reason string
+
+// The reasons, in the order in which the pipeline finds them. The comment gives the status and, where there is one, the
+// error code of RFC 6750 section 3.1 that the client hears with it.
+const (
+	ReasonClosed             Reason = "closed"                 // 503: the Middleware was closed
+	ReasonMissingToken       Reason = "missing_token"          // 401, a bare challenge: no credential
+	ReasonOtherScheme        Reason = "other_scheme"           // 401, a bare challenge: Basic, Digest, ...
+	ReasonMultipleTokens     Reason = "multiple_tokens"        // 400 invalid_request
+	ReasonMalformedRequest   Reason = "malformed_request"      // 400 invalid_request
+	ReasonTokenTooLarge      Reason = "token_too_large"        // 401 invalid_token
+	ReasonMalformedToken     Reason = "malformed_token"        // 401 invalid_token
+	ReasonUnsupportedHeader  Reason = "unsupported_header"     // 401 invalid_token: crit or b64
+	ReasonUnknownIssuer      Reason = "unknown_issuer"         // 401 invalid_token
+	ReasonAlgorithm          Reason = "algorithm_not_allowed"  // 401 invalid_token
+	ReasonType               Reason = "type_not_allowed"       // 401 invalid_token: the header's typ
+	ReasonUnknownKey         Reason = "unknown_key"            // 401 invalid_token
+	ReasonKeysUnavailable    Reason = "keys_unavailable"       // 503: the issuer's keys cannot be had now
+	ReasonSignature          Reason = "bad_signature"          // 401 invalid_token
+	ReasonMalformedClaims    Reason = "malformed_claims"       // 401 invalid_token
+	ReasonNotAccessToken     Reason = "not_an_access_token"    // 401 invalid_token: an ID, logout or event token
+	ReasonMissingClaim       Reason = "missing_claim"          // 401 invalid_token
+	ReasonExpired            Reason = "token_expired"          // 401 invalid_token
+	ReasonNotYetValid        Reason = "token_not_yet_valid"    // 401 invalid_token
+	ReasonIssuedInFuture     Reason = "token_issued_in_future" // 401 invalid_token
+	ReasonLifetime           Reason = "lifetime_too_long"      // 401 invalid_token: see MaxLifetime
+	ReasonAudience           Reason = "wrong_audience"         // 401 invalid_token
+	ReasonSenderConstrained  Reason = "sender_constrained"     // 401 invalid_token: a cnf claim that nothing checks
+	ReasonScope              Reason = "insufficient_scope"     // 403 insufficient_scope
+	ReasonRole               Reason = "insufficient_role"      // 403 insufficient_scope
+	ReasonClaim              Reason = "claim_mismatch"         // 403 insufficient_scope: see HasClaim
+	ReasonPolicy             Reason = "policy_refused"         // 403 insufficient_scope: see Func
+	ReasonAuthTooWeak        Reason = "authentication_too_weak"
+	ReasonAuthTooOld         Reason = "authentication_too_old" // 401 insufficient_user_authentication, like the one above
+	ReasonPolicyUnavailable  Reason = "dependency_unavailable" // 503: a Func returned ErrUnavailable
+	reasonInternal           Reason = "internal_error"         // 500: WriteError was given an error that is not ours
+	codeInvalidRequest              = "invalid_request"
+	codeInvalidToken                = "invalid_token"
+	codeInsufficientScope           = "insufficient_scope"
+	codeInsufficientUserAuth        = "insufficient_user_authentication"
+)
+
+// answer is what the client hears for a reason: nothing in it depends on the request. The texts keep to the characters
+// that RFC 6750 section 3 allows in error_description.
+type answer struct {
+	status int
+	code   string
+	detail string
+}
+
+var answers = map[Reason]answer{
+	ReasonClosed:            {http.StatusServiceUnavailable, "", "The service is shutting down"},
+	ReasonMissingToken:      {http.StatusUnauthorized, "", "An access token is required"},
+	ReasonOtherScheme:       {http.StatusUnauthorized, "", "The Bearer authentication scheme is required"},
+	ReasonMultipleTokens:    {http.StatusBadRequest, codeInvalidRequest, "More than one credential was sent"},
+	ReasonMalformedRequest:  {http.StatusBadRequest, codeInvalidRequest, "The credential is malformed"},
+	ReasonTokenTooLarge:     {http.StatusUnauthorized, codeInvalidToken, "The access token is too large"},
+	ReasonMalformedToken:    {http.StatusUnauthorized, codeInvalidToken, "The access token is malformed"},
+	ReasonUnsupportedHeader: {http.StatusUnauthorized, codeInvalidToken, "The access token uses an unsupported extension"},
+	ReasonUnknownIssuer:     {http.StatusUnauthorized, codeInvalidToken, "The issuer of the access token is not trusted"},
+	ReasonAlgorithm:         {http.StatusUnauthorized, codeInvalidToken, "The signature algorithm of the access token is not allowed"},
+	ReasonType:              {http.StatusUnauthorized, codeInvalidToken, "The type of the access token is not allowed"},
+	ReasonUnknownKey:        {http.StatusUnauthorized, codeInvalidToken, "The key of the access token is not known"},
+	ReasonKeysUnavailable:   {http.StatusServiceUnavailable, "", "The keys of the issuer are not available"},
+	ReasonSignature:         {http.StatusUnauthorized, codeInvalidToken, "The signature of the access token is invalid"},
+	ReasonMalformedClaims:   {http.StatusUnauthorized, codeInvalidToken, "The claims of the access token are malformed"},
+	ReasonNotAccessToken:    {http.StatusUnauthorized, codeInvalidToken, "The token is not an access token"},
+	ReasonMissingClaim:      {http.StatusUnauthorized, codeInvalidToken, "A required claim of the access token is missing"},
+	ReasonExpired:           {http.StatusUnauthorized, codeInvalidToken, "The access token expired"},
+	ReasonNotYetValid:       {http.StatusUnauthorized, codeInvalidToken, "The access token is not yet valid"},
+	ReasonIssuedInFuture:    {http.StatusUnauthorized, codeInvalidToken, "The access token was issued in the future"},
+	ReasonLifetime:          {http.StatusUnauthorized, codeInvalidToken, "The lifetime of the access token is too long"},
+	ReasonAudience:          {http.StatusUnauthorized, codeInvalidToken, "The access token is not meant for this service"},
+	ReasonSenderConstrained: {http.StatusUnauthorized, codeInvalidToken, "The access token is bound to a key that was not proven"},
+	ReasonScope:             {http.StatusForbidden, codeInsufficientScope, "The access token lacks a required scope"},
+	ReasonRole:              {http.StatusForbidden, codeInsufficientScope, "The access token lacks a required role"},
+	ReasonClaim:             {http.StatusForbidden, codeInsufficientScope, "The access token lacks a required claim"},
+	ReasonPolicy:            {http.StatusForbidden, codeInsufficientScope, "Access is not allowed"},
+	ReasonAuthTooWeak:       {http.StatusUnauthorized, codeInsufficientUserAuth, "A different authentication level is required"},
+	ReasonAuthTooOld:        {http.StatusUnauthorized, codeInsufficientUserAuth, "A more recent authentication is required"},
+	ReasonPolicyUnavailable: {http.StatusServiceUnavailable, "", "A decision cannot be made now"},
+	reasonInternal:          {http.StatusInternalServerError, "", "The request could not be processed"},
+}
+
+// Error is a refusal. It separates what the client may hear, which is fixed text, from what an operator must know, which is
+// the wrapped cause. No method returns any part of a token.
+type Error struct {
+	// Reason is why, as a stable code.
+	Reason Reason
+
+	cause      error
+	hints      hints
+	retryAfter time.Duration
+}
+
+// Error returns the reason and its fixed text. The cause is not part of it; see [Error.Unwrap].
+func (e *Error) Error() string {
+	return "bearer: " + string(e.Reason) + ": " + e.Description()
+}
+
+// Unwrap returns the cause, or nil. It is for operators: a cause may name hosts and carry the texts of other libraries and of
+// the application's own [Func], and is never sent to a client.
+func (e *Error) Unwrap() error { return e.cause }
+
+// Is reports that every 503 is [ErrUnavailable].
+func (e *Error) Is(target error) bool {
+	return target == ErrUnavailable && e.StatusCode() == http.StatusServiceUnavailable
+}
+
+// StatusCode returns the HTTP status of the refusal: 400, 401, 403 or 503.
+func (e *Error) StatusCode() int { return e.answer().status }
+
+// Code returns the error code of RFC 6750 section 3.1 or RFC 9470 section 3, or "" when the challenge carries none.
+func (e *Error) Code() string { return e.answer().code }
+
+// Description returns the fixed text for the reason, which is safe to send.
+func (e *Error) Description() string { return e.answer().detail }
+
+// RetryAfter returns how long a client should wait before it tries again, in whole seconds and at least one; 0 unless the
+// status is 503.
+func (e *Error) RetryAfter() time.Duration {
+	if e.StatusCode() != http.StatusServiceUnavailable {
+		return 0
+	}
+	seconds := (e.retryAfter + time.Second - 1) / time.Second
+	return max(seconds, 1) * time.Second
+}
+
+func (e *Error) answer() answer {
+	if a, ok := answers[e.Reason]; ok {
+		return a
+	}
+	return answers[reasonInternal]
+}
+
+func refuse(reason Reason) *Error { return &Error{Reason: reason} }
+
+func refuseFor(reason Reason, cause error) *Error { return &Error{Reason: reason, cause: cause} }
+
+// ConfigError is one mistake in the configuration. [New] reports all of them at once, joined with [errors.Join].
+type ConfigError struct {
+	// Option is the option at fault, such as "Leeway", and Issuer the issuer it was given for, if any.
+	Option, Issuer string
+	// Value is what was given. It is "" for secrets and for options without a printable value.
+	Value string
+	// Problem says what is wrong with it and what to do.
+	Problem string
+}
+
+// Error returns the option, the value and what to do, in one line.
+func (e *ConfigError) Error() string {
+	where := ""
+	if e.Issuer != "" && e.Option != "WithIssuer" {
+		where = fmt.Sprintf(" for issuer %q", e.Issuer)
+	}
+	return fmt.Sprintf("bearer: %s(%s)%s: %s", e.Option, e.Value, where, e.Problem)
+}

@@ -1,0 +1,68 @@
+package bearer
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+	"time"
+)
+
+// Outcome is what a guard decided.
+type Outcome string
+
+// The outcomes.
+const (
+	OutcomeAllowed     Outcome = "allowed"     // the request goes on, with claims
+	OutcomeAnonymous   Outcome = "anonymous"   // the request goes on without a token; see Optional
+	OutcomeRefused     Outcome = "refused"     // 400, 401 or 403
+	OutcomeUnavailable Outcome = "unavailable" // 503
+)
+
+// Event is one decision, for metrics and traces; see [WithObserver]. A request causes one event per Middleware that it meets; a
+// further guard of the same Middleware adds one only when it refuses what the first allowed.
+//
+// Every field is a value this service already knew, so that none can be chosen by an attacker and each is fit for a metric's
+// label: Issuer is "" until it matched a configured one, KeyID until a key verified the signature, and Algorithm until it was
+// found on the issuer's list.
+type Event struct {
+	Outcome   Outcome
+	Reason    Reason // "" unless refused or unavailable
+	Issuer    string
+	KeyID     string
+	Algorithm string
+	Duration  time.Duration // of the decision
+}
+
+// decided reports a decision to the observer and, when it is a refusal, to the log.
+func (m *Middleware) decided(ctx context.Context, ev *Event, started time.Time, err *Error) {
+	if err != nil {
+		ev.Reason = err.Reason
+		ev.Outcome = OutcomeRefused
+		if err.StatusCode() == http.StatusServiceUnavailable {
+			ev.Outcome = OutcomeUnavailable
+		}
+		m.logRefusal(ctx, ev, err)
+	}
+	if m.observe != nil {
+		ev.Duration = time.Since(started)
+		m.observe(ctx, *ev)
+	}
+}
+
+func (m *Middleware) logRefusal(ctx context.Context, ev *Event, err *Error) {
+	if !m.logger.Enabled(ctx, slog.LevelDebug) {
+		return
+	}
+	attrs := []slog.Attr{slog.String("reason", string(err.Reason)), slog.Int("status", err.StatusCode())}
+	for _, a := range []slog.Attr{
+		slog.String("issuer", ev.Issuer), slog.String("kid", ev.KeyID), slog.String("alg", ev.Algorithm),
+	} {
+		if a.Value.String() != "" {
+			attrs = append(attrs, a)
+		}
+	}
+	if err.cause != nil {
+		attrs = append(attrs, slog.Any("cause", err.cause))
+	}
+	m.logger.LogAttrs(ctx, slog.LevelDebug, "bearer: request refused", attrs...)
+}

@@ -1,0 +1,277 @@
+package bearer
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"mime"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+)
+
+// maxFormBytes bounds how much of a body [FromForm] reads in search of a token.
+const maxFormBytes = 1 << 20
+
+// defaultTokenName is the name RFC 6750 sections 2.2 and 2.3 give to the parameter.
+const defaultTokenName = "access_token"
+
+// A TokenSource is a place in a request where a token may stand. The zero value is none.
+type TokenSource struct {
+	kind sourceKind
+	name string
+	err  error
+}
+
+type sourceKind int
+
+const (
+	sourceNone sourceKind = iota
+	sourceHeader
+	sourceCookie
+	sourceQuery
+	sourceForm
+	sourceWebSocket
+)
+
+// FromHeader finds the token in the Authorization header, the place that every client and server supports and that nothing
+// logs (RFC 6750 section 2.1).
+func FromHeader() TokenSource { return TokenSource{kind: sourceHeader} }
+
+// FromCookie finds the token in a cookie, named "access_token" unless a name is given.
+//
+// Danger: a browser sends cookies by itself, so every route with this source needs protection against cross-site request
+// forgery, such as [http.CrossOriginProtection], and the cookie must be Secure, HttpOnly and SameSite.
+func FromCookie(name ...string) TokenSource { return named(sourceCookie, name) }
+
+// FromQuery finds the token in a query parameter, named "access_token" unless a name is given (RFC 6750 section 2.3).
+//
+// Danger: URLs are written to the logs of proxies and servers, to browser histories and to Referer headers. RFC 9700 section
+// 4.3.2 forbids it for OAuth clients; it is there for links that cannot carry a header, with tokens that live for seconds.
+func FromQuery(name ...string) TokenSource { return named(sourceQuery, name) }
+
+// FromForm finds the token in a parameter of an application/x-www-form-urlencoded body, named "access_token" unless a name is
+// given (RFC 6750 section 2.2), for methods other than GET and HEAD. The handler can read the body again.
+//
+// Danger: up to 1 MiB of body is read and held before anything is verified; a longer form is refused.
+func FromForm(name ...string) TokenSource { return named(sourceForm, name) }
+
+// FromWebSocket finds the token in a WebSocket handshake's Sec-WebSocket-Protocol header, as the subprotocol
+// "base64url.bearer.authorization." followed by the token in base64url without padding: the one header that a browser's
+// WebSocket can set. The entry is removed before the handler runs, so that it is never negotiated or echoed.
+//
+// Danger: proxies may log the header, as nothing marks it as secret.
+func FromWebSocket() TokenSource { return TokenSource{kind: sourceWebSocket} }
+
+const webSocketPrefix = "base64url.bearer.authorization."
+
+func named(kind sourceKind, names []string) TokenSource {
+	switch {
+	case len(names) == 0:
+		return TokenSource{kind: kind, name: defaultTokenName}
+	case len(names) == 1 && names[0] != "":
+		return TokenSource{kind: kind, name: names[0]}
+	default:
+		return TokenSource{kind: kind, err: errors.New("a token source takes one name that is not empty, or none")}
+	}
+}
+
+func checkSources(sources []TokenSource) error {
+	if len(sources) == 0 {
+		return errors.New("names no source; leave it out for the Authorization header")
+	}
+	for i, s := range sources {
+		switch {
+		case s.err != nil:
+			return s.err
+		case s.kind == sourceNone:
+			return errors.New("holds an empty TokenSource")
+		case slices.Contains(sources[:i], s):
+			return errors.New("names a source twice")
+		}
+	}
+	return nil
+}
+
+var defaultSources = []TokenSource{FromHeader()}
+
+// extraction is what was found in a request.
+type extraction struct {
+	token       string
+	request     *http.Request // as the handler shall see it
+	credentials int           // how many tokens, in all places
+	otherScheme bool          // an Authorization header of another scheme
+}
+
+// extract finds the one token in the enabled places.
+func extract(r *http.Request, sources []TokenSource) (extraction, *Error) {
+	x := extraction{request: r}
+	for _, s := range sources {
+		var err *Error
+		switch s.kind {
+		case sourceHeader:
+			err = x.fromHeader()
+		case sourceCookie:
+			err = x.fromCookie(s.name)
+		case sourceQuery:
+			err = x.fromQuery(s.name)
+		case sourceForm:
+			err = x.fromForm(s.name)
+		case sourceWebSocket:
+			err = x.fromWebSocket()
+		}
+		if err != nil {
+			return x, err
+		}
+	}
+	switch {
+	case x.credentials > 1:
+		return x, refuse(ReasonMultipleTokens)
+	case x.credentials == 1 && x.token == "":
+		return x, refuse(ReasonMalformedRequest)
+	case x.credentials == 1:
+		return x, nil
+	case x.otherScheme:
+		return x, refuse(ReasonOtherScheme)
+	default:
+		return x, refuse(ReasonMissingToken)
+	}
+}
+
+func (x *extraction) found(tokens ...string) {
+	x.credentials += len(tokens)
+	if len(tokens) > 0 {
+		x.token = tokens[0]
+	}
+}
+
+// fromHeader reads credentials = "Bearer" 1*SP b64token (RFC 6750 section 2.1). The scheme is case-insensitive (RFC 9110 section
+// 11.1). Go joins nothing, so a second header line is seen as one.
+func (x *extraction) fromHeader() *Error {
+	values := x.request.Header.Values("Authorization")
+	switch len(values) {
+	case 0:
+		return nil
+	case 1:
+	default:
+		return refuse(ReasonMultipleTokens)
+	}
+	scheme, token, _ := strings.Cut(values[0], " ")
+	if !isToken(scheme) {
+		return refuse(ReasonMalformedRequest)
+	}
+	if asciiLower(scheme) != "bearer" {
+		x.otherScheme = true
+		return nil
+	}
+	token = strings.TrimLeft(token, " ")
+	if strings.ContainsAny(token, " \t") {
+		return refuse(ReasonMalformedRequest)
+	}
+	x.found(token)
+	return nil
+}
+
+// isToken reports whether s is a token of RFC 9110 section 5.6.2, as an authentication scheme is.
+func isToken(s string) bool {
+	for i := range len(s) {
+		c := s[i]
+		if !('a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || strings.IndexByte("!#$%&'*+-.^_`|~", c) >= 0) {
+			return false
+		}
+	}
+	return s != ""
+}
+
+func (x *extraction) fromCookie(name string) *Error {
+	for _, cookie := range x.request.CookiesNamed(name) {
+		x.found(cookie.Value)
+	}
+	return nil
+}
+
+// fromQuery refuses a query it cannot parse: a part that is skipped could hold a second token. The parser's error quotes the
+// query and is not kept.
+func (x *extraction) fromQuery(name string) *Error {
+	if x.request.URL == nil {
+		return nil
+	}
+	query, err := url.ParseQuery(x.request.URL.RawQuery)
+	if err != nil {
+		return refuse(ReasonMalformedRequest)
+	}
+	x.found(query[name]...)
+	return nil
+}
+
+func (x *extraction) fromForm(name string) *Error {
+	r := x.request
+	if r.Method == http.MethodGet || r.Method == http.MethodHead || r.Method == "" {
+		return nil
+	}
+	if mediatype, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || mediatype != "application/x-www-form-urlencoded" {
+		return nil
+	}
+	if r.PostForm != nil { // somebody before us has read the body
+		x.found(r.PostForm[name]...)
+		return nil
+	}
+	if r.Body == nil {
+		return nil
+	}
+	body, err := io.ReadAll(io.LimitReader(r.Body, maxFormBytes+1))
+	if err != nil {
+		return refuseFor(ReasonMalformedRequest, err)
+	}
+	if len(body) > maxFormBytes {
+		return refuse(ReasonMalformedRequest)
+	}
+	form, err := url.ParseQuery(string(body))
+	if err != nil {
+		return refuse(ReasonMalformedRequest)
+	}
+	x.found(form[name]...)
+	x.request = x.request.WithContext(x.request.Context())
+	x.request.Body = reread{bytes.NewReader(body), r.Body}
+	return nil
+}
+
+// reread is a body that was read and can be read again; closing it closes the original.
+type reread struct {
+	io.Reader
+	io.Closer
+}
+
+func (x *extraction) fromWebSocket() *Error {
+	const field = "Sec-Websocket-Protocol"
+	values := x.request.Header.Values(field)
+	var kept []string
+	stripped := false
+	for _, value := range values {
+		for entry := range strings.SplitSeq(value, ",") {
+			entry = strings.Trim(entry, " \t")
+			encoded, ok := strings.CutPrefix(entry, webSocketPrefix)
+			if !ok {
+				kept = append(kept, entry)
+				continue
+			}
+			token, ok := decode(encoded)
+			if !ok {
+				return refuse(ReasonMalformedRequest)
+			}
+			x.found(string(token))
+			stripped = true
+		}
+	}
+	if !stripped {
+		return nil
+	}
+	x.request = x.request.WithContext(x.request.Context())
+	x.request.Header = x.request.Header.Clone()
+	x.request.Header.Del(field)
+	if len(kept) > 0 {
+		x.request.Header.Set(field, strings.Join(kept, ", "))
+	}
+	return nil
+}

@@ -1,0 +1,317 @@
+package bearer_test
+
+import (
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"github.com/bearer-go/bearer"
+	"github.com/bearer-go/bearer/bearertest"
+)
+
+// Pipeline step 1, the Authorization header (RFC 6750 section 2.1, RFC 9110 section 11).
+func TestAuthorizationHeader(t *testing.T) {
+	issuer := bearertest.NewIssuer()
+	auth, token := newAuth(t, issuer), issuer.Token()
+	tests := []struct {
+		name   string
+		values []string
+		status int
+		code   string
+	}{
+		{"Bearer", []string{"Bearer " + token}, 204, ""},
+		{"bearer", []string{"bearer " + token}, 204, ""},
+		{"BEARER", []string{"BEARER " + token}, 204, ""},
+		{"several spaces", []string{"Bearer    " + token}, 204, ""},
+		{"absent", nil, 401, "missing_token"},
+		{"Basic", []string{"Basic " + token}, 401, "other_scheme"},
+		{"DPoP", []string{"DPoP " + token}, 401, "other_scheme"},
+		{"Bearers", []string{"Bearers " + token}, 401, "other_scheme"},
+		{"scheme that folds to it", []string{"BeareR"}, 400, "malformed_request"},
+		{"token alone", []string{token}, 401, "other_scheme"},
+		{"empty", []string{""}, 400, "malformed_request"},
+		{"space", []string{" "}, 400, "malformed_request"},
+		{"leading space", []string{" Bearer " + token}, 400, "malformed_request"},
+		{"no separator", []string{"Bearer"}, 400, "malformed_request"},
+		{"tab as separator", []string{"Bearer\t" + token}, 400, "malformed_request"},
+		{"no-break space as separator", []string{"Bearer\u00a0" + token}, 400, "malformed_request"},
+		{"tab after the space", []string{"Bearer \t" + token}, 400, "malformed_request"},
+		{"two words", []string{"Bearer " + token + " x"}, 400, "malformed_request"},
+		{"trailing space", []string{"Bearer " + token + " "}, 400, "malformed_request"},
+		{"colon", []string{"Bearer: " + token}, 400, "malformed_request"},
+		{"comma", []string{"Bearer " + token + ","}, 401, "malformed_token"},
+		{"joined by a proxy", []string{"Bearer " + token + ", Bearer " + token}, 400, "malformed_request"},
+		{"line break", []string{"Bearer " + token + "\r\nX: y"}, 400, "malformed_request"},
+		{"quoted", []string{`Bearer "` + token + `"`}, 401, "malformed_token"},
+		{"two headers", []string{"Bearer " + token, "Bearer " + token}, 400, "multiple_tokens"},
+		{"two headers, the second empty", []string{"Bearer " + token, ""}, 400, "multiple_tokens"},
+		{"two headers, the first Basic", []string{"Basic YTpi", "Bearer " + token}, 400, "multiple_tokens"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			r := get("")
+			for _, v := range tt.values {
+				r.Header.Add("authorization", v)
+			}
+			w, _ := serve(t, auth, r)
+			if w.Code != tt.status {
+				t.Errorf("status %d, want %d", w.Code, tt.status)
+			}
+			if tt.code != "" {
+				checkProblem(t, w, tt.status, tt.code)
+			}
+		})
+	}
+}
+
+// place puts a token somewhere into a request.
+type place func(token string) *http.Request
+
+func inQuery(token string) *http.Request {
+	return httptest.NewRequest("GET", "/?a=1&access_token="+token, nil)
+}
+
+func inCookie(token string) *http.Request {
+	r := get("")
+	r.AddCookie(&http.Cookie{Name: "access_token", Value: token})
+	return r
+}
+
+func inForm(token string) *http.Request {
+	r := httptest.NewRequest("POST", "/", strings.NewReader("a=1&access_token="+token))
+	r.Header.Set("Content-Type", "application/x-www-form-urlencoded; charset=utf-8")
+	return r
+}
+
+func inWebSocket(token string) *http.Request {
+	r := get("")
+	r.Header.Set("Sec-WebSocket-Protocol", "chat, base64url.bearer.authorization."+b64(token)+", v2")
+	return r
+}
+
+func inHeader(token string) *http.Request { return get("Bearer " + token) }
+
+var places = map[string]struct {
+	put  place
+	from bearer.TokenSource
+}{
+	"header":    {inHeader, bearer.FromHeader()},
+	"query":     {inQuery, bearer.FromQuery()},
+	"cookie":    {inCookie, bearer.FromCookie()},
+	"form":      {inForm, bearer.FromForm()},
+	"websocket": {inWebSocket, bearer.FromWebSocket()},
+}
+
+// A token counts where it is looked for, and nowhere else.
+func TestTokenSources(t *testing.T) {
+	issuer := bearertest.NewIssuer()
+	token := issuer.Token()
+	for enabled, where := range places {
+		auth := newAuth(t, issuer, bearer.WithTokensFrom(where.from))
+		byDefault := newAuth(t, issuer)
+		for name, p := range places {
+			t.Run(enabled+" enabled, token in "+name, func(t *testing.T) {
+				want := 401
+				if name == enabled {
+					want = 204
+				}
+				if w, _ := serve(t, auth, p.put(token)); w.Code != want {
+					t.Errorf("status %d, want %d", w.Code, want)
+				}
+				if w, _ := serve(t, byDefault, p.put(token), bearer.TokensFrom(where.from)); w.Code != want {
+					t.Errorf("per route: status %d, want %d", w.Code, want)
+				}
+			})
+		}
+		t.Run(enabled+" with a bad token", func(t *testing.T) {
+			w, _ := serve(t, auth, where.put("x.y.z"))
+			checkProblem(t, w, 401, "malformed_token")
+		})
+		t.Run(enabled+" with an empty token", func(t *testing.T) {
+			if w, _ := serve(t, auth, where.put("")); w.Code != 400 {
+				t.Errorf("status %d, want 400", w.Code)
+			}
+		})
+	}
+}
+
+// Exactly one credential: tokens in two enabled places are refused, also when they are equal.
+func TestTokensInTwoPlaces(t *testing.T) {
+	issuer := bearertest.NewIssuer()
+	token := issuer.Token()
+	for name, p := range places {
+		if name == "header" {
+			continue
+		}
+		t.Run(name, func(t *testing.T) {
+			auth := newAuth(t, issuer, bearer.WithTokensFrom(bearer.FromHeader(), p.from))
+			r := p.put(token)
+			if w, _ := serve(t, auth, r); w.Code != 204 {
+				t.Fatalf("one token: status %d", w.Code)
+			}
+			r = p.put(token)
+			r.Header.Set("Authorization", "Bearer "+token)
+			w, _ := serve(t, auth, r)
+			checkProblem(t, w, 400, "multiple_tokens")
+		})
+	}
+	two := map[string]*http.Request{
+		"query":     httptest.NewRequest("GET", "/?access_token="+token+"&access_token="+token, nil),
+		"form":      inForm(token + "&access_token=" + token),
+		"cookie":    inCookie(token),
+		"websocket": inWebSocket(token),
+	}
+	two["cookie"].AddCookie(&http.Cookie{Name: "access_token", Value: token})
+	two["websocket"].Header.Add("Sec-WebSocket-Protocol", "base64url.bearer.authorization."+b64(token))
+	for name, r := range two {
+		t.Run("twice in "+name, func(t *testing.T) {
+			auth := newAuth(t, issuer, bearer.WithTokensFrom(places[name].from))
+			w, _ := serve(t, auth, r)
+			checkProblem(t, w, 400, "multiple_tokens")
+		})
+	}
+}
+
+func TestNamedTokenSources(t *testing.T) {
+	issuer := bearertest.NewIssuer()
+	token := issuer.Token()
+	auth := newAuth(t, issuer, bearer.WithTokensFrom(bearer.FromQuery("jwt"), bearer.FromCookie("session")))
+	if w, _ := serve(t, auth, httptest.NewRequest("GET", "/?jwt="+token, nil)); w.Code != 204 {
+		t.Errorf("query: status %d", w.Code)
+	}
+	r := get("")
+	r.AddCookie(&http.Cookie{Name: "session", Value: token})
+	if w, _ := serve(t, auth, r); w.Code != 204 {
+		t.Errorf("cookie: status %d", w.Code)
+	}
+	if w, _ := serve(t, auth, inQuery(token)); w.Code != 401 {
+		t.Errorf("default name: status %d", w.Code)
+	}
+}
+
+// A query that cannot be read in full could hide a second token.
+func TestMalformedQuery(t *testing.T) {
+	issuer := bearertest.NewIssuer()
+	auth := newAuth(t, issuer, bearer.WithTokensFrom(bearer.FromHeader(), bearer.FromQuery()))
+	r := inHeader(issuer.Token())
+	r.URL.RawQuery = "access_token=%zz"
+	w, _ := serve(t, auth, r)
+	checkProblem(t, w, 400, "malformed_request")
+}
+
+// The handler reads a form as if nobody had read it before (RFC 6750 section 2.2).
+func TestFormSource(t *testing.T) {
+	issuer := bearertest.NewIssuer()
+	token := issuer.Token()
+	auth := newAuth(t, issuer, bearer.WithTokensFrom(bearer.FromForm()))
+
+	_, inner := serve(t, auth, inForm(token))
+	if body, err := io.ReadAll(inner.request.Body); err != nil || string(body) != "a=1&access_token="+token {
+		t.Errorf("the handler reads %q, %v", body, err)
+	}
+
+	parsed := inForm(token)
+	if err := parsed.ParseForm(); err != nil {
+		t.Fatal(err)
+	}
+	if w, _ := serve(t, auth, parsed); w.Code != 204 {
+		t.Errorf("a form that was parsed before: status %d", w.Code)
+	}
+
+	for name, tt := range map[string]struct {
+		change func(*http.Request)
+		status int
+	}{
+		"GET":                   {func(r *http.Request) { r.Method = "GET" }, 401},
+		"another type":          {func(r *http.Request) { r.Header.Set("Content-Type", "application/json") }, 401},
+		"no type":               {func(r *http.Request) { r.Header.Del("Content-Type") }, 401},
+		"malformed":             {func(r *http.Request) { r.Body = io.NopCloser(strings.NewReader("access_token=%zz")) }, 400},
+		"broken connection":     {func(r *http.Request) { r.Body = io.NopCloser(failingReader{}) }, 400},
+		"at the limit":          {func(r *http.Request) { r.Body = formOf(1<<20, token) }, 204},
+		"a byte over the limit": {func(r *http.Request) { r.Body = formOf(1<<20+1, token) }, 400},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := inForm(token)
+			tt.change(r)
+			if w, _ := serve(t, auth, r); w.Code != tt.status {
+				t.Errorf("status %d, want %d", w.Code, tt.status)
+			}
+		})
+	}
+}
+
+// formOf returns a form of exactly so many bytes.
+func formOf(size int, token string) io.ReadCloser {
+	form := "access_token=" + token + "&x="
+	return io.NopCloser(strings.NewReader(form + strings.Repeat("x", size-len(form))))
+}
+
+type failingReader struct{}
+
+func (failingReader) Read([]byte) (int, error) { return 0, io.ErrUnexpectedEOF }
+
+// The token is stripped from the handshake before the handler runs, so that it is never negotiated or echoed.
+func TestWebSocketSource(t *testing.T) {
+	issuer := bearertest.NewIssuer()
+	token := issuer.Token()
+	auth := newAuth(t, issuer, bearer.WithTokensFrom(bearer.FromWebSocket()))
+	r := inWebSocket(token)
+	_, inner := serve(t, auth, r)
+	if got := inner.request.Header.Values("Sec-WebSocket-Protocol"); len(got) != 1 || got[0] != "chat, v2" {
+		t.Errorf("the handler sees %q", got)
+	}
+	if !strings.Contains(r.Header.Get("Sec-WebSocket-Protocol"), b64(token)) {
+		t.Error("the caller's request was changed")
+	}
+	alone := get("")
+	alone.Header.Set("Sec-WebSocket-Protocol", "base64url.bearer.authorization."+b64(token))
+	_, inner = serve(t, auth, alone)
+	if _, there := inner.request.Header["Sec-Websocket-Protocol"]; there {
+		t.Errorf("the handler sees %q", inner.request.Header)
+	}
+	for _, bad := range []string{"!", b64(token) + "=", "ab\r"} {
+		r := get("")
+		r.Header.Set("Sec-WebSocket-Protocol", "base64url.bearer.authorization."+bad)
+		if w, _ := serve(t, auth, r); w.Code != 400 {
+			t.Errorf("%q: status %d", bad, w.Code)
+		}
+	}
+}
+
+// Optional lets only a request without any credential pass.
+func TestOptional(t *testing.T) {
+	issuer := bearertest.NewIssuer(bearertest.DefaultClaims(c{"scope": "a"}))
+	auth, token := newAuth(t, issuer), issuer.Token()
+	tests := []struct {
+		name   string
+		r      *http.Request
+		reqs   []bearer.Requirement
+		status int
+	}{
+		{"no header", get(""), nil, 204},
+		{"good token", get("Bearer " + token), nil, 204},
+		{"bad token", get("Bearer x"), nil, 401},
+		{"another scheme", get("Basic x"), nil, 401},
+		{"Bearer alone", get("Bearer"), nil, 400},
+		{"no header, a requirement", get(""), []bearer.Requirement{bearer.Scopes("a")}, 401},
+		{"requirement met", get("Bearer " + token), []bearer.Requirement{bearer.Scopes("a")}, 204},
+		{"requirement not met", get("Bearer " + token), []bearer.Requirement{bearer.Scopes("b")}, 403},
+		{"no cookie", get(""), []bearer.Requirement{bearer.TokensFrom(bearer.FromCookie())}, 204},
+		{"no cookie, but a header", get("Bearer " + token), []bearer.Requirement{bearer.TokensFrom(bearer.FromCookie())}, 401},
+		{"bad cookie", inCookie("x"), []bearer.Requirement{bearer.TokensFrom(bearer.FromCookie())}, 401},
+		{"empty cookie", inCookie(""), []bearer.Requirement{bearer.TokensFrom(bearer.FromCookie())}, 400},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			w, inner := serve(t, auth, tt.r, append(tt.reqs, bearer.Optional())...)
+			if w.Code != tt.status {
+				t.Fatalf("status %d, want %d", w.Code, tt.status)
+			}
+			if anonymous := len(tt.r.Header) == 0; inner.ran && anonymous != (inner.claims == nil) {
+				t.Errorf("claims are %v", inner.claims)
+			}
+		})
+	}
+}

@@ -1,0 +1,106 @@
+// Package jwa is the one table of JSON Web Algorithms this module knows: which signature each name stands for
+// (RFC 7518 section 3, RFC 8037, RFC 9864), and which keys it may be used with.
+package jwa
+
+import (
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/elliptic"
+	"crypto/rsa"
+
+	"github.com/golang-jwt/jwt/v5"
+)
+
+// The sizes of RSA modulus that are used, in bits. RFC 7518 section 3.3 demands 2048 at least; the upper bound keeps a
+// published key from making every verification expensive.
+const (
+	MinRSABits = 2048
+	MaxRSABits = 8192
+)
+
+// Algorithm is one signature algorithm. Its fields are fixed; there is one value per algorithm.
+type Algorithm struct {
+	// Name is the canonical name: "Ed25519" is found under "EdDSA".
+	Name string
+
+	method jwt.SigningMethod
+	fits   func(crypto.PublicKey) bool // nil for HMAC
+	hmac   crypto.Hash                 // set for HMAC alone
+}
+
+// Lookup finds an algorithm by its registered name, compared case-exactly (RFC 7515 section 4.1.1). There is no "none".
+func Lookup(name string) (*Algorithm, bool) {
+	a, ok := byName[name]
+	return a, ok
+}
+
+// Symmetric reports whether the algorithm is an HMAC.
+func (a *Algorithm) Symmetric() bool { return a.fits == nil }
+
+// MinSecret is the least length of an HMAC secret in bytes: that of the hash (RFC 7518 section 3.2).
+func (a *Algorithm) MinSecret() int { return a.hmac.Size() }
+
+// Fits reports whether a public key has the type, the curve and the size that the algorithm demands.
+func (a *Algorithm) Fits(key crypto.PublicKey) bool { return a.fits != nil && a.fits(key) }
+
+// Verify checks a signature over the signing input (RFC 7515 section 5.2) with a key that [Algorithm.Fits], or for HMAC
+// with a []byte.
+func (a *Algorithm) Verify(signingInput string, signature []byte, key any) error {
+	return a.method.Verify(signingInput, signature, key)
+}
+
+// Sign makes a signature over the signing input, for test tokens.
+func (a *Algorithm) Sign(signingInput string, key any) ([]byte, error) {
+	return a.method.Sign(signingInput, key)
+}
+
+var byName = func() map[string]*Algorithm {
+	m := make(map[string]*Algorithm)
+	for _, a := range []*Algorithm{
+		{Name: "RS256", method: jwt.SigningMethodRS256, fits: fitsRSA},
+		{Name: "RS384", method: jwt.SigningMethodRS384, fits: fitsRSA},
+		{Name: "RS512", method: jwt.SigningMethodRS512, fits: fitsRSA},
+		{Name: "PS256", method: pss("PS256", crypto.SHA256), fits: fitsRSA},
+		{Name: "PS384", method: pss("PS384", crypto.SHA384), fits: fitsRSA},
+		{Name: "PS512", method: pss("PS512", crypto.SHA512), fits: fitsRSA},
+		{Name: "ES256", method: jwt.SigningMethodES256, fits: fitsCurve(elliptic.P256())},
+		{Name: "ES384", method: jwt.SigningMethodES384, fits: fitsCurve(elliptic.P384())},
+		{Name: "ES512", method: jwt.SigningMethodES512, fits: fitsCurve(elliptic.P521())},
+		{Name: "EdDSA", method: jwt.SigningMethodEdDSA, fits: fitsEd25519},
+		{Name: "HS256", method: jwt.SigningMethodHS256, hmac: crypto.SHA256},
+		{Name: "HS384", method: jwt.SigningMethodHS384, hmac: crypto.SHA384},
+		{Name: "HS512", method: jwt.SigningMethodHS512, hmac: crypto.SHA512},
+	} {
+		m[a.Name] = a
+	}
+	// RFC 9864 section 2.2 names the algorithm by its curve; it is the same signature as EdDSA over Ed25519.
+	m["Ed25519"] = m["EdDSA"]
+	return m
+}()
+
+// pss is golang-jwt's method with the one salt length that RFC 7518 section 3.5 allows, that of the hash. The library's
+// own values accept every salt length when they verify.
+func pss(name string, hash crypto.Hash) *jwt.SigningMethodRSAPSS {
+	return &jwt.SigningMethodRSAPSS{
+		SigningMethodRSA: &jwt.SigningMethodRSA{Name: name, Hash: hash},
+		Options:          &rsa.PSSOptions{SaltLength: rsa.PSSSaltLengthEqualsHash},
+	}
+}
+
+func fitsRSA(key crypto.PublicKey) bool {
+	k, ok := key.(*rsa.PublicKey)
+	return ok && k.N.BitLen() >= MinRSABits && k.N.BitLen() <= MaxRSABits
+}
+
+func fitsCurve(curve elliptic.Curve) func(crypto.PublicKey) bool {
+	return func(key crypto.PublicKey) bool {
+		k, ok := key.(*ecdsa.PublicKey)
+		return ok && k.Curve == curve
+	}
+}
+
+func fitsEd25519(key crypto.PublicKey) bool {
+	k, ok := key.(ed25519.PublicKey)
+	return ok && len(k) == ed25519.PublicKeySize
+}

@@ -1,0 +1,530 @@
+// Package strictjson reads JSON the way a security decision needs it: a document has one reading, or it is refused.
+//
+// RFC 8259 leaves to the parser what a repeated member name means (section 4), what bytes that are not UTF-8 mean
+// (section 8.1) and what half of a surrogate pair means (section 8.2), and encoding/json answers all three with
+// tolerance: the last name wins, and bad text becomes U+FFFD. Two parties that choose differently read two tokens out
+// of one signature. Here a document is valid UTF-8 without a byte order mark, no object in it has two members of one
+// name (compared after unescaping), every surrogate is paired, nothing but white space stands around the value, and
+// nesting ends at [MaxDepth]. Member names are compared byte for byte: "SUB" is not "sub".
+package strictjson
+
+import (
+	"bytes"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"unicode/utf16"
+	"unicode/utf8"
+)
+
+// MaxDepth is how deep objects and arrays may be nested. The outermost one counts as 1, so that a document of MaxDepth
+// opening brackets in a row is still read.
+const MaxDepth = 32
+
+// smallObject is the number of members up to which a name is looked for among its siblings one by one. A larger object
+// gets an index, so that reading one of many thousands of members does not take time in the square of their number.
+const smallObject = 16
+
+// ErrInvalid is wrapped by every refusal of this package. The texts are constant: no part of the input is in them.
+var ErrInvalid = errors.New("invalid JSON")
+
+var (
+	errSyntax    = fmt.Errorf("%w: malformed", ErrInvalid)
+	errNotObject = fmt.Errorf("%w: not an object", ErrInvalid)
+	errTrailing  = fmt.Errorf("%w: data after the value", ErrInvalid)
+	errUTF8      = fmt.Errorf("%w: not UTF-8", ErrInvalid)
+	errDuplicate = fmt.Errorf("%w: a member name occurs twice in one object", ErrInvalid)
+	errDepth     = fmt.Errorf("%w: nested too deeply", ErrInvalid)
+)
+
+// errFound ends a reading early, on purpose. It never leaves this package.
+var errFound = errors.New("found")
+
+// Member is one member of a JSON object.
+type Member struct {
+	// Name is the member's name, unescaped.
+	Name string
+
+	// Value is the member's value as it stands in the document, without the white space around it. It is never empty,
+	// and it shares the memory of the document.
+	Value []byte
+}
+
+// Object reads a document that is one JSON object, judges all of it, and returns the members of that object in their
+// order. An empty object has no members and no error. Every error wraps [ErrInvalid].
+func Object(data []byte) ([]Member, error) {
+	var room [smallObject]Member
+	read := room[:0]
+	l := lexer{data: data}
+	err := l.document(func(int) error {
+		start, end, err := l.span()
+		read = append(read, Member{Value: data[start:end:end]})
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	members := slices.Clone(read)
+	// All names are parts of one string, which costs one allocation instead of one for each.
+	text, start := string(l.names.text), 0
+	for i, end := range l.names.ends {
+		members[i].Name, start = text[start:end], end
+	}
+	return members, nil
+}
+
+// Find returns the value of the first member with this name of the object that data holds, and stops there: a look
+// ahead for what must be known before the document can be trusted, such as the issuer whose key shall verify it. What
+// comes after the value is not looked at, so a found value says nothing of the rest; what comes before it is held to
+// the rules of [Object], and an error wraps [ErrInvalid]. False without an error means that the whole document is
+// valid and its object has no such member.
+func Find(data []byte, name string) ([]byte, bool, error) {
+	var found []byte
+	l := lexer{data: data}
+	err := l.document(func(int) error {
+		start, end, err := l.span()
+		if err == nil && string(l.names.last()) == name {
+			found, err = data[start:end:end], errFound
+		}
+		return err
+	})
+	if err == errFound {
+		return found, true, nil
+	}
+	return nil, false, err
+}
+
+// Members returns the members of a value that is an object, as [Object] does, and false for any other value. The value
+// is part of a document that Object has accepted; one that Object would refuse is false as well.
+func Members(value []byte) ([]Member, bool) {
+	members, err := Object(value)
+	return members, err == nil
+}
+
+// Elements returns the elements of a value that is an array, each as it stands in the document, and false for any other
+// value. The value is part of a document that [Object] has accepted; an array that could not be is false as well.
+func Elements(value []byte) ([][]byte, bool) {
+	var elements [][]byte
+	l := lexer{data: value}
+	if l.next() != '[' {
+		return nil, false
+	}
+	err := l.array(func() error {
+		start, end, err := l.span()
+		elements = append(elements, value[start:end:end])
+		return err
+	})
+	if err != nil || l.end() != nil {
+		return nil, false
+	}
+	return elements, true
+}
+
+// String returns the text of a value that is a string, unescaped, and false for any other value. The value is part of a
+// document that [Object] has accepted; a string that could not be is false as well.
+func String(value []byte) (string, bool) {
+	l := lexer{data: value}
+	if l.next() != '"' {
+		return "", false
+	}
+	raw, escaped, err := l.quoted()
+	if err != nil || l.end() != nil {
+		return "", false
+	}
+	if escaped {
+		raw = appendUnescaped(nil, raw)
+	}
+	return string(raw), true
+}
+
+// lexer reads one document from its beginning to its end. There is no other reader of JSON text in this package.
+type lexer struct {
+	data  []byte
+	pos   int // everything before it is read
+	depth int // of objects and arrays now open
+
+	names nameStack // of the members read so far, of the objects now open, the outermost object first
+}
+
+// nameStack is a stack of unescaped member names, written one behind the other.
+type nameStack struct {
+	text []byte
+	ends []int // where in text each name ends
+}
+
+// at returns the name with this index from the bottom.
+func (s *nameStack) at(i int) []byte {
+	start := 0
+	if i > 0 {
+		start = s.ends[i-1]
+	}
+	return s.text[start:s.ends[i]]
+}
+
+// last returns the name on top.
+func (s *nameStack) last() []byte { return s.at(len(s.ends) - 1) }
+
+// push adds a name as it stands in the document.
+func (s *nameStack) push(raw []byte, escaped bool) {
+	if s.ends == nil {
+		s.text, s.ends = make([]byte, 0, 8*smallObject), make([]int, 0, smallObject)
+	}
+	if escaped {
+		s.text = appendUnescaped(s.text, raw)
+	} else {
+		s.text = append(s.text, raw...)
+	}
+	s.ends = append(s.ends, len(s.text))
+}
+
+// cut takes off all names above the lowest n.
+func (s *nameStack) cut(n int) {
+	end := 0
+	if n > 0 {
+		end = s.ends[n-1]
+	}
+	s.text, s.ends = s.text[:end], s.ends[:n]
+}
+
+// siblings are the names of one object: those of a stack from the index first on.
+type siblings struct {
+	stack *nameStack
+	first int
+	index map[string]struct{} // those judged so far; nil while they are few
+}
+
+// repeated reports whether the last name is also among those before it.
+func (s *siblings) repeated() bool {
+	last, name := len(s.stack.ends)-1, s.stack.last()
+	if last-s.first < smallObject {
+		for i := s.first; i < last; i++ {
+			if bytes.Equal(s.stack.at(i), name) {
+				return true
+			}
+		}
+		return false
+	}
+	if s.index == nil {
+		s.index = make(map[string]struct{}, 4*smallObject)
+		for i := s.first; i < last; i++ {
+			s.index[string(s.stack.at(i))] = struct{}{}
+		}
+	}
+	size := len(s.index)
+	s.index[string(name)] = struct{}{}
+	return len(s.index) == size
+}
+
+// next skips white space (RFC 8259 section 2) and returns the byte that follows, without reading it. At the end of the
+// document it returns 0, which may not stand between the tokens either.
+func (l *lexer) next() byte {
+	for ; l.pos < len(l.data); l.pos++ {
+		switch c := l.data[l.pos]; c {
+		case ' ', '\t', '\n', '\r':
+		default:
+			return c
+		}
+	}
+	return 0
+}
+
+// end reads what may follow the value of a document: white space.
+func (l *lexer) end() error {
+	if l.next(); l.pos < len(l.data) {
+		return errTrailing
+	}
+	return nil
+}
+
+// document reads a whole document, which must be an object.
+func (l *lexer) document(member func(start int) error) error {
+	if l.next() != '{' {
+		return errNotObject
+	}
+	if err := l.object(member); err != nil {
+		return err
+	}
+	return l.end()
+}
+
+// span reads a value and returns where it begins and where it ends, without the white space around it.
+func (l *lexer) span() (start, end int, err error) {
+	l.next()
+	start = l.pos
+	err = l.value()
+	return start, l.pos, err
+}
+
+// value reads a value of any kind.
+func (l *lexer) value() error {
+	switch l.next() {
+	case '"':
+		_, _, err := l.quoted()
+		return err
+	case '{':
+		return l.object(nil)
+	case '[':
+		return l.array(nil)
+	case 't':
+		return l.literal("true")
+	case 'f':
+		return l.literal("false")
+	case 'n':
+		return l.literal("null")
+	default:
+		return l.number()
+	}
+}
+
+// object reads an object, of which next has seen the bracket. For each member, after its name and the colon, it calls
+// member with the offset at which the name begins; the name is the last of l.names then, and member reads the value. A
+// nil member reads and forgets. The names of the outermost object are left on l.names, those of any other are not.
+func (l *lexer) object(member func(start int) error) error {
+	if err := l.open(); err != nil {
+		return err
+	}
+	if l.next() == '}' {
+		l.close()
+		return nil
+	}
+	siblings := siblings{stack: &l.names, first: len(l.names.ends)}
+	for {
+		if l.next() != '"' {
+			return errSyntax
+		}
+		start := l.pos
+		raw, escaped, err := l.quoted()
+		if err != nil {
+			return err
+		}
+		if l.next() != ':' {
+			return errSyntax
+		}
+		l.pos++
+		l.names.push(raw, escaped)
+		if siblings.repeated() {
+			return errDuplicate
+		}
+
+		if member == nil {
+			err = l.value()
+		} else {
+			err = member(start)
+		}
+		if err != nil {
+			return err
+		}
+
+		switch l.next() {
+		case ',':
+			l.pos++
+		case '}':
+			l.close()
+			if l.depth > 0 {
+				l.names.cut(siblings.first)
+			}
+			return nil
+		default:
+			return errSyntax
+		}
+	}
+}
+
+// array reads an array, of which next has seen the bracket. It calls element where an element begins; element reads it.
+// A nil element reads and forgets.
+func (l *lexer) array(element func() error) error {
+	if err := l.open(); err != nil {
+		return err
+	}
+	if l.next() == ']' {
+		l.close()
+		return nil
+	}
+	for {
+		var err error
+		if element == nil {
+			err = l.value()
+		} else {
+			err = element()
+		}
+		if err != nil {
+			return err
+		}
+		switch l.next() {
+		case ',':
+			l.pos++
+		case ']':
+			l.close()
+			return nil
+		default:
+			return errSyntax
+		}
+	}
+}
+
+// open reads the opening bracket of an object or an array.
+func (l *lexer) open() error {
+	if l.depth == MaxDepth {
+		return errDepth
+	}
+	l.depth++
+	l.pos++
+	return nil
+}
+
+// close reads the closing bracket of an object or an array.
+func (l *lexer) close() {
+	l.depth--
+	l.pos++
+}
+
+// literal reads one of the three words of JSON. What follows it is the caller's to judge.
+func (l *lexer) literal(word string) error {
+	if rest := l.data[l.pos:]; len(rest) < len(word) || string(rest[:len(word)]) != word {
+		return errSyntax
+	}
+	l.pos += len(word)
+	return nil
+}
+
+// number reads a number (RFC 8259 section 6): no plus sign, no leading zero, and a digit on both sides of the point.
+func (l *lexer) number() error {
+	l.skip("-")
+	first := l.pos
+	if n := l.digits(); n == 0 || n > 1 && l.data[first] == '0' {
+		return errSyntax
+	}
+	if l.skip(".") && l.digits() == 0 {
+		return errSyntax
+	}
+	if l.skip("eE") {
+		l.skip("+-")
+		if l.digits() == 0 {
+			return errSyntax
+		}
+	}
+	return nil
+}
+
+// skip reads one byte if it is in the set.
+func (l *lexer) skip(set string) bool {
+	if l.pos == len(l.data) || strings.IndexByte(set, l.data[l.pos]) < 0 {
+		return false
+	}
+	l.pos++
+	return true
+}
+
+// digits reads the digits that stand here and returns their number.
+func (l *lexer) digits() int {
+	start := l.pos
+	for l.pos < len(l.data) && '0' <= l.data[l.pos] && l.data[l.pos] <= '9' {
+		l.pos++
+	}
+	return l.pos - start
+}
+
+// plain holds the ASCII characters that stand for themselves in a string (RFC 8259 section 7).
+var plain = func() (t [256]bool) {
+	for c := 0x20; c < utf8.RuneSelf; c++ {
+		t[c] = c != '"' && c != '\\'
+	}
+	return t
+}()
+
+// quoted reads a string, of which next has seen the quotation mark. It returns what stands between the marks, and
+// whether there is an escape in it.
+func (l *lexer) quoted() (raw []byte, escaped bool, err error) {
+	data, start := l.data, l.pos+1
+	for i := start; ; {
+		for i < len(data) && plain[data[i]] {
+			i++
+		}
+		if i == len(data) {
+			return nil, false, errSyntax
+		}
+		switch c := data[i]; {
+		case c == '"':
+			l.pos = i + 1
+			return data[start:i:i], escaped, nil
+		case c == '\\':
+			_, size := escape(data[i:])
+			if size == 0 {
+				return nil, false, errSyntax
+			}
+			escaped = true
+			i += size
+		case c < utf8.RuneSelf: // a control character
+			return nil, false, errSyntax
+		default:
+			r, size := utf8.DecodeRune(data[i:])
+			if r == utf8.RuneError && size == 1 {
+				return nil, false, errUTF8
+			}
+			i += size
+		}
+	}
+}
+
+// appendUnescaped appends what quoted returned, its escapes replaced.
+func appendUnescaped(text, raw []byte) []byte {
+	for {
+		i := bytes.IndexByte(raw, '\\')
+		if i < 0 {
+			return append(text, raw...)
+		}
+		text = append(text, raw[:i]...)
+		r, size := escape(raw[i:])
+		text = utf8.AppendRune(text, r)
+		raw = raw[i+size:]
+	}
+}
+
+// escape reads the escape at the beginning of s (RFC 8259 section 7): the character it stands for, and its size in s,
+// which is 0 for what is no escape. A character outside the basic plane is a pair of escapes; half of a pair stands for
+// nothing.
+func escape(s []byte) (r rune, size int) {
+	if len(s) < 2 {
+		return 0, 0
+	}
+	switch s[1] {
+	case '"', '\\', '/':
+		return rune(s[1]), 2
+	case 'b':
+		return '\b', 2
+	case 'f':
+		return '\f', 2
+	case 'n':
+		return '\n', 2
+	case 'r':
+		return '\r', 2
+	case 't':
+		return '\t', 2
+	}
+	r, ok := escapedUnit(s)
+	if !ok {
+		return 0, 0
+	}
+	if !utf16.IsSurrogate(r) {
+		return r, 6
+	}
+	low, _ := escapedUnit(s[6:])
+	if r = utf16.DecodeRune(r, low); r == utf8.RuneError {
+		return 0, 0
+	}
+	return r, 12
+}
+
+// escapedUnit reads \uXXXX, one unit of UTF-16.
+func escapedUnit(s []byte) (rune, bool) {
+	var unit [2]byte
+	if len(s) < 6 || s[0] != '\\' || s[1] != 'u' {
+		return 0, false
+	}
+	if _, err := hex.Decode(unit[:], s[2:6]); err != nil {
+		return 0, false
+	}
+	return rune(unit[0])<<8 | rune(unit[1]), true
+}

@@ -1,0 +1,490 @@
+package strictjson_test
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/bearer-go/bearer/internal/strictjson"
+)
+
+// nested returns an object with this many objects and arrays around its innermost value.
+func nested(depth int) string {
+	arrays := depth - 1
+	return `{"a":` + strings.Repeat("[", arrays) + strings.Repeat("]", arrays) + `}`
+}
+
+// numbered returns an object of n members "0", "1" and so on, and then the others.
+func numbered(n int, others ...string) string {
+	var members []string
+	for i := range n {
+		members = append(members, fmt.Sprintf(`"%d":%d`, i, i))
+	}
+	return "{" + strings.Join(append(members, others...), ",") + "}"
+}
+
+var accepted = map[string]string{
+	"empty object":                    `{}`,
+	"white space everywhere":          " \t\r\n{ \"a\" :\n[ 1 ,\t2 ] , \"b\"\r: { } } \n",
+	"white space in empty containers": `{"a":[ ],"b":{ }}`,
+	"empty name":                      `{"":1}`,
+	"literals":                        `{"a":true,"b":false,"c":null}`,
+	"integers":                        `{"a":0,"b":-0,"c":10,"d":-12345678901234567890}`,
+	"fractions":                       `{"a":0.0,"b":-1.50,"c":100.001}`,
+	"exponents":                       `{"a":1e5,"b":1E+05,"c":-0.1e-10,"d":0e0}`,
+	"number beyond float64":           `{"a":1e999}`,
+	"names that differ in case":       `{"sub":1,"SUB":2,"Sub":3}`,
+	"names that differ by look-alike": `{"sub":1,"` + "\u017f" + `ub":2}`,
+	"names that differ by form":       `{"` + "\u00e9" + `":1,"e` + "\u0301" + `":2}`,
+	"a name that starts another":      `{"a":1,"ab":2,"":3,"b":4}`,
+	"same name at other depths":       `{"a":{"a":{"a":1}},"b":{"a":[{"a":1},{"a":2}]}}`,
+	"name of a closed object again":   `{"x":{"y":1,"z":2},"y":1,"z":{"y":2}}`,
+	"every short escape":              `{"a":"\"\\\/\b\f\n\r\t"}`,
+	"unicode escapes":                 `{"a":"\u0041\u00e9\u20AC\u0000\uFFFD\uffff"}`,
+	"surrogate pair":                  `{"a":"\ud83d\ude00\uDBFF\uDFFF"}`,
+	"escaped backslash before u":      `{"a":"\\ud800"}`,
+	"escaped name":                    `{"\u0073ub":"alice"}`,
+	"DEL and raw UTF-8":               `{"a":"` + "\x7f\u0080\u07ff\uffff\U0010ffff\ufffd\ufeff" + `"}`,
+	"sixteen members":                 numbered(16),
+	"seventeen members":               numbered(17),
+	"large object in a large object":  numbered(20, `"in":`+numbered(20)),
+	"deepest array":                   nested(strictjson.MaxDepth),
+	"deepest object":                  strings.Repeat(`{"a":`, strictjson.MaxDepth) + "1" + strings.Repeat("}", strictjson.MaxDepth),
+	"depth counts what is open":       `{"a":[` + strings.Repeat("[],{},", 100) + `[]]}`,
+}
+
+var refused = map[string]string{
+	"nothing":                          ``,
+	"only white space":                 " \n",
+	"array at the top":                 `[{"a":1}]`,
+	"string at the top":                `"a"`,
+	"number at the top":                `1`,
+	"null at the top":                  `null`,
+	"byte order mark":                  "\ufeff{}",
+	"no-break space before":            "\u00a0{}",
+	"form feed before":                 "\f{}",
+	"NUL before":                       "\x00{}",
+	"NUL after":                        "{}\x00",
+	"NUL between tokens":               "{\"a\"\x00:1}",
+	"garbage after":                    `{}x`,
+	"second object":                    `{}{}`,
+	"closing bracket after":            `{}}`,
+	"comma after":                      `{},`,
+	"unfinished object":                `{`,
+	"unfinished name":                  `{"a`,
+	"name alone":                       `{"a"`,
+	"name and colon":                   `{"a":`,
+	"unfinished member":                `{"a":1`,
+	"unfinished after comma":           `{"a":1,`,
+	"trailing comma in object":         `{"a":1,}`,
+	"leading comma in object":          `{,"a":1}`,
+	"only a comma in object":           `{,}`,
+	"no colon":                         `{"a" 1}`,
+	"two colons":                       `{"a"::1}`,
+	"no comma":                         `{"a":1 "b":2}`,
+	"no value":                         `{"a":}`,
+	"wrong closing bracket":            `{"a":[1}}`,
+	"wrong closing bracket of object":  `{"a":1]`,
+	"unquoted name":                    `{a:1}`,
+	"single quotes":                    `{'a':1}`,
+	"number as a name":                 `{1:1}`,
+	"comment":                          `{"a":1/*x*/}`,
+	"line comment":                     "{\"a\":1//x\n}",
+	"trailing comma in array":          `{"a":[1,]}`,
+	"leading comma in array":           `{"a":[,1]}`,
+	"unfinished array":                 `{"a":[1`,
+	"no comma in array":                `{"a":[1 2]}`,
+	"literal in capitals":              `{"a":True}`,
+	"literal cut short":                `{"a":tru}`,
+	"literal cut short at the end":     `{"a":nul`,
+	"literal with a wrong last letter": `{"a":trux}`,
+	"literal with a wrong end":         `{"a":fulse}`,
+	"high surrogate, no backslash":     `{"a":"\ud800xudc00"}`,
+	"high surrogate, no u":             `{"a":"\ud800\ndc00"}`,
+	"literal run on":                   `{"a":nullx}`,
+	"NaN":                              `{"a":NaN}`,
+	"Infinity":                         `{"a":Infinity}`,
+	"minus Infinity":                   `{"a":-Infinity}`,
+	"leading zero":                     `{"a":01}`,
+	"minus and leading zero":           `{"a":-01}`,
+	"plus sign":                        `{"a":+1}`,
+	"minus alone":                      `{"a":-}`,
+	"two minus signs":                  `{"a":--1}`,
+	"no digit before the point":        `{"a":.5}`,
+	"no digit after the point":         `{"a":1.}`,
+	"no digit between point and e":     `{"a":1.e5}`,
+	"no digit in the exponent":         `{"a":1e}`,
+	"no digit after the sign":          `{"a":1e+}`,
+	"two points":                       `{"a":1.2.3}`,
+	"hexadecimal":                      `{"a":0x10}`,
+	"digit separator":                  `{"a":1_000}`,
+	"number at the end of the data":    `{"a":1`,
+	"full-width digit":                 `{"a":` + "\uff11" + `}`,
+	"line feed in a string":            "{\"a\":\"x\ny\"}",
+	"tab in a string":                  "{\"a\":\"\t\"}",
+	"NUL in a string":                  "{\"a\":\"\x00\"}",
+	"last control character":           "{\"a\":\"\x1f\"}",
+	"control character in a name":      "{\"\x01\":1}",
+	"unknown escape":                   `{"a":"\x41"}`,
+	"escaped single quote":             `{"a":"\'"}`,
+	"escape in capitals":               `{"a":"\N"}`,
+	"\\U escape":                       `{"a":"\U0041"}`,
+	"short unicode escape":             `{"a":"\u004"}`,
+	"unicode escape of no digits":      `{"a":"\u00g0"}`,
+	"unicode escape with a sign":       `{"a":"\u+041"}`,
+	"backslash at the end":             `{"a":"\`,
+	"unicode escape at the end":        `{"a":"\u00`,
+	"unfinished string":                `{"a":"x`,
+	"high surrogate alone":             `{"a":"\ud800"}`,
+	"low surrogate alone":              `{"a":"\udc00"}`,
+	"high surrogate before text":       `{"a":"\ud800x"}`,
+	"high surrogate, other escape":     `{"a":"\ud800\n"}`,
+	"high surrogate, other unit":       `{"a":"\ud800\u0041"}`,
+	"two high surrogates":              `{"a":"\ud800\ud800\udc00"}`,
+	"surrogates in the wrong order":    `{"a":"\udc00\ud800"}`,
+	"half a pair at the end":           `{"a":"\ud800\udc0`,
+	"high surrogate in a name":         `{"\ud800":1}`,
+	"bad byte":                         "{\"a\":\"\xff\"}",
+	"continuation byte alone":          "{\"a\":\"\x80\"}",
+	"UTF-8 cut short":                  "{\"a\":\"\xe2\x82\"}",
+	"overlong UTF-8":                   "{\"a\":\"\xc0\xaf\"}",
+	"surrogate in UTF-8":               "{\"a\":\"\xed\xa0\x80\"}",
+	"beyond the last character":        "{\"a\":\"\xf4\x90\x80\x80\"}",
+	"bad byte in a name":               "{\"a\xff\":1}",
+	"bad byte deep inside":             "{\"a\":[{\"b\":[\"\xfe\"]}]}",
+	"duplicate name":                   `{"sub":"alice","sub":"admin"}`,
+	"duplicate name, equal values":     `{"a":1,"a":1}`,
+	"duplicate of escaped name":        `{"\u0073ub":1,"sub":2}`,
+	"escaped duplicate":                `{"sub":1,"s\u0075b":2}`,
+	"two spellings of an escape":       `{"\u00e9":1,"\u00E9":2}`,
+	"escaped and raw character":        `{"` + "\U0001f600" + `":1,"\ud83d\ude00":2}`,
+	"duplicate empty name":             `{"":1,"":2}`,
+	"duplicate around an object":       `{"a":{"b":1,"c":2},"a":1}`,
+	"duplicate at depth two":           `{"x":{"a":1,"a":2}}`,
+	"duplicate at depth three":         `{"x":{"y":{"a":1,"b":2,"a":3}}}`,
+	"duplicate in an array":            `{"x":[1,{"a":1,"a":2}]}`,
+	"duplicate in a large object":      numbered(100, `"57":0`),
+	"escaped duplicate, large object":  numbered(100, `"5\u0037":0`),
+	"one level too deep":               nested(strictjson.MaxDepth + 1),
+	"one object too deep":              strings.Repeat(`{"a":`, 33) + "1" + strings.Repeat("}", 33),
+}
+
+func TestObjectAccepts(t *testing.T) {
+	for name, doc := range accepted {
+		t.Run(name, func(t *testing.T) {
+			members, err := strictjson.Object([]byte(doc))
+			if err != nil {
+				t.Fatalf("Object(%q): %v", doc, err)
+			}
+			if !json.Valid([]byte(doc)) {
+				t.Error("encoding/json refuses the document")
+			}
+			var values map[string]json.RawMessage
+			if err := json.Unmarshal([]byte(doc), &values); err != nil {
+				t.Fatal(err)
+			}
+			if len(values) != len(members) {
+				t.Errorf("%d members, encoding/json has %d", len(members), len(values))
+			}
+			for _, member := range members {
+				if want, ok := values[member.Name]; !ok || string(want) != string(member.Value) {
+					t.Errorf("member %q is %q, encoding/json has %q (%t)", member.Name, member.Value, want, ok)
+				}
+			}
+		})
+	}
+}
+
+func TestObjectRefuses(t *testing.T) {
+	for name, doc := range refused {
+		t.Run(name, func(t *testing.T) {
+			members, err := strictjson.Object([]byte(doc))
+			if !errors.Is(err, strictjson.ErrInvalid) {
+				t.Errorf("error %v is not ErrInvalid", err)
+			}
+			if members != nil {
+				t.Errorf("members with an error: %v", members)
+			}
+			if _, found, err := strictjson.Find([]byte(doc), "no such name"); found || !errors.Is(err, strictjson.ErrInvalid) {
+				t.Errorf("Find reads to the end and says %t, %v", found, err)
+			}
+			if _, ok := strictjson.Members([]byte(doc)); ok {
+				t.Error("Members accepts it")
+			}
+		})
+	}
+}
+
+// Every proper beginning of a document is unfinished.
+func TestObjectRefusesEveryPrefix(t *testing.T) {
+	const doc = `{"a":[1.5e+3,true,null,{"\ud83d\ude00":"é"}],"b":-0.5}`
+	if _, err := strictjson.Object([]byte(doc)); err != nil {
+		t.Fatal(err)
+	}
+	for end := range len(doc) {
+		if _, err := strictjson.Object([]byte(doc[:end])); !errors.Is(err, strictjson.ErrInvalid) {
+			t.Errorf("%q: %v", doc[:end], err)
+		}
+	}
+}
+
+func TestObjectKeepsOrderAndSpelling(t *testing.T) {
+	const doc = ` { "z" : 1.50 , "\u0061\n" : [ 1, 2 ] ,"m":"\u0041" } `
+	members, err := strictjson.Object([]byte(doc))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []struct{ name, value string }{{"z", "1.50"}, {"a\n", "[ 1, 2 ]"}, {"m", `"\u0041"`}}
+	if len(members) != len(want) {
+		t.Fatalf("%d members, want %d", len(members), len(want))
+	}
+	for i, w := range want {
+		if members[i].Name != w.name || string(members[i].Value) != w.value {
+			t.Errorf("member %d is %q: %q, want %q: %q", i, members[i].Name, members[i].Value, w.name, w.value)
+		}
+	}
+}
+
+// Depth is bounded before it costs stack: a document of nothing but brackets is refused like any other.
+func TestVeryDeepDocuments(t *testing.T) {
+	const depth = 1 << 20
+	for name, doc := range map[string]string{
+		"objects": strings.Repeat(`{"a":`, depth),
+		"arrays":  `{"a":` + strings.Repeat("[", depth),
+		"closed":  nested(depth),
+	} {
+		if _, err := strictjson.Object([]byte(doc)); !errors.Is(err, strictjson.ErrInvalid) {
+			t.Errorf("%s: %v", name, err)
+		}
+		if err := strictjson.Unmarshal([]byte(doc), new(tree)); !errors.Is(err, strictjson.ErrInvalid) {
+			t.Errorf("%s: Unmarshal: %v", name, err)
+		}
+	}
+}
+
+func TestValuesShareTheDocumentButDoNotGrowIntoIt(t *testing.T) {
+	doc := []byte(`{"a":1,"b":[2,3]}`)
+	members, err := strictjson.Object(doc)
+	if err != nil {
+		t.Fatal(err)
+	}
+	elements, ok := strictjson.Elements(members[1].Value)
+	if !ok {
+		t.Fatal("no array")
+	}
+	found, _, err := strictjson.Find(doc, "a")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if &members[0].Value[0] != &doc[5] || &elements[0][0] != &doc[12] || &found[0] != &doc[5] {
+		t.Error("a value is a copy")
+	}
+	_ = append(members[0].Value, "xx"...)
+	_ = append(elements[0], "xx"...)
+	_ = append(found, "xx"...)
+	if string(doc) != `{"a":1,"b":[2,3]}` {
+		t.Errorf("an append wrote into the document: %s", doc)
+	}
+}
+
+func TestErrorsAreConstant(t *testing.T) {
+	texts := make(map[string]bool)
+	for _, doc := range refused {
+		_, err := strictjson.Object([]byte(doc))
+		texts[err.Error()] = true
+	}
+	want := []string{
+		"invalid JSON: a member name occurs twice in one object",
+		"invalid JSON: data after the value",
+		"invalid JSON: malformed",
+		"invalid JSON: nested too deeply",
+		"invalid JSON: not UTF-8",
+		"invalid JSON: not an object",
+	}
+	var got []string
+	for text := range texts {
+		got = append(got, text)
+	}
+	if slices.Sort(got); !slices.Equal(got, want) {
+		t.Errorf("texts %q, want %q", got, want)
+	}
+}
+
+// The names of a small object are compared one by one, those of a large one through an index: a duplicate is found
+// wherever the two stand, on both sides of the border.
+func TestDuplicatesAroundTheBorderOfSmallObjects(t *testing.T) {
+	for size := 14; size <= 19; size++ {
+		for first := range size {
+			for second := first + 1; second < size; second++ {
+				var members []string
+				for i := range size {
+					name := strconv.Itoa(i)
+					if i == second {
+						name = fmt.Sprintf(`\u%04x`, '0'+first%10)
+						if first > 9 {
+							name = "1" + name
+						}
+					}
+					members = append(members, `"`+name+`":0`)
+				}
+				doc := "{" + strings.Join(members, ",") + "}"
+				for _, doc := range []string{doc, `{"outer":1,"in":` + doc + `}`} {
+					if _, err := strictjson.Object([]byte(doc)); !errors.Is(err, strictjson.ErrInvalid) {
+						t.Errorf("%s: %v", doc, err)
+					}
+				}
+			}
+		}
+	}
+}
+
+func TestManyMembers(t *testing.T) {
+	const n = 20_000
+	doc := numbered(n)
+	members, err := strictjson.Object([]byte(doc))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(members) != n {
+		t.Fatalf("%d members, want %d", len(members), n)
+	}
+	for i, member := range members {
+		if want := strconv.Itoa(i); member.Name != want || string(member.Value) != want {
+			t.Fatalf("member %d is %q: %s", i, member.Name, member.Value)
+		}
+	}
+	if members, err := strictjson.Object([]byte(`{"in":` + doc + `}`)); err != nil || len(members) != 1 {
+		t.Errorf("as an inner object: %d members, %v", len(members), err)
+	}
+	if _, err := strictjson.Object([]byte(numbered(n, `"0":0`))); !errors.Is(err, strictjson.ErrInvalid) {
+		t.Errorf("duplicate of the first at the end: %v", err)
+	}
+	if value, ok, err := strictjson.Find([]byte(doc), strconv.Itoa(n-1)); err != nil || !ok || string(value) != strconv.Itoa(n-1) {
+		t.Errorf("Find of the last: %s, %t, %v", value, ok, err)
+	}
+}
+
+func TestFind(t *testing.T) {
+	const issuer = `"https://a.test"`
+	tests := map[string]struct {
+		doc   string
+		value string
+		found bool
+		err   bool
+	}{
+		"first":                       {doc: `{"iss":"https://a.test","b":1}`, value: issuer, found: true},
+		"last":                        {doc: ` { "b" : [1,{"c":2}] , "iss" : "https://a.test" } `, value: issuer, found: true},
+		"escaped name":                {doc: `{"\u0069ss":"https://a.test"}`, value: issuer, found: true},
+		"any kind of value":           {doc: `{"iss":{"x":[1, 2]}}`, value: `{"x":[1, 2]}`, found: true},
+		"empty object":                {doc: `{}`},
+		"absent":                      {doc: `{"a":1,"b":2}`},
+		"only deeper":                 {doc: `{"a":{"iss":"x"},"b":[{"iss":"y"}]}`},
+		"other case":                  {doc: `{"ISS":"x","Iss":"y","i` + "\u017f\u017f" + `":"z"}`},
+		"other case before":           {doc: `{"ISS":"x","iss":"https://a.test"}`, value: issuer, found: true},
+		"deeper before":               {doc: `{"a":{"iss":"x"},"iss":"https://a.test"}`, value: issuer, found: true},
+		"second one not looked at":    {doc: `{"iss":"https://a.test","iss":"x"}`, value: issuer, found: true},
+		"garbage after not looked at": {doc: `{"iss":"https://a.test" garbage`, value: issuer, found: true},
+		"bad UTF-8 after":             {doc: "{\"iss\":\"https://a.test\",\"\xff", value: issuer, found: true},
+		"value cut short":             {doc: `{"iss":"https://a.t`, err: true},
+		"value malformed":             {doc: `{"iss":"\ud800"}`, err: true},
+		"no colon":                    {doc: `{"iss" "https://a.test"}`, err: true},
+		"malformed before":            {doc: `{"a":01,"iss":"https://a.test"}`, err: true},
+		"bad UTF-8 before":            {doc: "{\"a\":\"\xff\",\"iss\":\"https://a.test\"}", err: true},
+		"duplicate before":            {doc: `{"a":1,"a":2,"iss":"https://a.test"}`, err: true},
+		"deeper duplicate before":     {doc: `{"a":{"b":1,"b":2},"iss":"https://a.test"}`, err: true},
+		"too deep before":             {doc: `{"a":` + strings.Repeat("[", 32) + strings.Repeat("]", 32) + `,"iss":1}`, err: true},
+		"absent, data after":          {doc: `{"a":1}x`, err: true},
+		"absent, unfinished":          {doc: `{"a":1`, err: true},
+		"array":                       {doc: `["iss","https://a.test"]`, err: true},
+		"array of objects":            {doc: `[{"iss":"https://a.test"}]`, err: true},
+		"string":                      {doc: `"iss"`, err: true},
+		"nothing":                     {doc: ``, err: true},
+		"byte order mark":             {doc: "\ufeff{\"iss\":\"https://a.test\"}", err: true},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			value, found, err := strictjson.Find([]byte(tt.doc), "iss")
+			if string(value) != tt.value || found != tt.found {
+				t.Errorf("%q, %t; want %q, %t", value, found, tt.value, tt.found)
+			}
+			if tt.err != errors.Is(err, strictjson.ErrInvalid) || !tt.err && err != nil {
+				t.Errorf("error %v, want one: %t", err, tt.err)
+			}
+		})
+	}
+}
+
+func TestMembers(t *testing.T) {
+	members, err := strictjson.Object([]byte(`{"realm_access":{"roles":["a","b"],"\u0078":{}}}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	inner, ok := strictjson.Members(members[0].Value)
+	if !ok || len(inner) != 2 || inner[0].Name != "roles" || string(inner[0].Value) != `["a","b"]` || inner[1].Name != "x" {
+		t.Errorf("members %v, %t", inner, ok)
+	}
+	if empty, ok := strictjson.Members(inner[1].Value); !ok || len(empty) != 0 {
+		t.Errorf("empty object: %v, %t", empty, ok)
+	}
+	for _, value := range []string{``, `[]`, `"a"`, `1`, `null`, `true`, `{`, `{}{}`} {
+		if _, ok := strictjson.Members([]byte(value)); ok {
+			t.Errorf("%q is an object", value)
+		}
+	}
+}
+
+func TestElements(t *testing.T) {
+	tests := map[string][]string{
+		`[]`:                              {},
+		`[ ]`:                             {},
+		`[1]`:                             {`1`},
+		`[ "a" , [ 1, 2 ] ,{"b" : 1} ]`:   {`"a"`, `[ 1, 2 ]`, `{"b" : 1}`},
+		`[null,true,false,-1e5,"\u0041"]`: {`null`, `true`, `false`, `-1e5`, `"\u0041"`},
+	}
+	for value, want := range tests {
+		elements, ok := strictjson.Elements([]byte(value))
+		if !ok || len(elements) != len(want) {
+			t.Errorf("%s: %q, %t", value, elements, ok)
+			continue
+		}
+		for i := range want {
+			if string(elements[i]) != want[i] {
+				t.Errorf("%s: element %d is %q", value, i, elements[i])
+			}
+		}
+	}
+	for _, value := range []string{``, `{}`, `"a"`, `1`, `null`, `[`, `[1`, `[1,]`, `[,]`, `[1 2]`, `[]]`, `[{"a":1,"a":2}]`} {
+		if elements, ok := strictjson.Elements([]byte(value)); ok || elements != nil {
+			t.Errorf("%q is an array: %q", value, elements)
+		}
+	}
+}
+
+func TestString(t *testing.T) {
+	tests := map[string]string{
+		`""`:                           "",
+		`"alice"`:                      "alice",
+		`"é€😀"`:                        "é€😀",
+		`"\"\\\/\b\f\n\r\t"`:           "\"\\/\b\f\n\r\t",
+		`"\u0041b\u00e9\u0000"`:        "Ab\u00e9\x00",
+		`"a\ud83d\ude00b\uDBFF\uDFFF"`: "a\U0001f600b\U0010ffff",
+		`"\\u0041"`:                    `\u0041`,
+		`"\uFFFD"`:                     "\ufffd",
+	}
+	for value, want := range tests {
+		if got, ok := strictjson.String([]byte(value)); !ok || got != want {
+			t.Errorf("%s: %q, %t; want %q", value, got, ok, want)
+		}
+	}
+	for _, value := range []string{
+		``, `"`, `"a`, `a`, `1`, `null`, `{}`, `["a"]`, `"a""b"`, `"a"b`, `"\ud800"`, `"\q"`, "\"\xff\"", "\"\n\"",
+	} {
+		if got, ok := strictjson.String([]byte(value)); ok || got != "" {
+			t.Errorf("%q is the string %q", value, got)
+		}
+	}
+}

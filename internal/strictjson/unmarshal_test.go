@@ -1,0 +1,558 @@
+package strictjson_test
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math/big"
+	"net/netip"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/bearer-go/bearer/internal/strictjson"
+)
+
+type person struct {
+	Sub string `json:"sub"`
+}
+
+// The folding of encoding/json would let the second member of each pair win.
+const pair = `{"sub":"alice","SUB":"admin"}`
+
+func TestUnmarshalIsCaseExactAtEveryDepth(t *testing.T) {
+	type embedding struct{ person }
+	type pointerEmbedding struct{ *Person }
+	type holder struct {
+		Value   person                `json:"value"`
+		Pointer **person              `json:"pointer"`
+		List    []person              `json:"list"`
+		Array   [2]person             `json:"array"`
+		Map     map[string]person     `json:"map"`
+		Numbers map[int][]*person     `json:"numbers"`
+		Keys    map[netip.Addr]person `json:"keys"`
+		Inline  struct {
+			Sub string `json:"sub"`
+		} `json:"inline"`
+		Deep struct {
+			Deeper []map[string]*person `json:"deeper"`
+		} `json:"deep"`
+	}
+	tests := map[string]struct {
+		doc string
+		v   any
+		get func(v any) []string
+	}{
+		"depth 1": {pair, new(person), func(v any) []string { return []string{v.(*person).Sub} }},
+		"depth 2": {`{"value":` + pair + `}`, new(holder), func(v any) []string { return []string{v.(*holder).Value.Sub} }},
+		"depth 3": {`{"deep":{"deeper":[{"x":` + pair + `}]}}`, new(holder), func(v any) []string {
+			return []string{v.(*holder).Deep.Deeper[0]["x"].Sub}
+		}},
+		"pointer": {`{"pointer":` + pair + `}`, new(holder), func(v any) []string { return []string{(*v.(*holder).Pointer).Sub} }},
+		"slice": {`{"list":[` + pair + `,` + pair + `]}`, new(holder), func(v any) []string {
+			return []string{v.(*holder).List[0].Sub, v.(*holder).List[1].Sub}
+		}},
+		"array, which is shorter": {`{"array":[` + pair + `,` + pair + `,` + pair + `]}`, new(holder), func(v any) []string {
+			return []string{v.(*holder).Array[0].Sub, v.(*holder).Array[1].Sub}
+		}},
+		"map": {`{"map":{"a":` + pair + `,"A":` + pair + `}}`, new(holder), func(v any) []string {
+			return []string{v.(*holder).Map["a"].Sub, v.(*holder).Map["A"].Sub}
+		}},
+		"map with numbers for keys": {`{"numbers":{"7":[` + pair + `]}}`, new(holder), func(v any) []string {
+			return []string{v.(*holder).Numbers[7][0].Sub}
+		}},
+		"map with text for keys": {`{"keys":{"::1":` + pair + `}}`, new(holder), func(v any) []string {
+			return []string{v.(*holder).Keys[netip.IPv6Loopback()].Sub}
+		}},
+		"struct type without a name": {`{"inline":` + pair + `}`, new(holder), func(v any) []string { return []string{v.(*holder).Inline.Sub} }},
+		"embedded":                   {pair, new(embedding), func(v any) []string { return []string{v.(*embedding).Sub} }},
+		"embedded pointer":           {pair, new(pointerEmbedding), func(v any) []string { return []string{v.(*pointerEmbedding).Sub} }},
+		"slice at the top":           {`[` + pair + `]`, new([]person), func(v any) []string { return []string{(*v.(*[]person))[0].Sub} }},
+		"map at the top":             {`{"a":` + pair + `}`, new(map[string]person), func(v any) []string { return []string{(*v.(*map[string]person))["a"].Sub} }},
+		"pointer at the top":         {pair, new(*person), func(v any) []string { return []string{(*v.(**person)).Sub} }},
+		"the other one first":        {`{"SUB":"admin","sub":"alice"}`, new(person), func(v any) []string { return []string{v.(*person).Sub} }},
+		"long s":                     {"{\"sub\":\"alice\",\"\u017fub\":\"admin\"}", new(person), func(v any) []string { return []string{v.(*person).Sub} }},
+		"long s, escaped":            {`{"sub":"alice","\u017fub":"admin"}`, new(person), func(v any) []string { return []string{v.(*person).Sub} }},
+		"right name, escaped":        {`{"\u0073ub":"alice","\u0053ub":"admin"}`, new(person), func(v any) []string { return []string{v.(*person).Sub} }},
+		"white space":                {" { \"Sub\" : \"admin\" , \"sub\" : \"alice\" , \"SUB\" : \"admin\" } ", new(person), func(v any) []string { return []string{v.(*person).Sub} }},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			if err := strictjson.Unmarshal([]byte(tt.doc), tt.v); err != nil {
+				t.Fatal(err)
+			}
+			for i, got := range tt.get(tt.v) {
+				if got != "alice" {
+					t.Errorf("value %d is %q, want alice", i, got)
+				}
+			}
+		})
+	}
+}
+
+func TestUnmarshalLeavesFieldsOfOtherNamesAlone(t *testing.T) {
+	type keyed struct {
+		Kid  string            `json:"kid"`
+		Go   string            // no tag: the name in the document is "Go"
+		In   *keyed            `json:"in"`
+		List []keyed           `json:"list"`
+		Map  map[string]*keyed `json:"map"`
+	}
+	tests := map[string]keyed{
+		`{"KID":"x"}`:                                   {},
+		"{\"\u212aid\":\"x\"}":                          {},
+		`{"\u212aid":"x"}`:                              {},
+		`{"go":"x","GO":"x","gO":1}`:                    {},
+		`{"IN":{"kid":"x"}}`:                            {},
+		`{"in":{"KID":"x"}}`:                            {In: &keyed{}},
+		`{"in":{"in":{"Kid":"x"}}}`:                     {In: &keyed{In: &keyed{}}},
+		`{"list":[{"KID":"x"}]}`:                        {List: []keyed{{}}},
+		`{"list":[{},{"KID":"x"}]}`:                     {List: []keyed{{}, {}}},
+		`{"map":{"kid":{"KID":"x"}}}`:                   {Map: map[string]*keyed{"kid": {}}},
+		`{"kid ":"x"," kid":"x"}`:                       {},
+		`{"kid":"a","in":null}`:                         {Kid: "a"},
+		`{"Go":"a","go":"x"}`:                           {Go: "a"},
+		`{"KID":["of","any",{"kind":1e999}],"kid":"a"}`: {Kid: "a"},
+	}
+	for doc, want := range tests {
+		var got keyed
+		if err := strictjson.Unmarshal([]byte(doc), &got); err != nil {
+			t.Errorf("%s: %v", doc, err)
+		} else if !reflect.DeepEqual(got, want) {
+			t.Errorf("%s: %+v, want %+v", doc, got, want)
+		}
+	}
+}
+
+// Person is exported, so that encoding/json can make one behind an embedded pointer.
+type Person struct {
+	Sub string `json:"sub"`
+}
+
+type tree struct {
+	Name     string           `json:"name"`
+	Next     *tree            `json:"next"`
+	Children []tree           `json:"children"`
+	Index    map[string]tree  `json:"index"`
+	Lists    [][]*tree        `json:"lists"`
+	Any      any              `json:"any"`
+	Self     map[string]*tree `json:"self"`
+}
+
+type selfEmbedding struct {
+	*selfEmbedding
+	Name string `json:"name"`
+}
+
+func TestUnmarshalIntoRecursiveTypes(t *testing.T) {
+	const doc = `{"name":"a","next":{"NAME":"x","next":{"name":"c"}},"children":[{"Name":"x"},{"name":"d"}],
+		"index":{"name":{"name":"e","NAME":"x"}},"lists":[[{"name":"f","naMe":"x"}]]}`
+	want := tree{
+		Name: "a", Next: &tree{Next: &tree{Name: "c"}}, Children: []tree{{}, {Name: "d"}},
+		Index: map[string]tree{"name": {Name: "e"}}, Lists: [][]*tree{{{Name: "f"}}},
+	}
+	var got tree
+	if err := strictjson.Unmarshal([]byte(doc), &got); err != nil || !reflect.DeepEqual(got, want) {
+		t.Errorf("%+v, %v; want %+v", got, err, want)
+	}
+	var self selfEmbedding
+	if err := strictjson.Unmarshal([]byte(`{"name":"a","NAME":"x"}`), &self); err != nil || self.Name != "a" {
+		t.Errorf("%+v, %v", self, err)
+	}
+}
+
+// An interface that holds a pointer is decoded into what the pointer points to, any other is replaced.
+func TestUnmarshalIntoInterfaces(t *testing.T) {
+	target := struct {
+		Pointer  any `json:"pointer"`
+		Nil      any `json:"nil"`
+		Value    any `json:"value"`
+		NilTyped any `json:"nil_typed"`
+		Twice    any `json:"twice"`
+		Slice    []any
+		Hidden   []any
+	}{
+		Pointer: &person{}, Value: person{}, NilTyped: (*person)(nil), Slice: []any{&person{}, &person{}},
+		Hidden: []any{&person{}, &person{}}[:0],
+	}
+	var inner any = &person{}
+	target.Twice = &inner
+	hidden := target.Hidden[:2]
+	doc := `{"pointer":` + pair + `,"nil":` + pair + `,"value":` + pair + `,"nil_typed":` + pair + `,"twice":` + pair +
+		`,"Slice":[` + pair + `,` + pair + `,` + pair + `],"Hidden":[` + pair + `,` + pair + `]}`
+	if err := strictjson.Unmarshal([]byte(doc), &target); err != nil {
+		t.Fatal(err)
+	}
+	both := map[string]any{"sub": "alice", "SUB": "admin"}
+	for name, got := range map[string]any{"nil": target.Nil, "value": target.Value, "nil_typed": target.NilTyped, "slice": target.Slice[2]} {
+		if !reflect.DeepEqual(got, both) {
+			t.Errorf("%s: %v, want both members", name, got)
+		}
+	}
+	for name, got := range map[string]any{
+		"pointer": target.Pointer, "twice": inner, "slice 0": target.Slice[0], "slice 1": target.Slice[1],
+		"hidden 0": hidden[0], "hidden 1": hidden[1],
+	} {
+		if p, ok := got.(*person); !ok || p.Sub != "alice" {
+			t.Errorf("%s: %v, want alice", name, got)
+		}
+	}
+
+	var itself any
+	itself = &itself
+	if err := strictjson.Unmarshal([]byte(pair), itself); err != nil || !reflect.DeepEqual(itself, both) {
+		t.Errorf("an interface that holds its own address: %v, %v", itself, err)
+	}
+}
+
+// record keeps what its UnmarshalJSON was given.
+type record struct {
+	Raw string
+	Sub string `json:"sub"`
+}
+
+func (r *record) UnmarshalJSON(data []byte) error { r.Raw = string(data); return nil }
+
+type word struct{ Text string }
+
+func (w *word) UnmarshalText(text []byte) error { w.Text = string(text); return nil }
+
+type recordPromoted struct {
+	record
+	Sub string `json:"sub"`
+}
+
+func TestUnmarshalGivesOwnDecodersTheRawValue(t *testing.T) {
+	const raw = `{ "sub" : "alice", "SUB":[ 1.0 ] }`
+	var target struct {
+		Value    record            `json:"value"`
+		Pointer  **record          `json:"pointer"`
+		List     []record          `json:"list"`
+		Map      map[string]record `json:"map"`
+		Promoted recordPromoted    `json:"promoted"`
+		Message  json.RawMessage   `json:"message"`
+		Any      any               `json:"any"`
+		Word     word              `json:"word"`
+		Words    map[word]*word    `json:"words"`
+		Time     time.Time         `json:"time"`
+		Big      *big.Int          `json:"big"`
+		Bytes    []byte            `json:"bytes"`
+		Number   json.Number       `json:"number"`
+		Quoted   int               `json:"quoted,string"`
+	}
+	target.Any = &record{}
+	doc := `{"value":` + raw + `,"pointer":` + raw + `,"list":[` + raw + `],"map":{"a":` + raw + `},"promoted":` + raw + `,
+		"message":` + raw + `,"any":` + raw + `,"word":"w","words":{"k":"v"},"time":"2026-01-02T03:04:05Z","big":12345678901234567890,
+		"bytes":"AQI=","number":1.50,"quoted":"7"}`
+	if err := strictjson.Unmarshal([]byte(doc), &target); err != nil {
+		t.Fatal(err)
+	}
+	for name, got := range map[string]string{
+		"value": target.Value.Raw, "pointer": (*target.Pointer).Raw, "list": target.List[0].Raw, "map": target.Map["a"].Raw,
+		"promoted": target.Promoted.Raw, "message": string(target.Message), "any": target.Any.(*record).Raw,
+	} {
+		if got != raw {
+			t.Errorf("%s: got %q, want %q", name, got, raw)
+		}
+	}
+	if target.Word.Text != "w" || target.Words[word{"k"}].Text != "v" || target.Time.Year() != 2026 ||
+		target.Big.String() != "12345678901234567890" || string(target.Bytes) != "\x01\x02" || target.Number != "1.50" || target.Quoted != 7 {
+		t.Errorf("got %+v", target)
+	}
+}
+
+type twin struct {
+	Sub string `json:"sub"`
+}
+
+func (*twin) UnmarshalJSON([]byte) error { return errors.New("not to be called") }
+
+// encoding/json does not see the method of a struct type without a name, nor one behind a name that is not exported:
+// such structs are read field by field.
+func TestUnmarshalReadsStructsWhoseDecoderIsOutOfReach(t *testing.T) {
+	var target struct {
+		record `json:"record"`
+		twin   `json:"twin"` // its method and that of record cancel out, so that the whole does not decode itself
+		Inline struct {
+			record
+			Sub string `json:"sub"`
+		} `json:"inline"`
+	}
+	doc := `{"inline":` + pair + `,"record":` + pair + `,"twin":` + pair + `}`
+	if err := strictjson.Unmarshal([]byte(doc), &target); err != nil {
+		t.Fatal(err)
+	}
+	if target.Inline.Sub != "alice" || target.record.Sub != "alice" || target.twin.Sub != "alice" {
+		t.Errorf("got %+v", target)
+	}
+	if target.Inline.Raw != "" || target.record.Raw != "" {
+		t.Errorf("a method was called: the test does not test: %+v", target)
+	}
+}
+
+// The types below have fields that compete for a name. What encoding/json writes for them says who wins.
+type (
+	Base struct {
+		ID     int `json:"id"`
+		Name   int
+		Tagged int `json:"Plain"`
+		Below  int `json:"below"`
+	}
+	Other struct {
+		ID    int `json:"id"` // with Base at the same depth: neither
+		Plain int // loses against the tag of Base
+		Extra int `json:"extra"`
+	}
+	Deep struct {
+		Below int `json:"below"` // deeper than that of Base
+		ID    int `json:"id"`    // deeper than the two that cancel out: hidden all the same
+		Far   int `json:"far"`
+	}
+	Middle struct{ Deep }
+	Left   struct{ Shared }
+	Right  struct{ *Shared }
+	Shared struct {
+		Common int
+		Mutual int `json:"mutual"`
+	}
+	number   int
+	Number   int
+	hidden   struct{ Visible int }
+	pointers struct {
+		*Base
+		*Other
+	}
+)
+
+type competing struct {
+	Base
+	*Other
+	Middle
+	Left
+	Right // Shared comes twice at one depth: Common is neither's
+	hidden
+	number         // not exported and no struct: ignored
+	Number         // a field of its own
+	Shadow  Deep   `json:"shadow"`
+	Inner   hidden `json:"-"`
+	Dash    int    `json:"-,"`
+	Empty   int    `json:",omitempty"`
+	Invalid int    `json:"in\"valid"`
+	Comma   int    `json:"with space/and:punct"`
+	Unicode int    `json:"größe"`
+	Far     int    // not tagged, not named far
+	Upper   int    `json:"EXTRA"`
+	Rival1  int    `json:"ID"` // what folding would find for the names that cancel out
+	Rival2  int    `json:"COMMON"`
+	Rival3  int    `json:"MUTUAL"`
+	private int    //nolint:unused // must stay out
+	Tagged2 taggedEmbedding
+	Pointed pointers
+}
+
+type taggedEmbedding struct {
+	Base   `json:"base"`
+	hidden `json:"hid"`
+}
+
+// fill sets every int that reflection may set to its own number.
+func fill(v reflect.Value, next *int64) {
+	switch v.Kind() {
+	case reflect.Int:
+		if v.CanSet() {
+			*next++
+			v.SetInt(*next)
+		}
+	case reflect.Pointer:
+		v.Set(reflect.New(v.Type().Elem()))
+		fill(v.Elem(), next)
+	case reflect.Struct:
+		for i := range v.NumField() {
+			fill(v.Field(i), next)
+		}
+	}
+}
+
+func TestUnmarshalKnowsTheFieldsOfEncodingJSON(t *testing.T) {
+	var full competing
+	fill(reflect.ValueOf(&full).Elem(), new(int64))
+	doc, err := json.Marshal(full)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{`"below"`, `"Plain"`, `"-"`, `"Invalid"`, `"größe"`, `"hid"`, `"Number"`, `"far"`, `"Far"`, `"Visible"`} {
+		if !strings.Contains(string(doc), name) {
+			t.Errorf("the test does not test %s: %s", name, doc)
+		}
+	}
+
+	var want, got competing
+	if err := json.Unmarshal(doc, &want); err != nil {
+		t.Fatal(err)
+	}
+	if err := strictjson.Unmarshal(doc, &got); err != nil {
+		t.Fatal(err)
+	}
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("own document:\n got %+v\nwant %+v", got, want)
+	}
+
+	// The names of all the fields that lost are no names.
+	got = competing{}
+	const losers = `{"id":1,"Common":1,"mutual":1,"number":1,"Inner":1,"private":1,"Name ":1,"Dash":1,"Empty,omitempty":1,"in\"valid":1,
+		"Comma":1,"Tagged":1,"Shared":1,"Base":{"Name":1},"Middle":{"far":1},"hidden":{"Visible":1},"Deep":{"far":1}}`
+	if err := strictjson.Unmarshal([]byte(losers), &got); err != nil || got != (competing{}) {
+		t.Errorf("names of no field: %+v, %v", got, err)
+	}
+}
+
+type (
+	AnyUnderName struct{ In map[string]any }
+	AnyUnderTag  struct {
+		In  map[string]any `json:"in"`
+		Who map[string]any `json:"Person"`
+	}
+	PersonUnderTag struct {
+		Tagged person `json:"In"`
+	}
+)
+
+// The field that wins a name also says which names are fields inside its value.
+func TestUnmarshalWalksTheFieldThatWins(t *testing.T) {
+	var shallow struct {
+		AnyUnderTag
+		In     person `json:"in"`
+		Person person // before the tagged one, which is deeper
+	}
+	err := strictjson.Unmarshal([]byte(`{"in":`+pair+`,"Person":`+pair+`}`), &shallow)
+	if err != nil || shallow.In.Sub != "alice" || shallow.Person.Sub != "alice" || shallow.AnyUnderTag.In != nil || shallow.Who != nil {
+		t.Errorf("the shallower one: %+v, %v", shallow, err)
+	}
+	var tagged struct {
+		AnyUnderName
+		PersonUnderTag
+	}
+	var reversed struct {
+		PersonUnderTag
+		AnyUnderName
+	}
+	for _, v := range []any{&tagged, &reversed} {
+		if err := strictjson.Unmarshal([]byte(`{"In":`+pair+`}`), v); err != nil {
+			t.Error(err)
+		}
+	}
+	if tagged.Tagged.Sub != "alice" || reversed.Tagged.Sub != "alice" || tagged.In != nil || reversed.In != nil {
+		t.Errorf("the tagged one: %+v, %+v", tagged, reversed)
+	}
+}
+
+func TestUnmarshalRefusesWhatObjectRefuses(t *testing.T) {
+	for name, doc := range refused {
+		if json.Valid([]byte(doc)) && !strings.HasPrefix(doc, "{") {
+			continue // another value at the top is no error here
+		}
+		for _, v := range []any{new(any), new(person), new(map[string]any), new(tree)} {
+			if err := strictjson.Unmarshal([]byte(doc), v); !errors.Is(err, strictjson.ErrInvalid) {
+				t.Errorf("%s: into %T: %v", name, v, err)
+			}
+			if !reflect.ValueOf(v).Elem().IsZero() {
+				t.Errorf("%s: %T was written to", name, v)
+			}
+		}
+	}
+	// Nothing of a document is skipped, whether or not a field asks for it.
+	for _, doc := range []string{
+		`{"name":"a","other":{"x":1,"x":2}}`, `{"next":{"name":"a","n\u0061me":"b"}}`, `{"OTHER":[01]}`, `{"children":[{},]}`,
+		`{"index":{"a":{},"a":{}}}`, `{"children":[{}}`, `{"next":{}`, "{\"NAME\":\"\xff\"}",
+		strings.Repeat(`{"next":`, 33) + `{}` + strings.Repeat(`}`, 33),
+	} {
+		if err := strictjson.Unmarshal([]byte(doc), new(tree)); !errors.Is(err, strictjson.ErrInvalid) {
+			t.Errorf("%s: %v", doc, err)
+		}
+	}
+}
+
+// Every accepted document decodes into a value without structs as encoding/json decodes it.
+func TestUnmarshalIntoMapsAgreesWithEncodingJSON(t *testing.T) {
+	for name, doc := range accepted {
+		var got, want map[string]json.RawMessage
+		if err := strictjson.Unmarshal([]byte(doc), &got); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		if err := json.Unmarshal([]byte(doc), &want); err != nil || !reflect.DeepEqual(got, want) {
+			t.Errorf("%s: %q, %v; want %q", name, got, err, want)
+		}
+	}
+}
+
+func TestUnmarshalReportsTheErrorsOfEncodingJSON(t *testing.T) {
+	type target struct {
+		N    int                `json:"n"`
+		In   person             `json:"in"`
+		List []person           `json:"list"`
+		Map  map[string]int     `json:"map"`
+		Bad  map[bool]string    `json:"bad"`
+		F    func()             `json:"f"`
+		If   interface{ Foo() } `json:"if"`
+		Word word               `json:"word"`
+	}
+	for _, doc := range []string{
+		`{"n":"x"}`, `{"n":1.5}`, `{"n":{}}`, `{"n":[]}`, `{"n":1e999}`, `{"in":[]}`, `{"in":"x"}`, `{"in":{"sub":{}}}`, `{"list":{}}`,
+		`{"list":[1]}`, `{"map":[]}`, `{"map":{"a":"b"}}`, `{"bad":{"true":"x"}}`, `{"f":{}}`, `{"if":{"a":1}}`, `{"if":[1]}`,
+		`{"word":{}}`, `{"word":[]}`, `[]`, `"x"`, `1`,
+	} {
+		got, want := strictjson.Unmarshal([]byte(doc), new(target)), json.Unmarshal([]byte(doc), new(target))
+		if want == nil || got == nil || got.Error() != want.Error() {
+			t.Errorf("%s: %v, want %v", doc, got, want)
+		}
+	}
+
+	// encoding/json reads on after a value of the wrong kind, and so does this.
+	var got target
+	if err := strictjson.Unmarshal([]byte(`{"n":"x","in":{"sub":"alice","SUB":1}}`), &got); err == nil || got.In.Sub != "alice" {
+		t.Errorf("%+v, %v", got, err)
+	}
+}
+
+func TestUnmarshalWithoutATarget(t *testing.T) {
+	for name, v := range map[string]any{"nil": nil, "no pointer": person{}, "nil pointer": (*person)(nil), "map": map[string]any{}} {
+		got, want := strictjson.Unmarshal([]byte(`{}`), v), json.Unmarshal([]byte(`{}`), v)
+		var invalid *json.InvalidUnmarshalError
+		if !errors.As(got, &invalid) || !reflect.DeepEqual(got, want) {
+			t.Errorf("%s: %v, want %v", name, got, want)
+		}
+	}
+}
+
+// Inside an embedded pointer, too, what it points to is what is decoded into.
+func TestUnmarshalIntoAFilledEmbeddedPointer(t *testing.T) {
+	type Holder struct {
+		Any any `json:"any"`
+	}
+	inner := &person{}
+	target := struct{ *Holder }{&Holder{Any: inner}}
+	if err := strictjson.Unmarshal([]byte(`{"any":`+pair+`}`), &target); err != nil || inner.Sub != "alice" {
+		t.Errorf("%+v, %v", inner, err)
+	}
+}
+
+// What the target holds already stays, unless the document says otherwise: as in encoding/json.
+func TestUnmarshalIntoAFilledTarget(t *testing.T) {
+	filled := func() *tree {
+		return &tree{
+			Name: "a", Next: &tree{Name: "b"}, Children: []tree{{Name: "c"}, {Name: "d"}}, Index: map[string]tree{"x": {Name: "e"}},
+			Any: &tree{Name: "f", Any: tree{Name: "g"}},
+		}
+	}
+	for _, doc := range []string{
+		`{}`, `null`, `{"next":null,"children":null,"any":null}`, `{"next":{},"children":[{}],"index":{"x":{},"y":{}},"any":{}}`,
+		`{"any":{"name":"z","any":{"name":"y"}}}`, `{"children":[{"any":{"name":1}},{"name":"q"},{}],"any":[]}`, `{"any":1}`,
+	} {
+		got, want := filled(), filled()
+		gotErr, wantErr := strictjson.Unmarshal([]byte(doc), got), json.Unmarshal([]byte(doc), want)
+		if !reflect.DeepEqual(got, want) || fmt.Sprint(gotErr) != fmt.Sprint(wantErr) {
+			t.Errorf("%s: got %+v, %v; want %+v, %v", doc, got, gotErr, want, wantErr)
+		}
+	}
+}

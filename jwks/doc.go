@@ -1,0 +1,41 @@
+// Package jwks holds the public keys of token issuers and keeps them at hand.
+//
+// A [Set] is the keys of one issuer, from one [Source]: found by the issuer's metadata ([Discover]), fetched from a URL
+// ([Remote]), or pinned ([Static], [PEM], [PublicKeys]). [Set.Keys] answers the one question that verifying a token asks:
+// which keys may have signed a token with this header?
+//
+// # When the issuer is slow, down or rotating
+//
+// What a request experiences depends on the keys at hand:
+//
+//	state    keys at hand                         a request                              fetches
+//	cold     none yet                             waits for the first, at most 5 s       again 1 to 4 s after a failure
+//	fresh    within their lifetime                is served at once                      one, ahead of the end of the lifetime
+//	stale    past it: not needed, or not to be    is served from them, after a wait of   again within a minute after a failure
+//	         had, for a while                     at most 2 s if the issuer does not fail
+//	expired  24 hours old                         as when cold                           as when cold
+//
+// The lifetime is the max-age of the issuer's Cache-Control within 1 minute and 1 hour, or 10 minutes if it names none.
+// Fetches are started by requests. There is no timer: a set that nobody uses does nothing, and has no goroutine. Requests
+// that arrive during a fetch share it, and none of them can cancel it.
+//
+// A token may name a key id that the set does not have, because the issuer has just begun to use a new key. The set is
+// then fetched again, once for all who wait, at most 2 s. Anyone can make up key ids, so there are at most two such
+// fetches in a row, and one more each 30 s. Tokens with known key ids never wait for them.
+//
+// When it cannot be known whether a key exists, the answer is an [UnavailableError], for a 503. It is [ErrKeyNotFound],
+// for a 401, only if the issuer's own word says so. An answer that is not a JWK Set with at least one entry never
+// replaces the keys at hand, and a key that a new set does not have any more is gone at once.
+//
+// # Which keys are used
+//
+// Each key of a set is judged alone; one that cannot be used is logged once and skipped, and does not take the others
+// down. Used are RSA keys of 2048 to 8192 bits, keys on P-256, P-384 and P-521, and Ed25519 keys, unless their use, key_ops
+// or alg say that they are not for verifying signatures. Never used are keys published with their private part, symmetric
+// keys, RSA keys with an exponent that is even, below 3 or above 31 bits or with the ROCA weakness, points off their
+// curve, and the Ed25519 points of small order, under which one signature verifies many messages.
+//
+// # What is fetched
+//
+// Only https URLs (or http on loopback), no redirect to another origin, at most 1 MiB and 256 keys, 5 s for each request.
+package jwks

@@ -1,0 +1,312 @@
+package jwks
+
+import (
+	"bytes"
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/elliptic"
+	"crypto/rsa"
+	"encoding/base64"
+	"encoding/hex"
+	"errors"
+	"math/big"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/MicahParks/jwkset"
+
+	"github.com/bearer-go/bearer/internal/jwa"
+	"github.com/bearer-go/bearer/internal/strictjson"
+)
+
+// Key is one public key of a set: an RSA key, a key on P-256, P-384 or P-521, or an Ed25519 key.
+type Key struct {
+	id, algorithm string
+	public        crypto.PublicKey
+	jwk           *jwkset.JWK // the same key, for users of jwkset
+}
+
+// ID is the key's id, or "" if it has none.
+func (k Key) ID() string { return k.id }
+
+// Algorithm is the one algorithm that the key is published for, or "" if the set does not say. It is a name of RFC 7518
+// or "EdDSA", also for keys published under the newer name "Ed25519" (RFC 9864).
+func (k Key) Algorithm() string { return k.algorithm }
+
+// Public is an [*rsa.PublicKey], an [*ecdsa.PublicKey] or an [ed25519.PublicKey]. It is shared, and must not be changed.
+func (k Key) Public() crypto.PublicKey { return k.public }
+
+// fits reports whether a token with this algorithm may have been signed with the key: RFC 8725 section 3.1 wants one key
+// to be used with one algorithm, so what the key says of itself counts.
+func (k Key) fits(algorithm *jwa.Algorithm) bool {
+	return (k.algorithm == "" || k.algorithm == algorithm.Name) && algorithm.Fits(k.public)
+}
+
+// same reports whether two keys are one key, published twice.
+func (k Key) same(other Key) bool {
+	public, ok := k.public.(interface{ Equal(crypto.PublicKey) bool })
+	return ok && k.id == other.id && k.algorithm == other.algorithm && public.Equal(other.public)
+}
+
+// Why a key is refused. The texts go to the log, or into a configuration error.
+var (
+	errEntry     = errors.New("it is not a JSON object")
+	errKeyID     = errors.New("its kid is not a string")
+	errPrivate   = errors.New("it has members of a private or symmetric key")
+	errUse       = errors.New("its use is not sig")
+	errKeyOps    = errors.New("its key_ops do not include verify")
+	errAlgorithm = errors.New("its alg is not that of a signature, or not one for such a key")
+	errType      = errors.New("its type is not RSA, EC or OKP")
+	errCurve     = errors.New("its curve is not P-256, P-384, P-521 or Ed25519")
+	errMaterial  = errors.New("a member of its type is missing or broken, or its point is not on its curve")
+
+	errNil        = errors.New("it is nil or incomplete")
+	errSupport    = errors.New("it is not an RSA, ECDSA or Ed25519 public key")
+	errModulus    = errors.New("its modulus is even, or not of 2048 to 8192 bits")
+	errROCA       = errors.New("its modulus was made by a generator whose keys can be factored (CVE-2017-15361)")
+	errExponent   = errors.New("its exponent is even, less than 3 or more than 2147483647")
+	errPoint      = errors.New("its point is not on its curve")
+	errSmallOrder = errors.New("its point is of small order: one signature would verify many messages")
+)
+
+// readKey reads one JWK (RFC 7517 section 4). A key id that could be read is returned with a refusal, too.
+func readKey(data []byte) (Key, error) {
+	members, ok := strictjson.Members(data)
+	if !ok {
+		return Key{}, errEntry
+	}
+	m := jwkMembers(members)
+	id, ok := strictjson.String(m.value("kid"))
+	if !ok && m.has("kid") {
+		return Key{}, errKeyID
+	}
+	key, err := m.key(id)
+	key.id = id
+	return key, err
+}
+
+// jwkMembers are the members of one JWK.
+type jwkMembers []strictjson.Member
+
+// value is the JSON of a member, or nil if there is none.
+func (m jwkMembers) value(name string) []byte {
+	for _, member := range m {
+		if member.Name == name {
+			return member.Value
+		}
+	}
+	return nil
+}
+
+func (m jwkMembers) has(name string) bool { return m.value(name) != nil }
+
+// text is the value of a member that is a string, and "" for any other.
+func (m jwkMembers) text(name string) string {
+	s, _ := strictjson.String(m.value(name))
+	return s
+}
+
+// key judges what the JWK says of itself, and then the key that it is.
+func (m jwkMembers) key(id string) (Key, error) {
+	if err := m.purpose(); err != nil {
+		return Key{}, err
+	}
+	var algorithm string
+	if m.has("alg") {
+		alg, ok := jwa.Lookup(m.text("alg"))
+		if !ok {
+			return Key{}, errAlgorithm
+		}
+		algorithm = alg.Name
+	}
+	material, err := m.material()
+	if err != nil {
+		return Key{}, err
+	}
+	return newKey(material, id, algorithm)
+}
+
+// purpose refuses what is not meant for verifying signatures (RFC 7517 sections 4.2 and 4.3). A private or symmetric key
+// in a set that is sent around is no secret any more, whatever else it says.
+func (m jwkMembers) purpose() error {
+	if slices.ContainsFunc([]string{"d", "p", "q", "dp", "dq", "qi", "oth", "k"}, m.has) {
+		return errPrivate
+	}
+	if m.has("use") && m.text("use") != "sig" {
+		return errUse
+	}
+	if m.has("key_ops") {
+		operations, _ := strictjson.Elements(m.value("key_ops"))
+		if !slices.ContainsFunc(operations, func(op []byte) bool { s, _ := strictjson.String(op); return s == "verify" }) {
+			return errKeyOps
+		}
+	}
+	return nil
+}
+
+// material picks the members that make a public key (RFC 7518 section 6, RFC 8037 section 2), and no other: a broken
+// x5c, or a member that nobody knows, does not break a good key.
+func (m jwkMembers) material() (jwkset.JWKMarshal, error) {
+	switch m.text("kty") {
+	case "RSA":
+		// Here, because the parser keeps no more than the low 64 bits of an exponent.
+		if err := judgeExponent(number(m.text("e"))); err != nil {
+			return jwkset.JWKMarshal{}, err
+		}
+		return jwkset.JWKMarshal{KTY: jwkset.KtyRSA, N: m.text("n"), E: m.text("e")}, nil
+	case "EC":
+		crv := jwkset.CRV(m.text("crv"))
+		return jwkset.JWKMarshal{KTY: jwkset.KtyEC, CRV: crv, X: m.text("x"), Y: m.text("y")}, nil
+	case "OKP":
+		return jwkset.JWKMarshal{KTY: jwkset.KtyOKP, CRV: jwkset.CRV(m.text("crv")), X: m.text("x")}, nil
+	default:
+		return jwkset.JWKMarshal{}, errType
+	}
+}
+
+// number reads a Base64urlUInt (RFC 7518 section 2) as the parser does, which forgives padding. What is none is zero.
+func number(text string) *big.Int {
+	b, _ := base64.RawURLEncoding.DecodeString(strings.TrimRight(text, "="))
+	return new(big.Int).SetBytes(b)
+}
+
+// newKey makes a key that was judged. The algorithm is a name out of the table of package jwa, or "".
+func newKey(material jwkset.JWKMarshal, id, algorithm string) (Key, error) {
+	material.KID, material.ALG, material.USE = id, jwkset.ALG(algorithm), jwkset.UseSig
+	parsed, err := jwkset.NewJWKFromMarshal(material, jwkset.JWKMarshalOptions{}, jwkset.JWKValidateOptions{})
+	if errors.Is(err, jwkset.ErrUnsupportedKey) {
+		return Key{}, errCurve
+	}
+	if err != nil {
+		return Key{}, errMaterial
+	}
+	key := Key{id: id, algorithm: algorithm, public: parsed.Key(), jwk: &parsed}
+	if err := judge(key.public); err != nil {
+		return Key{}, err
+	}
+	if alg, ok := jwa.Lookup(algorithm); ok && !alg.Fits(key.public) { // never with a symmetric one
+		return Key{}, errAlgorithm
+	}
+	return key, nil
+}
+
+// copyKey makes a key out of one that the operator gave, and that may be changed by its owner later.
+func copyKey(public crypto.PublicKey) (Key, error) {
+	if err := judge(public); err != nil {
+		return Key{}, err
+	}
+	given, err := jwkset.NewJWKFromKey(public, jwkset.JWKOptions{})
+	if err != nil {
+		return Key{}, errMaterial
+	}
+	return newKey(given.Marshal(), "", "")
+}
+
+// judge refuses public keys with which a signature proves nothing. Every key of every set has passed it.
+func judge(public crypto.PublicKey) error {
+	switch key := public.(type) {
+	case nil:
+		return errNil
+	case *rsa.PublicKey:
+		if key == nil || key.N == nil {
+			return errNil
+		}
+		if err := judgeExponent(big.NewInt(int64(key.E))); err != nil {
+			return err
+		}
+		return judgeModulus(key.N)
+	case *ecdsa.PublicKey:
+		return judgePoint(key)
+	case ed25519.PublicKey:
+		return judgeEd25519(key)
+	default:
+		return errSupport
+	}
+}
+
+// judgeExponent refuses an even exponent, with which there is no RSA, 1, with which anyone can sign, and one that does
+// not fit into 31 bits, which crypto/rsa does not verify with.
+func judgeExponent(e *big.Int) error {
+	if e.BitLen() > 31 || e.Cmp(big.NewInt(3)) < 0 || e.Bit(0) == 0 {
+		return errExponent
+	}
+	return nil
+}
+
+func judgeModulus(n *big.Int) error {
+	if n.BitLen() < jwa.MinRSABits || n.BitLen() > jwa.MaxRSABits || n.Sign() < 0 || n.Bit(0) == 0 {
+		return errModulus
+	}
+	if roca(n) {
+		return errROCA
+	}
+	return nil
+}
+
+func judgePoint(key *ecdsa.PublicKey) error {
+	if key == nil || key.X == nil || key.Y == nil { //nolint:staticcheck // a key without them makes Bytes panic
+		return errNil
+	}
+	switch key.Curve {
+	case elliptic.P256(), elliptic.P384(), elliptic.P521():
+	default:
+		return errCurve
+	}
+	if _, err := key.Bytes(); err != nil {
+		return errPoint
+	}
+	return nil
+}
+
+// smallOrder are the encodings of the y of the 8 points of small order on Ed25519: 0, 1, p-1, the two of order 8, and
+// p and p+1, other spellings of 0 and 1 that crypto/ed25519 reads. With such a point as the key, one signature is good
+// for every message, or for every few. RFC 8032 does not demand this check of a verifier.
+var smallOrder = [...]string{
+	"0000000000000000000000000000000000000000000000000000000000000000",
+	"0100000000000000000000000000000000000000000000000000000000000000",
+	"26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05",
+	"c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a",
+	"ecffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+	"edffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+	"eeffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+}
+
+func judgeEd25519(key ed25519.PublicKey) error {
+	if len(key) != ed25519.PublicKeySize {
+		return errNil
+	}
+	y := bytes.Clone(key)
+	y[len(y)-1] &^= 0x80 // the sign of x: both points with this y are of the same order
+	if slices.Contains(smallOrder[:], hex.EncodeToString(y)) {
+		return errSmallOrder
+	}
+	return nil
+}
+
+// rocaPowers holds, for each odd prime up to 167, which remainders are powers of 65537.
+var rocaPowers = sync.OnceValue(func() map[int64][]bool {
+	powers := make(map[int64][]bool)
+	for p := int64(3); p <= 167; p += 2 {
+		if !big.NewInt(p).ProbablyPrime(0) { // exact for small numbers
+			continue
+		}
+		powers[p] = make([]bool, p)
+		for r := int64(1); !powers[p][r]; r = r * 65537 % p {
+			powers[p][r] = true
+		}
+	}
+	return powers
+})
+
+// roca reports whether a modulus is of the form that the faulty generator of CVE-2017-15361 gives it: a power of 65537
+// modulo each small prime. Of the moduli made by others, one in about 2^27 looks like that.
+func roca(n *big.Int) bool {
+	for p, powers := range rocaPowers() {
+		if !powers[new(big.Int).Mod(n, big.NewInt(p)).Int64()] {
+			return false
+		}
+	}
+	return true
+}

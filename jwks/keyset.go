@@ -1,0 +1,114 @@
+package jwks
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+
+	"github.com/bearer-go/bearer/internal/strictjson"
+)
+
+const (
+	maxKeys       = 256 // entries of a JWK Set
+	maxCandidates = 4   // keys that one token is tried with: each costs a verification
+
+	maxLoggedID = 64 // bytes of a key id that the log gets to see
+)
+
+var (
+	errNoKeys  = errors.New("it has no array of keys, or an empty one")
+	errTooMany = fmt.Errorf("it has more than %d keys", maxKeys)
+)
+
+// keySet is what a JWK Set says (RFC 7517 section 5), or what the operator pinned. It never changes.
+type keySet struct {
+	pinned  bool
+	keys    []Key           // those that can be used, in the order of the set
+	ids     map[string]bool // every key id of the set, also of the keys that cannot be used
+	refused []refusal
+}
+
+// refusal is an entry of a JWK Set that is not used, and why not.
+type refusal struct {
+	id     string
+	reason error
+}
+
+// parse reads a JWK Set. Each entry is judged alone, so that one bad key does not take the others down, and a set is
+// a set even if no entry can be used: tokens are then refused for good reason. What is not a set, or an empty one, is
+// an error, for that is how broken servers answer. The texts of the errors are constant.
+func parse(document []byte) (keySet, error) {
+	members, err := strictjson.Object(document)
+	if err != nil {
+		return keySet{}, err
+	}
+	entries, _ := strictjson.Elements(jwkMembers(members).value("keys"))
+	if len(entries) == 0 {
+		return keySet{}, errNoKeys
+	}
+	if len(entries) > maxKeys {
+		return keySet{}, errTooMany
+	}
+	set := keySet{ids: make(map[string]bool)}
+	for _, entry := range entries {
+		key, err := readKey(entry)
+		if key.id != "" {
+			set.ids[key.id] = true
+		}
+		switch {
+		case err != nil:
+			set.refused = append(set.refused, refusal{key.id, err})
+		case !slices.ContainsFunc(set.keys, key.same):
+			set.keys = append(set.keys, key)
+		}
+	}
+	return set, nil
+}
+
+// unnamed counts the keys without a key id.
+func (s *keySet) unnamed() (n int) {
+	for _, key := range s.keys {
+		if key.id == "" {
+			n++
+		}
+	}
+	return n
+}
+
+// knows reports whether fetching the set again is no way to find out more about a key id. A key id that is there, but
+// not usable for the token, is an answer.
+func (s *keySet) knows(id string) bool { return s.pinned || id == "" || s.ids[id] }
+
+// candidates are the keys that may have signed a token with this key id, as [Set.Keys] describes them.
+func (s *keySet) candidates(id string, fits func(Key) bool) []Key {
+	var named, unnamed []Key
+	for _, key := range s.keys {
+		switch {
+		case id == "" || key.id == id:
+			if fits(key) {
+				named = append(named, key)
+			}
+		case s.pinned && key.id == "":
+			if fits(key) {
+				unnamed = append(unnamed, key)
+			}
+		}
+	}
+	if id == "" && len(named) > 1 {
+		return nil // which of them is a guess, and the token was free to say
+	}
+	named = append(named, unnamed...)
+	return named[:min(len(named), maxCandidates)]
+}
+
+// logRefused tells the operator once of each key that is not used: those of the set before it were told of then.
+func logRefused(logger *slog.Logger, name string, refused []refusal, before *snapshot) {
+	for i, r := range refused {
+		if before != nil && slices.Contains(before.refused, r) || slices.Contains(refused[:i], r) {
+			continue
+		}
+		id := r.id[:min(len(r.id), maxLoggedID)]
+		logger.Warn("a published key is not used", "source", name, "kid", id, "reason", r.reason.Error())
+	}
+}

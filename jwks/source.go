@@ -1,0 +1,274 @@
+package jwks
+
+import (
+	"bytes"
+	"context"
+	"crypto"
+	"crypto/x509"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"slices"
+	"strings"
+)
+
+// A Source says where the keys of a [Set] come from. Make one with [Discover], [Remote], [Static], [PEM] or
+// [PublicKeys] and give it to [New], which judges it; the zero Source is an error there.
+type Source struct {
+	name    string // for the log
+	options []Option
+
+	// open returns where to fetch the keys, or else the keys themselves. What it finds wrong, it tells the config.
+	open func(*config) (*remote, keySet)
+}
+
+// An Option changes how the keys are fetched. Each may be given once.
+type Option func(*config)
+
+// config is what the options say. A zero field is one that was not given.
+type config struct {
+	client       *http.Client
+	logger       *slog.Logger
+	insecureHTTP bool
+	errs         []error
+}
+
+// HTTPClient makes the fetches go through this client: its transport (and so its proxy, certificate authorities and
+// client certificate), its timeout if it is shorter than 5 seconds, its cookies, and its CheckRedirect after the check
+// that a redirect stays within its origin. The client is copied and not changed; nil is an error.
+//
+// Without this option, fetches go through a copy of [http.DefaultTransport] that keeps no connections.
+func HTTPClient(client *http.Client) Option {
+	return func(c *config) {
+		switch {
+		case client == nil:
+			c.fail("HTTPClient: the client is nil; give one, or leave the option out")
+		case c.client != nil:
+			c.fail("HTTPClient: given twice; keep one")
+		}
+		c.client = client
+	}
+}
+
+// Logger makes the set log there, at the level Warn: that fetching keys fails or works again, and keys that are not
+// used. Each is logged once, not once a request. The default is [slog.Default]; nil is an error.
+func Logger(logger *slog.Logger) Option {
+	return func(c *config) {
+		switch {
+		case logger == nil:
+			c.fail("Logger: the logger is nil; give one, or leave the option out")
+		case c.logger != nil:
+			c.fail("Logger: given twice; keep one")
+		}
+		c.logger = logger
+	}
+}
+
+// InsecureHTTP allows http URLs to hosts other than this one. Whoever can get between the issuer and this service can
+// then replace the keys, and make tokens that it accepts. Loopback addresses need no such permission.
+func InsecureHTTP() Option {
+	return func(c *config) { c.insecureHTTP = true }
+}
+
+func configure(options []Option) config {
+	var c config
+	for _, option := range options {
+		if option == nil {
+			c.fail("an Option is nil; leave it out")
+			continue
+		}
+		option(&c)
+	}
+	return c
+}
+
+// override takes over what is set in the other.
+func (c *config) override(other config) {
+	if other.client != nil {
+		c.client = other.client
+	}
+	if other.logger != nil {
+		c.logger = other.logger
+	}
+	c.insecureHTTP = c.insecureHTTP || other.insecureHTTP
+	c.errs = append(c.errs, other.errs...)
+}
+
+func (c *config) fail(format string, args ...any) {
+	c.errs = append(c.errs, fmt.Errorf("jwks: "+format, args...))
+}
+
+// Discover finds the keys by the issuer's metadata: at the issuer's URL followed by /.well-known/openid-configuration
+// (OpenID Connect Discovery section 4), or when that is answered with 404, at the place RFC 8414 section 3 puts it. The
+// issuer is compared with the one in the document character by character, so write it exactly as the tokens' iss.
+//
+// It must be an https URL without user name, query and fragment; http is for loopback addresses, or [InsecureHTTP].
+func Discover(issuer string, options ...Option) Source {
+	return Source{name: issuer, options: options, open: func(c *config) (*remote, keySet) {
+		if err := checkIssuer(issuer, c.insecureHTTP); err != nil {
+			c.fail("Discover: the issuer %q %w; give the https URL that the tokens have as iss", issuer, err)
+		}
+		return &remote{issuer: issuer}, keySet{}
+	}}
+}
+
+// checkIssuer refuses what OpenID Connect Discovery section 3 and RFC 8414 section 2 do.
+func checkIssuer(issuer string, insecureHTTP bool) error {
+	if issuer == "" {
+		return errors.New("is empty")
+	}
+	if strings.Contains(issuer, "?") {
+		return errors.New("has a query, which no issuer has")
+	}
+	return checkURL(issuer, insecureHTTP)
+}
+
+// Remote fetches a JWK Set (RFC 7517 section 5) from this URL. It must be an https URL without user name and fragment;
+// http is for loopback addresses, or [InsecureHTTP].
+func Remote(url string, options ...Option) Source {
+	return Source{name: url, options: options, open: func(c *config) (*remote, keySet) {
+		if err := checkURL(url, c.insecureHTTP); err != nil {
+			c.fail("Remote: the URL %q %w; give the https URL of a JWK Set", url, err)
+		}
+		return &remote{keysURL: url}, keySet{}
+	}}
+}
+
+// Static pins the keys of a JWK Set given as JSON (RFC 7517 section 5). Keys that cannot be used are logged and skipped,
+// as in a remote set; it is an error if none is left. At most 4 keys can be without a kid.
+func Static(jwkSet []byte) Source {
+	return Source{name: "Static", open: func(c *config) (*remote, keySet) {
+		keys, err := parse(jwkSet)
+		if err != nil {
+			c.fail("Static: the JSON is not a JWK Set: %w; give an object with a member keys", err)
+		} else if len(keys.keys) == 0 {
+			c.fail("Static: no key of the JWK Set can be used: %w; give a public key for signatures", refusals(keys.refused))
+		}
+		return nil, keys
+	}}
+}
+
+// refusals is why each of the keys cannot be used.
+func refusals(all []refusal) error {
+	errs := make([]error, len(all))
+	for i, r := range all {
+		errs[i] = fmt.Errorf("key %d: %w", i+1, r.reason)
+	}
+	return errors.Join(errs...)
+}
+
+// PEM pins the keys of one to four PEM blocks: PUBLIC KEY (RFC 7468 section 13), RSA PUBLIC KEY, or CERTIFICATE, of
+// which nothing but the key counts, not even the dates. Give no certificate chain: each of its keys would be trusted
+// to sign tokens. Any other block, a private key above all, and any text around the blocks is an error.
+func PEM(data []byte) Source {
+	return Source{name: "PEM", open: func(c *config) (*remote, keySet) {
+		public, err := parsePEM(data)
+		if err != nil {
+			c.fail("PEM: %w", err)
+		}
+		return nil, c.copyKeys("PEM: block", public)
+	}}
+}
+
+// parsePEM reads public keys strictly: [pem.Decode] alone would skip whatever it cannot read.
+func parsePEM(data []byte) (public []crypto.PublicKey, err error) {
+	const begin = "-----BEGIN "
+	for rest := bytes.TrimSpace(data); len(rest) > 0; rest = bytes.TrimSpace(rest) {
+		n := len(public) + 1
+		block, after := pem.Decode(rest)
+		read := rest[:len(rest)-len(after)]
+		if block == nil || !bytes.HasPrefix(read, []byte(begin)) || bytes.Count(read, []byte(begin)) != 1 {
+			return nil, fmt.Errorf("there is something other than a PEM block where block %d should be; remove or repair it", n)
+		}
+		key, err := publicKey(block)
+		if err != nil {
+			return nil, fmt.Errorf("block %d, %q, %w", n, block.Type, err)
+		}
+		public, rest = append(public, key), after
+	}
+	if len(public) == 0 {
+		return nil, errors.New("there is no PEM block; give the public key of the issuer")
+	}
+	return public, nil
+}
+
+func publicKey(block *pem.Block) (key crypto.PublicKey, err error) {
+	switch {
+	case block.Type == "PUBLIC KEY":
+		key, err = x509.ParsePKIXPublicKey(block.Bytes)
+	case block.Type == "RSA PUBLIC KEY":
+		key, err = x509.ParsePKCS1PublicKey(block.Bytes)
+	case block.Type == "CERTIFICATE":
+		var certificate *x509.Certificate
+		if certificate, err = x509.ParseCertificate(block.Bytes); err == nil {
+			key = certificate.PublicKey
+		}
+	case strings.Contains(block.Type, "PRIVATE KEY"):
+		return nil, errors.New("is a private key; give only the public one, and keep the private one from this service")
+	default:
+		return nil, errors.New("is not a public key; give PUBLIC KEY, RSA PUBLIC KEY or CERTIFICATE")
+	}
+	if err != nil {
+		return nil, errors.New("cannot be read as what it says it is; export it again")
+	}
+	return key, nil
+}
+
+// PublicKeys pins one to four keys: [*rsa.PublicKey], [*ecdsa.PublicKey] or [ed25519.PublicKey]. They are copied.
+func PublicKeys(keys ...crypto.PublicKey) Source {
+	return Source{name: "PublicKeys", open: func(c *config) (*remote, keySet) {
+		if len(keys) == 0 {
+			c.fail("PublicKeys: there is no key; give the public key of the issuer")
+		}
+		return nil, c.copyKeys("PublicKeys: key", keys)
+	}}
+}
+
+func (c *config) copyKeys(what string, given []crypto.PublicKey) keySet {
+	var set keySet
+	for i, public := range given {
+		key, err := copyKey(public)
+		if err != nil {
+			c.fail("%s %d, a %T, cannot be used: %w; give another key", what, i+1, public, err)
+		} else if !slices.ContainsFunc(set.keys, key.same) {
+			set.keys = append(set.keys, key)
+		}
+	}
+	return set
+}
+
+// New makes a set. It does no I/O and starts no goroutine; the first fetch starts when keys are first needed. Everything
+// that is wrong with the configuration is returned at once, joined. Options of the source win over the defaults, which
+// are for those who make many sets. Options about fetching mean nothing for pinned keys.
+func New(source Source, defaults ...Option) (*Set, error) {
+	if source.open == nil {
+		return nil, errors.New("jwks: the Source is empty; make one with Discover, Remote, Static, PEM or PublicKeys")
+	}
+	c := configure(defaults)
+	c.override(configure(source.options))
+	remote, keys := source.open(&c)
+	keys.pinned = remote == nil
+	if unnamed := keys.unnamed(); keys.pinned && unnamed > maxCandidates {
+		c.fail("%s: %d keys have no kid, but a token is tried with %d at most; give fewer, or a JWK Set with kids to Static",
+			source.name, unnamed, maxCandidates)
+	}
+	if err := errors.Join(c.errs...); err != nil {
+		return nil, err
+	}
+
+	set := &Set{name: source.name, logger: c.logger}
+	if set.logger == nil {
+		set.logger = slog.Default()
+	}
+	set.ctx, set.cancel = context.WithCancel(context.Background())
+	if keys.pinned {
+		set.current.Store(&snapshot{keySet: keys})
+		logRefused(set.logger, set.name, keys.refused, nil)
+		return set, nil
+	}
+	remote.client, remote.insecureHTTP = newClient(c.client), c.insecureHTTP
+	set.fetch = remote.fetch
+	return set, nil
+}

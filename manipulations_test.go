@@ -1,0 +1,520 @@
+package bearer_test
+
+import (
+	"bytes"
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/sha256"
+	"crypto/x509"
+	"encoding/asn1"
+	"encoding/base64"
+	"encoding/json"
+	"encoding/pem"
+	"fmt"
+	"math/big"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/bearer-go/bearer"
+	"github.com/golang-jwt/jwt/v5"
+)
+
+// signer signs real claims with a private key of Wycheproof's.
+type signer struct {
+	jwk    vectorJWK
+	alg    string
+	method jwt.SigningMethod
+	key    any // []byte, *rsa.PrivateKey or *ecdsa.PrivateKey
+}
+
+// newSigner takes the algorithm of the key, or that of the group's first token where the key names none that exists.
+func newSigner(t testing.TB, g vectorGroup) signer {
+	t.Helper()
+	s := signer{jwk: jwksOf(t, g.Private)[0]}
+	s.alg = s.jwk.algorithm()
+	if s.method = jwt.GetSigningMethod(s.alg); s.method == nil {
+		var header struct{ Alg string }
+		raw, _, _ := strings.Cut(g.Tests[0].token(t), ".")
+		if err := json.Unmarshal(s.jwk.bytes(t, raw), &header); err != nil {
+			t.Fatal(err)
+		}
+		s.alg, s.method = header.Alg, jwt.GetSigningMethod(header.Alg)
+	}
+	number := func(value string) *big.Int { return new(big.Int).SetBytes(s.jwk.bytes(t, value)) }
+	switch method := s.method.(type) {
+	case *jwt.SigningMethodHMAC:
+		s.key = s.jwk.bytes(t, s.jwk.K)
+	case *jwt.SigningMethodECDSA:
+		curve := map[int]elliptic.Curve{256: elliptic.P256(), 521: elliptic.P521()}[method.CurveBits]
+		key, err := ecdsa.ParseRawPrivateKey(curve, s.jwk.bytes(t, s.jwk.D))
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.key = key
+	default:
+		s.key = &rsa.PrivateKey{
+			PublicKey: rsa.PublicKey{N: number(s.jwk.N), E: int(number(s.jwk.E).Int64())},
+			D:         number(s.jwk.D), Primes: []*big.Int{number(s.jwk.P), number(s.jwk.Q)},
+		}
+	}
+	return s
+}
+
+func (s signer) signWith(t testing.TB, method jwt.SigningMethod, input string) []byte {
+	t.Helper()
+	signature, err := method.Sign(input, s.key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return signature
+}
+
+// sign makes a token of the two parts, whatever is wrong with them.
+func (s signer) sign(t testing.TB, header, payload string) string {
+	t.Helper()
+	input := header + "." + payload
+	return withSignature(input, s.signWith(t, s.method, input))
+}
+
+func withSignature(input string, signature []byte) string {
+	return input + "." + base64.RawURLEncoding.EncodeToString(signature)
+}
+
+// header is a header for the algorithm, of a length that leaves bits unused in its last base64url digit.
+func (s signer) header(alg string) string {
+	return unusedBits(fmt.Sprintf(`{"alg":%q,"kid":%q}`, alg, s.jwk.Kid))
+}
+
+// goodClaims is a payload that every check of a default tuple accepts.
+func goodClaims() string {
+	return unusedBits(fmt.Sprintf(`{"iss":%q,"aud":%q,"sub":"alice","exp":%d}`, iss, aud, time.Now().Unix()+3600))
+}
+
+func unusedBits(text string) string {
+	for len(text)%3 == 0 {
+		text += " "
+	}
+	return text
+}
+
+// takeOver signs an input with the PKCS #1 padding of a vector: the vector's signature is undone, the hash in it exchanged,
+// and the result signed again. False when the hash itself was manipulated and is not there.
+func (s signer) takeOver(t testing.TB, v vector, input string) ([]byte, bool) {
+	t.Helper()
+	token := v.token(t)
+	dot := strings.LastIndexByte(token, '.')
+	before, after := sha256.Sum256([]byte(token[:dot])), sha256.Sum256([]byte(input))
+	em := s.jwk.encodedMessage(t, s.jwk.bytes(t, token[dot+1:]))
+	i := bytes.LastIndex(em, before[:])
+	if i < 0 {
+		return nil, false
+	}
+	copy(em[i:], after[:])
+	n := new(big.Int).SetBytes(s.jwk.bytes(t, s.jwk.N))
+	d := new(big.Int).SetBytes(s.jwk.bytes(t, s.jwk.D))
+	return new(big.Int).Exp(new(big.Int).SetBytes(em), d, n).FillBytes(make([]byte, (n.BitLen()+7)/8)), true
+}
+
+// refusedGroups are those of json_web_signature_test.json whose key must not verify any token: ES521 is no algorithm, and
+// the others are keys for encryption.
+var refusedGroups = []int{11, 15, 17, 18, 19, 20}
+
+// What Wycheproof does to tokens without claims is done here to real ones, signed with its private keys, and the whole
+// Middleware must tell the good from the manipulated.
+func TestManipulatedClaims(t *testing.T) {
+	for i, g := range readVectors(t, wycheproofJWS).Groups {
+		t.Run(fmt.Sprintf("%d %s", i, g.Comment), func(t *testing.T) {
+			s := newSigner(t, g)
+			header, payload := b64(s.header(s.alg)), b64(goodClaims())
+			good := s.sign(t, header, payload)
+			auth, err := bearer.New(bearer.WithIssuer(iss, aud, g.options(t, good)...))
+			if slices.Contains(refusedGroups, i) {
+				if err == nil {
+					_, err = auth.Verify(t.Context(), good)
+				}
+				if err == nil {
+					t.Fatal("a key that must not be used verified a token")
+				}
+				return
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer func() { _ = auth.Close() }()
+			wantReason(t, auth, good, "")
+			wantReason(t, auth, s.sign(t, b64(fmt.Sprintf("{ \"kid\" : %q,\n\t\"alg\" : %q }", s.jwk.Kid, s.alg)), payload), "")
+			for _, m := range s.manipulations(t, header, payload) {
+				t.Run(m.name, func(t *testing.T) {
+					if m.token == good {
+						t.Fatal("nothing was manipulated")
+					}
+					wantReason(t, auth, m.token, m.want)
+				})
+			}
+		})
+	}
+}
+
+type manipulation struct {
+	name, token string
+	want        bearer.Reason
+}
+
+func (s signer) manipulations(t testing.TB, header, payload string) (all []manipulation) {
+	t.Helper()
+	add := func(want bearer.Reason, name, token string) {
+		all = append(all, manipulation{name, token, want})
+	}
+	s.shapes(t, header, payload, add)
+	s.headers(t, header, payload, add)
+	switch s.key.(type) {
+	case *rsa.PrivateKey:
+		s.rsaSignatures(t, header+"."+payload, add)
+	case *ecdsa.PrivateKey:
+		s.ecdsaSignatures(t, header+"."+payload, add)
+	}
+	return all
+}
+
+// shapes are the manipulations that break the compact serialization.
+func (s signer) shapes(t testing.TB, header, payload string, add func(bearer.Reason, string, string)) {
+	t.Helper()
+	good := s.sign(t, header, payload)
+	signature := good[strings.LastIndexByte(good, '.')+1:]
+	malformed := func(name, token string) { add(bearer.ReasonMalformedToken, name, token) }
+
+	malformed("missing signature", header+"."+payload+".")
+	malformed("missing signature and separator", header+"."+payload)
+	malformed("missing payload", header+".."+signature)
+	malformed("missing payload and separator", header+"."+signature)
+	malformed("missing payload, signed", s.sign(t, header, ""))
+	malformed("missing header", "."+payload+"."+signature)
+	malformed("missing header, signed", s.sign(t, "", payload))
+	malformed("missing header and separator", payload+"."+signature)
+	malformed("missing header and signature", "."+payload+".")
+	malformed("missing header, signature and separators", payload)
+	add(bearer.ReasonMissingToken, "empty string", "")
+	malformed("extra empty component", good+".")
+	malformed("extra component", good+"."+payload)
+	malformed("JSON serialization", fmt.Sprintf(`{"payload":%q,"protected":%q,"signature":%q}`, payload, header, signature))
+	malformed("general JSON serialization",
+		fmt.Sprintf(`{"payload":%q,"signatures":[{"protected":%q,"header":{"x":"y"},"signature":%q}]}`, payload, header, signature))
+
+	// What a lenient decoder would skip, first beside the good signature, then signed as it stands.
+	for _, extra := range []string{" ", "    ", "?", "####", "=", "==", "\n", "\r\n", "\x00", "+", "/", "é"} {
+		malformed(fmt.Sprintf("%q in the header", extra), header[:4]+extra+header[4:]+"."+payload+"."+signature)
+		malformed(fmt.Sprintf("%q in the payload", extra), header+"."+payload[:4]+extra+payload[4:]+"."+signature)
+		malformed(fmt.Sprintf("%q in the signature", extra), header+"."+payload+"."+signature[:4]+extra+signature[4:])
+		malformed(fmt.Sprintf("%q before the token", extra), extra+good)
+		malformed(fmt.Sprintf("%q after the token", extra), good+extra)
+		malformed(fmt.Sprintf("%q after the header, signed", extra), s.sign(t, header+extra, payload))
+		malformed(fmt.Sprintf("%q before the payload, signed", extra), s.sign(t, header, extra+payload))
+		malformed(fmt.Sprintf("%q after the payload, signed", extra), s.sign(t, header, payload+extra))
+		malformed(fmt.Sprintf("%q for the signature's first digit", extra), header+"."+payload+"."+extra+signature[1:])
+	}
+	other := func(part string) string { return part[:len(part)-1] + string(nextBase64(part[len(part)-1])) }
+	malformed("unused bits in the header, signed", s.sign(t, other(header), payload))
+	malformed("unused bits in the payload", header+"."+other(payload)+"."+signature)
+	malformed("unused bits in the payload, signed", s.sign(t, header, other(payload)))
+	malformed("unused bits in the signature", header+"."+payload+"."+other(signature))
+}
+
+// headers are the manipulations of what was signed, and of what the header says about it.
+func (s signer) headers(t testing.TB, header, payload string, add func(bearer.Reason, string, string)) {
+	t.Helper()
+	good := s.sign(t, header, payload)
+	signature := good[strings.LastIndexByte(good, '.')+1:]
+	first := "A"
+	if signature[0] == 'A' {
+		first = "B"
+	}
+	add(bearer.ReasonSignature, "modified signature", header+"."+payload+"."+first+signature[1:])
+	add(bearer.ReasonSignature, "signature of one byte", header+"."+payload+".AA")
+	mallory := b64(strings.Replace(goodClaims(), "alice", "mallory", 1))
+	add(bearer.ReasonSignature, "modified payload", header+"."+mallory+"."+signature)
+
+	unknownKid := bearer.ReasonUnknownKey
+	if _, ok := s.key.([]byte); ok {
+		unknownKid = bearer.ReasonSignature // a secret has no kid
+	}
+	add(unknownKid, "modified header", b64(fmt.Sprintf(`{"alg":%q,"kid":"X%s"}`, s.alg, s.jwk.Kid[1:]))+"."+payload+"."+signature)
+
+	for _, none := range []string{"none", "NONE", "None", "nOnE"} {
+		for _, kid := range []string{"", `,"kid":"none"`, fmt.Sprintf(`,"kid":%q`, s.jwk.Kid)} {
+			unsigned := b64(fmt.Sprintf(`{"alg":%q%s}`, none, kid)) + "." + payload + "."
+			add(bearer.ReasonMalformedToken, none+kid, unsigned)
+			add(bearer.ReasonAlgorithm, none+kid+" with a signature", unsigned+signature)
+		}
+	}
+
+	// A key that the token brings along, under the kid of the real one.
+	attacker, embedded := s.attacker(t)
+	foreign := b64(fmt.Sprintf(`{"alg":%q,"kid":%q,"jwk":%s}`, s.alg, s.jwk.Kid, embedded))
+	add(bearer.ReasonSignature, "embedded jwk", attacker.sign(t, foreign, payload))
+
+	// The public key, which everybody has, taken for a secret.
+	for form, secret := range s.publicBytes(t) {
+		for _, alg := range []string{"HS256", "HS384", "HS512"} {
+			confused := signer{jwk: s.jwk, alg: alg, method: jwt.GetSigningMethod(alg), key: secret}
+			add(bearer.ReasonAlgorithm, "symmetry confusion, "+alg+" with "+form, confused.sign(t, b64(s.header(alg)), payload))
+		}
+	}
+
+	// Another algorithm of the same kind of key, hidden and admitted.
+	for _, family := range [][]string{{"RS256", "RS384", "RS512", "PS256", "PS384", "PS512"}, {"HS256", "HS384", "HS512"}} {
+		if !slices.Contains(family, s.alg) {
+			continue
+		}
+		for _, alg := range family {
+			if alg == s.alg {
+				continue
+			}
+			method := jwt.GetSigningMethod(alg)
+			input := header + "." + payload
+			add(bearer.ReasonSignature, "signed with "+alg, withSignature(input, s.signWith(t, method, input)))
+			input = b64(s.header(alg)) + "." + payload
+			add(bearer.ReasonAlgorithm, "signed with "+alg+" as the header says", withSignature(input, s.signWith(t, method, input)))
+		}
+	}
+}
+
+// attacker returns a signer for the same algorithm with a key of its own, and that key as a JWK.
+func (s signer) attacker(t testing.TB) (signer, string) {
+	t.Helper()
+	encode := base64.RawURLEncoding.EncodeToString
+	switch s.key.(type) {
+	case *rsa.PrivateKey:
+		key, err := attackerRSA()
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.key = key
+		return s, fmt.Sprintf(`{"kty":"RSA","kid":%q,"use":"sig","n":%q,"e":"AQAB"}`, s.jwk.Kid, encode(key.N.Bytes()))
+	case *ecdsa.PrivateKey:
+		key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+		if err != nil {
+			t.Fatal(err)
+		}
+		point, err := key.PublicKey.Bytes()
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.key = key
+		return s, fmt.Sprintf(`{"kty":"EC","crv":"P-256","kid":%q,"use":"sig","x":%q,"y":%q}`,
+			s.jwk.Kid, encode(point[1:33]), encode(point[33:]))
+	default:
+		s.key = []byte(strings.Repeat("attacker", 8))
+		return s, fmt.Sprintf(`{"kty":"oct","kid":%q,"k":%q}`, s.jwk.Kid, encode([]byte(strings.Repeat("attacker", 8))))
+	}
+}
+
+// attackerRSA is made once: RSA keys are dear.
+var attackerRSA = sync.OnceValues(func() (*rsa.PrivateKey, error) { return rsa.GenerateKey(rand.Reader, 2048) })
+
+// publicBytes are the forms in which a public key may be at hand where a secret is asked for.
+func (s signer) publicBytes(t testing.TB) map[string][]byte {
+	t.Helper()
+	private, ok := s.key.(crypto.Signer)
+	if !ok {
+		return nil
+	}
+	der, err := x509.MarshalPKIXPublicKey(private.Public())
+	if err != nil {
+		t.Fatal(err)
+	}
+	forms := map[string][]byte{
+		"PKIX": der,
+		"PEM":  pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der}),
+		"JWK":  s.jwk.raw,
+	}
+	switch key := private.Public().(type) {
+	case *rsa.PublicKey:
+		der := x509.MarshalPKCS1PublicKey(key)
+		forms["PKCS #1"] = der
+		forms["PKCS #1 PEM"] = pem.EncodeToMemory(&pem.Block{Type: "RSA PUBLIC KEY", Bytes: der})
+		forms["n"] = s.jwk.bytes(t, s.jwk.N)
+		forms["encoded n"] = []byte(s.jwk.N)
+	case *ecdsa.PublicKey:
+		point, err := key.Bytes()
+		if err != nil {
+			t.Fatal(err)
+		}
+		forms["point"], forms["x and y"], forms["x"] = point, point[1:], s.jwk.bytes(t, s.jwk.X)
+	}
+	return forms
+}
+
+// rsaSignatures are numbers and paddings that are none (RFC 8017 sections 8.1.2 and 8.2.2).
+func (s signer) rsaSignatures(t testing.TB, input string, add func(bearer.Reason, string, string)) {
+	t.Helper()
+	key := s.key.(*rsa.PrivateKey)
+	good, size := s.signWith(t, s.method, input), key.Size()
+	bad := func(name string, signature []byte) {
+		add(bearer.ReasonSignature, name, withSignature(input, signature))
+	}
+	number := func(n *big.Int) []byte { return n.FillBytes(make([]byte, max(size, (n.BitLen()+7)/8))) }
+
+	bad("signature is 0", number(new(big.Int)))
+	bad("signature is 1", number(big.NewInt(1)))
+	bad("signature is n-1", number(new(big.Int).Sub(key.N, big.NewInt(1))))
+	bad("signature is n", number(key.N))
+	bad("signature is not reduced", number(new(big.Int).Add(key.N, new(big.Int).SetBytes(good))))
+	bad("signature after a zero", append([]byte{0}, good...))
+	bad("signature before a zero", append(bytes.Clone(good), 0))
+	bad("truncated signature", good[:len(good)-1])
+
+	method, ok := s.method.(*jwt.SigningMethodRSAPSS)
+	if !ok {
+		return
+	}
+	// RFC 7518 section 3.5: the salt is as long as the hash, no matter what a verifier could find out for itself.
+	hash := method.Hash
+	h := hash.New()
+	h.Write([]byte(input))
+	for _, length := range []int{1, 20, hash.Size() - 1, hash.Size() + 1, size - hash.Size() - 2} {
+		signature, err := rsa.SignPSS(rand.Reader, key, hash, h.Sum(nil), &rsa.PSSOptions{SaltLength: length})
+		if err != nil {
+			t.Fatal(err)
+		}
+		bad(fmt.Sprintf("salt of %d bytes", length), signature)
+	}
+	bad("no salt", signPSSWithoutSalt(t, key, hash, h.Sum(nil)))
+}
+
+// signPSSWithoutSalt is EMSA-PSS (RFC 8017 section 9.1.1) with an empty salt, which crypto/rsa has no name for.
+func signPSSWithoutSalt(t testing.TB, key *rsa.PrivateKey, hash crypto.Hash, digest []byte) []byte {
+	t.Helper()
+	bits := key.N.BitLen() - 1
+	em := make([]byte, (bits+7)/8)
+	h := hash.New()
+	h.Write(make([]byte, 8))
+	h.Write(digest)
+	seed := h.Sum(nil)
+	db := em[:len(em)-hash.Size()-1]
+	db[len(db)-1] = 1
+	for i, counter := 0, uint32(0); i < len(db); counter++ { // MGF1
+		h.Reset()
+		h.Write(seed)
+		h.Write([]byte{byte(counter >> 24), byte(counter >> 16), byte(counter >> 8), byte(counter)})
+		for _, b := range h.Sum(nil) {
+			if i == len(db) {
+				break
+			}
+			db[i] ^= b
+			i++
+		}
+	}
+	db[0] &= 0xff >> (8*len(em) - bits)
+	copy(em[len(db):], seed)
+	em[len(em)-1] = 0xbc
+	signature := new(big.Int).Exp(new(big.Int).SetBytes(em), key.D, key.N).FillBytes(make([]byte, key.Size()))
+	if err := rsa.VerifyPSS(&key.PublicKey, hash, digest, signature, &rsa.PSSOptions{SaltLength: rsa.PSSSaltLengthAuto}); err != nil {
+		t.Fatalf("not a signature of PSS at all: %v", err)
+	}
+	return signature
+}
+
+// ecdsaSignatures are what is not R and S in 32 bytes each, or not numbers from 1 to n-1 (RFC 7518 section 3.4).
+func (s signer) ecdsaSignatures(t testing.TB, input string, add func(bearer.Reason, string, string)) {
+	t.Helper()
+	const size = 32
+	good := s.signWith(t, s.method, input)
+	r, z := new(big.Int).SetBytes(good[:size]), new(big.Int).SetBytes(good[size:])
+	bad := func(name string, signature []byte) {
+		add(bearer.ReasonSignature, name, withSignature(input, signature))
+	}
+	pair := func(r, z *big.Int, size int) []byte {
+		return append(r.FillBytes(make([]byte, size)), z.FillBytes(make([]byte, size))...)
+	}
+	n := elliptic.P256().Params().N
+	plus := func(a, b *big.Int) *big.Int { return new(big.Int).Add(a, b) }
+	der, err := asn1.Marshal(struct{ R, S *big.Int }{r, z})
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	bad("DER", der)
+	bad("too long", pair(r, z, size+1))
+	bad("trailing zeros", append(bytes.Clone(good), 0, 0))
+	bad("truncated", good[:len(good)-1])
+	bad("R alone", good[:size])
+	bad("R and S exchanged", pair(z, r, size))
+	bad("R too big", pair(plus(r, n), z, size+1))
+	bad("S too big", pair(r, plus(z, n), size+1))
+	bad("overflow of R", pair(plus(r, new(big.Int).Lsh(big.NewInt(1), 256)), z, size+1))
+	bad("overflow of S", pair(r, plus(z, new(big.Int).Lsh(big.NewInt(1), 256)), size+1))
+	bad("overflow of a buffer", pair(r, z, 1024))
+
+	edges := []*big.Int{new(big.Int), big.NewInt(1), new(big.Int).Sub(n, big.NewInt(1)), n}
+	names := []string{"0", "1", "n-1", "n"}
+	for i, r := range edges {
+		for j, z := range edges {
+			bad("R is "+names[i]+", S is "+names[j], pair(r, z, size))
+		}
+	}
+}
+
+// takenPaddings is how many of Wycheproof's 214 PKCS #1 paddings, the good one among them, hold the hash unharmed.
+const takenPaddings = 198
+
+// Wycheproof's wrong PKCS #1 paddings, taken over to the hash of real claims.
+func TestManipulatedPadding(t *testing.T) {
+	group := readVectors(t, wycheproofJWS).Groups[2]
+	s := newSigner(t, group)
+	input := b64(s.header(s.alg)) + "." + b64(goodClaims())
+	auth := mustNew(t, bearer.WithIssuer(iss, aud, group.options(t, input)...))
+	taken := 0
+	for _, v := range group.Tests {
+		if !slices.Contains(v.Flags, "ModifiedPadding") && v.Result != "valid" {
+			continue
+		}
+		signature, ok := s.takeOver(t, v, input)
+		if !ok {
+			continue
+		}
+		taken++
+		t.Run(fmt.Sprintf("%d %s", v.ID, v.Comment), func(t *testing.T) {
+			want := bearer.ReasonSignature
+			if v.Result == "valid" {
+				want = ""
+			}
+			wantReason(t, auth, withSignature(input, signature), want)
+		})
+	}
+	if taken != takenPaddings {
+		t.Errorf("%d paddings were taken over, want %d", taken, takenPaddings)
+	}
+}
+
+// The keys of json_web_key_test.json verify real claims exactly where Wycheproof says that they verify anything.
+func TestWeakAndMisusedKeysVerifyNoClaims(t *testing.T) {
+	for i, g := range readVectors(t, wycheproofJWK).Groups {
+		t.Run(fmt.Sprintf("%d %s", i, g.Comment), func(t *testing.T) {
+			s := newSigner(t, g)
+			input := b64(s.header(s.alg)) + "." + b64(goodClaims())
+			var signature []byte
+			if _, ok := s.key.(*rsa.PrivateKey); ok { // crypto/rsa may refuse to sign with such a key
+				if signature, ok = s.takeOver(t, g.Tests[0], input); !ok {
+					t.Fatal("the vector is not signed with the key")
+				}
+			} else {
+				signature = s.signWith(t, s.method, input)
+			}
+			token := withSignature(input, signature)
+			auth, err := bearer.New(bearer.WithIssuer(iss, aud, g.options(t, token)...))
+			if err == nil {
+				defer func() { _ = auth.Close() }()
+				_, err = auth.Verify(t.Context(), token)
+			}
+			if accepted, want := err == nil, g.Tests[0].Result == "valid"; accepted != want {
+				t.Errorf("accepted is %v (%v), want %v", accepted, err, want)
+			}
+		})
+	}
+}

@@ -1,0 +1,121 @@
+package bearer
+
+import (
+	"encoding/json"
+	"errors"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+)
+
+// ResourceMetadata describes this service to clients (RFC 9728 section 2). The authorization servers are the configured
+// issuers, and the bearer methods those of [WithTokensFrom].
+type ResourceMetadata struct {
+	// Resource is the service's own identifier: an https URL (http on loopback) without query and fragment. Required.
+	Resource string
+	// Scopes lists the scopes that clients may ask for. Empty: not said.
+	Scopes []string
+	// Name is for people. Empty: not said.
+	Name string
+	// Documentation, Policy and Terms are https URLs of pages for people. Empty: not said.
+	Documentation, Policy, Terms string
+}
+
+const wellKnownResource = "/.well-known/oauth-protected-resource"
+
+// ResourceMetadata returns the path of the metadata document (RFC 9728 section 3) and the handler that serves it, so that
+//
+//	mux.Handle(auth.ResourceMetadata())
+//
+// mounts it. The document is public: the handler must not stand behind a guard. Without [WithResourceMetadata] the handler
+// answers 404.
+func (m *Middleware) ResourceMetadata() (path string, h http.Handler) {
+	if m.metadata == nil {
+		return wellKnownResource, http.NotFoundHandler()
+	}
+	u, err := url.Parse(m.metadataURL)
+	if err != nil { // cannot be: checked by New
+		return wellKnownResource, http.NotFoundHandler()
+	}
+	return u.Path, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method != http.MethodGet && r.Method != http.MethodHead {
+			w.Header().Set("Allow", "GET, HEAD")
+			http.Error(w, http.StatusText(http.StatusMethodNotAllowed), http.StatusMethodNotAllowed)
+			return
+		}
+		w.Header().Set("Content-Type", "application/json")
+		w.Header().Set("Cache-Control", "public, max-age=3600")
+		w.Header().Set("Access-Control-Allow-Origin", "*") // the document is public, and clients in browsers read it
+		_, _ = w.Write(m.metadata)
+	})
+}
+
+func (d ResourceMetadata) check() error {
+	if !isServiceURL(d.Resource) {
+		return errors.New("the resource must be an https URL without userinfo, query and fragment")
+	}
+	for _, scope := range d.Scopes {
+		if scope == "" || !isQuotable(scope) || strings.Contains(scope, " ") {
+			return errors.New("a scope is empty or not a scope-token of RFC 6749 section 3.3")
+		}
+	}
+	for _, page := range []string{d.Documentation, d.Policy, d.Terms} {
+		if page != "" && !absoluteURL(page, "https", "http") {
+			return errors.New("a page is not an absolute URL")
+		}
+	}
+	return nil
+}
+
+// isServiceURL accepts https, and http on loopback, for local development.
+func isServiceURL(s string) bool {
+	u, err := url.Parse(s)
+	if err != nil || !absoluteURL(s, "https", "http") || strings.ContainsRune(s, '?') || !isQuotable(s) {
+		return false
+	}
+	return u.Scheme == "https" || slices.Contains([]string{"localhost", "127.0.0.1", "::1"}, u.Hostname())
+}
+
+// url inserts the well-known path between the host and the path of the resource (RFC 9728 section 3.1).
+func (d ResourceMetadata) url() string {
+	u, err := url.Parse(d.Resource)
+	if err != nil { // cannot be: checked before
+		return ""
+	}
+	path := strings.TrimSuffix(u.EscapedPath(), "/")
+	return u.Scheme + "://" + u.Host + wellKnownResource + path
+}
+
+func (d ResourceMetadata) document(m *Middleware) []byte {
+	servers, methods := []string(nil), []string{} // methods: an empty list says that no method of RFC 6750 works
+	for _, iss := range m.order {
+		if isServiceURL(iss.name) { // RFC 8414 section 2: an authorization server's identifier is a URL
+			servers = append(servers, iss.name)
+		}
+	}
+	for _, s := range m.sources {
+		switch s.kind {
+		case sourceHeader:
+			methods = append(methods, "header")
+		case sourceForm:
+			methods = append(methods, "body")
+		case sourceQuery:
+			methods = append(methods, "query")
+		}
+	}
+	body, err := json.Marshal(struct {
+		Resource      string   `json:"resource"`
+		Servers       []string `json:"authorization_servers,omitempty"`
+		Scopes        []string `json:"scopes_supported,omitempty"`
+		Methods       []string `json:"bearer_methods_supported"`
+		Name          string   `json:"resource_name,omitempty"`
+		Documentation string   `json:"resource_documentation,omitempty"`
+		Policy        string   `json:"resource_policy_uri,omitempty"`
+		Terms         string   `json:"resource_tos_uri,omitempty"`
+	}{d.Resource, servers, d.Scopes, slices.Compact(methods), d.Name, d.Documentation, d.Policy, d.Terms})
+	if err != nil {
+		return nil // cannot be: strings only
+	}
+	return append(body, '\n')
+}

@@ -1,0 +1,205 @@
+package bearer
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net/http"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// Middleware verifies bearer tokens. It is configured by [New], does not change afterwards, and is safe for concurrent use.
+type Middleware struct {
+	issuers      map[string]*issuer // by the exact value of iss
+	order        []*issuer          // as configured
+	sources      []TokenSource
+	maxTokenSize int
+	realm        string
+	metadata     []byte // RFC 9728's document; nil: none
+	metadataURL  string
+	logger       *slog.Logger
+	observe      func(context.Context, Event)
+	errorHandler func(http.ResponseWriter, *http.Request, *Error)
+	closed       atomic.Bool
+}
+
+// New returns a Middleware for the given issuers. It performs no I/O and starts nothing: keys are fetched on the first request
+// that needs them, or by [Middleware.Ready]. When the configuration has mistakes it returns all of them at once, as
+// [*ConfigError] values joined with [errors.Join].
+func New(opts ...Option) (*Middleware, error) {
+	c := &config{m: &Middleware{
+		issuers:      make(map[string]*issuer),
+		sources:      defaultSources,
+		maxTokenSize: DefaultMaxTokenSize,
+		logger:       slog.Default(),
+	}}
+	for _, opt := range opts {
+		if opt == nil {
+			c.wrong("New", "nil", "an option is nil; leave it out")
+			continue
+		}
+		opt(c)
+	}
+	return c.build()
+}
+
+// Handler returns a handler that calls next for requests that [Middleware.Authenticate] lets through, and answers all others
+// with [Middleware.WriteError]. It panics when next or a requirement is nil.
+//
+// OPTIONS is not exempt: a handler for CORS goes outside this one.
+func (m *Middleware) Handler(next http.Handler, reqs ...Requirement) http.Handler {
+	if next == nil {
+		panic("bearer: Handler: next is nil")
+	}
+	mustRequire(reqs)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		authenticated, err := m.Authenticate(r, reqs...)
+		if err != nil {
+			m.WriteError(w, r, err)
+			return
+		}
+		next.ServeHTTP(w, authenticated)
+	})
+}
+
+// Require is [Middleware.Handler] in the form that routers such as chi take in their chains.
+func (m *Middleware) Require(reqs ...Requirement) func(http.Handler) http.Handler {
+	mustRequire(reqs)
+	return func(next http.Handler) http.Handler { return m.Handler(next, reqs...) }
+}
+
+func mustRequire(reqs []Requirement) {
+	if slices.Contains(reqs, nil) {
+		panic("bearer: a requirement is nil")
+	}
+}
+
+// Authenticate decides on a request and never writes to it. It returns the request that the handler shall see, whose context
+// carries the claims ([FromContext]), or an [*Error] to be given to [Middleware.WriteError]; then the request must go no
+// further. It is what an adapter for a framework is made of.
+//
+// A request that this Middleware has verified already, on its way through an outer guard, is not verified again: only the
+// requirements are checked.
+func (m *Middleware) Authenticate(r *http.Request, reqs ...Requirement) (*http.Request, error) {
+	var started time.Time
+	if m.observe != nil {
+		started = time.Now()
+	}
+	rt, ctx := routeOf(reqs), r.Context()
+
+	if p, ok := ctx.Value(contextKey{}).(principal); ok && p.by == m && !m.closed.Load() {
+		if err := rt.check(r, p.claims); err != nil {
+			err.hints = rt.hints()
+			ev := &Event{Issuer: p.claims.issuer, KeyID: p.claims.keyID, Algorithm: p.claims.algorithm}
+			m.decided(ctx, ev, started, err)
+			return nil, err
+		}
+		return r, nil
+	}
+
+	ev := &Event{Outcome: OutcomeAllowed}
+	request, claims, err := m.authenticate(r, rt, ev)
+	if err != nil {
+		err.hints = rt.hints()
+		m.decided(ctx, ev, started, err)
+		return nil, err
+	}
+	m.decided(ctx, ev, started, nil)
+	if claims == nil {
+		return request, nil
+	}
+	return request.WithContext(context.WithValue(ctx, contextKey{}, principal{claims: claims, by: m})), nil
+}
+
+// authenticate takes a request through the whole pipeline. Without an error, claims are nil only for an anonymous request on
+// an optional route.
+func (m *Middleware) authenticate(r *http.Request, rt route, ev *Event) (*http.Request, *Claims, *Error) {
+	if m.closed.Load() {
+		return nil, nil, refuse(ReasonClosed)
+	}
+	sources := m.sources
+	if rt.sources != nil {
+		sources = rt.sources
+	}
+	x, err := extract(r, sources)
+	if err != nil {
+		if err.Reason == ReasonMissingToken && rt.passesAnonymous() && len(r.Header.Values("Authorization")) == 0 {
+			ev.Outcome = OutcomeAnonymous
+			return x.request, nil, nil
+		}
+		return nil, nil, err
+	}
+	claims, err := m.verify(r.Context(), x.token, ev)
+	if err != nil {
+		return nil, nil, err
+	}
+	if err := rt.check(r, claims); err != nil {
+		return nil, nil, err
+	}
+	return x.request, claims, nil
+}
+
+// Verify takes a token's text through the same pipeline, for gRPC, WebSocket messages and queues. A [Func] requirement gets a
+// nil request; [Optional] and [TokensFrom] mean nothing here, and an empty token is refused. The error is an [*Error].
+func (m *Middleware) Verify(ctx context.Context, token string, reqs ...Requirement) (*Claims, error) {
+	var started time.Time
+	if m.observe != nil {
+		started = time.Now()
+	}
+	rt, ev := routeOf(reqs), &Event{Outcome: OutcomeAllowed}
+	claims, err := m.verifyFor(ctx, token, rt, ev)
+	if err != nil {
+		err.hints = rt.hints()
+		m.decided(ctx, ev, started, err)
+		return nil, err
+	}
+	m.decided(ctx, ev, started, nil)
+	return claims, nil
+}
+
+func (m *Middleware) verifyFor(ctx context.Context, token string, rt route, ev *Event) (*Claims, *Error) {
+	if m.closed.Load() {
+		return nil, refuse(ReasonClosed)
+	}
+	if token == "" {
+		return nil, refuse(ReasonMissingToken)
+	}
+	claims, err := m.verify(ctx, token, ev)
+	if err != nil {
+		return nil, err
+	}
+	return claims, rt.check(nil, claims)
+}
+
+// Ready starts the first fetch of every issuer's keys that are not there yet, and waits within ctx until all are. It returns nil
+// when requests can be served, be it from keys whose refresh is failing: an issuer's outage must not drain a fleet. Otherwise
+// the error says which issuer's keys are missing and why.
+func (m *Middleware) Ready(ctx context.Context) error {
+	if m.closed.Load() {
+		return refuse(ReasonClosed)
+	}
+	errs := make([]error, len(m.order))
+	var wg sync.WaitGroup
+	for i, iss := range m.order {
+		if iss.keys != nil {
+			wg.Go(func() { errs[i] = iss.keys.Ready(ctx) })
+		}
+	}
+	wg.Wait()
+	return errors.Join(errs...)
+}
+
+// Close ends every fetch under way and releases what the Middleware holds. Afterwards every request is answered with 503. It may
+// be called more than once and always returns nil.
+func (m *Middleware) Close() error {
+	m.closed.Store(true)
+	for _, iss := range m.order {
+		if iss.keys != nil {
+			_ = iss.keys.Close() // a key set's Close returns nil
+		}
+	}
+	return nil
+}
