@@ -24,6 +24,8 @@ func (m *Middleware) WriteError(w http.ResponseWriter, r *http.Request, err erro
 	}
 	if !body.wrote {
 		body.Header().Set("Content-Type", "application/problem+json")
+		body.Header().Del("Content-Length") // of a body that somebody outside had in mind
+		body.Header().Del("Content-Encoding")
 		_, _ = body.Write(refusal.problem())
 	}
 }

@@ -84,11 +84,19 @@ func (c *Claims) Decode(v any) error {
 	return nil
 }
 
-// Format writes a fixed text for every verb, so that printing claims does not disclose them.
-func (c *Claims) Format(f fmt.State, _ rune) { _, _ = f.Write([]byte("bearer.Claims{...}")) }
+// String returns a fixed text.
+func (c *Claims) String() string {
+	if c == nil {
+		return "<nil>"
+	}
+	return "bearer.Claims{...}"
+}
 
-// LogValue gives logs the same fixed text.
-func (c *Claims) LogValue() slog.Value { return slog.StringValue("bearer.Claims{...}") }
+// Format writes the fixed text for every verb, so that printing claims does not disclose them.
+func (c *Claims) Format(f fmt.State, _ rune) { _, _ = f.Write([]byte(c.String())) }
+
+// LogValue gives logs the fixed text.
+func (c *Claims) LogValue() slog.Value { return slog.StringValue(c.String()) }
 
 // lookup finds the claim at a path in raw JSON. At every level a member with the whole remaining name comes first, so that
 // "https://example.com/roles" is one name and "realm_access.roles" is found nested.

@@ -403,7 +403,7 @@ func WithTokensFrom(sources ...TokenSource) Option {
 		if err := checkSources(sources); err != nil {
 			c.wrong("WithTokensFrom", "", "%v", err)
 		}
-		c.m.sources = sources
+		c.m.sources = slices.Clone(sources)
 	}
 }
 

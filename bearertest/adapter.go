@@ -20,8 +20,7 @@ import (
 )
 
 // App is what [TestAdapter] asks an adapter's author to build with a framework: one path behind the adapter's guard, with a
-// middleware outside the guard and one inside it. Every function is there and none does any harm when it is called from
-// several goroutines.
+// middleware outside the guard and one inside it. Every function in it is set.
 type App struct {
 	// Path is the path to serve, for every method. It has no parameters.
 	Path string
@@ -52,9 +51,11 @@ type App struct {
 	OnError func(err error)
 }
 
-// TestAdapter tests an adapter that makes package bearer's guard a middleware of some framework. mount builds the [App] with that
-// framework; it installs nothing that recovers panics. Each rule of an adapter is a subtest, named after the rule. With
-// net/http in place of a framework, all of it is:
+// TestAdapter tests an adapter that makes package bearer's guard a middleware of some framework. Each rule of an adapter is a
+// subtest, named after the rule.
+//
+// mount builds an [App] with the framework and the adapter, and nothing else: in particular nothing that recovers panics. It
+// is called anew for each App. With net/http in place of a framework, all of it is:
 //
 //	func TestAdapter(t *testing.T) {
 //		bearertest.TestAdapter(t, func(auth *bearer.Middleware, app bearertest.App) http.Handler {
@@ -130,7 +131,7 @@ var refusals = []refusal{
 	{
 		name:          "no token is 401 with a bare challenge",
 		authorization: func(*Issuer) []string { return nil },
-		status:        401, code: "missing_token", challenge: []string{"Bearer"},
+		status:        401, code: "missing_token", challenge: []string{`Bearer scope="orders:read"`},
 	},
 	{
 		name: "a bad token is 401",
@@ -452,7 +453,7 @@ func handlerError(tb testing.TB, mount mountFunc) {
 
 func handlerPanic(tb testing.TB, mount mountFunc) {
 	tb.Helper()
-	want := errors.New("the handler's panic")
+	const want = "the handler's panic"
 	p := newProbe(tb, mount, App{
 		Handler: func(*bearer.Claims, bool, http.ResponseWriter, *http.Request) error { panic(want) },
 	})

@@ -1,6 +1,7 @@
 package bearertest
 
 import (
+	"errors"
 	"io"
 	"log/slog"
 	"net/http"
@@ -128,7 +129,7 @@ func (v *visit) ended(tb testing.TB, name string) {
 		tb.Errorf("%s: the calls are %q, want before alone: nothing inside the guard may run", name, v.calls)
 	}
 	for _, err := range v.errs {
-		if _, ok := err.(*bearer.Error); !ok {
+		if _, ok := errors.AsType[*bearer.Error](err); !ok {
 			tb.Errorf("%s: the error handler was called with %v, want the refusal or nothing", name, err)
 		}
 	}
@@ -173,4 +174,4 @@ func (w *recorder) Flush() {
 
 func (w *recorder) status() int         { return w.answer.Code }
 func (w *recorder) body() []byte        { return w.answer.Body.Bytes() }
-func (w *recorder) header() http.Header { return w.answer.Result().Header } //nolint:bodyclose // a recorder's body holds nothing
+func (w *recorder) header() http.Header { return w.answer.Result().Header }

@@ -122,7 +122,10 @@ func (r *remote) get(ctx context.Context, location, accept string) ([]byte, http
 	request.Header.Set("Accept", accept)
 	response, err := r.client.Do(request)
 	if err != nil {
-		return nil, nil, err
+		if wrapped, ok := errors.AsType[*url.Error](err); ok {
+			err = wrapped.Err // without the last URL, which may be one that the server made up
+		}
+		return nil, nil, fmt.Errorf("GET %s: %w", location, err)
 	}
 	defer response.Body.Close()
 	if response.StatusCode != http.StatusOK {

@@ -308,6 +308,8 @@ func TestRefreshIsInTheBackground(t *testing.T) {
 		}
 		time.Sleep(3 * time.Second)
 		want(t, set, "b", "EdDSA", "found")
+		wantFetches(t, w, keysURL, 2)
+		w.put(keysURL, says(200, keySet(edJWK("b"))))
 		want(t, set, "a", "EdDSA", "not found") // gone with the set it was in
 		wantFetches(t, w, discoveryURL, 1)
 	})

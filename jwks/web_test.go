@@ -208,11 +208,7 @@ func newJWK(kid string, public crypto.PublicKey) jwk {
 }
 
 func keySet(keys ...jwk) string {
-	text, err := json.Marshal(map[string]any{"keys": keys})
-	if err != nil {
-		panic(err)
-	}
-	return string(text)
+	return mustJSON(map[string]any{"keys": keys})
 }
 
 // Keys to test with. Making RSA keys is slow, so there are two.
@@ -333,4 +329,12 @@ func (blockingHandler) Enabled(context.Context, slog.Level) bool { return true }
 func (h blockingHandler) Handle(context.Context, slog.Record) error {
 	<-h.release
 	return nil
+}
+
+func mustJSON(v any) string {
+	text, err := json.Marshal(v)
+	if err != nil {
+		panic(err)
+	}
+	return string(text)
 }

@@ -9,13 +9,14 @@ import (
 	"unicode"
 )
 
-// Unmarshal decodes data into the value that v points to, as [json.Unmarshal] does, but a member sets a struct field only
-// if its name is the field's name, byte for byte, at every depth. encoding/json falls back on a comparison that folds
-// case and Unicode look-alikes (s and U+017F, k and U+212A), so that {"sub":"alice","SUB":"admin"} would be the admin.
+// Unmarshal decodes data into the value that v points to, as [json.Unmarshal] does, but a member sets a struct field
+// only if its name is the field's name, byte for byte, at every depth. encoding/json falls back on a comparison that
+// folds case and Unicode look-alikes (s and U+017F, k and U+212A), so that {"sub":"alice","SUB":"admin"} would be the
+// admin. Members that match no field are gone before encoding/json sees the document, so that the offsets in its errors
+// do not count them.
 //
-// A member that matches no field is left out, as are the offsets in the errors of encoding/json: they count in a
-// document without such members. Data that is not one JSON value, or that [Object] would refuse inside an object, is an
-// error that wraps [ErrInvalid]. A nil v, or one that is no pointer, is a [json.InvalidUnmarshalError].
+// Data may be any one JSON value, under the rules of [Object]: what breaks them is an error that wraps [ErrInvalid],
+// and then nothing has been written to v. A nil v, or one that is no pointer, is a [json.InvalidUnmarshalError].
 //
 // A type with a method UnmarshalJSON gets its value as it stands in the document: what such a method makes of the names
 // is its own business.

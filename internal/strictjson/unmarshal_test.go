@@ -39,53 +39,59 @@ func TestUnmarshalIsCaseExactAtEveryDepth(t *testing.T) {
 			Deeper []map[string]*person `json:"deeper"`
 		} `json:"deep"`
 	}
+	alice := person{Sub: "alice"}
+	pointer := &alice
+	inline, deep := holder{}, holder{}
+	inline.Inline.Sub = "alice"
+	deep.Deep.Deeper = []map[string]*person{{"x": &alice}}
 	tests := map[string]struct {
-		doc string
-		v   any
-		get func(v any) []string
+		doc       string
+		got, want any
 	}{
-		"depth 1": {pair, new(person), func(v any) []string { return []string{v.(*person).Sub} }},
-		"depth 2": {`{"value":` + pair + `}`, new(holder), func(v any) []string { return []string{v.(*holder).Value.Sub} }},
-		"depth 3": {`{"deep":{"deeper":[{"x":` + pair + `}]}}`, new(holder), func(v any) []string {
-			return []string{v.(*holder).Deep.Deeper[0]["x"].Sub}
-		}},
-		"pointer": {`{"pointer":` + pair + `}`, new(holder), func(v any) []string { return []string{(*v.(*holder).Pointer).Sub} }},
-		"slice": {`{"list":[` + pair + `,` + pair + `]}`, new(holder), func(v any) []string {
-			return []string{v.(*holder).List[0].Sub, v.(*holder).List[1].Sub}
-		}},
-		"array, which is shorter": {`{"array":[` + pair + `,` + pair + `,` + pair + `]}`, new(holder), func(v any) []string {
-			return []string{v.(*holder).Array[0].Sub, v.(*holder).Array[1].Sub}
-		}},
-		"map": {`{"map":{"a":` + pair + `,"A":` + pair + `}}`, new(holder), func(v any) []string {
-			return []string{v.(*holder).Map["a"].Sub, v.(*holder).Map["A"].Sub}
-		}},
-		"map with numbers for keys": {`{"numbers":{"7":[` + pair + `]}}`, new(holder), func(v any) []string {
-			return []string{v.(*holder).Numbers[7][0].Sub}
-		}},
-		"map with text for keys": {`{"keys":{"::1":` + pair + `}}`, new(holder), func(v any) []string {
-			return []string{v.(*holder).Keys[netip.IPv6Loopback()].Sub}
-		}},
-		"struct type without a name": {`{"inline":` + pair + `}`, new(holder), func(v any) []string { return []string{v.(*holder).Inline.Sub} }},
-		"embedded":                   {pair, new(embedding), func(v any) []string { return []string{v.(*embedding).Sub} }},
-		"embedded pointer":           {pair, new(pointerEmbedding), func(v any) []string { return []string{v.(*pointerEmbedding).Sub} }},
-		"slice at the top":           {`[` + pair + `]`, new([]person), func(v any) []string { return []string{(*v.(*[]person))[0].Sub} }},
-		"map at the top":             {`{"a":` + pair + `}`, new(map[string]person), func(v any) []string { return []string{(*v.(*map[string]person))["a"].Sub} }},
-		"pointer at the top":         {pair, new(*person), func(v any) []string { return []string{(*v.(**person)).Sub} }},
-		"the other one first":        {`{"SUB":"admin","sub":"alice"}`, new(person), func(v any) []string { return []string{v.(*person).Sub} }},
-		"long s":                     {"{\"sub\":\"alice\",\"\u017fub\":\"admin\"}", new(person), func(v any) []string { return []string{v.(*person).Sub} }},
-		"long s, escaped":            {`{"sub":"alice","\u017fub":"admin"}`, new(person), func(v any) []string { return []string{v.(*person).Sub} }},
-		"right name, escaped":        {`{"\u0073ub":"alice","\u0053ub":"admin"}`, new(person), func(v any) []string { return []string{v.(*person).Sub} }},
-		"white space":                {" { \"Sub\" : \"admin\" , \"sub\" : \"alice\" , \"SUB\" : \"admin\" } ", new(person), func(v any) []string { return []string{v.(*person).Sub} }},
+		"depth 1":          {pair, new(person), &alice},
+		"depth 2":          {`{"value":` + pair + `}`, new(holder), &holder{Value: alice}},
+		"depth 3 and more": {`{"deep":{"deeper":[{"x":` + pair + `}]}}`, new(holder), &deep},
+		"pointer":          {`{"pointer":` + pair + `}`, new(holder), &holder{Pointer: &pointer}},
+		"slice": {
+			`{"list":[` + pair + `,` + pair + `]}`, new(holder), &holder{List: []person{alice, alice}},
+		},
+		"array": {`{"array":[` + pair + `]}`, new(holder), &holder{Array: [2]person{alice}}},
+		"array, which is shorter": {
+			`{"array":[{},` + pair + `,` + pair + `]}`, new(holder), &holder{Array: [2]person{{}, alice}},
+		},
+		"map": {
+			`{"map":{"sub":` + pair + `}}`, new(holder), &holder{Map: map[string]person{"sub": alice}},
+		},
+		"map with numbers for keys": {
+			`{"numbers":{"7":[` + pair + `]}}`, new(holder), &holder{Numbers: map[int][]*person{7: {&alice}}},
+		},
+		"map with text for keys": {
+			`{"keys":{"::1":` + pair + `}}`, new(holder), &holder{Keys: map[netip.Addr]person{netip.IPv6Loopback(): alice}},
+		},
+		"map keeps all its names": {
+			`{"map":{"a":` + pair + `,"A":` + pair + `}}`, new(holder), &holder{Map: map[string]person{"a": alice, "A": alice}},
+		},
+		"struct type without a name": {`{"inline":` + pair + `}`, new(holder), &inline},
+		"embedded":                   {pair, new(embedding), &embedding{alice}},
+		"embedded pointer":           {pair, new(pointerEmbedding), &pointerEmbedding{&Person{Sub: "alice"}}},
+		"slice at the top":           {`[` + pair + `]`, new([]person), &[]person{alice}},
+		"map at the top":             {`{"a":` + pair + `}`, new(map[string]person), &map[string]person{"a": alice}},
+		"pointer at the top":         {pair, new(*person), &pointer},
+		"the other one first":        {`{"SUB":"admin","sub":"alice"}`, new(person), &alice},
+		"long s":                     {"{\"sub\":\"alice\",\"\u017fub\":\"admin\"}", new(person), &alice},
+		"long s, escaped":            {`{"sub":"alice","\u017fub":"admin"}`, new(person), &alice},
+		"right name, escaped":        {`{"\u0073ub":"alice","\u0053ub":"admin"}`, new(person), &alice},
+		"white space": {
+			" { \"Sub\" : 1 ,\t\"sub\" : \"alice\"\r\n, \"SUB\" : \"admin\" } ", new(person), &alice,
+		},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
-			if err := strictjson.Unmarshal([]byte(tt.doc), tt.v); err != nil {
+			if err := strictjson.Unmarshal([]byte(tt.doc), tt.got); err != nil {
 				t.Fatal(err)
 			}
-			for i, got := range tt.get(tt.v) {
-				if got != "alice" {
-					t.Errorf("value %d is %q, want alice", i, got)
-				}
+			if !reflect.DeepEqual(tt.got, tt.want) {
+				t.Errorf("got %+v, want %+v", tt.got, tt.want)
 			}
 		})
 	}
@@ -185,7 +191,9 @@ func TestUnmarshalIntoInterfaces(t *testing.T) {
 		t.Fatal(err)
 	}
 	both := map[string]any{"sub": "alice", "SUB": "admin"}
-	for name, got := range map[string]any{"nil": target.Nil, "value": target.Value, "nil_typed": target.NilTyped, "slice": target.Slice[2]} {
+	for name, got := range map[string]any{
+		"nil": target.Nil, "value": target.Value, "nil_typed": target.NilTyped, "slice": target.Slice[2],
+	} {
 		if !reflect.DeepEqual(got, both) {
 			t.Errorf("%s: %v, want both members", name, got)
 		}
@@ -243,8 +251,8 @@ func TestUnmarshalGivesOwnDecodersTheRawValue(t *testing.T) {
 	}
 	target.Any = &record{}
 	doc := `{"value":` + raw + `,"pointer":` + raw + `,"list":[` + raw + `],"map":{"a":` + raw + `},"promoted":` + raw + `,
-		"message":` + raw + `,"any":` + raw + `,"word":"w","words":{"k":"v"},"time":"2026-01-02T03:04:05Z","big":12345678901234567890,
-		"bytes":"AQI=","number":1.50,"quoted":"7"}`
+		"message":` + raw + `,"any":` + raw + `,"word":"w","words":{"k":"v"},"time":"2026-01-02T03:04:05Z",
+		"big":12345678901234567890,"bytes":"AQI=","number":1.50,"quoted":"7"}`
 	if err := strictjson.Unmarshal([]byte(doc), &target); err != nil {
 		t.Fatal(err)
 	}
@@ -257,7 +265,8 @@ func TestUnmarshalGivesOwnDecodersTheRawValue(t *testing.T) {
 		}
 	}
 	if target.Word.Text != "w" || target.Words[word{"k"}].Text != "v" || target.Time.Year() != 2026 ||
-		target.Big.String() != "12345678901234567890" || string(target.Bytes) != "\x01\x02" || target.Number != "1.50" || target.Quoted != 7 {
+		target.Big.String() != "12345678901234567890" || string(target.Bytes) != "\x01\x02" ||
+		target.Number != "1.50" || target.Quoted != 7 {
 		t.Errorf("got %+v", target)
 	}
 }
@@ -381,7 +390,9 @@ func TestUnmarshalKnowsTheFieldsOfEncodingJSON(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, name := range []string{`"below"`, `"Plain"`, `"-"`, `"Invalid"`, `"größe"`, `"hid"`, `"Number"`, `"far"`, `"Far"`, `"Visible"`} {
+	for _, name := range []string{
+		`"below"`, `"Plain"`, `"-"`, `"Invalid"`, `"größe"`, `"hid"`, `"Number"`, `"far"`, `"Far"`, `"Visible"`,
+	} {
 		if !strings.Contains(string(doc), name) {
 			t.Errorf("the test does not test %s: %s", name, doc)
 		}
@@ -400,8 +411,9 @@ func TestUnmarshalKnowsTheFieldsOfEncodingJSON(t *testing.T) {
 
 	// The names of all the fields that lost are no names.
 	got = competing{}
-	const losers = `{"id":1,"Common":1,"mutual":1,"number":1,"Inner":1,"private":1,"Name ":1,"Dash":1,"Empty,omitempty":1,"in\"valid":1,
-		"Comma":1,"Tagged":1,"Shared":1,"Base":{"Name":1},"Middle":{"far":1},"hidden":{"Visible":1},"Deep":{"far":1}}`
+	const losers = `{"id":1,"Common":1,"mutual":1,"number":1,"Inner":1,"private":1,"Name ":1,"Dash":1,
+		"Empty,omitempty":1,"in\"valid":1,"Comma":1,"Tagged":1,"Shared":1,"Base":{"Name":1},"Middle":{"far":1},
+		"hidden":{"Visible":1},"Deep":{"far":1}}`
 	if err := strictjson.Unmarshal([]byte(losers), &got); err != nil || got != (competing{}) {
 		t.Errorf("names of no field: %+v, %v", got, err)
 	}
@@ -426,7 +438,8 @@ func TestUnmarshalWalksTheFieldThatWins(t *testing.T) {
 		Person person // before the tagged one, which is deeper
 	}
 	err := strictjson.Unmarshal([]byte(`{"in":`+pair+`,"Person":`+pair+`}`), &shallow)
-	if err != nil || shallow.In.Sub != "alice" || shallow.Person.Sub != "alice" || shallow.AnyUnderTag.In != nil || shallow.Who != nil {
+	if err != nil || shallow.In.Sub != "alice" || shallow.Person.Sub != "alice" ||
+		shallow.AnyUnderTag.In != nil || shallow.Who != nil {
 		t.Errorf("the shallower one: %+v, %v", shallow, err)
 	}
 	var tagged struct {
@@ -498,9 +511,9 @@ func TestUnmarshalReportsTheErrorsOfEncodingJSON(t *testing.T) {
 		Word word               `json:"word"`
 	}
 	for _, doc := range []string{
-		`{"n":"x"}`, `{"n":1.5}`, `{"n":{}}`, `{"n":[]}`, `{"n":1e999}`, `{"in":[]}`, `{"in":"x"}`, `{"in":{"sub":{}}}`, `{"list":{}}`,
-		`{"list":[1]}`, `{"map":[]}`, `{"map":{"a":"b"}}`, `{"bad":{"true":"x"}}`, `{"f":{}}`, `{"if":{"a":1}}`, `{"if":[1]}`,
-		`{"word":{}}`, `{"word":[]}`, `[]`, `"x"`, `1`,
+		`{"n":"x"}`, `{"n":1.5}`, `{"n":{}}`, `{"n":[]}`, `{"n":1e999}`, `{"in":[]}`, `{"in":"x"}`, `{"in":{"sub":{}}}`,
+		`{"list":{}}`, `{"list":[1]}`, `{"map":[]}`, `{"map":{"a":"b"}}`, `{"bad":{"true":"x"}}`, `{"f":{}}`,
+		`{"if":{"a":1}}`, `{"if":[1]}`, `{"word":{}}`, `{"word":[]}`, `[]`, `"x"`, `1`,
 	} {
 		got, want := strictjson.Unmarshal([]byte(doc), new(target)), json.Unmarshal([]byte(doc), new(target))
 		if want == nil || got == nil || got.Error() != want.Error() {
@@ -510,13 +523,16 @@ func TestUnmarshalReportsTheErrorsOfEncodingJSON(t *testing.T) {
 
 	// encoding/json reads on after a value of the wrong kind, and so does this.
 	var got target
-	if err := strictjson.Unmarshal([]byte(`{"n":"x","in":{"sub":"alice","SUB":1}}`), &got); err == nil || got.In.Sub != "alice" {
+	err := strictjson.Unmarshal([]byte(`{"n":"x","in":{"sub":"alice","SUB":1}}`), &got)
+	if err == nil || got.In.Sub != "alice" {
 		t.Errorf("%+v, %v", got, err)
 	}
 }
 
 func TestUnmarshalWithoutATarget(t *testing.T) {
-	for name, v := range map[string]any{"nil": nil, "no pointer": person{}, "nil pointer": (*person)(nil), "map": map[string]any{}} {
+	for name, v := range map[string]any{
+		"nil": nil, "no pointer": person{}, "nil pointer": (*person)(nil), "map": map[string]any{},
+	} {
 		got, want := strictjson.Unmarshal([]byte(`{}`), v), json.Unmarshal([]byte(`{}`), v)
 		var invalid *json.InvalidUnmarshalError
 		if !errors.As(got, &invalid) || !reflect.DeepEqual(got, want) {
@@ -541,12 +557,13 @@ func TestUnmarshalIntoAFilledEmbeddedPointer(t *testing.T) {
 func TestUnmarshalIntoAFilledTarget(t *testing.T) {
 	filled := func() *tree {
 		return &tree{
-			Name: "a", Next: &tree{Name: "b"}, Children: []tree{{Name: "c"}, {Name: "d"}}, Index: map[string]tree{"x": {Name: "e"}},
-			Any: &tree{Name: "f", Any: tree{Name: "g"}},
+			Name: "a", Next: &tree{Name: "b"}, Children: []tree{{Name: "c"}, {Name: "d"}},
+			Index: map[string]tree{"x": {Name: "e"}}, Any: &tree{Name: "f", Any: tree{Name: "g"}},
 		}
 	}
 	for _, doc := range []string{
-		`{}`, `null`, `{"next":null,"children":null,"any":null}`, `{"next":{},"children":[{}],"index":{"x":{},"y":{}},"any":{}}`,
+		`{}`, `null`, `{"next":null,"children":null,"any":null}`,
+		`{"next":{},"children":[{}],"index":{"x":{},"y":{}},"any":{}}`,
 		`{"any":{"name":"z","any":{"name":"y"}}}`, `{"children":[{"any":{"name":1}},{"name":"q"},{}],"any":[]}`, `{"any":1}`,
 	} {
 		got, want := filled(), filled()

@@ -1,0 +1,48 @@
+# Every target works on a fresh clone. Only `interop` needs more than Go: Node.js and npm. Details are in .ci/.
+
+GOFUMPT  = GOWORK=off go tool -modfile=tools/gofumpt/go.mod gofumpt
+GOLANGCI = go tool -modfile=$(CURDIR)/tools/golangci-lint/go.mod golangci-lint
+
+.PHONY: test vet lint fmt fmt-check tidy build-each fuzz interop quickstart
+
+# All tests; with -race where a C compiler works. Without make: `go test work`.
+test:
+	.ci/test
+
+# go vet, and with it a type check of everything, on this platform and on those that differ most from it.
+vet:
+	go vet work
+	GOOS=windows go vet work
+	GOOS=darwin go vet work
+	GOOS=linux GOARCH=386 CGO_ENABLED=0 go vet work
+
+lint:
+	.ci/each $(GOLANGCI) run ./...
+	.ci/no-sleep
+
+fmt:
+	$(GOFUMPT) -w .
+
+fmt-check:
+	@out=$$($(GOFUMPT) -d .) && [ -z "$$out" ] || { echo "$$out"; echo "run: make fmt"; exit 1; }
+
+# Reports a go.mod or go.sum that is not tidy.
+tidy:
+	.ci/each go mod tidy -diff
+
+# Builds each module by its own go.mod, as a user of it does.
+build-each:
+	.ci/each go build ./...
+
+# Each fuzz target for FUZZTIME (default 10s).
+fuzz:
+	.ci/fuzz
+
+# The tests against real identity providers, none of them skipped.
+interop:
+	npm ci --prefix interop
+	BEARER_INTEROP=require GOWORK=off go test -C interop -count=1 -v ./...
+
+# The newcomer's first command, checking itself.
+quickstart:
+	go run ./examples/quickstart -check

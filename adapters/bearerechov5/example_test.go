@@ -1,0 +1,43 @@
+package bearerechov5_test
+
+import (
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+
+	"github.com/labstack/echo/v5"
+
+	"github.com/bearer-go/bearer"
+	"github.com/bearer-go/bearer/adapters/bearerechov5"
+	"github.com/bearer-go/bearer/bearertest"
+)
+
+func Example() {
+	issuer := bearertest.NewIssuer() // in production, the URL of the login server
+	auth, err := bearer.New(
+		bearer.WithIssuer(issuer.URL(), issuer.Audience()),
+		bearer.WithHTTPClient(issuer.Client()),
+	)
+	if err != nil {
+		panic(err)
+	}
+	e := echo.New()
+	e.GET("/orders", func(c *echo.Context) error {
+		claims, _ := bearerechov5.Claims(c)
+		return c.String(http.StatusOK, "the orders of "+claims.Subject())
+	}, bearerechov5.Require(auth, bearer.Scopes("orders:read")))
+
+	for _, token := range []string{
+		issuer.Token(bearertest.Claims{"scope": "orders:read"}),
+		issuer.Token(bearertest.Claims{"scope": "profile"}),
+	} {
+		r := httptest.NewRequest(http.MethodGet, "/orders", nil)
+		r.Header.Set("Authorization", "Bearer "+token)
+		w := httptest.NewRecorder()
+		e.ServeHTTP(w, r)
+		fmt.Println(w.Code, w.Body)
+	}
+	// Output:
+	// 200 the orders of alice
+	// 403 {"title":"Forbidden","status":403,"detail":"The access token lacks a required scope","code":"insufficient_scope"}
+}

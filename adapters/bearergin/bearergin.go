@@ -1,0 +1,53 @@
+// Package bearergin protects routes of Gin with package bearer.
+//
+//	router.Use(cors.Default()) // before the guard, see below
+//	router.GET("/orders", bearergin.Require(auth, bearer.Scopes("orders:read")), func(c *gin.Context) {
+//		claims, _ := bearergin.Claims(c)
+//		c.JSON(http.StatusOK, gin.H{"subject": claims.Subject()})
+//	})
+//
+// A guard stands before a route, as here, or before a group or all routes, with Use; a token that passes several is verified
+// once. Everything else is configured on the [bearer.Middleware].
+//
+// CORS goes before the guard: a preflight carries no token and would be refused, and a browser shows a refusal to its
+// script only with CORS headers on it.
+//
+// A refusal is written as [bearer.Middleware.WriteError] writes it, is added to [gin.Context.Errors] for Gin's logger, with a fixed
+// text that holds nothing of the request, and aborts the chain. A middleware that answers for c.Errors finds the answer
+// written (c.Writer.Written) and must leave it as it is.
+//
+// [gin.WrapH] makes no middleware of a guard. It has no way to abort, so in
+//
+//	router.GET("/orders", gin.WrapH(auth.Handler(inner)), orders) // WRONG: orders runs after a 401
+//
+// the protected handler runs for every request. As the last handler, with the protected one inside, it is safe.
+package bearergin
+
+import (
+	"github.com/gin-gonic/gin"
+
+	"github.com/bearer-go/bearer"
+)
+
+// Require returns a middleware that lets requests pass which auth lets pass with the requirements, and answers all others and
+// aborts the chain. Without requirements any good token passes. It panics when a requirement is nil.
+func Require(auth *bearer.Middleware, reqs ...bearer.Requirement) gin.HandlerFunc {
+	_ = auth.Require(reqs...) // panics on a nil requirement now, where the route is wired
+	return func(c *gin.Context) {
+		r, err := auth.Authenticate(c.Request, reqs...)
+		if err != nil {
+			auth.WriteError(c.Writer, c.Request, err)
+			_ = c.Error(err) // returns what it was given
+			c.Abort()
+			return
+		}
+		c.Request = r
+	}
+}
+
+// Claims returns the claims of the request's verified token. ok is false when the route has no guard, or when the request
+// passed a [bearer.Optional] guard without a token. They are in the request's context too: use [bearer.FromContext] with
+// c.Request.Context() where Gin is not known, and not with c itself.
+func Claims(c *gin.Context) (claims *bearer.Claims, ok bool) {
+	return bearer.FromContext(c.Request.Context())
+}

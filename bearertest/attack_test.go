@@ -1,0 +1,534 @@
+package bearertest_test
+
+import (
+	"bytes"
+	"encoding/base64"
+	"fmt"
+	"log/slog"
+	"maps"
+	"net/http"
+	"net/http/httptest"
+	"runtime"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/bearer-go/bearer"
+	"github.com/bearer-go/bearer/bearertest"
+	"github.com/bearer-go/bearer/internal/reference"
+	"github.com/bearer-go/bearer/jwks"
+)
+
+// attackedAlgorithms are those whose attacks are shown to succeed. The others differ from them in numbers alone.
+var attackedAlgorithms = []string{"RS256", "PS256", "ES256", "EdDSA"}
+
+// attackedIssuer signs tokens with two scopes, of which attackedScope is demanded.
+func attackedIssuer(algorithm string) *bearertest.Issuer {
+	return bearertest.NewIssuer(
+		bearertest.Algorithm(algorithm),
+		bearertest.DefaultClaims(bearertest.Claims{"scope": "profile " + attackedScope}),
+	)
+}
+
+const attackedScope = "orders:read"
+
+// protected is what the attacks want to reach.
+var protected = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("secret")) })
+
+// newReference is the complete reference for an issuer, which may have published more keys before.
+func newReference(issuer *bearertest.Issuer, more ...reference.Key) *reference.Reference {
+	return reference.New(reference.Config{
+		Issuer: issuer.URL(), Audience: issuer.Audience(), Scope: attackedScope,
+		Keys: append([]reference.Key{{ID: issuer.KeyID(), Algorithm: issuer.Algorithm(), Public: issuer.PublicKey()}}, more...),
+	})
+}
+
+// newMiddleware is package bearer's guard for an issuer.
+func newMiddleware(tb testing.TB, issuer *bearertest.Issuer, opts ...bearer.IssuerOption) *bearer.Middleware {
+	tb.Helper()
+	auth, err := bearer.New(
+		bearer.WithIssuer(issuer.URL(), issuer.Audience(), opts...),
+		bearer.WithHTTPClient(issuer.Client()),
+		bearer.WithLogger(slog.New(slog.DiscardHandler)),
+	)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	tb.Cleanup(func() { _ = auth.Close() })
+	return auth
+}
+
+// attacked runs Attack with a test of its own and returns what that test failed with.
+func attacked(tb testing.TB, handler http.Handler, issuer *bearertest.Issuer, opts ...bearertest.AttackOption) []string {
+	tb.Helper()
+	c := &collector{TB: tb}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		bearertest.Attack(c, handler, issuer, opts...)
+	}()
+	<-done
+	return c.failures
+}
+
+// collector is a test that notes how it fails instead of failing.
+type collector struct {
+	testing.TB
+	failures []string
+}
+
+func (c *collector) Errorf(format string, args ...any) {
+	c.failures = append(c.failures, fmt.Sprintf(format, args...))
+}
+
+func (c *collector) Fatalf(format string, args ...any) {
+	c.Errorf(format, args...)
+	runtime.Goexit()
+}
+
+func (c *collector) Fatal(args ...any) { c.Fatalf("%s", fmt.Sprint(args...)) }
+
+// Every rule of the pipeline, sections 4.1 to 4.11: the complete reference withstands every attack, and one that lacks a
+// single rule falls to each of that rule's variants.
+func TestEveryAttackSucceedsWhereOnlyItsRuleIsMissing(t *testing.T) {
+	const leastVariants = 3
+	succeeded := map[[2]string]bool{} // under one algorithm at least
+	for _, algorithm := range attackedAlgorithms {
+		issuer := attackedIssuer(algorithm)
+		complete := newReference(issuer)
+		attack := bearertest.NewAttack(t.Context(), issuer)
+		t.Run(algorithm+", complete", func(t *testing.T) {
+			withstands(t, attack, complete.Handler(protected))
+		})
+		for _, rule := range reference.Rules() {
+			t.Run(algorithm+", without "+string(rule), func(t *testing.T) {
+				if n := len(attack.Variants(string(rule))); n < leastVariants {
+					t.Errorf("%d variants, want at least %d", n, leastVariants)
+				}
+				for _, variant := range fallsToAll(t, attack, complete.Without(rule).Handler(protected), string(rule)) {
+					succeeded[[2]string{string(rule), variant}] = true
+				}
+			})
+		}
+	}
+	t.Run("ES256 after a rotation, without 4.6 key", func(t *testing.T) {
+		issuer := attackedIssuer("ES256")
+		before := reference.Key{ID: issuer.KeyID(), Public: issuer.PublicKey()}
+		issuer.Rotate()
+		complete := newReference(issuer, before)
+		attack := bearertest.NewAttack(t.Context(), issuer)
+		withstands(t, attack, complete.Handler(protected))
+		for _, variant := range fallsToAll(t, attack, complete.Without(reference.KeyID).Handler(protected), string(reference.KeyID)) {
+			succeeded[[2]string{string(reference.KeyID), variant}] = true
+		}
+	})
+	var rules []string
+	for _, rule := range reference.Rules() {
+		rules = append(rules, string(rule))
+	}
+	if all := bearertest.AttackRules(); !slices.Equal(all, rules) {
+		t.Errorf("the rules attacked are %q, those of the reference %q", all, rules)
+	}
+	for _, rule := range rules {
+		for _, variant := range bearertest.AttackVariants(rule) {
+			if !succeeded[[2]string{rule, variant}] {
+				t.Errorf("%s/%s was never tried", rule, variant)
+			}
+		}
+	}
+}
+
+// withstands fails the test when an attack on the handler succeeds.
+func withstands(t *testing.T, attack bearertest.AttackRun, handler http.Handler) {
+	t.Helper()
+	if problem := attack.Begin(handler); problem != "" {
+		t.Fatal(problem)
+	}
+	for _, f := range attack.On(handler) {
+		t.Error(f)
+	}
+}
+
+// fallsToAll fails the test unless the handler lets good tokens through and falls to every variant of the rule, which it
+// returns.
+func fallsToAll(t *testing.T, attack bearertest.AttackRun, handler http.Handler, rule string) []string {
+	t.Helper()
+	if problem := attack.Begin(handler); problem != "" {
+		t.Fatal("what is of no use at all proves nothing: ", problem)
+	}
+	var found []string
+	for _, f := range attack.On(handler, rule) {
+		found = append(found, f.Variant)
+	}
+	found = slices.Compact(found) // several problems of one variant follow each other
+	if variants := attack.Variants(rule); !slices.Equal(found, variants) {
+		t.Errorf("it falls to %q, want to all of %q", found, variants)
+	}
+	return found
+}
+
+// Sections 4 and 5: the middleware withstands all attacks, with every algorithm, on sockets or in a bubble, and however it is set up.
+func TestAttackPassesTheMiddleware(t *testing.T) {
+	for _, algorithm := range algorithms {
+		t.Run(algorithm, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				issuer := attackedIssuer(algorithm)
+				auth := newMiddleware(t, issuer, bearer.Algorithms(algorithm))
+				bearertest.Attack(t, auth.Handler(protected, bearer.Scopes(attackedScope)), issuer)
+			})
+		})
+	}
+	everySource := []bearer.TokenSource{
+		bearer.FromHeader(), bearer.FromCookie(), bearer.FromQuery(), bearer.FromForm(), bearer.FromWebSocket(),
+	}
+	post := bearertest.WithRequest(func() *http.Request {
+		return httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/orders?page=2", strings.NewReader("{}"))
+	})
+	for name, test := range map[string]struct {
+		claims  bearertest.Claims
+		issuer  []bearer.IssuerOption
+		route   []bearer.Requirement
+		options []bearertest.AttackOption
+	}{
+		"default algorithms":       {},
+		"no requirement":           {claims: bearertest.Claims{"scope": attackedScope}},
+		"any of two scopes":        {claims: bearertest.Claims{"scope": attackedScope}, route: []bearer.Requirement{bearer.AnyScope(attackedScope, "admin")}},
+		"scopes in scp":            {claims: bearertest.Claims{"scp": []string{attackedScope}}, route: []bearer.Requirement{bearer.Scopes(attackedScope)}},
+		"the profile of RFC 9068":  {issuer: []bearer.IssuerOption{bearer.RFC9068()}},
+		"a short life":             {issuer: []bearer.IssuerOption{bearer.MaxLifetime(5 * time.Minute)}},
+		"no leeway":                {issuer: []bearer.IssuerOption{bearer.Leeway(0)}},
+		"all leeway":               {issuer: []bearer.IssuerOption{bearer.Leeway(5 * time.Minute)}},
+		"more audiences":           {issuer: []bearer.IssuerOption{bearer.Audiences("another")}},
+		"several audiences":        {claims: bearertest.Claims{"aud": []string{"https://api.test", "another"}}},
+		"another audience claim":   {claims: bearertest.Claims{"aud": nil}, issuer: []bearer.IssuerOption{bearer.AudienceClaim("client_id"), bearer.Audiences("test-client")}},
+		"a claim of another type":  {claims: bearertest.Claims{"sub": "7", "groups": []int{1, 2}}},
+		"a method other than GET":  {options: []bearertest.AttackOption{post}},
+		"every source, and a body": {route: []bearer.Requirement{bearer.TokensFrom(everySource...)}, options: []bearertest.AttackOption{post, bearertest.WithTokensFrom(everySource...)}},
+		"every source, and a GET":  {route: []bearer.Requirement{bearer.TokensFrom(everySource...)}, options: []bearertest.AttackOption{bearertest.WithTokensFrom(everySource...)}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			issuer := bearertest.NewIssuer(bearertest.DefaultClaims(test.claims))
+			bearertest.Attack(t, newMiddleware(t, issuer, test.issuer...).Handler(protected, test.route...), issuer, test.options...)
+		})
+	}
+	t.Run("an issuer on a socket", func(t *testing.T) {
+		issuer := bearertest.NewServer(t)
+		bearertest.Attack(t, newMiddleware(t, issuer).Handler(protected), issuer)
+	})
+	t.Run("after a rotation", func(t *testing.T) {
+		issuer := bearertest.NewIssuer()
+		issuer.Rotate()
+		bearertest.Attack(t, newMiddleware(t, issuer).Handler(protected), issuer)
+	})
+	t.Run("keys without ids", func(t *testing.T) {
+		issuer := bearertest.NewIssuer()
+		auth := newMiddleware(t, issuer, bearer.Keys(jwks.PublicKeys(issuer.PublicKey())))
+		bearertest.Attack(t, auth.Handler(protected), issuer, bearertest.WithoutKeyIDs())
+	})
+}
+
+// What a handler accepts beyond the rules is found, each time by the attacks that were made for it and by no other.
+func TestAttackFailsWhatIsSwitchedOffOrNotSaid(t *testing.T) {
+	issuer := bearertest.NewIssuer()
+	sources := []bearer.TokenSource{bearer.FromHeader(), bearer.FromCookie(), bearer.FromQuery()}
+	all := func(rule string) (names []string) {
+		for _, variant := range bearertest.NewAttack(t.Context(), issuer).Variants(rule) {
+			names = append(names, rule+"/"+variant)
+		}
+		return names
+	}
+	for name, test := range map[string]struct {
+		options []bearer.IssuerOption
+		route   []bearer.Requirement
+		want    []string
+	}{
+		"other sources": {
+			route: []bearer.Requirement{bearer.TokensFrom(sources...)},
+			want:  []string{"4.1 one credential/a cookie", "4.1 one credential/the query"},
+		},
+		"keys without ids": {
+			options: []bearer.IssuerOption{bearer.Keys(jwks.PublicKeys(issuer.PublicKey()))},
+			want: append([]string{
+				"4.4 header/Kid after an unknown kid", "4.4 header/kid with a Kelvin sign after an unknown kid",
+			}, all("4.6 key")...),
+		},
+		"another type": {
+			options: []bearer.IssuerOption{bearer.TokenTypes("at+jwt", "JWT", "dpop+jwt")},
+			want:    []string{"4.5 type/a DPoP proof"},
+		},
+		"another audience":       {[]bearer.IssuerOption{bearer.Audiences(issuer.URL())}, nil, []string{"4.9 audience/the issuer"}},
+		"no expiry":              {[]bearer.IssuerOption{bearer.InsecureNoExpiry()}, nil, []string{"4.8 claims/EXP for exp", "4.9 times/no exp"}},
+		"no check of cnf":        {[]bearer.IssuerOption{bearer.InsecureIgnoreConfirmation()}, nil, all("4.9 confirmation")},
+		"nothing out of the way": {},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var want []string
+			for _, attack := range test.want {
+				want = append(want, "bearertest: Attack: "+attack+": is let through with 200")
+			}
+			handler := newMiddleware(t, issuer, test.options...).Handler(protected, test.route...)
+			if got := attacked(t, handler, issuer); !slices.Equal(got, want) {
+				t.Errorf("it fails with %q, want %q", got, want)
+			}
+		})
+	}
+}
+
+// refusing is a handler whose refusals are changed on their way out.
+func refusing(next http.Handler, change func(got *httptest.ResponseRecorder, r *http.Request)) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		got := httptest.NewRecorder()
+		next.ServeHTTP(got, r)
+		if got.Code != http.StatusOK {
+			change(got, r)
+		}
+		maps.Copy(w.Header(), got.Header())
+		w.WriteHeader(got.Code)
+		_, _ = w.Write(got.Body.Bytes())
+	})
+}
+
+// Section 5: every part of a refusal is looked at.
+func TestAttackFailsWrongRefusals(t *testing.T) {
+	issuer := attackedIssuer("ES256")
+	sound := newMiddleware(t, issuer, bearer.Leeway(0)).Handler(protected, bearer.Scopes(attackedScope))
+	challenge := func(value string) func(*httptest.ResponseRecorder, *http.Request) {
+		return func(got *httptest.ResponseRecorder, _ *http.Request) { got.Header().Set("WWW-Authenticate", value) }
+	}
+	header := func(name, value string) func(*httptest.ResponseRecorder, *http.Request) {
+		return func(got *httptest.ResponseRecorder, _ *http.Request) { got.Header().Set(name, value) }
+	}
+	status := func(from, to int) func(*httptest.ResponseRecorder, *http.Request) {
+		return func(got *httptest.ResponseRecorder, _ *http.Request) {
+			if got.Code == from {
+				got.Code = to
+			}
+		}
+	}
+	body := func(text func(r *http.Request) string) func(*httptest.ResponseRecorder, *http.Request) {
+		return func(got *httptest.ResponseRecorder, r *http.Request) {
+			got.Header().Set("Content-Type", "text/plain")
+			got.Body = bytes.NewBufferString(text(r))
+		}
+	}
+	// said is what a part of the token says, for handlers that talk about it.
+	said := func(part int) func(*http.Request) string {
+		return func(r *http.Request) string {
+			_, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
+			encoded := strings.Split(token, ".")
+			if len(encoded) != 3 {
+				return ""
+			}
+			text, _ := base64.RawURLEncoding.DecodeString(encoded[part])
+			return string(text)
+		}
+	}
+	attack := bearertest.NewAttack(t.Context(), issuer)
+	bad := 0
+	for name, test := range map[string]struct {
+		change func(got *httptest.ResponseRecorder, r *http.Request)
+		want   string
+	}{
+		"200 with a body that says no":     {status(401, 200), "is let through with 200"},
+		"204":                              {status(401, 204), "is let through with 204"},
+		"500":                              {status(401, 500), "is answered with 500, want 401 invalid_token"},
+		"a way to the login page":          {status(401, 302), "is answered with 302, want 401 invalid_token"},
+		"403 for a bad token":              {status(401, 403), "is answered with 403, want 401 invalid_token"},
+		"401 for a bad request":            {status(400, 401), "is answered with 401, want 400 invalid_request"},
+		"401 for a missing scope":          {status(403, 401), "is answered with 401, want 403 insufficient_scope"},
+		"503 while the issuer is up":       {status(401, 503), "is answered with 503, want 401 invalid_token"},
+		"no challenge":                     {func(got *httptest.ResponseRecorder, _ *http.Request) { got.Header().Del("WWW-Authenticate") }, "has 0 challenges of the scheme Bearer"},
+		"a challenge of another scheme":    {challenge(`Basic realm="x"`), "has 0 challenges of the scheme Bearer"},
+		"two challenges":                   {challenge(`Bearer realm="x", Bearer error="invalid_token"`), "has 2 challenges of the scheme Bearer"},
+		"no error code":                    {challenge(`Bearer realm="x"`), `the challenge's error is "", want "invalid_token"`},
+		"another error code":               {challenge(`Bearer error="invalid_request"`), `error is "invalid_request", want "invalid_token"`},
+		"an error code for no token":       {challenge(`Bearer error="invalid_token"`), `error is "invalid_token", want ""`},
+		"an empty error code for no token": {challenge(`Bearer error=""`), "the challenge has an error although no token was sent"},
+		"a description for no token":       {challenge(`Bearer error_description="x"`), "the challenge has an error_description although no token was sent"},
+		"a parameter twice":                {challenge(`Bearer error="invalid_token", ERROR="invalid_token"`), "is malformed"},
+		"an open quotation":                {challenge(`Bearer error="invalid_token`), "is malformed"},
+		"a quotation mark inside":          {challenge(`Bearer error="invalid_token", error_description="the "token""`), "is malformed"},
+		"a line break inside":              {challenge("Bearer error=\"invalid_token\", error_description=\"a\r\nb\""), "is malformed"},
+		"no comma":                         {challenge(`Bearer error="invalid_token" realm="x"`), "is malformed"},
+		"a comma at the end":               {challenge(`Bearer error="invalid_token",`), "is malformed"},
+		"letters that are not ASCII":       {challenge(`Bearer error="invalid_token", error_description="abgelaufen für immer"`), "is malformed"},
+		"an escape in the description":     {challenge(`Bearer error="invalid_token", error_description="a\"b"`), "the challenge's error_description has characters that it must not"},
+		"a space in the URI":               {challenge(`Bearer error="invalid_token", error_uri="https://a b"`), "the challenge's error_uri has characters that it must not"},
+		"two spaces between scopes":        {challenge(`Bearer error="insufficient_scope", scope="a  b"`), "the challenge's scope has characters that it must not"},
+		"an answer that may be stored":     {header("Cache-Control", "private, max-age=60"), "lacks Cache-Control: no-store"},
+		"no Cache-Control":                 {header("Cache-Control", ""), "lacks Cache-Control: no-store"},
+		"a problem that is no JSON":        {func(got *httptest.ResponseRecorder, _ *http.Request) { got.Body.WriteString("oops") }, "is not the JSON object"},
+		"a problem with another status": {func(got *httptest.ResponseRecorder, _ *http.Request) {
+			got.Body = bytes.NewBufferString(`{"status":400}`)
+		}, "the body says status 400, the answer has 401"},
+		"the credential in the body":      {body(func(r *http.Request) string { return r.Header.Get("Authorization") }), "the body repeats something of the token"},
+		"the beginning of it in the body": {body(func(r *http.Request) string { return fmt.Sprintf("%.30s", r.Header.Get("Authorization")) }), "the body repeats something of the token"},
+		"the end of it in the body":       {body(func(r *http.Request) string { s := r.Header.Get("Authorization"); return s[max(0, len(s)-20):] }), "the body repeats something of the token"},
+		"the header of it in the body":    {body(said(0)), "the body repeats something of the token"},
+		"the claims in the body":          {body(said(1)), "the body repeats something of the token"},
+		"the credential in a header": {func(got *httptest.ResponseRecorder, r *http.Request) {
+			got.Header().Set("X-Debug", r.Header.Get("Authorization"))
+		}, "the header X-Debug repeats something of the token"},
+		"the kid or issuer in the challenge":  {func(got *httptest.ResponseRecorder, r *http.Request) { sayInChallenge(got, said(0)(r)+said(1)(r)) }, "the header Www-Authenticate repeats something of the token"},
+		"everybody locked out after an error": {func(*httptest.ResponseRecorder, *http.Request) { bad++ }, "a good token afterwards: is not let through"},
+		"a panic":                             {func(*httptest.ResponseRecorder, *http.Request) { panic("oops") }, "the handler panics: oops"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			bad = 0
+			handler := refusing(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				if bad > 1 {
+					http.Error(w, "locked", http.StatusTooManyRequests)
+					return
+				}
+				sound.ServeHTTP(w, r)
+			}), test.change)
+			var problems []string
+			for _, f := range attack.On(handler) {
+				problems = append(problems, f.Variant+": "+f.Problem)
+			}
+			if !strings.Contains(strings.Join(problems, "\n"), test.want) {
+				t.Errorf("it does not fail with %q but with %.3q", test.want, problems)
+			}
+		})
+	}
+	t.Run("nothing changed", func(t *testing.T) {
+		bearertest.Attack(t, refusing(sound, func(*httptest.ResponseRecorder, *http.Request) {}), issuer)
+	})
+	t.Run("as it may also be said", func(t *testing.T) {
+		bearertest.Attack(t, refusing(sound, func(got *httptest.ResponseRecorder, _ *http.Request) {
+			h := got.Header()
+			value, _ := strings.CutPrefix(h.Get("WWW-Authenticate"), "Bearer")
+			value = strings.Replace(value, `error="invalid_token"`, `Error = invalid_token`, 1)
+			value = strings.Replace(value, "error_description", "ERROR_DESCRIPTION", 1)
+			h["Www-Authenticate"] = []string{`Negotiate, Basic realm="a \"b\"", bearer` + value}
+			h.Set("Cache-Control", "No-Store, max-age=0")
+			h.Set("Content-Type", "text/html")
+			got.Body = bytes.NewBufferString("<p>No.</p>")
+		}), issuer)
+	})
+}
+
+// sayInChallenge puts what is left of a text into the description.
+func sayInChallenge(got *httptest.ResponseRecorder, text string) {
+	text = strings.NewReplacer(`"`, "'", `\`, "'").Replace(text)
+	got.Header().Set("WWW-Authenticate", fmt.Sprintf(`Bearer error="invalid_token", error_description="%s"`, text))
+}
+
+// Section 5: while the issuer is down, a token whose key would have to be fetched is answered with 503, and in full.
+func TestAttackAcceptsUnavailabilityOnlyWhileTheIssuerIsDown(t *testing.T) {
+	for name, test := range map[string]struct {
+		change func(got *httptest.ResponseRecorder)
+		want   string
+	}{
+		"as it is":            {func(*httptest.ResponseRecorder) {}, ""},
+		"no Retry-After":      {func(got *httptest.ResponseRecorder) { got.Header().Del("Retry-After") }, `Retry-After is ""`},
+		"Retry-After of zero": {func(got *httptest.ResponseRecorder) { got.Header().Set("Retry-After", "0") }, `Retry-After is "0"`},
+		"a challenge":         {func(got *httptest.ResponseRecorder) { got.Header().Set("WWW-Authenticate", "Bearer") }, "which 503 must not"},
+		"stored":              {func(got *httptest.ResponseRecorder) { got.Header().Del("Cache-Control") }, "lacks Cache-Control"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			issuer := bearertest.NewIssuer()
+			auth := newMiddleware(t, issuer)
+			if err := auth.Ready(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			issuer.Down()
+			unavailable := 0
+			handler := refusing(auth.Handler(protected), func(got *httptest.ResponseRecorder, _ *http.Request) {
+				if got.Code == http.StatusServiceUnavailable {
+					unavailable++
+					test.change(got)
+				}
+			})
+			failures := attacked(t, handler, issuer)
+			if unavailable == 0 {
+				t.Error("there was no 503 to look at")
+			}
+			if got := strings.Join(failures, "\n"); !strings.Contains(got, test.want) || test.want == "" && got != "" {
+				t.Errorf("it fails with %q, want %q", got, test.want)
+			}
+		})
+	}
+}
+
+// What Attack needs is said before anything else, and as the first and only failure.
+func TestAttackStopsWhenAGoodTokenIsNotLetThrough(t *testing.T) {
+	issuer := bearertest.NewIssuer()
+	sound := newMiddleware(t, issuer).Handler(protected)
+	mux := http.NewServeMux()
+	mux.Handle("GET /orders", sound)
+	other := bearertest.NewIssuer(bearertest.URL("https://other.test"))
+	down := bearertest.NewIssuer()
+	down.Down()
+	onlyBearer := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if strings.HasPrefix(r.Header.Get("Authorization"), "bearer") {
+			http.Error(w, "no", http.StatusBadRequest)
+			return
+		}
+		sound.ServeHTTP(w, r)
+	})
+	known := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		claims, _ := bearer.FromContext(r.Context())
+		var all map[string]any
+		if err := claims.Decode(&all); err != nil || len(all) > 7 {
+			http.Error(w, "no", http.StatusBadRequest)
+		}
+	})
+	for name, test := range map[string]struct {
+		handler http.Handler
+		issuer  *bearertest.Issuer
+		want    []string
+	}{
+		"another issuer":      {sound, other, []string{"a good token is not let through", "answers 401", `trust the issuer "https://other.test" for the audience "https://api.test"`}},
+		"a scope is missing":  {newMiddleware(t, issuer).Handler(protected, bearer.Scopes("a")), issuer, []string{"answers 403", "DefaultClaims"}},
+		"another path":        {mux, issuer, []string{"answers 404", "WithRequest"}},
+		"the issuer is down":  {newMiddleware(t, down).Handler(protected), down, []string{"answers 503", "is the issuer up"}},
+		"a panic":             {http.HandlerFunc(func(http.ResponseWriter, *http.Request) { panic("oops") }), issuer, []string{"panics: oops"}},
+		"no protection":       {protected, issuer, []string{"a request without a token: is let through with 200"}},
+		"an optional token":   {newMiddleware(t, issuer).Handler(protected, bearer.Optional()), issuer, []string{"a request without a token: is let through"}},
+		"a case-exact scheme": {onlyBearer, issuer, []string{`the scheme is written "bearer"`}},
+		"no unknown claims":   {newMiddleware(t, issuer).Handler(known), issuer, []string{`a good token with a claim "canary" is not let through`}},
+		"no handler":          {nil, issuer, []string{"is nil"}},
+		"no issuer":           {sound, nil, []string{"is nil"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			got := attacked(t, test.handler, test.issuer)
+			if len(got) != 1 || !strings.HasPrefix(got[0], "bearertest: Attack: ") {
+				t.Fatalf("it fails with %q, want one failure", got)
+			}
+			for _, want := range test.want {
+				if !strings.Contains(got[0], want) {
+					t.Errorf("it fails with %q, want %q", got[0], want)
+				}
+			}
+		})
+	}
+}
+
+// A route that demands no scope is not attacked for one, although the tokens have it.
+func TestAttackAsksForScopesOnlyWhereTheyAreDemanded(t *testing.T) {
+	issuer := attackedIssuer("ES256")
+	unscoped := reference.New(reference.Config{
+		Issuer: issuer.URL(), Audience: issuer.Audience(),
+		Keys: []reference.Key{{ID: issuer.KeyID(), Public: issuer.PublicKey()}},
+	})
+	bearertest.Attack(t, unscoped.Handler(protected), issuer)
+}
+
+func TestAttackOptionsThatMeanNothingPanic(t *testing.T) {
+	for name, misuse := range map[string]func(){
+		"WithRequest":    func() { bearertest.WithRequest(nil) },
+		"WithTokensFrom": func() { bearertest.WithTokensFrom(bearer.FromCookie()) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			defer func() {
+				if text, _ := recover().(string); !strings.HasPrefix(text, "bearertest: "+name) {
+					t.Errorf("the panic says %q", text)
+				}
+			}()
+			misuse()
+		})
+	}
+}

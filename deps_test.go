@@ -1,0 +1,181 @@
+package bearer_test
+
+import (
+	"bytes"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+const modulePath = "github.com/bearer-go/bearer"
+
+// goTool runs the go command in a folder, as a user of one module does: without the workspace, and changing no go.mod.
+func goTool(t testing.TB, dir string, args ...string) string {
+	t.Helper()
+	return goToolIn(t, dir, []string{"GOWORK=off"}, args...)
+}
+
+func goToolIn(t testing.TB, dir string, env []string, args ...string) string {
+	t.Helper()
+	command := exec.CommandContext(t.Context(), "go", args...)
+	command.Dir = dir
+	command.Env = append(append(os.Environ(), "GOFLAGS=-mod=readonly"), env...)
+	var failure bytes.Buffer
+	command.Stderr = &failure
+	output, err := command.Output()
+	if err != nil {
+		t.Fatalf("go %s: %v\n%s", strings.Join(args, " "), err, failure.String())
+	}
+	return string(output)
+}
+
+// A user of net/http gets these modules and no other.
+func TestModulesOfTheCore(t *testing.T) {
+	want := []string{
+		"github.com/MicahParks/jwkset",
+		"github.com/MicahParks/keyfunc/v3",
+		modulePath,
+		"github.com/golang-jwt/jwt/v5",
+		"golang.org/x/time",
+	}
+	got := strings.Fields(goTool(t, ".", "list", "-m", "-f", "{{.Path}}", "all"))
+	if slices.Sort(got); !slices.Equal(got, want) {
+		t.Errorf("go list -m all shows %q, want %q", got, want)
+	}
+
+	const format = "{{if not .Standard}}{{.ImportPath}} {{with .Module}}{{.Path}}{{end}}{{end}}"
+	for line := range strings.Lines(goTool(t, ".", "list", "-deps", "-f", format, "./...")) {
+		name, module, _ := strings.Cut(strings.TrimSpace(line), " ")
+		if name != "" && !slices.Contains(want, module) {
+			t.Errorf("%s of module %q is a dependency", name, module)
+		}
+	}
+}
+
+// Nothing that is made for tests gets into a service, by whatever way.
+func TestCoreLinksNoTestCode(t *testing.T) {
+	deps := strings.Fields(goTool(t, ".", "list", "-deps", ".", "./jwks"))
+	if !slices.Contains(deps, "net/http") {
+		t.Fatalf("these are not the dependencies: %q", deps)
+	}
+	for _, name := range []string{"testing", "net/http/httptest", "flag", modulePath + "/bearertest", modulePath + "/internal/reference"} {
+		if slices.Contains(deps, name) {
+			t.Errorf("%s is a dependency", name)
+		}
+	}
+}
+
+// arrows says which packages of this repository each of them may import, outside its tests. "..." stands for every folder
+// below, and for every package there is.
+var arrows = map[string][]string{
+	".":                   {"jwks", "internal/jwa", "internal/strictjson"},
+	"jwks":                {"internal/jwa", "internal/strictjson"},
+	"internal/jwa":        {},
+	"internal/strictjson": {},
+	"internal/reference":  {},
+	"bearertest":          {".", "jwks", "internal/jwa"},
+	"adapters/...":        {"."},
+	"examples/...":        {"..."},
+	"interop/...":         {"..."},
+}
+
+// Arrows between packages point one way, and testing is for tests and for what users test with.
+func TestArrows(t *testing.T) {
+	seen := make(map[string]bool)
+	for _, file := range goFiles(t) {
+		if strings.HasSuffix(file.path, "_test.go") {
+			continue
+		}
+		dir := path.Dir(file.path)
+		rule := dir
+		if top, _, below := strings.Cut(dir, "/"); below || arrows[rule] == nil {
+			if _, ok := arrows[top+"/..."]; ok {
+				rule = top + "/..."
+			}
+		}
+		allowed, ok := arrows[rule]
+		if !ok {
+			t.Errorf("%s: no rule says what it may import; add one to arrows", dir)
+			continue
+		}
+		seen[rule] = true
+		for _, spec := range file.syntax.Imports {
+			name, err := strconv.Unquote(spec.Path.Value)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if ours, ok := ourPackage(name); ok && !slices.Contains(allowed, ours) && !slices.Contains(allowed, "...") {
+				t.Errorf("%s imports %s", file.path, name)
+			}
+			if (name == "testing" || strings.HasPrefix(name, "testing/") || name == "net/http/httptest") && dir != "bearertest" {
+				t.Errorf("%s imports %s", file.path, name)
+			}
+		}
+	}
+	for rule := range arrows {
+		if !seen[rule] {
+			t.Errorf("the rule for %s is for no package", rule)
+		}
+	}
+}
+
+// ourPackage returns the folder of a package of this repository.
+func ourPackage(importPath string) (dir string, ok bool) {
+	if importPath == modulePath {
+		return ".", true
+	}
+	return strings.CutPrefix(importPath, modulePath+"/")
+}
+
+// goFile is one Go file of the repository, of any module of it.
+type goFile struct {
+	path   string // with slashes
+	text   []byte
+	syntax *ast.File
+}
+
+// goFiles reads every Go file but what stands in node_modules, testdata and hidden folders.
+func goFiles(t testing.TB) (files []goFile) {
+	t.Helper()
+	err := filepath.WalkDir(".", func(name string, entry fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		base := entry.Name()
+		if entry.IsDir() {
+			if name != "." && (base[0] == '.' || base == "node_modules" || base == "testdata") {
+				return filepath.SkipDir
+			}
+			return nil
+		}
+		if filepath.Ext(base) != ".go" {
+			return nil
+		}
+		text, err := os.ReadFile(name)
+		if err != nil {
+			return err
+		}
+		syntax, err := parser.ParseFile(token.NewFileSet(), name, text, parser.ParseComments)
+		if err != nil {
+			return err
+		}
+		files = append(files, goFile{filepath.ToSlash(name), text, syntax})
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(files) < 20 {
+		t.Fatalf("only %d Go files", len(files))
+	}
+	return files
+}

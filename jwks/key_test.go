@@ -1,0 +1,474 @@
+package jwks_test
+
+import (
+	"crypto"
+	"crypto/ed25519"
+	"crypto/elliptic"
+	"encoding/binary"
+	"encoding/hex"
+	"fmt"
+	"math/big"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/bearer-go/bearer/internal/jwa"
+	"github.com/bearer-go/bearer/jwks"
+)
+
+// rocaModulus is a modulus of 2048 bits of the form that CVE-2017-15361 is about: a power of 65537 modulo the product of
+// the small primes. It need not be factored to be refused.
+func rocaModulus() *big.Int {
+	product := big.NewInt(1)
+	for p := int64(3); p <= 167; p += 2 {
+		if big.NewInt(p).ProbablyPrime(0) {
+			product.Mul(product, big.NewInt(p))
+		}
+	}
+	n := new(big.Int).Lsh(big.NewInt(1), 2047)
+	n.Sub(n, new(big.Int).Mod(n, product))
+	n.Add(n, product)
+	n.Add(n, new(big.Int).Exp(big.NewInt(65537), big.NewInt(12345), product))
+	if n.Bit(0) == 0 {
+		n.Add(n, product)
+	}
+	return n
+}
+
+// odd is an odd number of so many bits, which is no ROCA modulus since it is no power of 65537 modulo 11.
+func odd(bits uint) []byte {
+	n := new(big.Int).Lsh(big.NewInt(1), bits-1)
+	n.SetBit(n, 0, 1)
+	for new(big.Int).Mod(n, big.NewInt(11)).Sign() != 0 {
+		n.Add(n, big.NewInt(2))
+	}
+	return n.Bytes()
+}
+
+// point is a P-256 point with one byte of y changed.
+func offTheCurve() jwk {
+	k := newJWK("k", p256Key.Public())
+	y, _ := p256Key.PublicKey.Bytes()
+	y = y[33:]
+	y[31] ^= 1
+	return k.with(jwk{"y": b64(y)})
+}
+
+// One bad entry never takes the good one beside it down, is logged once with its reason, and keeps its key id known.
+func TestKeysThatAreRefused(t *testing.T) {
+	rs, ec, ed := newJWK("k", rsaKey.Public()), newJWK("k", p256Key.Public()), newJWK("k", edKey.Public())
+	type refused struct {
+		entry  any
+		alg    string // that the key would be good for
+		reason string
+	}
+	tests := map[string]refused{
+		"null":               {nil, "EdDSA", "not a JSON object"},
+		"a string":           {"key", "EdDSA", "not a JSON object"},
+		"an array":           {[]any{ed}, "EdDSA", "not a JSON object"},
+		"kid a number":       {ed.with(jwk{"kid": 7}), "EdDSA", "kid is not a string"},
+		"kid null":           {map[string]any{"kty": "OKP", "kid": nil}, "EdDSA", "kid is not a string"},
+		"without a type":     {ed.with(jwk{"kty": nil}), "EdDSA", "type"},
+		"an unknown type":    {ed.with(jwk{"kty": "AKP"}), "EdDSA", "type"},
+		"a type in capitals": {ed.with(jwk{"kty": "okp"}), "EdDSA", "type"},
+		"a type that is a list": {
+			ed.with(jwk{"kty": []string{"OKP"}}), "EdDSA", "type",
+		},
+
+		"use enc":                {ed.with(jwk{"use": "enc"}), "EdDSA", "use"},
+		"use in capitals":        {ed.with(jwk{"use": "SIG"}), "EdDSA", "use"},
+		"use empty":              {ed.with(jwk{"use": ""}), "EdDSA", "use"},
+		"use a list":             {ed.with(jwk{"use": []string{"sig"}}), "EdDSA", "use"},
+		"key_ops without verify": {ed.with(jwk{"key_ops": []string{"sign", "encrypt"}}), "EdDSA", "key_ops"},
+		"key_ops empty":          {ed.with(jwk{"key_ops": []string{}}), "EdDSA", "key_ops"},
+		"key_ops a string":       {ed.with(jwk{"key_ops": "verify"}), "EdDSA", "key_ops"},
+		"use sig, key_ops not":   {ed.with(jwk{"use": "sig", "key_ops": []string{"encrypt"}}), "EdDSA", "key_ops"},
+
+		"alg unknown":             {ed.with(jwk{"alg": "EdDSA2"}), "EdDSA", "alg"},
+		"alg empty":               {ed.with(jwk{"alg": ""}), "EdDSA", "alg"},
+		"alg a list":              {ed.with(jwk{"alg": []string{"EdDSA"}}), "EdDSA", "alg"},
+		"alg none":                {ed.with(jwk{"alg": "none"}), "EdDSA", "alg"},
+		"alg for encryption":      {rs.with(jwk{"alg": "RSA-OAEP"}), "RS256", "alg"},
+		"alg symmetric":           {rs.with(jwk{"alg": "HS256"}), "RS256", "alg"},
+		"alg of another type":     {ec.with(jwk{"alg": "RS256"}), "ES256", "alg"},
+		"alg of another curve":    {ec.with(jwk{"alg": "ES384"}), "ES256", "alg"},
+		"alg that does not exist": {ec.with(jwk{"alg": "ES521"}), "ES256", "alg"},
+
+		"symmetric":                 {jwk{"kty": "oct", "kid": "k", "k": b64(make([]byte, 64))}, "HS256", "private or symmetric"},
+		"symmetric without a k":     {jwk{"kty": "oct", "kid": "k"}, "HS256", "type"},
+		"symmetric and public":      {ed.with(jwk{"k": "AA"}), "EdDSA", "private or symmetric"},
+		"EC private":                {ec.with(jwk{"d": "AA"}), "ES256", "private or symmetric"},
+		"Ed25519 private":           {ed.with(jwk{"d": b64(edKey.Seed())}), "EdDSA", "private or symmetric"},
+		"RSA private":               {rs.with(jwk{"d": "AA"}), "RS256", "private or symmetric"},
+		"RSA private, only p":       {rs.with(jwk{"p": "AA"}), "RS256", "private or symmetric"},
+		"RSA private, only q":       {rs.with(jwk{"q": "AA"}), "RS256", "private or symmetric"},
+		"RSA private, only dp":      {rs.with(jwk{"dp": "AA"}), "RS256", "private or symmetric"},
+		"RSA private, only dq":      {rs.with(jwk{"dq": "AA"}), "RS256", "private or symmetric"},
+		"RSA private, only qi":      {rs.with(jwk{"qi": "AA"}), "RS256", "private or symmetric"},
+		"RSA private, only oth":     {rs.with(jwk{"oth": []any{}}), "RS256", "private or symmetric"},
+		"a private part of no type": {ed.with(jwk{"d": 0}), "EdDSA", "private or symmetric"},
+
+		"RSA without n":             {rs.with(jwk{"n": nil}), "RS256", "missing or broken"},
+		"RSA n a number":            {rs.with(jwk{"n": 3233}), "RS256", "missing or broken"},
+		"RSA n not base64url":       {rs.with(jwk{"n": "+/+/"}), "RS256", "missing or broken"},
+		"RSA of 1024 bits":          {rs.with(jwk{"n": b64(odd(1024))}), "RS256", "modulus"},
+		"RSA of 2047 bits":          {rs.with(jwk{"n": b64(odd(2047))}), "RS256", "modulus"},
+		"RSA of 2047 bits, padded":  {rs.with(jwk{"n": b64(append(make([]byte, 64), odd(2047)...))}), "RS256", "modulus"},
+		"RSA of 8193 bits":          {rs.with(jwk{"n": b64(odd(8193))}), "RS256", "modulus"},
+		"RSA n even":                {rs.with(jwk{"n": b64(new(big.Int).Lsh(big.NewInt(5), 2046).Bytes())}), "RS256", "modulus"},
+		"RSA with ROCA":             {rs.with(jwk{"n": b64(rocaModulus().Bytes())}), "RS256", "CVE-2017-15361"},
+		"RSA without e":             {rs.with(jwk{"e": nil}), "RS256", "exponent"},
+		"RSA e not base64url":       {rs.with(jwk{"e": "!!!!"}), "RS256", "exponent"},
+		"RSA e zero":                {rs.with(jwk{"e": "AA"}), "RS256", "exponent"},
+		"RSA e 1":                   {rs.with(jwk{"e": "AQ"}), "RS256", "exponent"},
+		"RSA e 2":                   {rs.with(jwk{"e": "Ag"}), "RS256", "exponent"},
+		"RSA e even":                {rs.with(jwk{"e": b64([]byte{1, 0, 0})}), "RS256", "exponent"},
+		"RSA e of 32 bits":          {rs.with(jwk{"e": b64([]byte{0x80, 0, 0, 1})}), "RS256", "exponent"},
+		"RSA e 65537 above 64 bits": {rs.with(jwk{"e": b64([]byte{1, 0, 0, 0, 0, 0, 1, 0, 1})}), "RS256", "exponent"},
+		"RSA e 3 above 64 bits":     {rs.with(jwk{"e": b64([]byte{1, 0, 0, 0, 0, 0, 0, 0, 3})}), "RS256", "exponent"},
+
+		"EC without y":               {ec.with(jwk{"y": nil}), "ES256", "missing or broken"},
+		"EC without a curve":         {ec.with(jwk{"crv": nil}), "ES256", "missing or broken"},
+		"EC off the curve":           {offTheCurve(), "ES256", "not on its curve"},
+		"EC at zero":                 {ec.with(jwk{"x": b64(make([]byte, 32)), "y": b64(make([]byte, 32))}), "ES256", "not on its curve"},
+		"EC x above the field":       {ec.with(jwk{"x": b64(append([]byte{1}, make([]byte, 32)...))}), "ES256", "not on its curve"},
+		"EC on another curve":        {ec.with(jwk{"crv": "P-384"}), "ES384", "not on its curve"},
+		"EC on secp256k1":            {ec.with(jwk{"crv": "secp256k1"}), "ES256", "curve is not"},
+		"EC on P-224":                {newJWK("k", newECKey(elliptic.P224()).Public()), "ES256", "curve is not"},
+		"EC on Ed25519":              {ec.with(jwk{"crv": "Ed25519"}), "ES256", "curve is not"},
+		"EC curve in small letters":  {ec.with(jwk{"crv": "p-256"}), "ES256", "curve is not"},
+		"OKP without x":              {ed.with(jwk{"x": nil}), "EdDSA", "missing or broken"},
+		"OKP X25519":                 {ed.with(jwk{"crv": "X25519", "x": b64(append([]byte{9}, make([]byte, 31)...))}), "EdDSA", "not an RSA, ECDSA or Ed25519"},
+		"OKP Ed448":                  {ed.with(jwk{"crv": "Ed448"}), "EdDSA", "curve is not"},
+		"OKP P-256":                  {ed.with(jwk{"crv": "P-256"}), "EdDSA", "curve is not"},
+		"Ed25519 of 31 bytes":        {ed.with(jwk{"x": b64(make([]byte, 31))}), "EdDSA", "missing or broken"},
+		"Ed25519 of 33 bytes":        {ed.with(jwk{"x": b64(make([]byte, 33))}), "EdDSA", "missing or broken"},
+		"Ed25519 x not base64url":    {ed.with(jwk{"x": strings.Repeat("+", 43)}), "EdDSA", "missing or broken"},
+		"an alg that the key is not": {ed.with(jwk{"alg": "ES256"}), "EdDSA", "alg"},
+	}
+	for i, encoding := range smallOrderEncodings() {
+		tests[fmt.Sprintf("Ed25519 small order %d", i)] = refused{ed.with(jwk{"x": b64(encoding)}), "EdDSA", "small order"}
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var log logs
+				w := newWeb()
+				w.put(keysURL, says(200, keySetOf(test.entry, edJWK("good"))))
+				set := w.remote(t, jwks.Logger(log.logger()))
+				want(t, set, "good", "EdDSA", "found")
+				want(t, set, "k", test.alg, "not found")
+				for range 10 {
+					time.Sleep(10 * time.Minute)
+					want(t, set, "good", "EdDSA", "found")
+				}
+				synctest.Wait()
+				lines := log.lines("a published key is not used", `"level":"WARN"`, keysURL)
+				if len(lines) != 1 || len(log.lines(test.reason)) != 1 {
+					t.Errorf("logged %q, want one line with %q", lines, test.reason)
+				}
+				if object, ok := test.entry.(jwk); ok && object["kid"] == "k" {
+					before := w.count(keysURL)
+					want(t, set, "k", "ES512", "not found")
+					if w.count(keysURL) != before || len(log.lines(`"kid":"k"`)) != 1 {
+						t.Error("the key id is not known")
+					}
+				}
+			})
+		})
+	}
+}
+
+func keySetOf(entries ...any) string {
+	texts := make([]string, len(entries))
+	for i, entry := range entries {
+		texts[i] = mustJSON(entry)
+	}
+	return `{"keys":[` + strings.Join(texts, ",") + `]}`
+}
+
+func TestKeysThatAreUsed(t *testing.T) {
+	rs, ec, ed := newJWK("k", rsaKey.Public()), newJWK("k", p256Key.Public()), newJWK("k", edKey.Public())
+	exponent3 := rsaKey.PublicKey
+	exponent3.E = 3
+	exponent31 := rsaKey.PublicKey
+	exponent31.E = 1<<31 - 1
+	for name, test := range map[string]struct {
+		entry     jwk
+		algs      string // of which it is usable for each
+		algorithm string // that it says
+		public    crypto.PublicKey
+	}{
+		"RSA":                 {rs, "RS256 RS384 RS512 PS256 PS384 PS512", "", rsaKey.Public()},
+		"RSA for one alg":     {rs.with(jwk{"alg": "PS384"}), "PS384", "PS384", rsaKey.Public()},
+		"RSA e 3":             {newJWK("k", &exponent3), "RS256 RS384 RS512 PS256 PS384 PS512", "", &exponent3},
+		"RSA e of 31 bits":    {newJWK("k", &exponent31), "RS256 RS384 RS512 PS256 PS384 PS512", "", &exponent31},
+		"RSA e with zeros":    {rs.with(jwk{"e": "AAABAAE"}), "RS256 RS384 RS512 PS256 PS384 PS512", "", rsaKey.Public()},
+		"RSA padded":          {rs.with(jwk{"e": "AQAB==", "n": rs["n"].(string) + "=="}), "RS256 RS384 RS512 PS256 PS384 PS512", "", rsaKey.Public()},
+		"P-256":               {ec, "ES256", "", p256Key.Public()},
+		"P-384":               {newJWK("k", p384Key.Public()), "ES384", "", p384Key.Public()},
+		"P-521":               {newJWK("k", p521Key.Public()).with(jwk{"alg": "ES512"}), "ES512", "ES512", p521Key.Public()},
+		"Ed25519":             {ed, "EdDSA Ed25519", "", edKey.Public()},
+		"Ed25519 as EdDSA":    {ed.with(jwk{"alg": "EdDSA"}), "EdDSA Ed25519", "EdDSA", edKey.Public()},
+		"Ed25519 as RFC 9864": {ed.with(jwk{"alg": "Ed25519"}), "EdDSA Ed25519", "EdDSA", edKey.Public()},
+		"use and key_ops":     {ed.with(jwk{"use": "sig", "key_ops": []string{"verify", "x-other"}}), "EdDSA Ed25519", "", edKey.Public()},
+		"broken certificate":  {ed.with(jwk{"x5c": []string{"!"}, "x5t": "!", "x5u": "http://x", "x5t#S256": 1}), "EdDSA Ed25519", "", edKey.Public()},
+		"unknown members":     {ed.with(jwk{"ext": true, "Use": "enc", "D": "AA", "nbf": 7}), "EdDSA Ed25519", "", edKey.Public()},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWeb()
+			w.put(keysURL, says(200, keySet(test.entry)))
+			set := w.remote(t)
+			for _, alg := range []string{
+				"RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA", "Ed25519",
+			} {
+				keys, err := set.Keys(t.Context(), "k", alg)
+				usable := slices.Contains(strings.Fields(test.algs), alg)
+				if usable != (outcome(keys, err) == "found") {
+					t.Errorf("%s: %s", alg, outcome(keys, err))
+				}
+				if !usable {
+					continue
+				}
+				key := keys[0]
+				if len(keys) != 1 || key.ID() != "k" || key.Algorithm() != test.algorithm ||
+					!key.Public().(interface{ Equal(crypto.PublicKey) bool }).Equal(test.public) {
+					t.Errorf("%s: got %v", alg, keys)
+				}
+			}
+		})
+	}
+}
+
+func TestCandidates(t *testing.T) {
+	rsa1, rsa2 := newJWK("", rsaKey.Public()), newJWK("", rsaKey2.Public())
+	many := make([]jwk, 0, 6)
+	for range 6 {
+		many = append(many, edJWK("same"))
+	}
+	for name, test := range map[string]struct {
+		set      []jwk
+		static   bool
+		kid, alg string
+		expected int
+	}{
+		"one key id, several keys":          {set: []jwk{rsa1.with(jwk{"kid": "a"}), rsa2.with(jwk{"kid": "a"})}, kid: "a", alg: "RS256", expected: 2},
+		"one key id, several types":         {set: []jwk{rsa1.with(jwk{"kid": "a"}), edJWK("a")}, kid: "a", alg: "EdDSA", expected: 1},
+		"one key id, several algorithms":    {set: []jwk{rsa1.with(jwk{"kid": "a", "alg": "RS256"}), rsa2.with(jwk{"kid": "a", "alg": "PS256"})}, kid: "a", alg: "PS256", expected: 1},
+		"at most four":                      {set: many, kid: "same", alg: "EdDSA", expected: 4},
+		"the same entry twice":              {set: []jwk{rsa1.with(jwk{"kid": "a"}), rsa1.with(jwk{"kid": "a"})}, kid: "a", alg: "RS256", expected: 1},
+		"the same key twice, other kid":     {set: []jwk{rsa1.with(jwk{"kid": "a"}), rsa1.with(jwk{"kid": "b"})}, kid: "b", alg: "RS256", expected: 1},
+		"key ids in capitals":               {set: []jwk{edJWK("a")}, kid: "A", alg: "EdDSA"},
+		"no key id, one fits":               {set: []jwk{edJWK("a"), rsa1.with(jwk{"kid": "b"})}, alg: "EdDSA", expected: 1},
+		"no key id, one fits by alg":        {set: []jwk{rsa1.with(jwk{"kid": "a", "alg": "RS256"}), rsa2.with(jwk{"kid": "b", "alg": "PS256"})}, alg: "PS256", expected: 1},
+		"no key id, two fit":                {set: []jwk{edJWK("a"), edJWK("b")}, alg: "EdDSA"},
+		"no key id, none fits":              {set: []jwk{edJWK("a")}, alg: "ES256"},
+		"no key id on both sides":           {set: []jwk{rsa1, edJWK("a")}, alg: "RS256", expected: 1},
+		"a remote key without one":          {set: []jwk{rsa1}, kid: "any", alg: "RS256"},
+		"an empty one is none":              {set: []jwk{rsa1.with(jwk{"kid": ""})}, alg: "RS256", expected: 1},
+		"a pinned key without one":          {set: []jwk{rsa1}, static: true, kid: "any", alg: "RS256", expected: 1},
+		"a pinned key that does not fit":    {set: []jwk{rsa1}, static: true, kid: "any", alg: "ES256"},
+		"pinned keys with and without":      {set: []jwk{rsa1, rsa2.with(jwk{"kid": "a"})}, static: true, kid: "a", alg: "RS256", expected: 2},
+		"a pinned key with another":         {set: []jwk{rsa1.with(jwk{"kid": "a"})}, static: true, kid: "b", alg: "RS256"},
+		"a refused key id, a pinned key":    {set: []jwk{{"kty": "EC", "kid": "a"}, rsa1}, static: true, kid: "a", alg: "RS256", expected: 1},
+		"pinned keys, token without one":    {set: []jwk{rsa1, rsa2}, static: true, alg: "RS256"},
+		"pinned keys, token with any":       {set: []jwk{rsa1, rsa2}, static: true, kid: "any", alg: "RS256", expected: 2},
+		"pinned, at most four in all":       {set: append(many[:4:4], rsa1), static: true, kid: "same", alg: "EdDSA", expected: 4},
+		"pinned, the named ones come first": {set: []jwk{rsa1, edJWK("a"), edJWK("")}, static: true, kid: "a", alg: "EdDSA", expected: 2},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWeb()
+			w.put(keysURL, says(200, keySet(test.set...)))
+			source := jwks.Remote(keysURL)
+			if test.static {
+				source = jwks.Static([]byte(keySet(test.set...)))
+			}
+			keys, err := open(t, source, w).Keys(t.Context(), test.kid, test.alg)
+			expected := "found"
+			if test.expected == 0 {
+				expected = "not found"
+			}
+			if len(keys) != test.expected || outcome(keys, err) != expected {
+				t.Errorf("%s, %d keys, want %d: %v", outcome(keys, err), len(keys), test.expected, err)
+			}
+			if len(keys) > 0 && strings.Contains(name, "first") && keys[0].ID() != test.kid {
+				t.Errorf("got %s", ids(keys))
+			}
+		})
+	}
+}
+
+func TestCandidatesBelongToTheCaller(t *testing.T) {
+	set := issuer(edJWK("a").with(jwk{"kid": "a"}), edJWK("a")).remote(t)
+	keys, err := set.Keys(t.Context(), "a", "EdDSA")
+	if err != nil || len(keys) != 2 {
+		t.Fatal(keys, err)
+	}
+	keys[0], keys[1] = jwks.Key{}, jwks.Key{}
+	want(t, set, "a", "EdDSA", "found")
+	if again, _ := set.Keys(t.Context(), "a", "EdDSA"); ids(again) != "a a" {
+		t.Errorf("a caller changed the set: %q", ids(again))
+	}
+}
+
+func TestRefusedKeysAreLoggedOnceUntilTheyChange(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var log logs
+		w := issuer(jwk{"kty": "X", "kid": "a"}, jwk{"kty": "X", "kid": "a"}, jwk{"kty": "X", "kid": strings.Repeat("long", 1000)})
+		set := w.discover(t, jwks.Logger(log.logger()))
+		step := func(lines int) {
+			t.Helper()
+			time.Sleep(11 * time.Minute)
+			want(t, set, "a", "EdDSA", "not found")
+			synctest.Wait()
+			if n := len(log.lines("a published key is not used")); n != lines {
+				t.Errorf("%d lines in the log, want %d", n, lines)
+			}
+		}
+		step(2)
+		step(2)
+		w.put(keysURL, says(200, keySet(jwk{"kty": "OKP", "kid": "a"})))
+		step(3) // another reason
+		w.put(keysURL, says(200, keySet(edJWK("a").with(jwk{"kid": "b"}), jwk{"kty": "OKP", "kid": "a"})))
+		step(3)
+		if lines := log.lines("longlong"); len(lines) != 1 || len(lines[0]) > 400 {
+			t.Errorf("a long key id was logged as %d bytes", len(lines[0]))
+		}
+	})
+}
+
+// The curve of Ed25519 (RFC 8032 section 5.1), -x² + y² = 1 + d·x²·y² modulo p, in plain arithmetic.
+var (
+	edP = new(big.Int).Sub(new(big.Int).Lsh(big.NewInt(1), 255), big.NewInt(19))
+	edD = mod(new(big.Int).Mul(big.NewInt(-121665), new(big.Int).ModInverse(big.NewInt(121666), edP)))
+)
+
+func mod(n *big.Int) *big.Int { return n.Mod(n, edP) }
+func times(factors ...*big.Int) *big.Int {
+	product := big.NewInt(1)
+	for _, factor := range factors {
+		mod(product.Mul(product, factor))
+	}
+	return product
+}
+
+// edX is an x of the point with this y, or nil if there is none.
+func edX(y *big.Int) *big.Int {
+	y2 := times(y, y)
+	u := mod(new(big.Int).Sub(y2, big.NewInt(1)))
+	v := mod(new(big.Int).Add(times(edD, y2), big.NewInt(1)))
+	return new(big.Int).ModSqrt(times(u, new(big.Int).ModInverse(v, edP)), edP)
+}
+
+// edDouble adds a point to itself.
+func edDouble(x, y *big.Int) (*big.Int, *big.Int) {
+	x2, y2 := times(x, x), times(y, y)
+	dxy := times(edD, x2, y2)
+	one := big.NewInt(1)
+	numerator := mod(new(big.Int).Add(x2, y2))
+	x3 := times(big.NewInt(2), x, y, new(big.Int).ModInverse(mod(new(big.Int).Add(one, dxy)), edP))
+	y3 := times(numerator, new(big.Int).ModInverse(mod(new(big.Int).Sub(one, dxy)), edP))
+	return x3, y3
+}
+
+// isSmallOrder reports whether eight times the point with this y is the neutral element.
+func isSmallOrder(y *big.Int) bool {
+	y = mod(new(big.Int).Set(y))
+	x := edX(y)
+	if x == nil {
+		return false
+	}
+	for range 3 {
+		x, y = edDouble(x, y)
+	}
+	return x.Sign() == 0 && y.Cmp(big.NewInt(1)) == 0
+}
+
+// smallOrderEncodings computes every 32 bytes that mean a point of small order: the y of the points of order 8 follow
+// from doubling them to one of order 4, whose y is 0, so that their x² + y² is 0; then both signs, and the other spellings
+// of a y, which are those below 2^255 that differ by p.
+func smallOrderEncodings() [][]byte {
+	ys := []*big.Int{big.NewInt(1), new(big.Int).Sub(edP, big.NewInt(1)), big.NewInt(0)}
+	// x² = -y² in the equation of the curve: 2y² = 1 - d·y⁴, so y² = (-1 ± √(1+d)) / d.
+	root := new(big.Int).ModSqrt(mod(new(big.Int).Add(edD, big.NewInt(1))), edP)
+	for _, r := range []*big.Int{root, new(big.Int).Neg(root)} {
+		y2 := times(mod(new(big.Int).Sub(r, big.NewInt(1))), new(big.Int).ModInverse(edD, edP))
+		if y := new(big.Int).ModSqrt(y2, edP); y != nil {
+			ys = append(ys, y, new(big.Int).Sub(edP, y))
+		}
+	}
+	var encodings [][]byte
+	for _, y := range ys {
+		for ; y.BitLen() <= 255; y = new(big.Int).Add(y, edP) {
+			for _, sign := range []byte{0, 0x80} {
+				encoding := y.FillBytes(make([]byte, 32))
+				slices.Reverse(encoding)
+				encoding[31] |= sign
+				encodings = append(encodings, encoding)
+			}
+		}
+	}
+	return encodings
+}
+
+func TestSmallOrderEncodingsAreAll(t *testing.T) {
+	encodings := smallOrderEncodings()
+	if len(encodings) != 14 {
+		t.Fatalf("%d encodings, want those of 7 ys with both signs", len(encodings))
+	}
+	for _, encoding := range encodings {
+		y := slices.Clone(encoding)
+		y[31] &= 0x7f
+		slices.Reverse(y)
+		if !isSmallOrder(new(big.Int).SetBytes(y)) {
+			t.Errorf("%x is not of small order", encoding)
+		}
+	}
+	if isSmallOrder(big.NewInt(4)) || isSmallOrder(times(big.NewInt(4), new(big.Int).ModInverse(big.NewInt(5), edP))) {
+		t.Error("the test calls the base point one of small order")
+	}
+}
+
+// Why the points are refused: under this key, one signature that anyone can write down is good for every message.
+func TestSmallOrderKeyVerifiesEveryMessage(t *testing.T) {
+	neutral := make([]byte, 32)
+	neutral[0] = 1
+	signature := append(slices.Clone(neutral), make([]byte, 32)...)
+	for i := range uint64(100) {
+		message := binary.BigEndian.AppendUint64([]byte(`{"sub":"admin"}`), i)
+		if !ed25519.Verify(neutral, message, signature) {
+			t.Fatalf("message %d is not verified: the demonstration is broken", i)
+		}
+	}
+	w := newWeb()
+	w.put(keysURL, says(200, keySet(newJWK("a", ed25519.PublicKey(neutral)), edJWK("b"))))
+	want(t, w.remote(t), "a", "EdDSA", "not found")
+	if _, err := jwks.New(jwks.PublicKeys(ed25519.PublicKey(neutral))); err == nil {
+		t.Errorf("PublicKeys takes %s", hex.EncodeToString(neutral))
+	}
+}
+
+// The keys that come out verify what the private keys sign.
+func TestKeysVerifySignatures(t *testing.T) {
+	set := issuer(newJWK("rsa", rsaKey.Public()), newJWK("p256", p256Key.Public()), newJWK("p384", p384Key.Public()),
+		newJWK("p521", p521Key.Public()), newJWK("ed", edKey.Public())).remote(t)
+	for alg, test := range map[string]struct {
+		kid     string
+		private any
+	}{
+		"RS256": {"rsa", rsaKey}, "PS512": {"rsa", rsaKey}, "ES256": {"p256", p256Key}, "ES384": {"p384", p384Key},
+		"ES512": {"p521", p521Key}, "EdDSA": {"ed", edKey}, "Ed25519": {"ed", edKey},
+	} {
+		a, _ := jwa.Lookup(alg)
+		signature, err := a.Sign("message", test.private)
+		if err != nil {
+			t.Fatal(err)
+		}
+		keys, err := set.Keys(t.Context(), test.kid, alg)
+		if err != nil || a.Verify("message", signature, keys[0].Public()) != nil {
+			t.Errorf("%s: the signature is not verified: %v", alg, err)
+		}
+	}
+}

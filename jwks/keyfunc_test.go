@@ -1,0 +1,163 @@
+package jwks_test
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/MicahParks/jwkset"
+	"github.com/golang-jwt/jwt/v5"
+
+	"github.com/bearer-go/bearer/jwks"
+)
+
+// sign makes a token with golang-jwt.
+func sign(t *testing.T, method jwt.SigningMethod, kid string, private any) string {
+	t.Helper()
+	token := jwt.NewWithClaims(method, jwt.MapClaims{"sub": "alice"})
+	if kid != "" {
+		token.Header["kid"] = kid
+	}
+	text, err := token.SignedString(private)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return text
+}
+
+var methods = jwt.WithValidMethods([]string{"RS256", "PS256", "ES256", "EdDSA"})
+
+func TestKeyfunc(t *testing.T) {
+	w := issuer(newJWK("rsa", rsaKey.Public()).with(jwk{"alg": "RS256"}), newJWK("ec", p256Key.Public()), newJWK("ed", edKey.Public()),
+		newJWK("refused", p256Key.Public()).with(jwk{"use": "enc"}))
+	k := w.discover(t).Keyfunc()
+	for name, test := range map[string]struct {
+		token string
+		good  bool
+	}{
+		"RS256":                 {sign(t, jwt.SigningMethodRS256, "rsa", rsaKey), true},
+		"ES256":                 {sign(t, jwt.SigningMethodES256, "ec", p256Key), true},
+		"EdDSA":                 {sign(t, jwt.SigningMethodEdDSA, "ed", edKey), true},
+		"no kid":                {sign(t, jwt.SigningMethodES256, "", p256Key), true},
+		"another alg than says": {sign(t, jwt.SigningMethodPS256, "rsa", rsaKey), false},
+		"another key":           {sign(t, jwt.SigningMethodES256, "ec", newECKey(p256Key.Curve)), false},
+		"a key of another type": {sign(t, jwt.SigningMethodEdDSA, "ec", edKey), false},
+		"a refused key":         {sign(t, jwt.SigningMethodES256, "refused", p256Key), false},
+		"an unknown key":        {sign(t, jwt.SigningMethodES256, "unknown", p256Key), false},
+	} {
+		_, err := jwt.Parse(test.token, k.Keyfunc, methods)
+		if (err == nil) != test.good {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+func TestKeyfuncErrors(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := issuer(newJWK("ec", p256Key.Public()))
+		k := w.discover(t).Keyfunc()
+		_, err := jwt.Parse(sign(t, jwt.SigningMethodES256, "unknown", p256Key), k.Keyfunc, methods)
+		if !errors.Is(err, jwks.ErrKeyNotFound) || !errors.Is(err, jwkset.ErrKeyNotFound) {
+			t.Errorf("unknown key: %v", err)
+		}
+		w.put(keysURL, hangs)
+		k = w.remote(t).Keyfunc()
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		for name, kid := range map[string]string{"with a kid": "ec", "without": ""} {
+			_, err = jwt.Parse(sign(t, jwt.SigningMethodES256, kid, p256Key), k.KeyfuncCtx(ctx), methods)
+			var unavailable *jwks.UnavailableError
+			if !errors.As(err, &unavailable) || errors.Is(err, jwks.ErrKeyNotFound) {
+				t.Errorf("%s, issuer hangs: %v", name, err)
+			}
+		}
+	})
+}
+
+func TestKeyfuncFollowsRotation(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := issuer(edJWK("old"))
+		k := w.discover(t).Keyfunc()
+		if _, err := k.Storage().KeyRead(t.Context(), "old"); err != nil {
+			t.Fatal(err)
+		}
+		w.put(keysURL, says(200, keySet(newJWK("new", edKey.Public()))))
+		if _, err := jwt.Parse(sign(t, jwt.SigningMethodEdDSA, "new", edKey), k.Keyfunc, methods); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+func TestKeyfuncOfPinnedKeys(t *testing.T) {
+	set, err := jwks.New(jwks.PublicKeys(edKey.Public()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, kid := range []string{"", "any"} {
+		if _, err := jwt.Parse(sign(t, jwt.SigningMethodEdDSA, kid, edKey), set.Keyfunc().Keyfunc, methods); err != nil {
+			t.Errorf("kid %q: %v", kid, err)
+		}
+	}
+}
+
+func TestStorageIsReadOnly(t *testing.T) {
+	set := issuer(edJWK("a"), edJWK("b")).remote(t)
+	storage := set.Keyfunc().Storage()
+	ctx := t.Context()
+	key, err := storage.KeyRead(ctx, "a")
+	if err != nil || key.Marshal().KID != "a" {
+		t.Fatal(key, err)
+	}
+	if _, err := storage.KeyDelete(ctx, "a"); err == nil {
+		t.Error("KeyDelete succeeds")
+	}
+	if err := storage.KeyWrite(ctx, key); err == nil {
+		t.Error("KeyWrite succeeds")
+	}
+	if err := storage.KeyReplaceAll(ctx, nil); err == nil {
+		t.Error("KeyReplaceAll succeeds")
+	}
+	all, err := storage.KeyReadAll(ctx)
+	if err != nil || len(all) != 2 {
+		t.Errorf("%d keys, %v", len(all), err)
+	}
+	clear(all)
+	want(t, set, "a", "EdDSA", "found")
+}
+
+func TestStorageWritesItsKeysDown(t *testing.T) {
+	storage := issuer(edJWK("a"), edJWK("b")).remote(t).Keyfunc().Storage()
+	ctx := t.Context()
+	for name, write := range map[string]func() (string, error){
+		"JSON":        func() (string, error) { b, err := storage.JSON(ctx); return string(b), err },
+		"JSONPublic":  func() (string, error) { b, err := storage.JSONPublic(ctx); return string(b), err },
+		"JSONPrivate": func() (string, error) { b, err := storage.JSONPrivate(ctx); return string(b), err },
+		"JSONWithOptions": func() (string, error) {
+			b, err := storage.JSONWithOptions(ctx, jwkset.JWKMarshalOptions{Private: true}, jwkset.JWKValidateOptions{})
+			return string(b), err
+		},
+		"Marshal": func() (string, error) { m, err := storage.Marshal(ctx); return mustJSON(m), err },
+		"MarshalWithOptions": func() (string, error) {
+			m, err := storage.MarshalWithOptions(ctx, jwkset.JWKMarshalOptions{}, jwkset.JWKValidateOptions{})
+			return mustJSON(m), err
+		},
+	} {
+		text, err := write()
+		if err != nil || strings.Count(text, `"kty":"OKP"`) != 2 || strings.Contains(text, `"d"`) {
+			t.Errorf("%s: %s %v", name, text, err)
+		}
+	}
+
+	w := newWeb()
+	w.put(keysURL, down)
+	failing := w.remote(t).Keyfunc().Storage()
+	if _, err := failing.JSON(ctx); !errors.Is(err, errDown) {
+		t.Errorf("JSON: %v", err)
+	}
+	if _, err := failing.Marshal(ctx); outcome(nil, err) != "unavailable" {
+		t.Errorf("Marshal: %v", err)
+	}
+}
