@@ -73,7 +73,7 @@ func TestAnswers(t *testing.T) {
 				t.Errorf("Cache-Control %q", got)
 			}
 			retry := w.Header().Get("Retry-After")
-			if (tt.status == 503) != (regexp.MustCompile(`^[1-9][0-9]*$`).MatchString(retry)) {
+			if (tt.status == 503) != regexp.MustCompile(`^[1-9][0-9]*$`).MatchString(retry) {
 				t.Errorf("Retry-After %q with status %d", retry, tt.status)
 			}
 			checkProblem(t, w, tt.status, tt.code)

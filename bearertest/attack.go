@@ -7,6 +7,7 @@ import (
 	"net/http/httptest"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/bearer-go/bearer"
@@ -80,7 +81,7 @@ type attack struct {
 	sources       []bearer.TokenSource
 	withoutKeyIDs bool
 	kit           *kit
-	volleys       []volley
+	volleys       func() []volley // made when they are first needed
 }
 
 func newAttack(ctx context.Context, issuer *Issuer, opts []AttackOption) *attack {
@@ -91,7 +92,7 @@ func newAttack(ctx context.Context, issuer *Issuer, opts []AttackOption) *attack
 		opt(a)
 	}
 	a.kit = newKit(issuer, !a.withoutKeyIDs)
-	a.volleys = a.prepare()
+	a.volleys = sync.OnceValue(a.prepare)
 	return a
 }
 
@@ -147,7 +148,7 @@ func (a *attack) advice(got *response) string {
 
 // run fires everything and returns what was found.
 func (a *attack) run(handler http.Handler) (findings []finding) {
-	for _, rule := range a.volleys {
+	for _, rule := range a.volleys() {
 		if rule.name == scopeRule && a.fire(handler, shot{token: a.kit.withoutScopes(), put: inHeader}).passes() {
 			continue // the route demands no scope
 		}
@@ -240,6 +241,7 @@ func (s shot) secrets(k *kit) []string {
 func (a *attack) fire(handler http.Handler, s shot) (got *response) {
 	got = &response{issuerDown: a.kit.issuer.isDown()}
 	r, w := a.request(), httptest.NewRecorder()
+	r = r.Clone(r.Context()) // in case it is the same every time
 	if r.Header == nil {
 		r.Header = http.Header{}
 	}

@@ -1,6 +1,7 @@
 package bearertest
 
 import (
+	"bytes"
 	"crypto"
 	"crypto/rsa"
 	"crypto/x509"
@@ -11,7 +12,6 @@ import (
 	"io"
 	"math/big"
 	"net/http"
-	"slices"
 	"strings"
 	"time"
 
@@ -131,9 +131,6 @@ var sizeVariants = []variant{
 	}},
 	{name: "a megabyte of white space", forge: func(k *kit) string {
 		return k.withClaimsText("{" + strings.Repeat(" ", tooMuch) + k.payload[1:])
-	}},
-	{name: "a megabyte of claims", forge: func(k *kit) string {
-		return k.withClaims(Claims{"padding": slices.Repeat([]int{7}, tooMuch/2)})
 	}},
 }
 
@@ -294,7 +291,7 @@ var algorithmVariants = []variant{
 	{name: "none with some signature", forge: func(k *kit) string { return k.unsigned("none") + k.parts[2] }},
 	{name: "none with a good signature", forge: func(k *kit) string { return k.withHeader(Claims{"alg": "none"}) }},
 	{name: "HS256 with our key in PEM", forge: func(k *kit) string { return k.hmac("HS256", k.publicPEM()) }},
-	{name: "HS256 with our key in PEM, trimmed", forge: func(k *kit) string { return k.hmac("HS256", trimmed(k.publicPEM())) }},
+	{name: "HS256 with our key in PEM, trimmed", forge: func(k *kit) string { return k.hmac("HS256", bytes.TrimSpace(k.publicPEM())) }},
 	{name: "HS256 with our key in PEM of PKCS #1", forge: func(k *kit) string {
 		public, ok := k.issuer.PublicKey().(*rsa.PublicKey)
 		if !ok {

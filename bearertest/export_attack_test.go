@@ -23,9 +23,11 @@ func (r AttackRun) Begin(handler http.Handler) string { return r.a.begin(handler
 // On runs the attacks of the rules with these names, or of all rules.
 func (r AttackRun) On(handler http.Handler, rules ...string) (findings []AttackFinding) {
 	a := *r.a
-	a.volleys = slices.DeleteFunc(slices.Clone(a.volleys), func(v volley) bool {
-		return len(rules) > 0 && !slices.Contains(rules, v.name)
-	})
+	a.volleys = func() []volley {
+		return slices.DeleteFunc(slices.Clone(r.a.volleys()), func(v volley) bool {
+			return len(rules) > 0 && !slices.Contains(rules, v.name)
+		})
+	}
 	for _, f := range a.run(handler) {
 		findings = append(findings, AttackFinding{f.rule, f.variant, f.problem})
 	}
@@ -34,7 +36,7 @@ func (r AttackRun) On(handler http.Handler, rules ...string) (findings []AttackF
 
 // Variants returns the names of the variants of a rule that apply.
 func (r AttackRun) Variants(rule string) (names []string) {
-	for _, v := range r.a.volleys {
+	for _, v := range r.a.volleys() {
 		if v.name != rule {
 			continue
 		}

@@ -194,11 +194,11 @@ func TestTokensAreGoodUntilTheyExpire(t *testing.T) {
 				}
 				defer func() { _ = auth.Close() }()
 				token := issuer.Token()
-				time.Sleep(5*time.Minute - time.Second)
+				<-time.After(5*time.Minute - time.Second)
 				if _, err := auth.Verify(t.Context(), token); err != nil {
 					t.Errorf("a second before its expiry the token is refused: %v", err)
 				}
-				time.Sleep(time.Second)
+				<-time.After(time.Second)
 				var refusal *bearer.Error
 				if _, err := auth.Verify(t.Context(), token); !errors.As(err, &refusal) || refusal.Reason != bearer.ReasonExpired {
 					t.Errorf("at its expiry: %v", err)

@@ -97,7 +97,7 @@ func TestTransportStreamsTheBody(t *testing.T) {
 		const text = "drip"
 		client := clientOf(func(w http.ResponseWriter, _ *http.Request) {
 			for _, b := range []byte(text) {
-				time.Sleep(time.Second)
+				<-time.After(time.Second)
 				_, _ = w.Write([]byte{b})
 				w.(http.Flusher).Flush()
 			}
@@ -209,7 +209,7 @@ func TestTransportBreaksOffWithTheHandler(t *testing.T) {
 func TestTransportServesRequestsSideBySide(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		client := clientOf(func(w http.ResponseWriter, r *http.Request) {
-			time.Sleep(time.Second)
+			<-time.After(time.Second)
 			w.Header().Set("X-Name", r.Header.Get("X-Name"))
 		})
 		start := time.Now()

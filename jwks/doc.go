@@ -23,9 +23,9 @@
 // then fetched again, once for all who wait, at most 2 s. Anyone can make up key ids, so there are at most two such
 // fetches in a row, and one more each 30 s. Tokens with known key ids never wait for them.
 //
-// When it cannot be known whether a key exists, the answer is an [UnavailableError], for a 503. It is [ErrKeyNotFound],
-// for a 401, only if the issuer's own word says so. An answer that is not a JWK Set with at least one entry never
-// replaces the keys at hand, and a key that a new set does not have any more is gone at once.
+// [ErrKeyNotFound], for a 401, is the answer only if the issuer answered when it was last asked and the set at hand has no
+// such key. When that cannot be known, it is an [UnavailableError], for a 503. What is not a JWK Set with at least one entry
+// never replaces the keys at hand, and a key that a new set does not have any more is gone at once.
 //
 // # Which keys are used
 //

@@ -29,45 +29,59 @@ func TestDiscoveryLocations(t *testing.T) {
 		expected string
 	}{
 		"OpenID": {
-			"https://issuer.test", map[string]int{"https://issuer.test" + openID: 200},
-			[]string{"https://issuer.test" + openID}, "found",
+			"https://issuer.test",
+			map[string]int{"https://issuer.test" + openID: 200},
+			[]string{"https://issuer.test" + openID},
+			"found",
 		},
 		"a slash at the end is not doubled": {
-			"https://issuer.test/", map[string]int{"https://issuer.test" + openID: 200},
-			[]string{"https://issuer.test" + openID}, "found",
+			"https://issuer.test/",
+			map[string]int{"https://issuer.test" + openID: 200},
+			[]string{"https://issuer.test" + openID},
+			"found",
 		},
 		"the issuer's path comes first": {
-			"https://issuer.test/realms/one", map[string]int{"https://issuer.test/realms/one" + openID: 200},
-			[]string{"https://issuer.test/realms/one" + openID}, "found",
+			"https://issuer.test/realms/one",
+			map[string]int{"https://issuer.test/realms/one" + openID: 200},
+			[]string{"https://issuer.test/realms/one" + openID},
+			"found",
 		},
 		"RFC 8414 after a 404": {
-			"https://issuer.test", map[string]int{"https://issuer.test" + oauth: 200},
-			[]string{"https://issuer.test" + openID, "https://issuer.test" + oauth}, "found",
+			"https://issuer.test",
+			map[string]int{"https://issuer.test" + oauth: 200},
+			[]string{"https://issuer.test" + openID, "https://issuer.test" + oauth},
+			"found",
 		},
 		"RFC 8414 puts the path last": {
-			"https://issuer.test:8443/realms/one/", map[string]int{"https://issuer.test:8443" + oauth + "/realms/one": 200},
+			"https://issuer.test:8443/realms/one/",
+			map[string]int{"https://issuer.test:8443" + oauth + "/realms/one": 200},
 			[]string{
 				"https://issuer.test:8443/realms/one" + openID, "https://issuer.test:8443" + oauth + "/realms/one",
-			}, "found",
+			},
+			"found",
 		},
 		"neither": {
 			"https://issuer.test", nil,
-			[]string{"https://issuer.test" + openID, "https://issuer.test" + oauth}, "unavailable",
+			[]string{"https://issuer.test" + openID, "https://issuer.test" + oauth},
+			"unavailable",
 		},
 		"not after a 500": {
 			"https://issuer.test",
 			map[string]int{"https://issuer.test" + openID: 500, "https://issuer.test" + oauth: 200},
-			[]string{"https://issuer.test" + openID}, "unavailable",
+			[]string{"https://issuer.test" + openID},
+			"unavailable",
 		},
 		"not after a 401": {
 			"https://issuer.test",
 			map[string]int{"https://issuer.test" + openID: 401, "https://issuer.test" + oauth: 200},
-			[]string{"https://issuer.test" + openID}, "unavailable",
+			[]string{"https://issuer.test" + openID},
+			"unavailable",
 		},
 		"not after a 410": {
 			"https://issuer.test",
 			map[string]int{"https://issuer.test" + openID: 410, "https://issuer.test" + oauth: 200},
-			[]string{"https://issuer.test" + openID}, "unavailable",
+			[]string{"https://issuer.test" + openID},
+			"unavailable",
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -158,10 +172,10 @@ func TestDiscoveryIsRepeatedUntilItLedToKeys(t *testing.T) {
 		set := w.discover(t)
 		want(t, set, "a", "EdDSA", "unavailable")
 		w.put(discoveryURL, says(200, metadata(issuerURL, keysURL)))
-		time.Sleep(2 * time.Second)
+		<-time.After(2 * time.Second)
 		want(t, set, "a", "EdDSA", "found")
 		for range 100 {
-			time.Sleep(10 * time.Minute)
+			<-time.After(10 * time.Minute)
 			want(t, set, "a", "EdDSA", "found")
 		}
 		wantFetches(t, w, discoveryURL, 2)
@@ -207,7 +221,13 @@ func TestRedirects(t *testing.T) {
 				w.put(origin+"/elsewhere", says(200, keySet(edJWK("a"))))
 			}
 			// Even where http is allowed, a redirect is no way there.
-			want(t, w.discover(t, jwks.InsecureHTTP()), "a", "EdDSA", test.expected)
+			keys, err := w.discover(t, jwks.InsecureHTTP()).Keys(t.Context(), "a", "EdDSA")
+			if got := outcome(keys, err); got != test.expected {
+				t.Errorf("%s, want %s: %v", got, test.expected, err)
+			}
+			if err != nil && (!strings.Contains(err.Error(), keysURL) || strings.Contains(err.Error(), "elsewhere")) {
+				t.Errorf("the error shall name the URL that was asked, not where the server points: %v", err)
+			}
 		})
 	}
 }
@@ -237,7 +257,8 @@ func TestGivenClientKeepsItsSayAndIsNotChanged(t *testing.T) {
 		return refused
 	}
 	_, err := w.remote(t, jwks.HTTPClient(client)).Keys(t.Context(), "a", "EdDSA")
-	if !errors.Is(err, refused) || !strings.Contains(err.Error(), keysURL) || len(asked) != 1 || w.count(issuerURL+"/elsewhere") != 0 {
+	if !errors.Is(err, refused) || !strings.Contains(err.Error(), keysURL) ||
+		len(asked) != 1 || w.count(issuerURL+"/elsewhere") != 0 {
 		t.Errorf("the client's CheckRedirect was asked about %v: %v", asked, err)
 	}
 	if err := client.CheckRedirect(httptest.NewRequest("GET", "/", nil), nil); !errors.Is(err, refused) {

@@ -5,7 +5,6 @@ import (
 	"crypto"
 	"crypto/ecdsa"
 	"crypto/ed25519"
-	"crypto/elliptic"
 	"crypto/rsa"
 	"encoding/base64"
 	"encoding/hex"
@@ -67,7 +66,6 @@ var (
 	errModulus    = errors.New("its modulus is even, or not of 2048 to 8192 bits")
 	errROCA       = errors.New("its modulus was made by a generator whose keys can be factored (CVE-2017-15361)")
 	errExponent   = errors.New("its exponent is even, less than 3 or more than 2147483647")
-	errPoint      = errors.New("its point is not on its curve")
 	errSmallOrder = errors.New("its point is of small order: one signature would verify many messages")
 )
 
@@ -151,7 +149,7 @@ func (m jwkMembers) purpose() error {
 func (m jwkMembers) material() (jwkset.JWKMarshal, error) {
 	switch m.text("kty") {
 	case "RSA":
-		// Here, because the parser keeps no more than the low 64 bits of an exponent.
+		// Here, because jwkset keeps no more than the low 64 bits of an exponent.
 		if err := judgeExponent(number(m.text("e"))); err != nil {
 			return jwkset.JWKMarshal{}, err
 		}
@@ -166,7 +164,7 @@ func (m jwkMembers) material() (jwkset.JWKMarshal, error) {
 	}
 }
 
-// number reads a Base64urlUInt (RFC 7518 section 2) as the parser does, which forgives padding. What is none is zero.
+// number reads a Base64urlUInt (RFC 7518 section 2) as jwkset does, which forgives padding and refuses any other fault.
 func number(text string) *big.Int {
 	b, _ := base64.RawURLEncoding.DecodeString(strings.TrimRight(text, "="))
 	return new(big.Int).SetBytes(b)
@@ -218,7 +216,10 @@ func judge(public crypto.PublicKey) error {
 		}
 		return judgeModulus(key.N)
 	case *ecdsa.PublicKey:
-		return judgePoint(key)
+		if key == nil {
+			return errNil
+		}
+		return nil // jwkset knows no other curves than ours, and sees to it that the point is on its curve
 	case ed25519.PublicKey:
 		return judgeEd25519(key)
 	default:
@@ -241,21 +242,6 @@ func judgeModulus(n *big.Int) error {
 	}
 	if roca(n) {
 		return errROCA
-	}
-	return nil
-}
-
-func judgePoint(key *ecdsa.PublicKey) error {
-	if key == nil || key.X == nil || key.Y == nil { //nolint:staticcheck // a key without them makes Bytes panic
-		return errNil
-	}
-	switch key.Curve {
-	case elliptic.P256(), elliptic.P384(), elliptic.P521():
-	default:
-		return errCurve
-	}
-	if _, err := key.Bytes(); err != nil {
-		return errPoint
 	}
 	return nil
 }

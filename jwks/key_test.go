@@ -4,6 +4,7 @@ import (
 	"crypto"
 	"crypto/ed25519"
 	"crypto/elliptic"
+	"crypto/rsa"
 	"encoding/binary"
 	"encoding/hex"
 	"fmt"
@@ -21,18 +22,34 @@ import (
 // rocaModulus is a modulus of 2048 bits of the form that CVE-2017-15361 is about: a power of 65537 modulo the product of
 // the small primes. It need not be factored to be refused.
 func rocaModulus() *big.Int {
-	product := big.NewInt(1)
-	for p := int64(3); p <= 167; p += 2 {
-		if big.NewInt(p).ProbablyPrime(0) {
-			product.Mul(product, big.NewInt(p))
-		}
-	}
+	product := smallPrimes()
 	n := new(big.Int).Lsh(big.NewInt(1), 2047)
 	n.Sub(n, new(big.Int).Mod(n, product))
 	n.Add(n, product)
 	n.Add(n, new(big.Int).Exp(big.NewInt(65537), big.NewInt(12345), product))
 	if n.Bit(0) == 0 {
 		n.Add(n, product)
+	}
+	return n
+}
+
+// smallPrimes is the product of the odd primes up to 167.
+func smallPrimes() *big.Int {
+	product := big.NewInt(1)
+	for p := int64(3); p <= 167; p += 2 {
+		if big.NewInt(p).ProbablyPrime(0) {
+			product.Mul(product, big.NewInt(p))
+		}
+	}
+	return product
+}
+
+// almostROCA is a modulus that differs from the ROCA form modulo one prime only.
+func almostROCA(p int64) *big.Int {
+	step := new(big.Int).Div(smallPrimes(), big.NewInt(p))
+	n := rocaModulus()
+	for n.Bit(0) == 0 || new(big.Int).Mod(n, big.NewInt(p)).Sign() != 0 {
+		n.Add(n, step)
 	}
 	return n
 }
@@ -129,18 +146,26 @@ func TestKeysThatAreRefused(t *testing.T) {
 		"RSA e 65537 above 64 bits": {rs.with(jwk{"e": b64([]byte{1, 0, 0, 0, 0, 0, 1, 0, 1})}), "RS256", "exponent"},
 		"RSA e 3 above 64 bits":     {rs.with(jwk{"e": b64([]byte{1, 0, 0, 0, 0, 0, 0, 0, 3})}), "RS256", "exponent"},
 
-		"EC without y":               {ec.with(jwk{"y": nil}), "ES256", "missing or broken"},
-		"EC without a curve":         {ec.with(jwk{"crv": nil}), "ES256", "missing or broken"},
-		"EC off the curve":           {offTheCurve(), "ES256", "not on its curve"},
-		"EC at zero":                 {ec.with(jwk{"x": b64(make([]byte, 32)), "y": b64(make([]byte, 32))}), "ES256", "not on its curve"},
-		"EC x above the field":       {ec.with(jwk{"x": b64(append([]byte{1}, make([]byte, 32)...))}), "ES256", "not on its curve"},
-		"EC on another curve":        {ec.with(jwk{"crv": "P-384"}), "ES384", "not on its curve"},
-		"EC on secp256k1":            {ec.with(jwk{"crv": "secp256k1"}), "ES256", "curve is not"},
-		"EC on P-224":                {newJWK("k", newECKey(elliptic.P224()).Public()), "ES256", "curve is not"},
-		"EC on Ed25519":              {ec.with(jwk{"crv": "Ed25519"}), "ES256", "curve is not"},
-		"EC curve in small letters":  {ec.with(jwk{"crv": "p-256"}), "ES256", "curve is not"},
-		"OKP without x":              {ed.with(jwk{"x": nil}), "EdDSA", "missing or broken"},
-		"OKP X25519":                 {ed.with(jwk{"crv": "X25519", "x": b64(append([]byte{9}, make([]byte, 31)...))}), "EdDSA", "not an RSA, ECDSA or Ed25519"},
+		"EC without y":       {ec.with(jwk{"y": nil}), "ES256", "missing or broken"},
+		"EC without a curve": {ec.with(jwk{"crv": nil}), "ES256", "missing or broken"},
+		"EC off the curve":   {offTheCurve(), "ES256", "not on its curve"},
+		"EC at zero": {
+			ec.with(jwk{"x": b64(make([]byte, 32)), "y": b64(make([]byte, 32))}),
+			"ES256", "not on its curve",
+		},
+		"EC x above the field": {
+			ec.with(jwk{"x": b64(append([]byte{1}, make([]byte, 32)...))}), "ES256", "not on its curve",
+		},
+		"EC on another curve":       {ec.with(jwk{"crv": "P-384"}), "ES384", "not on its curve"},
+		"EC on secp256k1":           {ec.with(jwk{"crv": "secp256k1"}), "ES256", "curve is not"},
+		"EC on P-224":               {newJWK("k", newECKey(elliptic.P224()).Public()), "ES256", "curve is not"},
+		"EC on Ed25519":             {ec.with(jwk{"crv": "Ed25519"}), "ES256", "curve is not"},
+		"EC curve in small letters": {ec.with(jwk{"crv": "p-256"}), "ES256", "curve is not"},
+		"OKP without x":             {ed.with(jwk{"x": nil}), "EdDSA", "missing or broken"},
+		"OKP X25519": {
+			ed.with(jwk{"crv": "X25519", "x": b64(append([]byte{9}, make([]byte, 31)...))}),
+			"EdDSA", "not an RSA, ECDSA or Ed25519",
+		},
 		"OKP Ed448":                  {ed.with(jwk{"crv": "Ed448"}), "EdDSA", "curve is not"},
 		"OKP P-256":                  {ed.with(jwk{"crv": "P-256"}), "EdDSA", "curve is not"},
 		"Ed25519 of 31 bytes":        {ed.with(jwk{"x": b64(make([]byte, 31))}), "EdDSA", "missing or broken"},
@@ -161,7 +186,7 @@ func TestKeysThatAreRefused(t *testing.T) {
 				want(t, set, "good", "EdDSA", "found")
 				want(t, set, "k", test.alg, "not found")
 				for range 10 {
-					time.Sleep(10 * time.Minute)
+					<-time.After(10 * time.Minute)
 					want(t, set, "good", "EdDSA", "found")
 				}
 				synctest.Wait()
@@ -190,6 +215,9 @@ func keySetOf(entries ...any) string {
 }
 
 func TestKeysThatAreUsed(t *testing.T) {
+	const allRSA = "RS256 RS384 RS512 PS256 PS384 PS512"
+	almost3 := &rsa.PublicKey{N: almostROCA(3), E: 65537}
+	almost167 := &rsa.PublicKey{N: almostROCA(167), E: 65537}
 	rs, ec, ed := newJWK("k", rsaKey.Public()), newJWK("k", p256Key.Public()), newJWK("k", edKey.Public())
 	exponent3 := rsaKey.PublicKey
 	exponent3.E = 3
@@ -201,21 +229,30 @@ func TestKeysThatAreUsed(t *testing.T) {
 		algorithm string // that it says
 		public    crypto.PublicKey
 	}{
-		"RSA":                 {rs, "RS256 RS384 RS512 PS256 PS384 PS512", "", rsaKey.Public()},
-		"RSA for one alg":     {rs.with(jwk{"alg": "PS384"}), "PS384", "PS384", rsaKey.Public()},
-		"RSA e 3":             {newJWK("k", &exponent3), "RS256 RS384 RS512 PS256 PS384 PS512", "", &exponent3},
-		"RSA e of 31 bits":    {newJWK("k", &exponent31), "RS256 RS384 RS512 PS256 PS384 PS512", "", &exponent31},
-		"RSA e with zeros":    {rs.with(jwk{"e": "AAABAAE"}), "RS256 RS384 RS512 PS256 PS384 PS512", "", rsaKey.Public()},
-		"RSA padded":          {rs.with(jwk{"e": "AQAB==", "n": rs["n"].(string) + "=="}), "RS256 RS384 RS512 PS256 PS384 PS512", "", rsaKey.Public()},
-		"P-256":               {ec, "ES256", "", p256Key.Public()},
-		"P-384":               {newJWK("k", p384Key.Public()), "ES384", "", p384Key.Public()},
-		"P-521":               {newJWK("k", p521Key.Public()).with(jwk{"alg": "ES512"}), "ES512", "ES512", p521Key.Public()},
-		"Ed25519":             {ed, "EdDSA Ed25519", "", edKey.Public()},
-		"Ed25519 as EdDSA":    {ed.with(jwk{"alg": "EdDSA"}), "EdDSA Ed25519", "EdDSA", edKey.Public()},
-		"Ed25519 as RFC 9864": {ed.with(jwk{"alg": "Ed25519"}), "EdDSA Ed25519", "EdDSA", edKey.Public()},
-		"use and key_ops":     {ed.with(jwk{"use": "sig", "key_ops": []string{"verify", "x-other"}}), "EdDSA Ed25519", "", edKey.Public()},
-		"broken certificate":  {ed.with(jwk{"x5c": []string{"!"}, "x5t": "!", "x5u": "http://x", "x5t#S256": 1}), "EdDSA Ed25519", "", edKey.Public()},
-		"unknown members":     {ed.with(jwk{"ext": true, "Use": "enc", "D": "AA", "nbf": 7}), "EdDSA Ed25519", "", edKey.Public()},
+		"RSA":                   {rs, allRSA, "", rsaKey.Public()},
+		"RSA for one alg":       {rs.with(jwk{"alg": "PS384"}), "PS384", "PS384", rsaKey.Public()},
+		"RSA e 3":               {newJWK("k", &exponent3), allRSA, "", &exponent3},
+		"RSA e of 31 bits":      {newJWK("k", &exponent31), allRSA, "", &exponent31},
+		"RSA e with zeros":      {rs.with(jwk{"e": "AAABAAE"}), allRSA, "", rsaKey.Public()},
+		"RSA, ROCA but for 3":   {newJWK("k", almost3), allRSA, "", almost3},
+		"RSA, ROCA but for 167": {newJWK("k", almost167), allRSA, "", almost167},
+		"RSA padded":            {rs.with(jwk{"e": "AQAB==", "n": rs["n"].(string) + "=="}), allRSA, "", rsaKey.Public()},
+		"P-256":                 {ec, "ES256", "", p256Key.Public()},
+		"P-384":                 {newJWK("k", p384Key.Public()), "ES384", "", p384Key.Public()},
+		"P-521":                 {newJWK("k", p521Key.Public()).with(jwk{"alg": "ES512"}), "ES512", "ES512", p521Key.Public()},
+		"Ed25519":               {ed, "EdDSA Ed25519", "", edKey.Public()},
+		"Ed25519 as EdDSA":      {ed.with(jwk{"alg": "EdDSA"}), "EdDSA Ed25519", "EdDSA", edKey.Public()},
+		"Ed25519 as RFC 9864":   {ed.with(jwk{"alg": "Ed25519"}), "EdDSA Ed25519", "EdDSA", edKey.Public()},
+		"use and key_ops": {
+			ed.with(jwk{"use": "sig", "key_ops": []string{"verify", "x-other"}}), "EdDSA Ed25519", "", edKey.Public(),
+		},
+		"broken certificate": {
+			ed.with(jwk{"x5c": []string{"!"}, "x5t": "!", "x5u": "http://x", "x5t#S256": 1}),
+			"EdDSA Ed25519", "", edKey.Public(),
+		},
+		"unknown members": {
+			ed.with(jwk{"ext": true, "Use": "enc", "D": "AA", "nbf": 7}), "EdDSA Ed25519", "", edKey.Public(),
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newWeb()
@@ -254,29 +291,69 @@ func TestCandidates(t *testing.T) {
 		kid, alg string
 		expected int
 	}{
-		"one key id, several keys":          {set: []jwk{rsa1.with(jwk{"kid": "a"}), rsa2.with(jwk{"kid": "a"})}, kid: "a", alg: "RS256", expected: 2},
-		"one key id, several types":         {set: []jwk{rsa1.with(jwk{"kid": "a"}), edJWK("a")}, kid: "a", alg: "EdDSA", expected: 1},
-		"one key id, several algorithms":    {set: []jwk{rsa1.with(jwk{"kid": "a", "alg": "RS256"}), rsa2.with(jwk{"kid": "a", "alg": "PS256"})}, kid: "a", alg: "PS256", expected: 1},
-		"at most four":                      {set: many, kid: "same", alg: "EdDSA", expected: 4},
-		"the same entry twice":              {set: []jwk{rsa1.with(jwk{"kid": "a"}), rsa1.with(jwk{"kid": "a"})}, kid: "a", alg: "RS256", expected: 1},
-		"the same key twice, other kid":     {set: []jwk{rsa1.with(jwk{"kid": "a"}), rsa1.with(jwk{"kid": "b"})}, kid: "b", alg: "RS256", expected: 1},
-		"key ids in capitals":               {set: []jwk{edJWK("a")}, kid: "A", alg: "EdDSA"},
-		"no key id, one fits":               {set: []jwk{edJWK("a"), rsa1.with(jwk{"kid": "b"})}, alg: "EdDSA", expected: 1},
-		"no key id, one fits by alg":        {set: []jwk{rsa1.with(jwk{"kid": "a", "alg": "RS256"}), rsa2.with(jwk{"kid": "b", "alg": "PS256"})}, alg: "PS256", expected: 1},
-		"no key id, two fit":                {set: []jwk{edJWK("a"), edJWK("b")}, alg: "EdDSA"},
-		"no key id, none fits":              {set: []jwk{edJWK("a")}, alg: "ES256"},
-		"no key id on both sides":           {set: []jwk{rsa1, edJWK("a")}, alg: "RS256", expected: 1},
-		"a remote key without one":          {set: []jwk{rsa1}, kid: "any", alg: "RS256"},
-		"an empty one is none":              {set: []jwk{rsa1.with(jwk{"kid": ""})}, alg: "RS256", expected: 1},
-		"a pinned key without one":          {set: []jwk{rsa1}, static: true, kid: "any", alg: "RS256", expected: 1},
-		"a pinned key that does not fit":    {set: []jwk{rsa1}, static: true, kid: "any", alg: "ES256"},
-		"pinned keys with and without":      {set: []jwk{rsa1, rsa2.with(jwk{"kid": "a"})}, static: true, kid: "a", alg: "RS256", expected: 2},
-		"a pinned key with another":         {set: []jwk{rsa1.with(jwk{"kid": "a"})}, static: true, kid: "b", alg: "RS256"},
-		"a refused key id, a pinned key":    {set: []jwk{{"kty": "EC", "kid": "a"}, rsa1}, static: true, kid: "a", alg: "RS256", expected: 1},
-		"pinned keys, token without one":    {set: []jwk{rsa1, rsa2}, static: true, alg: "RS256"},
-		"pinned keys, token with any":       {set: []jwk{rsa1, rsa2}, static: true, kid: "any", alg: "RS256", expected: 2},
-		"pinned, at most four in all":       {set: append(many[:4:4], rsa1), static: true, kid: "same", alg: "EdDSA", expected: 4},
-		"pinned, the named ones come first": {set: []jwk{rsa1, edJWK("a"), edJWK("")}, static: true, kid: "a", alg: "EdDSA", expected: 2},
+		"one key id, several keys": {
+			set: []jwk{rsa1.with(jwk{"kid": "a"}), rsa2.with(jwk{"kid": "a"})},
+			kid: "a", alg: "RS256", expected: 2,
+		},
+		"one key id, several types": {
+			set: []jwk{rsa1.with(jwk{"kid": "a"}), edJWK("a")},
+			kid: "a", alg: "EdDSA", expected: 1,
+		},
+		"one key id, several algorithms": {
+			set: []jwk{rsa1.with(jwk{"kid": "a", "alg": "RS256"}), rsa2.with(jwk{"kid": "a", "alg": "PS256"})},
+			kid: "a", alg: "PS256", expected: 1,
+		},
+		"at most four": {set: many, kid: "same", alg: "EdDSA", expected: 4},
+		"the same entry twice": {
+			set: []jwk{rsa1.with(jwk{"kid": "a"}), rsa1.with(jwk{"kid": "a"})},
+			kid: "a", alg: "RS256", expected: 1,
+		},
+		"the same key twice, other kid": {
+			set: []jwk{rsa1.with(jwk{"kid": "a"}), rsa1.with(jwk{"kid": "b"})},
+			kid: "b", alg: "RS256", expected: 1,
+		},
+		"the same key for two algorithms": {
+			set: []jwk{rsa1.with(jwk{"kid": "a", "alg": "RS256"}), rsa1.with(jwk{"kid": "a", "alg": "PS256"})},
+			kid: "a", alg: "PS256", expected: 1,
+		},
+		"key ids in capitals": {set: []jwk{edJWK("a")}, kid: "A", alg: "EdDSA"},
+		"no key id, one fits": {
+			set: []jwk{edJWK("a"), rsa1.with(jwk{"kid": "b"})},
+			alg: "EdDSA", expected: 1,
+		},
+		"no key id, one fits by alg": {
+			set: []jwk{rsa1.with(jwk{"kid": "a", "alg": "RS256"}), rsa2.with(jwk{"kid": "b", "alg": "PS256"})},
+			alg: "PS256", expected: 1,
+		},
+		"no key id, two fit":             {set: []jwk{edJWK("a"), edJWK("b")}, alg: "EdDSA"},
+		"no key id, none fits":           {set: []jwk{edJWK("a")}, alg: "ES256"},
+		"no key id on both sides":        {set: []jwk{rsa1, edJWK("a")}, alg: "RS256", expected: 1},
+		"a remote key without one":       {set: []jwk{rsa1}, kid: "any", alg: "RS256"},
+		"an empty one is none":           {set: []jwk{rsa1.with(jwk{"kid": ""})}, alg: "RS256", expected: 1},
+		"a pinned key without one":       {set: []jwk{rsa1}, static: true, kid: "any", alg: "RS256", expected: 1},
+		"a pinned key that does not fit": {set: []jwk{rsa1}, static: true, kid: "any", alg: "ES256"},
+		"pinned keys with and without": {
+			set:    []jwk{rsa1, rsa2.with(jwk{"kid": "a"})},
+			static: true, kid: "a", alg: "RS256", expected: 2,
+		},
+		"a pinned key with another": {
+			set:    []jwk{rsa1.with(jwk{"kid": "a"})},
+			static: true, kid: "b", alg: "RS256",
+		},
+		"a refused key id, a pinned key": {
+			set:    []jwk{{"kty": "EC", "kid": "a"}, rsa1},
+			static: true, kid: "a", alg: "RS256", expected: 1,
+		},
+		"pinned keys, token without one": {set: []jwk{rsa1, rsa2}, static: true, alg: "RS256"},
+		"pinned keys, token with any": {
+			set:    []jwk{rsa1, rsa2},
+			static: true, kid: "any", alg: "RS256", expected: 2,
+		},
+		"pinned, at most four in all": {set: append(many[:4:4], rsa1), static: true, kid: "same", alg: "EdDSA", expected: 4},
+		"pinned, the named ones come first": {
+			set:    []jwk{rsa1, edJWK("a"), edJWK("")},
+			static: true, kid: "a", alg: "EdDSA", expected: 2,
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newWeb()
@@ -316,11 +393,12 @@ func TestCandidatesBelongToTheCaller(t *testing.T) {
 func TestRefusedKeysAreLoggedOnceUntilTheyChange(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var log logs
-		w := issuer(jwk{"kty": "X", "kid": "a"}, jwk{"kty": "X", "kid": "a"}, jwk{"kty": "X", "kid": strings.Repeat("long", 1000)})
+		bad := jwk{"kty": "X", "kid": "a"}
+		w := issuer(bad, bad, bad.with(jwk{"kid": strings.Repeat("long", 1000)}))
 		set := w.discover(t, jwks.Logger(log.logger()))
 		step := func(lines int) {
 			t.Helper()
-			time.Sleep(11 * time.Minute)
+			<-time.After(11 * time.Minute)
 			want(t, set, "a", "EdDSA", "not found")
 			synctest.Wait()
 			if n := len(log.lines("a published key is not used")); n != lines {

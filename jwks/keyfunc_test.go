@@ -31,8 +31,8 @@ func sign(t *testing.T, method jwt.SigningMethod, kid string, private any) strin
 var methods = jwt.WithValidMethods([]string{"RS256", "PS256", "ES256", "EdDSA"})
 
 func TestKeyfunc(t *testing.T) {
-	w := issuer(newJWK("rsa", rsaKey.Public()).with(jwk{"alg": "RS256"}), newJWK("ec", p256Key.Public()), newJWK("ed", edKey.Public()),
-		newJWK("refused", p256Key.Public()).with(jwk{"use": "enc"}))
+	w := issuer(newJWK("rsa", rsaKey.Public()).with(jwk{"alg": "RS256"}), newJWK("ec", p256Key.Public()),
+		newJWK("ed", edKey.Public()), newJWK("refused", p256Key.Public()).with(jwk{"use": "enc"}))
 	k := w.discover(t).Keyfunc()
 	for name, test := range map[string]struct {
 		token string
@@ -100,6 +100,18 @@ func TestKeyfuncOfPinnedKeys(t *testing.T) {
 		if _, err := jwt.Parse(sign(t, jwt.SigningMethodEdDSA, kid, edKey), set.Keyfunc().Keyfunc, methods); err != nil {
 			t.Errorf("kid %q: %v", kid, err)
 		}
+	}
+}
+
+func TestStorageHasOneKeyForAKeyID(t *testing.T) {
+	first := edJWK("a")
+	storage := issuer(first, edJWK("a"), edJWK("b")).remote(t).Keyfunc().Storage()
+	key, err := storage.KeyRead(t.Context(), "a")
+	if err != nil || key.Marshal().X != first["x"] {
+		t.Errorf("got %v, %v, want the first", key.Marshal(), err)
+	}
+	if _, err := storage.KeyRead(t.Context(), ""); !errors.Is(err, jwks.ErrKeyNotFound) {
+		t.Errorf("an empty key id: %v", err)
 	}
 }
 

@@ -191,10 +191,10 @@ func (s *Set) view(ctx context.Context, kid string) (*snapshot, error) {
 			_, _ = s.attempt(seen, now) // in the background
 		}
 	}
-	if snap != seen || snap.knows(kid) {
-		return snap, nil // this request has already waited for a fetch that succeeded, or needs none
+	if snap.knows(kid) {
+		return snap, nil
 	}
-	return s.search(ctx, seen, now)
+	return s.search(ctx, seen, now) // which fetches nothing if this request has just waited for newer keys
 }
 
 // load waits for the first keys, or the first after the last ones expired.

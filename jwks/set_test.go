@@ -61,8 +61,8 @@ func TestNothingStartsBeforeFirstNeed(t *testing.T) {
 		before := runtime.NumGoroutine()
 		w.discover(t)
 		w.remote(t)
-		time.Sleep(24 * time.Hour)
-		if after := runtime.NumGoroutine(); after != before {
+		<-time.After(24 * time.Hour)
+		if after := runtime.NumGoroutine(); after > before {
 			t.Errorf("%d goroutines before New, %d after it", before, after)
 		}
 		wantFetches(t, w, discoveryURL, 0)
@@ -130,7 +130,7 @@ func TestColdRequestsWaitFiveSecondsOrTheirOwnDeadline(t *testing.T) {
 				}
 				ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 				defer cancel()
-				time.Sleep(10 * time.Second) // until the fetch has failed, and over the pause
+				<-time.After(10 * time.Second) // until the fetch has failed, and over the pause
 				elapsed = took(func() {
 					_, err := set.Keys(ctx, "a", "EdDSA")
 					if !errors.Is(err, context.DeadlineExceeded) && outcome(nil, err) != "unavailable" {
@@ -143,6 +143,26 @@ func TestColdRequestsWaitFiveSecondsOrTheirOwnDeadline(t *testing.T) {
 			})
 		})
 	}
+}
+
+func TestColdRequestsStopWaitingButTheFetchGoesOn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := issuer(edJWK("a"))
+		w.put(discoveryURL, after(3*time.Second, w.pages[discoveryURL]))
+		w.put(keysURL, after(4*time.Second, w.pages[keysURL]))
+		set := w.discover(t)
+		var err error
+		if elapsed := took(func() { _, err = set.Keys(t.Context(), "a", "EdDSA") }); elapsed != 5*time.Second {
+			t.Errorf("the first request was answered after %s, want 5s", elapsed)
+		}
+		if pause := retryAfter(t, err); pause != time.Second {
+			t.Errorf("RetryAfter %s while the fetch is under way, want 1s", pause)
+		}
+		if elapsed := took(func() { want(t, set, "a", "EdDSA", "found") }); elapsed != 2*time.Second {
+			t.Errorf("the second request was answered after %s, want 2s", elapsed)
+		}
+		wantFetches(t, w, keysURL, 1)
+	})
 }
 
 func TestRequestThatEndsDoesNotCancelTheSharedFetch(t *testing.T) {
@@ -211,13 +231,13 @@ func TestColdBackoffIsOneToTwoThenTwoToFourSecondsAndJittered(t *testing.T) {
 				}
 				pauses[pause] = true
 
-				time.Sleep(pause / 2)
+				<-time.After(pause / 2)
 				elapsed := took(func() { _, err = set.Keys(t.Context(), "a", "EdDSA") })
 				if rest := retryAfter(t, err); elapsed != 0 || rest != pause-pause/2 {
 					t.Fatalf("during the pause: answered after %s, RetryAfter %s of %s", elapsed, rest, pause-pause/2)
 				}
 				wantFetches(t, w, keysURL, attempt+1)
-				time.Sleep(pause - pause/2)
+				<-time.After(pause - pause/2)
 			}
 		})
 	}
@@ -234,7 +254,7 @@ func TestServesWithinOneBackoffStepAfterTheIssuerIsBack(t *testing.T) {
 		set := w.discover(t)
 		for range 100 {
 			want(t, set, "a", "EdDSA", "unavailable")
-			time.Sleep(time.Second)
+			<-time.After(time.Second)
 		}
 		w.put(keysURL, page)
 		_, err := set.Keys(t.Context(), "a", "EdDSA")
@@ -242,7 +262,7 @@ func TestServesWithinOneBackoffStepAfterTheIssuerIsBack(t *testing.T) {
 			if pause := retryAfter(t, err); pause > 4*time.Second {
 				t.Errorf("RetryAfter %s", pause)
 			} else {
-				time.Sleep(pause)
+				<-time.After(pause)
 			}
 		}
 		want(t, set, "a", "EdDSA", "found")
@@ -282,10 +302,10 @@ func TestLifetimeIsCacheControlWithinBounds(t *testing.T) {
 				w.put(keysURL, says(200, keySet(edJWK("a")), header...))
 				set := w.remote(t)
 				want(t, set, "a", "EdDSA", "found")
-				time.Sleep(test.lifetime*8/10 - 1)
+				<-time.After(test.lifetime*8/10 - 1)
 				want(t, set, "a", "EdDSA", "found")
 				wantFetches(t, w, keysURL, 1)
-				time.Sleep(test.lifetime/10 + 1)
+				<-time.After(test.lifetime/10 + 1)
 				want(t, set, "a", "EdDSA", "found")
 				wantFetches(t, w, keysURL, 2)
 			})
@@ -299,14 +319,14 @@ func TestRefreshIsInTheBackground(t *testing.T) {
 		set := w.discover(t)
 		want(t, set, "a", "EdDSA", "found")
 		w.put(keysURL, after(3*time.Second, says(200, keySet(edJWK("b")))))
-		time.Sleep(9 * time.Minute)
+		<-time.After(9 * time.Minute)
 		elapsed := took(func() {
 			wantAll(t, all(200, func(int) string { return outcome(set.Keys(t.Context(), "a", "EdDSA")) }), 200, "found")
 		})
 		if elapsed != 0 {
 			t.Errorf("requests waited %s for a refresh", elapsed)
 		}
-		time.Sleep(3 * time.Second)
+		<-time.After(3 * time.Second)
 		want(t, set, "b", "EdDSA", "found")
 		wantFetches(t, w, keysURL, 2)
 		w.put(keysURL, says(200, keySet(edJWK("b"))))
@@ -326,7 +346,7 @@ func TestRefreshesOfAFleetAreSpread(t *testing.T) {
 		}
 		most := 0
 		for before := 100; before < 200; {
-			time.Sleep(time.Second)
+			<-time.After(time.Second)
 			for _, set := range sets {
 				want(t, set, "a", "EdDSA", "found")
 			}
@@ -344,7 +364,7 @@ func TestIdleSetIsRefreshedBeforeItIsUsed(t *testing.T) {
 		w := issuer(edJWK("a"))
 		set := w.discover(t)
 		want(t, set, "a", "EdDSA", "found")
-		time.Sleep(time.Hour)
+		<-time.After(time.Hour)
 		w.put(keysURL, after(time.Second, says(200, keySet(edJWK("b")))))
 		wantAll(t, all(200, func(int) string { return outcome(set.Keys(t.Context(), "a", "EdDSA")) }), 200, "not found")
 		want(t, set, "b", "EdDSA", "found")
@@ -366,7 +386,7 @@ func TestIdleSetWaitsTwoSecondsForItsRefreshAtMost(t *testing.T) {
 				set := w.discover(t)
 				want(t, set, "a", "EdDSA", "found")
 				for range 2 { // after the second idle time a failure lies long ago, and does not count
-					time.Sleep(time.Hour)
+					<-time.After(time.Hour)
 					w.put(keysURL, test.page)
 					if wait := took(func() { want(t, set, "a", "EdDSA", "found") }); wait != test.wait {
 						t.Errorf("the first request waited %s, want %s", wait, test.wait)
@@ -375,7 +395,7 @@ func TestIdleSetWaitsTwoSecondsForItsRefreshAtMost(t *testing.T) {
 						if wait := took(func() { want(t, set, "a", "EdDSA", "found") }); wait != 0 {
 							t.Errorf("a later request waited %s", wait)
 						}
-						time.Sleep(time.Second)
+						<-time.After(time.Second)
 					}
 				}
 			})
@@ -396,7 +416,7 @@ func TestIssuerDownForADay(t *testing.T) {
 			if wait := took(func() { want(t, set, "a", "EdDSA", "found") }); wait != 0 {
 				t.Fatalf("after %s: a request waited %s", time.Since(loaded), wait)
 			}
-			time.Sleep(time.Second)
+			<-time.After(time.Second)
 		}
 		synctest.Wait()
 		if n := w.count(keysURL); n < 1440 || n > 5000 {
@@ -404,7 +424,7 @@ func TestIssuerDownForADay(t *testing.T) {
 		}
 		for range 600 {
 			want(t, set, "a", "EdDSA", "unavailable")
-			time.Sleep(time.Second)
+			<-time.After(time.Second)
 		}
 		w.put(keysURL, up)
 		if _, err := set.Keys(t.Context(), "a", "EdDSA"); err != nil {
@@ -412,7 +432,7 @@ func TestIssuerDownForADay(t *testing.T) {
 			if pause > 4*time.Second {
 				t.Errorf("RetryAfter %s", pause)
 			}
-			time.Sleep(pause)
+			<-time.After(pause)
 		}
 		want(t, set, "a", "EdDSA", "found")
 		synctest.Wait()
@@ -432,6 +452,21 @@ func TestIssuerDownForADay(t *testing.T) {
 	})
 }
 
+func TestAgeCountsFromTheBeginningOfTheFetch(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := issuer(edJWK("a"))
+		w.put(keysURL, after(4*time.Second, w.pages[keysURL]))
+		set := w.discover(t)
+		start := time.Now()
+		want(t, set, "a", "EdDSA", "found")
+		w.put(keysURL, down)
+		<-time.After(time.Until(start.Add(24*time.Hour - 1)))
+		want(t, set, "a", "EdDSA", "found")
+		<-time.After(time.Nanosecond)
+		want(t, set, "a", "EdDSA", "unavailable")
+	})
+}
+
 func TestExpiryEndsALongPause(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := issuer(edJWK("a"))
@@ -440,13 +475,13 @@ func TestExpiryEndsALongPause(t *testing.T) {
 		loaded := time.Now()
 		w.put(keysURL, down)
 		for range 20 { // failures enough for the longest pauses
-			time.Sleep(time.Minute)
+			<-time.After(time.Minute)
 			want(t, set, "a", "EdDSA", "found")
 			synctest.Wait()
 		}
-		time.Sleep(time.Until(loaded.Add(24*time.Hour - time.Second)))
+		<-time.After(time.Until(loaded.Add(24*time.Hour - time.Second)))
 		want(t, set, "a", "EdDSA", "found")
-		time.Sleep(time.Second)
+		<-time.After(time.Second)
 		_, err := set.Keys(t.Context(), "a", "EdDSA")
 		if pause := retryAfter(t, err); pause > 4*time.Second {
 			t.Errorf("RetryAfter %s on expiry", pause)
@@ -477,7 +512,7 @@ func TestBodiesThatNeverReplaceASet(t *testing.T) {
 		"keys twice":             says(200, good+`,"keys":[]}`),
 		"a name twice in a key":  says(200, `{"keys":[{"kid":"a","kty":"OKP","k\u0069d":"b"}]}`),
 		"257 keys":               says(200, keySet(many...)),
-		"more than a MiB":        says(200, good+strings.Repeat(" ", 1<<20)+"}"),
+		"more than a MiB":        says(200, good+"}"+strings.Repeat(" ", 1<<20-len(good))),
 		"without an end":         streams(func(context.Context) (byte, error) { return ' ', nil }),
 		"a byte a second": streams(func(ctx context.Context) (byte, error) {
 			select {
@@ -499,9 +534,9 @@ func TestBodiesThatNeverReplaceASet(t *testing.T) {
 				set := w.discover(t)
 				want(t, set, "a", "EdDSA", "found")
 				w.put(keysURL, page)
-				time.Sleep(20 * time.Minute)
+				<-time.After(20 * time.Minute)
 				want(t, set, "a", "EdDSA", "found")
-				time.Sleep(10 * time.Second)
+				<-time.After(10 * time.Second)
 				want(t, set, "a", "EdDSA", "found")
 				want(t, set, "b", "EdDSA", "unavailable") // nobody can know
 				if w.count(keysURL) < 2 {
@@ -566,7 +601,7 @@ func TestRotationRefusesNobody(t *testing.T) {
 		want(t, set, "old", "EdDSA", "found")
 		w.put(keysURL, after(time.Second, says(200, keySet(edJWK("old"), edJWK("new")))))
 		wantAll(t, all(200, func(i int) string {
-			time.Sleep(time.Duration(i) * 4 * time.Millisecond) // some come later and join
+			<-time.After(time.Duration(i) * 4 * time.Millisecond) // some come later and join
 			return outcome(set.Keys(t.Context(), "new", "EdDSA"))
 		}), 200, "found")
 		wantFetches(t, w, keysURL, 2)
@@ -591,17 +626,17 @@ func TestForgedKeyIDsAreBoundByABudget(t *testing.T) {
 			wantFetches(t, w, keysURL, fetches)
 		}
 		burst(10_000, 3)
-		time.Sleep(30*time.Second - 1)
+		<-time.After(30*time.Second - 1)
 		burst(100, 3)
-		time.Sleep(1)
+		<-time.After(time.Nanosecond)
 		burst(100, 4)
-		time.Sleep(time.Minute)
+		<-time.After(time.Minute)
 		burst(100, 6) // never more than two at once, however long the rest
-		time.Sleep(time.Minute + 59*time.Second)
+		<-time.After(time.Minute + 59*time.Second)
 		burst(100, 8)
 
 		// And no key id is remembered as bad: when it is published, it is found.
-		time.Sleep(time.Minute)
+		<-time.After(time.Minute)
 		w.put(keysURL, says(200, keySet(edJWK("forged-1"))))
 		want(t, set, "forged-1", "EdDSA", "found")
 	})
@@ -674,11 +709,84 @@ func TestSearchWhileTheIssuerFailsIsUnavailable(t *testing.T) {
 		}
 		want(t, set, "a", "EdDSA", "found")
 
-		time.Sleep(2 * time.Hour) // stale, and still failing
+		<-time.After(2 * time.Hour) // stale, and still failing
 		want(t, set, "a", "EdDSA", "found")
 		wantAll(t, all(100, func(i int) string {
 			return outcome(set.Keys(t.Context(), fmt.Sprint("later-", i), "EdDSA"))
 		}), 100, "unavailable")
+	})
+}
+
+func TestSearchWithoutBudgetWhileTheIssuerFailsIsUnavailable(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := issuer(edJWK("a"))
+		set := w.discover(t)
+		want(t, set, "a", "EdDSA", "found")
+		w.put(keysURL, down)
+		for range 2 { // pauses of 2 and 4 seconds at most
+			_, err := set.Keys(t.Context(), "b", "EdDSA")
+			<-time.After(retryAfter(t, err))
+		}
+		_, err := set.Keys(t.Context(), "b", "EdDSA")
+		if pause := retryAfter(t, err); !errors.Is(err, errDown) || pause < 24*time.Second || pause > 30*time.Second {
+			t.Errorf("RetryAfter %s, want the time until the next search: %v", pause, err)
+		}
+		wantFetches(t, w, keysURL, 3)
+	})
+}
+
+func TestFailuresAreForgottenWhenTheIssuerIsBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var log logs
+		w := issuer(edJWK("a"))
+		up := w.pages[keysURL]
+		set := w.discover(t, jwks.Logger(log.logger()))
+		want(t, set, "a", "EdDSA", "found")
+		for outage := range 3 {
+			w.put(keysURL, down)
+			_, err := set.Keys(t.Context(), "b", "EdDSA")
+			if pause := retryAfter(t, err); pause > 2*time.Second {
+				t.Errorf("outage %d begins with a pause of %s", outage+1, pause)
+			}
+			<-time.After(2 * time.Second)
+			w.put(keysURL, up)
+			want(t, set, "b", "EdDSA", "not found")
+			want(t, set, "b", "EdDSA", "not found") // without budget, too
+			synctest.Wait()
+			if n, m := len(log.lines("fetching keys fails")), len(log.lines("fetching keys works again")); n != outage+1 || m != n {
+				t.Errorf("outage %d: logged %d failures, %d recoveries", outage+1, n, m)
+			}
+			<-time.After(time.Minute)
+		}
+	})
+}
+
+func TestStaleBackoffIsFullJitterUpToAMinute(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := issuer(edJWK("a"))
+		set := w.discover(t)
+		want(t, set, "a", "EdDSA", "found")
+		<-time.After(time.Hour)
+		w.put(keysURL, down)
+		long, short := 0, 0
+		for attempt := range 300 {
+			_, err := set.Keys(t.Context(), "b", "EdDSA")
+			pause, limit := retryAfter(t, err), min(time.Minute, 2*time.Second<<min(attempt, 10))
+			if pause < 0 || pause > limit {
+				t.Errorf("attempt %d: pause %s, want at most %s", attempt+1, pause, limit)
+			}
+			if pause > 45*time.Second {
+				long++
+			}
+			if pause < 15*time.Second {
+				short++
+			}
+			wantFetches(t, w, keysURL, attempt+2)
+			<-time.After(pause)
+		}
+		if long < 40 || short < 40 {
+			t.Errorf("of 300 pauses %d are above 45s and %d below 15s: no full jitter", long, short)
+		}
 	})
 }
 
@@ -689,7 +797,7 @@ func TestReusedKeyIDWorksAfterTheRefresh(t *testing.T) {
 		want(t, set, "a", "EdDSA", "found")
 		w.put(keysURL, says(200, keySet(newJWK("a", p256Key.Public()))))
 		want(t, set, "a", "ES256", "not found")
-		time.Sleep(11 * time.Minute)
+		<-time.After(11 * time.Minute)
 		want(t, set, "a", "ES256", "found")
 		want(t, set, "a", "EdDSA", "not found")
 	})
@@ -755,7 +863,7 @@ func TestReadyStaysNilWhileStale(t *testing.T) {
 			t.Fatal(err)
 		}
 		w.put(keysURL, hangs)
-		time.Sleep(23 * time.Hour)
+		<-time.After(23 * time.Hour)
 		elapsed := took(func() {
 			if err := set.Ready(t.Context()); err != nil {
 				t.Error(err)
@@ -764,7 +872,7 @@ func TestReadyStaysNilWhileStale(t *testing.T) {
 		if elapsed != 0 {
 			t.Errorf("waited %s", elapsed)
 		}
-		time.Sleep(time.Hour)
+		<-time.After(time.Hour)
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
 		if err := set.Ready(ctx); outcome(nil, err) != "unavailable" {
@@ -908,12 +1016,13 @@ func TestConcurrentUseDuringRotations(t *testing.T) {
 		set := w.remote(t)
 		for generation := range 200 {
 			// The issuer publishes before it signs, and withdraws after.
-			w.put(keysURL, after(10*time.Millisecond, says(200, keySet(edJWK(fmt.Sprint(generation)), edJWK(fmt.Sprint(generation+1))))))
-			time.Sleep(9 * time.Minute)
+			published := keySet(edJWK(fmt.Sprint(generation)), edJWK(fmt.Sprint(generation+1)))
+			w.put(keysURL, after(10*time.Millisecond, says(200, published)))
+			<-time.After(9 * time.Minute)
 			wantAll(t, all(20, func(i int) string {
 				return outcome(set.Keys(t.Context(), fmt.Sprint(generation+i%2), "EdDSA"))
 			}), 20, "found")
-			time.Sleep(time.Second)
+			<-time.After(time.Second)
 		}
 	})
 }

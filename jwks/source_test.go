@@ -54,11 +54,10 @@ func TestURLsThatAreRefused(t *testing.T) {
 			}
 		})
 	}
-	if _, err := jwks.New(jwks.Discover("https://issuer.test?p=policy")); err == nil || !strings.Contains(err.Error(), "query") {
-		t.Errorf("an issuer with a query: %v", err)
-	}
-	if _, err := jwks.New(jwks.Discover("https://issuer.test?")); err == nil || !strings.Contains(err.Error(), "query") {
-		t.Errorf("an issuer with an empty query: %v", err)
+	for _, issuer := range []string{"https://issuer.test?p=policy", "https://issuer.test?"} {
+		if _, err := jwks.New(jwks.Discover(issuer)); err == nil || !strings.Contains(err.Error(), "query") {
+			t.Errorf("%s: %v", issuer, err)
+		}
 	}
 }
 
@@ -108,7 +107,8 @@ func TestAllConfigurationErrorsAtOnce(t *testing.T) {
 }
 
 func TestTheZeroSourceIsAnError(t *testing.T) {
-	if set, err := jwks.New(jwks.Source{}); set != nil || err == nil || !strings.Contains(err.Error(), "make one with Discover") {
+	set, err := jwks.New(jwks.Source{})
+	if set != nil || err == nil || !strings.Contains(err.Error(), "make one with Discover") {
 		t.Errorf("got %v, %v", set, err)
 	}
 }
@@ -275,7 +275,7 @@ func TestPublicKeys(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if runtime.NumGoroutine() != before {
+	if runtime.NumGoroutine() > before {
 		t.Error("a set of pinned keys has a goroutine")
 	}
 	for _, alg := range []string{"RS256", "PS384", "ES256", "EdDSA", "Ed25519"} {
@@ -292,8 +292,7 @@ func TestPublicKeys(t *testing.T) {
 }
 
 func TestPublicKeysThatAreRefused(t *testing.T) {
-	off := p256Key.PublicKey
-	off.Y = new(big.Int).Add(off.Y, big.NewInt(1)) //nolint:staticcheck // a broken key is the point
+	off := ecdsa.PublicKey{Curve: elliptic.P256(), X: big.NewInt(1), Y: big.NewInt(1)} //nolint:staticcheck // to break it
 	var noRSA *rsa.PublicKey
 	var noECDSA *ecdsa.PublicKey
 	for name, test := range map[string]struct {
@@ -312,8 +311,8 @@ func TestPublicKeysThatAreRefused(t *testing.T) {
 		"RSA e negative":     {&rsa.PublicKey{N: rsaKey.N, E: -3}, "exponent"},
 		"RSA ROCA":           {&rsa.PublicKey{N: rocaModulus(), E: 65537}, "CVE-2017-15361"},
 		"nil ECDSA":          {noECDSA, "nil or incomplete"},
-		"empty ECDSA":        {&ecdsa.PublicKey{}, "nil or incomplete"},
-		"ECDSA, no point":    {&ecdsa.PublicKey{Curve: elliptic.P256()}, "nil or incomplete"},
+		"empty ECDSA":        {&ecdsa.PublicKey{}, "curve"},
+		"ECDSA, no point":    {&ecdsa.PublicKey{Curve: elliptic.P256()}, "missing or broken"},
 		"ECDSA on P-224":     {newECKey(elliptic.P224()).Public(), "curve"},
 		"ECDSA off it":       {&off, "not on its curve"},
 		"ECDSA private":      {p256Key, "not an RSA, ECDSA or Ed25519"},

@@ -19,6 +19,9 @@ func TestDemonstrationFindsAWrongAnswer(t *testing.T) {
 		t.Fatal(err)
 	}
 	api := newAPI(auth, "orders:read")
+	orders := auth.Handler(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		writeJSON(w, someOrders)
+	}), bearer.Scopes("orders:read"))
 	inGin := func(faulty http.HandlerFunc) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			if strings.HasPrefix(r.URL.Path, "/gin/") {
@@ -52,9 +55,10 @@ func TestDemonstrationFindsAWrongAnswer(t *testing.T) {
 			writeJSON(w, []order{})
 		}), true},
 		{"one framework forgets the challenge", inGin(func(w http.ResponseWriter, r *http.Request) {
-			auth.Handler(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-				writeJSON(w, someOrders)
-			}), bearer.Scopes("orders:read")).ServeHTTP(withoutChallenge{w}, r)
+			orders.ServeHTTP(withoutChallenge{w}, r)
+		}), true},
+		{"one framework refuses with another status", inGin(func(w http.ResponseWriter, r *http.Request) {
+			orders.ServeHTTP(alwaysBadRequest{w}, r)
 		}), true},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -75,3 +79,7 @@ func (w withoutChallenge) WriteHeader(status int) {
 	w.Header().Del("WWW-Authenticate")
 	w.ResponseWriter.WriteHeader(status)
 }
+
+type alwaysBadRequest struct{ http.ResponseWriter }
+
+func (w alwaysBadRequest) WriteHeader(int) { w.ResponseWriter.WriteHeader(http.StatusBadRequest) }

@@ -82,13 +82,25 @@ func playground(t *testing.T, issuer *bearertest.Issuer, args ...string) *progra
 	return start(t, append([]string{"-issuer", issuer.URL(), "-audience", issuer.Audience()}, args...)...)
 }
 
-// runOnce runs the program to its end.
+// runOnce runs the program to its end, which it brings about if the program goes on to serve.
 func runOnce(t *testing.T, args ...string) (exitCode int, stdout, stderr string) {
 	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
 	var out, errs lockedBuffer
-	exitCode = run(t.Context(), args, &out, &errs)
+	stop := writerFunc(func(p []byte) (int, error) {
+		if bytes.Contains(p, []byte("Serving")) {
+			cancel()
+		}
+		return out.Write(p)
+	})
+	exitCode = run(ctx, args, stop, &errs)
 	return exitCode, out.String(), errs.String()
 }
+
+type writerFunc func([]byte) (int, error)
+
+func (f writerFunc) Write(p []byte) (int, error) { return f(p) }
 
 type reply struct {
 	status int

@@ -10,8 +10,8 @@ import (
 )
 
 var (
-	// credentials are a scheme and, after spaces, the rest (RFC 9110 section 11.4).
-	credentials = regexp.MustCompile("(?s)^([!#$%&'*+.^_`|~0-9A-Za-z-]+)(?: +(.*))?$")
+	// scheme is a token of RFC 9110 section 5.6.2.
+	scheme = regexp.MustCompile("^[!#$%&'*+.^_`|~0-9A-Za-z-]+$")
 
 	errNoCredential = errors.New("no bearer token")
 	errBadRequest   = errors.New("not one well-formed credential")
@@ -62,16 +62,17 @@ func credential(request *http.Request) (string, error) {
 	if len(values) == 0 {
 		return "", errNoCredential
 	}
-	parts := credentials.FindStringSubmatch(values[0])
+	name, token, _ := strings.Cut(values[0], " ")
+	token = strings.TrimLeft(token, " ")
 	switch {
-	case len(values) > 1 || parts == nil:
+	case len(values) > 1 || !scheme.MatchString(name):
 		return "", errBadRequest
-	case asciiLower(parts[1]) != "bearer":
+	case asciiLower(name) != "bearer":
 		return "", errNoCredential
-	case parts[2] == "" || strings.ContainsAny(parts[2], " \t"):
+	case token == "" || strings.ContainsAny(token, " \t"):
 		return "", errBadRequest
 	}
-	return parts[2], nil
+	return token, nil
 }
 
 // writeRefusal answers as RFC 6750 section 3 says.
