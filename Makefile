@@ -18,7 +18,6 @@ vet:
 
 lint:
 	.ci/each $(GOLANGCI) run ./...
-	.ci/no-sleep
 
 fmt:
 	$(GOFUMPT) -w .

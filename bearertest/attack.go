@@ -13,26 +13,27 @@ import (
 	"github.com/bearer-go/bearer"
 )
 
-// Attack fires forged and malformed credentials at a handler, the service's own with its guard around it, and fails the test for
-// each that gets through and for each refusal that says the wrong thing: another status or error code than the ones of RFC
-// 6750 section 3.1, no challenge or a malformed one, no Cache-Control: no-store, or anything of the token in the answer.
-// Nothing but a refusal is expected of the handler, so any guard can be attacked, not only one of package bearer.
-//
-// The handler trusts the issuer and is called in the test's own process, without a socket, also inside a [testing/synctest]
-// bubble. It answers the request, GET / unless [WithRequest] says otherwise, with a status of 2xx when it carries a good token, one
-// that [Issuer.Token] makes; claims that the route needs come from the issuer's [DefaultClaims]. Attack begins with that, and
-// stops there if it is not so. It sends a good token again and again in between, for no attack may lock out anybody.
+// Attack fires forged and malformed credentials, about 290 of them, at a handler: the service's own, with its guard around it. It
+// fails the test for each that gets through, and for each refusal that says the wrong thing: another status or error code
+// than RFC 6750 section 3.1 has for it, no challenge or a malformed one, no Cache-Control: no-store, or anything of the token.
+// It looks at nothing but answers, so that any guard can be attacked, not only one of package bearer.
 //
 //	issuer := bearertest.NewIssuer(bearertest.DefaultClaims(bearertest.Claims{"scope": "orders:read"}))
 //	bearertest.Attack(t, newService(issuer.URL(), issuer.Audience(), issuer.Client()), issuer,
 //		bearertest.WithRequest(func() *http.Request { return httptest.NewRequest("GET", "/orders", nil) }))
 //
-// Every attack has one fault and is good otherwise, and is named after the rule that it breaks and what it tries. No rule can be
-// left out: a handler for which one is switched off, by an option whose name begins with Insecure, fails.
+// The handler trusts the issuer, and is called in the test's own process without a socket, inside a [testing/synctest] bubble
+// as well. It answers its request, GET / unless [WithRequest] says otherwise, with a status of 2xx if there is a good token with it,
+// as [Issuer.Token] makes one; claims that the route demands are the issuer's [DefaultClaims]. Attack begins with that, and
+// stops if it is not so. In between it sends a good token again, for an attack must not lock out anybody else.
 //
-// The attacks include tokens with unknown key ids, for which a middleware may ask the issuer for new keys, but not for long. So
-// give Attack a handler of its own, before [Issuer.Rotate] is tested on it. If the issuer is down ([Issuer.Down]) a refusal may
-// also be 503 with Retry-After.
+// Each attack has one fault, and is named after the rule that it breaks and what it tries. No rule can be left out: a handler
+// fails for which one was switched off, with an option whose name begins with Insecure. The attacks on the audience change
+// aud, or client_id if the issuer's tokens have no aud; those on scopes change the claim scope, if the route demands it.
+//
+// Tokens with unknown key ids are among the attacks. A middleware may ask the issuer for new keys because of them, but not for
+// long, so that it may not find the new key after an [Issuer.Rotate]: give Attack a handler of its own. While the issuer is
+// down ([Issuer.Down]), a refusal may also be 503, with Retry-After.
 func Attack(t testing.TB, handler http.Handler, issuer *Issuer, opts ...AttackOption) {
 	t.Helper()
 	if handler == nil || issuer == nil {

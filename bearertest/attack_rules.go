@@ -516,6 +516,7 @@ var claimTypeVariants = []variant{
 	{name: "exp beyond all numbers", forge: func(k *kit) string { return k.withClaim("exp", "1e400") }},
 	{name: "exp beyond 64 bits", forge: func(k *kit) string { return k.withClaim("exp", "18446744073709551616") }},
 	{name: "exp in nanoseconds", forge: func(k *kit) string { return k.withClaim("exp", "4102444800000000000") }},
+	{name: "exp of 1e15", forge: func(k *kit) string { return k.withClaim("exp", "1e15") }},
 	{name: "exp in the year 10000", forge: func(k *kit) string { return k.withClaim("exp", "253402300800") }},
 	{name: "nbf in a string", forge: func(k *kit) string { return k.withClaim("nbf", `"0"`) }},
 	{name: "nbf negative", forge: func(k *kit) string { return k.withClaim("nbf", "-1") }},

@@ -8,6 +8,8 @@
 //   - [NewServer] is the same issuer on a loopback socket, for a service that cannot be given an [http.Client].
 //   - [Issuer.Token] makes a token the service accepts; [Issuer.Sign] and [Issuer.SignRaw] make every other one.
 //   - [NewContext] puts claims into a context for testing a handler alone, with no token and no middleware in sight.
+//   - [Attack] fires forged and malformed credentials at the service's own handler.
+//   - [TestAdapter] tests an adapter for a framework that this project has none for.
 //
 // A service under test trusts an issuer like this:
 //

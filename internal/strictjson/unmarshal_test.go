@@ -355,7 +355,7 @@ type competing struct {
 	Rival1  int    `json:"ID"` // what folding would find for the names that cancel out
 	Rival2  int    `json:"COMMON"`
 	Rival3  int    `json:"MUTUAL"`
-	private int    //nolint:unused // must stay out
+	private int    // must stay out
 	Tagged2 taggedEmbedding
 	Pointed pointers
 }
