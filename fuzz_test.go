@@ -634,7 +634,7 @@ func FuzzConfig(f *testing.F) {
 		for _, token := range []string{
 			b64(`{"alg":"none"}`) + "." + claims + ".",
 			b64(`{"alg":"none"}`) + "." + claims + ".AAAA",
-			hmacToken(t, "HS256", []byte(""), map[string]any{"iss": issuer, "aud": audience, "exp": 4102444799}),
+			hmacToken(t, "HS256", []byte(""), map[string]any{"iss": issuer, "aud": audience, "exp": int64(4102444799)}),
 		} {
 			if _, err := auth.Verify(t.Context(), token); err == nil {
 				t.Errorf("accepts %s", token)
