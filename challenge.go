@@ -25,7 +25,6 @@ func (m *Middleware) WriteError(w http.ResponseWriter, r *http.Request, err erro
 	if !body.wrote {
 		body.Header().Set("Content-Type", "application/problem+json")
 		body.Header().Del("Content-Length") // of a body that somebody outside had in mind
-		body.Header().Del("Content-Encoding")
 		_, _ = body.Write(refusal.problem())
 	}
 }
@@ -96,18 +95,18 @@ func (w *refusalWriter) setHeader() {
 	}
 }
 
-// WriteHeader ignores the handler's status.
-func (w *refusalWriter) WriteHeader(int) {
-	if w.wrote {
-		return
-	}
-	w.wrote = true
-	w.setHeader()
-	w.ResponseWriter.WriteHeader(w.refusal.StatusCode())
-}
+// WriteHeader does nothing: the status is the refusal's, and goes out with the first byte of a body.
+func (w *refusalWriter) WriteHeader(int) {}
 
 func (w *refusalWriter) Write(b []byte) (int, error) {
-	w.WriteHeader(0)
+	if !w.wrote && len(b) > 0 {
+		w.wrote = true
+		w.setHeader()
+		w.ResponseWriter.WriteHeader(w.refusal.StatusCode())
+	}
+	if !w.wrote {
+		return 0, nil
+	}
 	return w.ResponseWriter.Write(b)
 }
 

@@ -156,6 +156,10 @@ func TestErrorHandler(t *testing.T) {
 			w.WriteHeader(http.StatusTeapot)
 			_, _ = w.Write([]byte("fine"))
 		}, "fine", ""},
+		"wants another status and writes nothing": {func(w http.ResponseWriter, _ *http.Request, _ *bearer.Error) {
+			w.WriteHeader(http.StatusNoContent)
+			_, _ = w.Write(nil)
+		}, "problem", "application/problem+json"},
 		"takes the header away": {func(w http.ResponseWriter, _ *http.Request, _ *bearer.Error) {
 			clear(w.Header())
 			w.Header().Set("Cache-Control", "public")
@@ -179,6 +183,17 @@ func TestErrorHandler(t *testing.T) {
 				t.Errorf("body %q of type %q", w.Body, w.Header().Get("Content-Type"))
 			}
 		})
+	}
+}
+
+// What stands outside the guard may have prepared the answer for another body, or for encoding it.
+func TestRefusalBehindOtherMiddleware(t *testing.T) {
+	auth, w := newAuth(t, bearertest.NewIssuer()), httptest.NewRecorder()
+	w.Header().Set("Content-Length", "7")
+	w.Header().Set("Content-Encoding", "gzip")
+	auth.Handler(&spy{}).ServeHTTP(w, get(""))
+	if w.Header().Get("Content-Length") != "" || w.Header().Get("Content-Encoding") != "gzip" {
+		t.Errorf("header %v", w.Header())
 	}
 }
 

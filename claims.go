@@ -75,8 +75,8 @@ func (c *Claims) KeyID() string { return c.keyID }
 func (c *Claims) Algorithm() string { return c.algorithm }
 
 // Decode unmarshals the whole claims set into v like [encoding/json.Unmarshal], but matches struct fields case-exactly at
-// every depth: `{"sub":"alice","SUB":"mallory"}` gives a field tagged "sub" the value "alice". It returns encoding/json's
-// errors.
+// every depth: `{"sub":"alice","SUB":"mallory"}` gives a field tagged "sub" the value "alice". A type with an UnmarshalJSON of
+// its own reads its part as it likes. It returns encoding/json's errors.
 func (c *Claims) Decode(v any) error {
 	if err := strictjson.Unmarshal(c.payload, v); err != nil {
 		return fmt.Errorf("bearer: decode claims: %w", err)
@@ -84,19 +84,14 @@ func (c *Claims) Decode(v any) error {
 	return nil
 }
 
-// String returns a fixed text.
-func (c *Claims) String() string {
-	if c == nil {
-		return "<nil>"
-	}
-	return "bearer.Claims{...}"
-}
+// String returns a fixed text. It has no pointer receiver, so that a copy does not print its content either.
+func (c Claims) String() string { return "bearer.Claims{...}" }
 
 // Format writes the fixed text for every verb, so that printing claims does not disclose them.
-func (c *Claims) Format(f fmt.State, _ rune) { _, _ = f.Write([]byte(c.String())) }
+func (c Claims) Format(f fmt.State, _ rune) { _, _ = f.Write([]byte(c.String())) }
 
 // LogValue gives logs the fixed text.
-func (c *Claims) LogValue() slog.Value { return slog.StringValue(c.String()) }
+func (c Claims) LogValue() slog.Value { return slog.StringValue(c.String()) }
 
 // lookup finds the claim at a path in raw JSON. At every level a member with the whole remaining name comes first, so that
 // "https://example.com/roles" is one name and "realm_access.roles" is found nested.
@@ -160,10 +155,25 @@ func roleList(value []byte) []string {
 	return list
 }
 
+// fewValues is the number of values up to which repetitions are looked for one by one.
+const fewValues = 32
+
 // appendNew appends the values that the list does not hold yet and that are not empty.
 func appendNew(list, values []string) []string {
+	held := func(v string) bool { return slices.Contains(list, v) }
+	if len(list)+len(values) > fewValues { // or else a token of many thousands takes time in the square of their number
+		set := make(map[string]bool, len(list)+len(values))
+		for _, v := range list {
+			set[v] = true
+		}
+		held = func(v string) bool {
+			before := set[v]
+			set[v] = true
+			return before
+		}
+	}
 	for _, v := range values {
-		if v != "" && !slices.Contains(list, v) {
+		if v != "" && !held(v) {
 			list = append(list, v)
 		}
 	}

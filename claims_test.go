@@ -70,6 +70,7 @@ func TestScopes(t *testing.T) {
 		{"an array's elements do not split", standard, c{"scope": []string{"a b"}}, []string{"a b"}},
 		{"repeated", standard, c{"scope": "a a"}, []string{"a"}},
 		{"empty", standard, c{"scope": ""}, nil},
+		{"many", standard, c{"scope": strings.Repeat("a b c ", 50), "scp": "c d"}, []string{"a", "b", "c", "d"}},
 		{"number", standard, c{"scope": 1}, nil},
 		{"array with a number", standard, c{"scope": []any{"a", 1}}, nil},
 		{"object", standard, c{"scope": c{"a": true}}, nil},
@@ -190,7 +191,8 @@ func TestClaimsDoNotPrint(t *testing.T) {
 	slog.New(slog.NewTextHandler(&log, nil)).Info("claims", "claims", claims)
 	slog.New(slog.NewJSONHandler(&log, nil)).Info("claims", "claims", claims)
 	encoded, _ := json.Marshal(claims)
-	for _, text := range []string{fmt.Sprintf("%v %+v %#v %s %q %d %x", claims, claims, claims, claims, claims, claims, claims), log.String(), string(encoded)} {
+	slog.New(slog.NewTextHandler(&log, nil)).Info("claims", "copy", *claims)
+	for _, text := range []string{fmt.Sprintf("%v %+v %#v %s %q %d %x %v %+v", claims, claims, claims, claims, claims, claims, claims, *claims, *claims), log.String(), string(encoded)} {
 		if strings.Contains(text, "canary") || strings.Contains(text, fmt.Sprintf("%x", "canary")) {
 			t.Errorf("claims print as %s", text)
 		}

@@ -1,14 +1,28 @@
 package bearer
 
-import "context"
+import (
+	"context"
+	"net/http"
+)
 
 type contextKey struct{}
 
 // principal is what a context carries. by is the Middleware that verified the claims, and nil for claims that were put
 // there with NewContext: only a Middleware's own mark makes it skip verification.
 type principal struct {
-	claims *Claims
-	by     *Middleware
+	claims        *Claims
+	by            *Middleware
+	authorization string // the request's Authorization header at that time, "" for none
+}
+
+// covers reports whether a Middleware has verified this request already. A context can be handed on to another request, such
+// as one out of a batch; that one is verified anew when it brings a credential of its own.
+func (p principal) covers(r *http.Request, m *Middleware) bool {
+	if p.by != m {
+		return false
+	}
+	values := r.Header.Values("Authorization")
+	return len(values) == 0 || len(values) == 1 && values[0] == p.authorization
 }
 
 // FromContext returns the claims of the request's verified token. ok is false when the request was not guarded, or passed an

@@ -77,10 +77,11 @@ func TestCoreLinksNoTestCode(t *testing.T) {
 // arrows says which packages of this repository each of them may import, outside its tests. "..." stands for every folder
 // below, and for every package there is.
 var arrows = map[string][]string{
-	".":                   {"jwks", "internal/jwa", "internal/strictjson"},
-	"jwks":                {"internal/jwa", "internal/strictjson"},
+	".":                   {"jwks", "internal/jwa", "internal/strictjson", "internal/weburl"},
+	"jwks":                {"internal/jwa", "internal/strictjson", "internal/weburl"},
 	"internal/jwa":        {},
 	"internal/strictjson": {},
+	"internal/weburl":     {},
 	"internal/reference":  {},
 	"bearertest":          {".", "jwks", "internal/jwa"},
 	"adapters/...":        {"."},

@@ -18,12 +18,12 @@
 // # What it protects against
 //
 //   - Forged tokens: alg none, an HMAC made with a public key, a key the token brings along (jwk, jku, x5u, x5c), a key of
-//     another issuer, a weak key, a signature in another spelling.
+//     another issuer, a weak key.
 //   - Tokens meant for something else: for another service (aud), of another kind (ID, logout and event tokens), bound to a
 //     client's key that nobody proved (cnf).
 //   - Documents with two readings: duplicate names, names that differ in case, invalid UTF-8, padding, trailing data.
-//   - Floods: every input is bounded, unknown issuers and algorithms end before any key is looked for, and made-up key ids
-//     do not become fetches.
+//   - Floods: every input is bounded, unknown issuers and algorithms end before any key is looked for, and any number of
+//     made-up key ids causes two fetches at most at once and one each half minute.
 //   - An issuer that is slow or down: known keys keep verifying, and what cannot be decided is 503 with Retry-After, never
 //     "your token is invalid".
 //

@@ -42,19 +42,22 @@ func FromHeader() TokenSource { return TokenSource{kind: sourceHeader} }
 // FromCookie finds the token in a cookie, named "access_token" unless a name is given.
 //
 // Danger: a browser sends cookies by itself, so every route with this source needs protection against cross-site request
-// forgery, such as [http.CrossOriginProtection], and the cookie must be Secure, HttpOnly and SameSite.
+// forgery, such as [http.CrossOriginProtection], and the cookie must be Secure, HttpOnly and SameSite. Shared caches hold back
+// answers to requests with an Authorization header only (RFC 9111 section 3.5), so the handler must send Cache-Control: private.
 func FromCookie(name ...string) TokenSource { return named(sourceCookie, name) }
 
 // FromQuery finds the token in a query parameter, named "access_token" unless a name is given (RFC 6750 section 2.3).
 //
 // Danger: URLs are written to the logs of proxies and servers, to browser histories and to Referer headers. RFC 9700 section
-// 4.3.2 forbids it for OAuth clients; it is there for links that cannot carry a header, with tokens that live for seconds.
+// 4.3.2 forbids it for OAuth clients; it is there for links that cannot carry a header, with tokens that live for seconds. The
+// handler must send Cache-Control: private (RFC 6750 section 2.3).
 func FromQuery(name ...string) TokenSource { return named(sourceQuery, name) }
 
 // FromForm finds the token in a parameter of an application/x-www-form-urlencoded body, named "access_token" unless a name is
 // given (RFC 6750 section 2.2), for methods other than GET and HEAD. The handler can read the body again.
 //
-// Danger: up to 1 MiB of body is read and held before anything is verified; a longer form is refused.
+// Danger: up to 1 MiB of body is read and held before anything is verified, for as long as [http.Server]'s ReadTimeout allows; a
+// longer form is refused.
 func FromForm(name ...string) TokenSource { return named(sourceForm, name) }
 
 // FromWebSocket finds the token in a WebSocket handshake's Sec-WebSocket-Protocol header, as the subprotocol
@@ -102,27 +105,27 @@ type extraction struct {
 	request     *http.Request // as the handler shall see it
 	credentials int           // how many tokens, in all places
 	otherScheme bool          // an Authorization header of another scheme
+	form        *bytes.Reader // the body, when it was read in search of a token
 }
 
-// extract finds the one token in the enabled places.
+// extract finds the one token in the enabled places. A form comes last, for its body has to be waited for.
 func extract(r *http.Request, sources []TokenSource) (extraction, *Error) {
 	x := extraction{request: r}
+	if len(r.Header.Values("Authorization")) > 1 { // wherever tokens are looked for
+		return x, refuse(ReasonMultipleTokens)
+	}
 	for _, s := range sources {
-		var err *Error
-		switch s.kind {
-		case sourceHeader:
-			err = x.fromHeader()
-		case sourceCookie:
-			err = x.fromCookie(s.name)
-		case sourceQuery:
-			err = x.fromQuery(s.name)
-		case sourceForm:
-			err = x.fromForm(s.name)
-		case sourceWebSocket:
-			err = x.fromWebSocket()
+		if s.kind != sourceForm {
+			if err := x.from(s); err != nil {
+				return x, err
+			}
 		}
-		if err != nil {
-			return x, err
+	}
+	for _, s := range sources {
+		if s.kind == sourceForm && x.credentials <= 1 {
+			if err := x.from(s); err != nil {
+				return x, err
+			}
 		}
 	}
 	switch {
@@ -139,6 +142,22 @@ func extract(r *http.Request, sources []TokenSource) (extraction, *Error) {
 	}
 }
 
+func (x *extraction) from(s TokenSource) *Error {
+	switch s.kind {
+	case sourceHeader:
+		return x.fromHeader()
+	case sourceCookie:
+		return x.fromCookie(s.name)
+	case sourceQuery:
+		return x.fromQuery(s.name)
+	case sourceForm:
+		return x.fromForm(s.name)
+	case sourceWebSocket:
+		return x.fromWebSocket()
+	}
+	return nil
+}
+
 func (x *extraction) found(tokens ...string) {
 	x.credentials += len(tokens)
 	if len(tokens) > 0 {
@@ -150,12 +169,8 @@ func (x *extraction) found(tokens ...string) {
 // 11.1). Go joins nothing, so a second header line is seen as one.
 func (x *extraction) fromHeader() *Error {
 	values := x.request.Header.Values("Authorization")
-	switch len(values) {
-	case 0:
+	if len(values) == 0 {
 		return nil
-	case 1:
-	default:
-		return refuse(ReasonMultipleTokens)
 	}
 	scheme, token, _ := strings.Cut(values[0], " ")
 	if !isToken(scheme) {
@@ -184,8 +199,21 @@ func isToken(s string) bool {
 	return s != ""
 }
 
+// fromCookie refuses what package net/http passes over in silence: a cookie that is malformed, or one of too many.
 func (x *extraction) fromCookie(name string) *Error {
-	for _, cookie := range x.request.CookiesNamed(name) {
+	sent := 0
+	for _, line := range x.request.Header.Values("Cookie") {
+		for pair := range strings.SplitSeq(line, ";") {
+			if n, _, _ := strings.Cut(pair, "="); strings.TrimSpace(n) == name {
+				sent++
+			}
+		}
+	}
+	cookies := x.request.CookiesNamed(name)
+	if len(cookies) != sent {
+		return refuse(ReasonMalformedRequest)
+	}
+	for _, cookie := range cookies {
 		x.found(cookie.Value)
 	}
 	return nil
@@ -233,13 +261,21 @@ func (x *extraction) fromForm(name string) *Error {
 	}
 	x.found(form[name]...)
 	x.request = x.request.WithContext(x.request.Context())
-	x.request.Body = reread{bytes.NewReader(body), r.Body}
+	x.form = bytes.NewReader(body)
+	x.request.Body = reread{x.form, r.Body}
 	return nil
+}
+
+// rewind lets a form be read once more, after a Func may have read it.
+func (x *extraction) rewind() {
+	if x.form != nil {
+		_, _ = x.form.Seek(0, io.SeekStart) // cannot fail
+	}
 }
 
 // reread is a body that was read and can be read again; closing it closes the original.
 type reread struct {
-	io.Reader
+	*bytes.Reader
 	io.Closer
 }
 

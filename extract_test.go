@@ -174,6 +174,42 @@ func TestTokensInTwoPlaces(t *testing.T) {
 	}
 }
 
+// More than one Authorization header is refused wherever tokens are looked for, and before a form is waited for.
+func TestTwoHeadersWithAnotherSource(t *testing.T) {
+	issuer := bearertest.NewIssuer()
+	for name, r := range map[string]*http.Request{"cookie": inCookie(issuer.Token()), "form": inForm("")} {
+		auth := newAuth(t, issuer, bearer.WithTokensFrom(places[name].from, bearer.FromHeader()))
+		r.Header["Authorization"] = []string{"Basic x", "Basic y"}
+		r.Body = io.NopCloser(readerFunc(func([]byte) (int, error) {
+			t.Errorf("%s: the body was read", name)
+			return 0, io.EOF
+		}))
+		w, _ := serve(t, auth, r)
+		checkProblem(t, w, 400, "multiple_tokens")
+	}
+}
+
+type readerFunc func([]byte) (int, error)
+
+func (f readerFunc) Read(b []byte) (int, error) { return f(b) }
+
+// Package net/http passes over a cookie it cannot read. Here it is a credential that was sent.
+func TestMalformedCookie(t *testing.T) {
+	issuer := bearertest.NewIssuer()
+	auth, good := newAuth(t, issuer, bearer.WithTokensFrom(bearer.FromCookie())), "access_token="+issuer.Token()
+	for cookie, status := range map[string]int{
+		good: 204, "a=b; " + good + "; c=d": 204, "a=access_token; " + good: 204, "Access_token=x; " + good: 204,
+		`access_token=a\b`: 400, "access_token=a\x01b": 400, "access_token": 400, good + `; access_token=a\b`: 400,
+		good + strings.Repeat("; a=b", 4000): 400,
+	} {
+		r := get("")
+		r.Header.Set("Cookie", cookie)
+		if w, _ := serve(t, auth, r, bearer.Optional()); w.Code != status {
+			t.Errorf("%.40s: status %d, want %d", cookie, w.Code, status)
+		}
+	}
+}
+
 func TestNamedTokenSources(t *testing.T) {
 	issuer := bearertest.NewIssuer()
 	token := issuer.Token()

@@ -5,32 +5,36 @@ import (
 	"errors"
 	"net/http"
 	"net/url"
-	"slices"
+	"path"
 	"strings"
+
+	"github.com/bearer-go/bearer/internal/weburl"
 )
 
 // ResourceMetadata describes this service to clients (RFC 9728 section 2). The authorization servers are the configured
 // issuers, and the bearer methods those of [WithTokensFrom].
 type ResourceMetadata struct {
-	// Resource is the service's own identifier: an https URL (http on loopback) without query and fragment. Required.
+	// Resource is the service's own identifier: an https URL (http on loopback) without query and fragment, whose path is
+	// clean and plain: no escapes, braces, doubled slashes or dots. Required.
 	Resource string
 	// Scopes lists the scopes that clients may ask for. Empty: not said.
 	Scopes []string
 	// Name is for people. Empty: not said.
 	Name string
-	// Documentation, Policy and Terms are https URLs of pages for people. Empty: not said.
+	// Documentation, Policy and Terms are URLs of pages for people. Empty: not said.
 	Documentation, Policy, Terms string
 }
 
 const wellKnownResource = "/.well-known/oauth-protected-resource"
 
-// ResourceMetadata returns the path of the metadata document (RFC 9728 section 3) and the handler that serves it, so that
+// ResourceMetadata returns the path of the metadata document (RFC 9728 section 3), which is also a pattern for
+// [http.ServeMux], and the handler that serves it, so that
 //
 //	mux.Handle(auth.ResourceMetadata())
 //
 // mounts it. The document is public: the handler must not stand behind a guard. Without [WithResourceMetadata] the handler
 // answers 404.
-func (m *Middleware) ResourceMetadata() (path string, h http.Handler) {
+func (m *Middleware) ResourceMetadata() (pattern string, h http.Handler) {
 	if m.metadata == nil {
 		return wellKnownResource, http.NotFoundHandler()
 	}
@@ -55,13 +59,16 @@ func (d ResourceMetadata) check() error {
 	if !isServiceURL(d.Resource) {
 		return errors.New("the resource must be an https URL without userinfo, query and fragment")
 	}
+	if !hasPlainPath(d.Resource) {
+		return errors.New("the resource's path has escapes, braces, doubled slashes or dots, with which nobody would find the document")
+	}
 	for _, scope := range d.Scopes {
 		if scope == "" || !isQuotable(scope) || strings.Contains(scope, " ") {
 			return errors.New("a scope is empty or not a scope-token of RFC 6749 section 3.3")
 		}
 	}
 	for _, page := range []string{d.Documentation, d.Policy, d.Terms} {
-		if page != "" && !absoluteURL(page, "https", "http") {
+		if page != "" && weburl.Check(page, true) != nil {
 			return errors.New("a page is not an absolute URL")
 		}
 	}
@@ -70,11 +77,14 @@ func (d ResourceMetadata) check() error {
 
 // isServiceURL accepts https, and http on loopback, for local development.
 func isServiceURL(s string) bool {
+	return weburl.Check(s, false) == nil && !strings.ContainsRune(s, '?') && isQuotable(s)
+}
+
+// hasPlainPath reports whether a mux serves the path as it stands, and not as a pattern or after cleaning it.
+func hasPlainPath(s string) bool {
 	u, err := url.Parse(s)
-	if err != nil || !absoluteURL(s, "https", "http") || strings.ContainsRune(s, '?') || !isQuotable(s) {
-		return false
-	}
-	return u.Scheme == "https" || slices.Contains([]string{"localhost", "127.0.0.1", "::1"}, u.Hostname())
+	return err == nil && u.EscapedPath() == u.Path && !strings.ContainsAny(u.Path, "{}%") &&
+		(u.Path == "" || path.Clean(u.Path) == "/"+strings.Trim(u.Path, "/") && !strings.Contains(u.Path, "//"))
 }
 
 // url inserts the well-known path between the host and the path of the resource (RFC 9728 section 3.1).
@@ -83,8 +93,7 @@ func (d ResourceMetadata) url() string {
 	if err != nil { // cannot be: checked before
 		return ""
 	}
-	path := strings.TrimSuffix(u.EscapedPath(), "/")
-	return u.Scheme + "://" + u.Host + wellKnownResource + path
+	return u.Scheme + "://" + u.Host + wellKnownResource + strings.TrimSuffix(u.Path, "/")
 }
 
 func (d ResourceMetadata) document(m *Middleware) []byte {
@@ -97,11 +106,11 @@ func (d ResourceMetadata) document(m *Middleware) []byte {
 	for _, s := range m.sources {
 		switch s.kind {
 		case sourceHeader:
-			methods = append(methods, "header")
+			methods = appendNew(methods, []string{"header"})
 		case sourceForm:
-			methods = append(methods, "body")
+			methods = appendNew(methods, []string{"body"})
 		case sourceQuery:
-			methods = append(methods, "query")
+			methods = appendNew(methods, []string{"query"})
 		}
 	}
 	body, err := json.Marshal(struct {
@@ -113,7 +122,7 @@ func (d ResourceMetadata) document(m *Middleware) []byte {
 		Documentation string   `json:"resource_documentation,omitempty"`
 		Policy        string   `json:"resource_policy_uri,omitempty"`
 		Terms         string   `json:"resource_tos_uri,omitempty"`
-	}{d.Resource, servers, d.Scopes, slices.Compact(methods), d.Name, d.Documentation, d.Policy, d.Terms})
+	}{d.Resource, servers, d.Scopes, methods, d.Name, d.Documentation, d.Policy, d.Terms})
 	if err != nil {
 		return nil // cannot be: strings only
 	}

@@ -3,9 +3,9 @@ package bearer
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net/http"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -47,14 +47,14 @@ func New(opts ...Option) (*Middleware, error) {
 }
 
 // Handler returns a handler that calls next for requests that [Middleware.Authenticate] lets through, and answers all others
-// with [Middleware.WriteError]. It panics when next or a requirement is nil.
+// with [Middleware.WriteError]. It panics when next or a requirement is nil, and when there are two [TokensFrom].
 //
 // OPTIONS is not exempt: a handler for CORS goes outside this one.
 func (m *Middleware) Handler(next http.Handler, reqs ...Requirement) http.Handler {
 	if next == nil {
 		panic("bearer: Handler: next is nil")
 	}
-	mustRequire(reqs)
+	_ = routeOf(reqs)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		authenticated, err := m.Authenticate(r, reqs...)
 		if err != nil {
@@ -67,14 +67,8 @@ func (m *Middleware) Handler(next http.Handler, reqs ...Requirement) http.Handle
 
 // Require is [Middleware.Handler] in the form that routers such as chi take in their chains.
 func (m *Middleware) Require(reqs ...Requirement) func(http.Handler) http.Handler {
-	mustRequire(reqs)
+	_ = routeOf(reqs)
 	return func(next http.Handler) http.Handler { return m.Handler(next, reqs...) }
-}
-
-func mustRequire(reqs []Requirement) {
-	if slices.Contains(reqs, nil) {
-		panic("bearer: a requirement is nil")
-	}
 }
 
 // Authenticate decides on a request and never writes to it. It returns the request that the handler shall see, whose context
@@ -82,7 +76,10 @@ func mustRequire(reqs []Requirement) {
 // further. It is what an adapter for a framework is made of.
 //
 // A request that this Middleware has verified already, on its way through an outer guard, is not verified again: only the
-// requirements are checked.
+// requirements are checked, and a [TokensFrom] of the inner guard has no say. This goes by the context: a request made with the
+// context of a verified one counts as verified, unless it has an Authorization header that is not the verified one's.
+//
+// Like [Middleware.Handler] it panics when a requirement is nil.
 func (m *Middleware) Authenticate(r *http.Request, reqs ...Requirement) (*http.Request, error) {
 	var started time.Time
 	if m.observe != nil {
@@ -90,7 +87,8 @@ func (m *Middleware) Authenticate(r *http.Request, reqs ...Requirement) (*http.R
 	}
 	rt, ctx := routeOf(reqs), r.Context()
 
-	if p, ok := ctx.Value(contextKey{}).(principal); ok && p.by == m && !m.closed.Load() {
+	before, _ := ctx.Value(contextKey{}).(principal)
+	if p := before; p.covers(r, m) && !m.closed.Load() {
 		if err := rt.check(r, p.claims); err != nil {
 			err.hints = rt.hints()
 			ev := &Event{Issuer: p.claims.issuer, KeyID: p.claims.keyID, Algorithm: p.claims.algorithm}
@@ -108,10 +106,14 @@ func (m *Middleware) Authenticate(r *http.Request, reqs ...Requirement) (*http.R
 		return nil, err
 	}
 	m.decided(ctx, ev, started, nil)
-	if claims == nil {
+	p := principal{}
+	if claims != nil {
+		p = principal{claims: claims, by: m, authorization: r.Header.Get("Authorization")}
+	}
+	if p == before { // anonymous, and nobody's claims are in the way
 		return request, nil
 	}
-	return request.WithContext(context.WithValue(ctx, contextKey{}, principal{claims: claims, by: m})), nil
+	return request.WithContext(context.WithValue(ctx, contextKey{}, p)), nil
 }
 
 // authenticate takes a request through the whole pipeline. Without an error, claims are nil only for an anonymous request on
@@ -136,9 +138,10 @@ func (m *Middleware) authenticate(r *http.Request, rt route, ev *Event) (*http.R
 	if err != nil {
 		return nil, nil, err
 	}
-	if err := rt.check(r, claims); err != nil {
+	if err := rt.check(x.request, claims); err != nil { // what a Func judges is what the handler gets
 		return nil, nil, err
 	}
+	x.rewind()
 	return x.request, claims, nil
 }
 
@@ -185,7 +188,11 @@ func (m *Middleware) Ready(ctx context.Context) error {
 	var wg sync.WaitGroup
 	for i, iss := range m.order {
 		if iss.keys != nil {
-			wg.Go(func() { errs[i] = iss.keys.Ready(ctx) })
+			wg.Go(func() {
+				if err := iss.keys.Ready(ctx); err != nil {
+					errs[i] = fmt.Errorf("bearer: issuer %q: %w", iss.name, err)
+				}
+			})
 		}
 	}
 	wg.Wait()

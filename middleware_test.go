@@ -3,6 +3,7 @@ package bearer_test
 import (
 	"context"
 	"fmt"
+	"io"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -96,6 +97,86 @@ func TestGuardsTogether(t *testing.T) {
 	}
 	if status, _ := run(forget, auth.Require(bearer.Optional()), auth.Require()); status != 401 {
 		t.Errorf("anonymous outside, a token required inside: status %d", status)
+	}
+}
+
+// A context can be handed on to another request, such as one out of a batch: with a credential of its own it is verified.
+func TestRequestsWithTheContextOfAnother(t *testing.T) {
+	issuer := bearertest.NewIssuer()
+	auth := newAuth(t, issuer)
+	outer, err := auth.Authenticate(inHeader(issuer.Token()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for authorization, want := range map[string]struct {
+		status  int
+		subject string
+	}{
+		"Bearer " + issuer.Token(c{"sub": "bob"}): {204, "bob"},
+		"Bearer forged": {401, ""},
+		"Basic x":       {401, ""},
+		"":              {204, "alice"},
+	} {
+		w, inner := serve(t, auth, get(authorization).WithContext(outer.Context()))
+		if w.Code != want.status || inner.ran && inner.claims.Subject() != want.subject {
+			t.Errorf("status %d, claims of %v; want %v", w.Code, inner.claims, want)
+		}
+	}
+	twice := get("Bearer x").WithContext(outer.Context())
+	twice.Header.Add("Authorization", "Bearer y")
+	if w, _ := serve(t, auth, twice); w.Code != 400 {
+		t.Errorf("two headers: status %d", w.Code)
+	}
+}
+
+// What a Func judges is the request that the handler gets: a form that can be read, a handshake without its token.
+func TestFuncSeesTheHandlersRequest(t *testing.T) {
+	issuer := bearertest.NewIssuer()
+	auth, token := newAuth(t, issuer), issuer.Token()
+	tenant := bearer.Func("tenant", func(r *http.Request, _ *bearer.Claims) error {
+		if r.PostFormValue("tenant") != "acme" {
+			return fmt.Errorf("another tenant")
+		}
+		return nil
+	})
+	form := bearer.TokensFrom(bearer.FromForm())
+	if w, _ := serve(t, auth, inForm(token+"&tenant=evil"), form, tenant); w.Code != 403 {
+		t.Errorf("another tenant: status %d", w.Code)
+	}
+	w, inner := serve(t, auth, inForm(token+"&tenant=acme"), form, tenant)
+	if w.Code != 204 || inner.request.PostFormValue("tenant") != "acme" {
+		t.Errorf("status %d, and the handler sees %q", w.Code, inner.request.PostForm)
+	}
+	if body, _ := io.ReadAll(inner.request.Body); !strings.HasSuffix(string(body), "&tenant=acme") {
+		t.Errorf("the handler reads %q", body)
+	}
+	stripped := bearer.Func("stripped", func(r *http.Request, _ *bearer.Claims) error {
+		if strings.Contains(r.Header.Get("Sec-WebSocket-Protocol"), "authorization") {
+			return fmt.Errorf("the token is there")
+		}
+		return nil
+	})
+	if w, _ := serve(t, auth, inWebSocket(token), bearer.TokensFrom(bearer.FromWebSocket()), stripped); w.Code != 204 {
+		t.Errorf("handshake: status %d", w.Code)
+	}
+}
+
+// An anonymous request carries nobody's claims, wherever they came from.
+func TestAnonymousTakesForeignClaimsAway(t *testing.T) {
+	issuer := bearertest.NewIssuer()
+	one, other := newAuth(t, issuer), newAuth(t, bearertest.NewIssuer(bearertest.URL("https://other.example")))
+	claims := verified(t, one, issuer.Token())
+	byHand := get("")
+	byHand = byHand.WithContext(bearer.NewContext(byHand.Context(), claims))
+	byAnother, err := one.Authenticate(inHeader(issuer.Token()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	byAnother.Header.Del("Authorization")
+	for _, r := range []*http.Request{byHand, byAnother} {
+		if w, inner := serve(t, other, r, bearer.Optional()); w.Code != 204 || inner.claims != nil {
+			t.Errorf("status %d with claims %v", w.Code, inner.claims)
+		}
 	}
 }
 
@@ -292,7 +373,7 @@ func TestReadyAsksEveryIssuer(t *testing.T) {
 		auth := mustNew(t, bearer.WithIssuer(one.URL(), "a"), bearer.WithIssuer(two.URL(), "a"), bearer.WithHTTPClient(client))
 		one.Down()
 		err := readyWithin(t, auth, 2*time.Second)
-		if err == nil || !strings.Contains(err.Error(), "one.example") || strings.Contains(err.Error(), "two.example") || two.Fetches() != 1 {
+		if err == nil || !strings.Contains(err.Error(), `issuer "https://one.example"`) || strings.Contains(err.Error(), "two.example") || two.Fetches() != 1 {
 			t.Errorf("error %v; the other issuer was asked %d times", err, two.Fetches())
 		}
 		one.Restore()

@@ -6,13 +6,13 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
-	"net/url"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/bearer-go/bearer/internal/jwa"
+	"github.com/bearer-go/bearer/internal/weburl"
 	"github.com/bearer-go/bearer/jwks"
 )
 
@@ -98,7 +98,7 @@ func (p *problems) has(option string) bool { return slices.Contains(p.given, opt
 func WithIssuer(name, audience string, opts ...IssuerOption) Option {
 	return func(c *config) {
 		iss := &issuer{
-			problems:      problems{issuerName: name},
+			problems:      problems{issuerName: weburl.Redacted(name)},
 			name:          name,
 			audienceClaim: "aud",
 			types:         []string{accessTokenType, "jwt"},
@@ -108,7 +108,7 @@ func WithIssuer(name, audience string, opts ...IssuerOption) Option {
 		}
 		for i, opt := range opts {
 			if opt == nil {
-				iss.wrong("WithIssuer", strconv.Quote(name), "option %d is nil; leave it out", i+1)
+				iss.wrong("WithIssuer", strconv.Quote(iss.issuerName), "option %d is nil; leave it out", i+1)
 				continue
 			}
 			opt(iss)
@@ -129,7 +129,8 @@ func Audiences(audiences ...string) IssuerOption {
 }
 
 // AudienceClaim names the claim that holds the audience, for issuers whose access tokens carry no aud: "client_id" for Amazon
-// Cognito. Default: "aud". The claim is a string or an array of strings.
+// Cognito. Default: "aud". The claim is a string or an array of strings. A token that has an aud all the same must name one of
+// this service's audiences there too (RFC 7519 section 4.1.3).
 func AudienceClaim(name string) IssuerOption {
 	return func(iss *issuer) {
 		iss.once("AudienceClaim", strconv.Quote(name))
@@ -143,7 +144,7 @@ func AudienceClaim(name string) IssuerOption {
 // JWKSURL names the issuer's JWK Set, for issuers without discovery or to spare it. Default: discovery.
 func JWKSURL(rawURL string) IssuerOption {
 	return func(iss *issuer) {
-		iss.once("JWKSURL", strconv.Quote(rawURL))
+		iss.once("JWKSURL", strconv.Quote(weburl.Redacted(rawURL)))
 		if rawURL == "" {
 			iss.wrong("JWKSURL", `""`, "give the URL, or leave the option out for discovery")
 		}
@@ -180,11 +181,11 @@ func Algorithms(names ...string) IssuerOption {
 func TokenTypes(types ...string) IssuerOption {
 	return func(iss *issuer) {
 		iss.once("TokenTypes", quoted(types))
-		iss.nonEmptyList("TokenTypes", types)
 		iss.types = nil
 		for _, t := range types {
 			iss.types = append(iss.types, mediaType(t))
 		}
+		iss.nonEmptyList("TokenTypes", iss.types)
 	}
 }
 
@@ -306,7 +307,7 @@ func (iss *issuer) finish(audience string) {
 	case iss.anyAudience && (audience != "" || iss.has("Audiences") || iss.has("AudienceClaim")):
 		iss.wrong("InsecureAnyAudience", "", "an audience is given as well; drop one of the two")
 	case !iss.anyAudience && audience == "":
-		iss.wrong("WithIssuer", fmt.Sprintf("%q, %q", iss.name, ""),
+		iss.wrong("WithIssuer", fmt.Sprintf("%q, %q", iss.issuerName, ""),
 			"the audience is empty; give the value this service has in the tokens' aud; is a variable unset?")
 	default:
 		iss.audiences = append([]string{audience}, iss.audiences...)
@@ -368,24 +369,24 @@ func (iss *issuer) finishAlgorithms() {
 		}
 	}
 	if sources > 1 {
-		iss.wrong("WithIssuer", strconv.Quote(iss.name), "HMACSecret, Keys and JWKSURL exclude each other; keep one")
+		iss.wrong("WithIssuer", strconv.Quote(iss.issuerName), "HMACSecret, Keys and JWKSURL exclude each other; keep one")
 	}
 }
 
 // open makes the issuer's key set. It performs no I/O.
 func (iss *issuer) open(defaults ...jwks.Option) {
-	if iss.has("HMACSecret") || iss.name == "" {
+	if iss.has("HMACSecret") || iss.name == "" && !iss.has("Keys") && !iss.has("JWKSURL") {
 		return
 	}
 	if iss.allowHTTP {
 		defaults = append(defaults, jwks.InsecureHTTP())
 	}
-	option, value, source := "WithIssuer", strconv.Quote(iss.name), jwks.Discover(iss.name)
+	option, value, source := "WithIssuer", strconv.Quote(iss.issuerName), jwks.Discover(iss.name)
 	switch {
 	case iss.has("Keys"):
 		option, value, source = "Keys", "", iss.source
 	case iss.has("JWKSURL"):
-		option, value, source = "JWKSURL", strconv.Quote(iss.jwksURL), jwks.Remote(iss.jwksURL)
+		option, value, source = "JWKSURL", strconv.Quote(weburl.Redacted(iss.jwksURL)), jwks.Remote(iss.jwksURL)
 	}
 	set, err := jwks.New(source, defaults...)
 	if err != nil {
@@ -422,9 +423,10 @@ func WithRealm(realm string) Option {
 // [Middleware.ResourceMetadata] serves. Default: none.
 func WithResourceMetadata(metadata ResourceMetadata) Option {
 	return func(c *config) {
-		c.once("WithResourceMetadata", strconv.Quote(metadata.Resource))
+		value := strconv.Quote(weburl.Redacted(metadata.Resource))
+		c.once("WithResourceMetadata", value)
 		if err := metadata.check(); err != nil {
-			c.wrong("WithResourceMetadata", strconv.Quote(metadata.Resource), "%v", err)
+			c.wrong("WithResourceMetadata", value, "%v", err)
 		}
 		c.metadata = &metadata
 	}
@@ -504,8 +506,7 @@ func (c *config) build() (*Middleware, error) {
 	}
 	for _, iss := range c.issuers {
 		if _, twice := m.issuers[iss.name]; twice && iss.name != "" {
-			c.wrong("WithIssuer", strconv.Quote(iss.name), "given twice; one issuer is one tuple, further audiences go into Audiences")
-			continue
+			c.wrong("WithIssuer", strconv.Quote(iss.issuerName), "given twice; one issuer is one tuple, further audiences go into Audiences")
 		}
 		reported := len(iss.errs)
 		iss.open(defaults...)
@@ -530,10 +531,4 @@ func quoted(values []string) string {
 		list[i] = strconv.Quote(v)
 	}
 	return strings.Join(list, ", ")
-}
-
-// absoluteURL reports whether s is an absolute URL of one of the schemes, with a host and without userinfo and fragment.
-func absoluteURL(s string, schemes ...string) bool {
-	u, err := url.Parse(s)
-	return err == nil && slices.Contains(schemes, u.Scheme) && u.Host != "" && u.User == nil && !strings.Contains(s, "#")
 }

@@ -3,6 +3,7 @@ package bearer_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"strings"
@@ -65,6 +66,12 @@ func TestNewRejectsConfiguration(t *testing.T) {
 		{"empty audience among audiences", []bearer.Option{issuerWith(bearer.Audiences("a", ""))}, "Audiences", `"a", ""`},
 		{"no types", []bearer.Option{issuerWith(bearer.TokenTypes())}, "TokenTypes", "unset"},
 		{"empty type", []bearer.Option{issuerWith(bearer.TokenTypes("at+jwt", ""))}, "TokenTypes", `""`},
+		{"type that is only a prefix", []bearer.Option{issuerWith(bearer.TokenTypes("application/"))}, "TokenTypes", "unset"},
+		{"resource with an escape", []bearer.Option{issuerWith(), bearer.WithResourceMetadata(bearer.ResourceMetadata{Resource: "https://a.example/a%2Fb"})}, "WithResourceMetadata", "path"},
+		{"resource with braces", []bearer.Option{issuerWith(), bearer.WithResourceMetadata(bearer.ResourceMetadata{Resource: "https://a.example/{x}"})}, "WithResourceMetadata", "path"},
+		{"resource with a space", []bearer.Option{issuerWith(), bearer.WithResourceMetadata(bearer.ResourceMetadata{Resource: "https://a.example/a b"})}, "WithResourceMetadata", "path"},
+		{"resource with doubled slashes", []bearer.Option{issuerWith(), bearer.WithResourceMetadata(bearer.ResourceMetadata{Resource: "https://a.example//a"})}, "WithResourceMetadata", "path"},
+		{"resource with dots", []bearer.Option{issuerWith(), bearer.WithResourceMetadata(bearer.ResourceMetadata{Resource: "https://a.example/a/../b"})}, "WithResourceMetadata", "path"},
 		{"any audience and one", []bearer.Option{issuerWith(bearer.InsecureAnyAudience())}, "InsecureAnyAudience", "drop one"},
 		{"profile and types", []bearer.Option{issuerWith(bearer.RFC9068(), bearer.TokenTypes("JWT"))}, "RFC9068", "TokenTypes"},
 		{"profile without expiry", []bearer.Option{issuerWith(bearer.RFC9068(), bearer.InsecureNoExpiry())}, "RFC9068", "InsecureNoExpiry"},
@@ -145,9 +152,34 @@ func TestConfigErrorNamesOptionValueAndIssuer(t *testing.T) {
 }
 
 func TestConfigErrorKeepsTheSecret(t *testing.T) {
-	_, err := bearer.New(issuerWith(bearer.HMACSecret([]byte("hunter2"))))
-	if err == nil || strings.Contains(err.Error(), "hunter2") {
-		t.Errorf("error is %v", err)
+	const url = "https://user:hunter2@example.com"
+	for name, opts := range map[string][]bearer.Option{
+		"HMAC secret": {issuerWith(bearer.HMACSecret([]byte("hunter2")))},
+		"issuer":      {bearer.WithIssuer(url, aud, bearer.Leeway(time.Hour))},
+		"JWKSURL":     {issuerWith(bearer.JWKSURL(url), bearer.JWKSURL(url))},
+		"keys":        {issuerWith(bearer.Keys(jwks.Remote(url)))},
+		"resource":    {issuerWith(), bearer.WithResourceMetadata(bearer.ResourceMetadata{Resource: url})},
+	} {
+		_, err := bearer.New(opts...)
+		if err == nil || strings.Contains(fmt.Sprintf("%v %+v", err, configErrors(t, err)), "hunter2") {
+			t.Errorf("%s: error is %v", name, err)
+		}
+		for _, e := range configErrors(t, err) {
+			if strings.Contains(e.Issuer+e.Value+e.Problem, "hunter2") {
+				t.Errorf("%s: error is %#v", name, e)
+			}
+		}
+	}
+}
+
+// A tuple without a name, or with one that was given before, is judged like the others.
+func TestNewReportsTheMistakesOfEveryTuple(t *testing.T) {
+	bad := bearer.JWKSURL("http://keys.example")
+	for _, opts := range [][]bearer.Option{{bearer.WithIssuer("", aud, bad)}, {issuerWith(), issuerWith(bad)}} {
+		_, err := bearer.New(opts...)
+		if all := configErrors(t, err); len(all) != 2 {
+			t.Errorf("%d mistakes reported, want 2:\n%v", len(all), err)
+		}
 	}
 }
 

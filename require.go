@@ -40,9 +40,14 @@ func routeOf(reqs []Requirement) route {
 	rt := route{reqs: reqs}
 	for _, req := range reqs {
 		switch req := req.(type) {
+		case nil:
+			panic("bearer: a requirement is nil")
 		case optional:
 			rt.optional = true
 		case tokensFrom:
+			if rt.sources != nil {
+				panic("bearer: TokensFrom is given twice for one route; name all sources in one")
+			}
 			rt.sources = req
 		}
 	}
@@ -145,14 +150,18 @@ func hold(granted, wanted []string, all bool) bool {
 	return all
 }
 
-// HasClaim demands that the claim at a path equals a value, or is an array that holds it. The value is a string, a bool or an
-// int; a dot in the path steps into a nested object unless a member has the whole name. Otherwise the answer is 403.
+// HasClaim demands that the claim at a path equals a value, or is an array that holds it. The value is a string that is not
+// empty, a bool or an int; a dot in the path steps into a nested object unless a member has the whole name. Otherwise the answer is 403.
 func HasClaim(path string, value any) Requirement {
 	if path == "" {
 		panic("bearer: HasClaim: the path is empty")
 	}
-	switch value.(type) {
-	case string, bool, int:
+	switch value := value.(type) {
+	case string:
+		if value == "" {
+			panic(fmt.Sprintf("bearer: HasClaim(%q): the value is empty; is a variable unset?", path))
+		}
+	case bool, int:
 	default:
 		panic(fmt.Sprintf("bearer: HasClaim(%q): a value of type %T cannot be compared; use a string, a bool or an int", path, value))
 	}
@@ -273,7 +282,8 @@ func (q anyOf) hint(h *hints) { q[0].hint(h) }
 
 // Func demands what a function of the application decides, such as a tenant in the path. nil passes; an error that matches
 // [ErrUnavailable] is 503; any other is 403. The error's text is for the log and never sent; the name says in the log whose it
-// is. r is nil under [Middleware.Verify].
+// is. r is the request as the handler will get it, so a Func that needs a form calls r.ParseForm; r is nil under
+// [Middleware.Verify].
 func Func(name string, f func(r *http.Request, c *Claims) error) Requirement {
 	if name == "" || f == nil {
 		panic("bearer: Func: needs a name and a function")

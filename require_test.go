@@ -136,6 +136,7 @@ func TestEmptyRequirementsPanic(t *testing.T) {
 		"Roles of an empty one":      func() { bearer.Roles("") },
 		"AnyRole of nothing":         func() { bearer.AnyRole() },
 		"HasClaim without a path":    func() { bearer.HasClaim("", "x") },
+		"HasClaim of an empty value": func() { bearer.HasClaim("x", "") },
 		"HasClaim of nil":            func() { bearer.HasClaim("x", nil) },
 		"HasClaim of a float":        func() { bearer.HasClaim("x", 1.5) },
 		"ACR of nothing":             func() { bearer.ACR() },
@@ -155,6 +156,11 @@ func TestEmptyRequirementsPanic(t *testing.T) {
 		"Handler without a handler":  func() { auth.Handler(nil) },
 		"Handler with a nil":         func() { auth.Handler(&spy{}, nil) },
 		"Require with a nil":         func() { auth.Require(nil) },
+		"Authenticate with a nil":    func() { _, _ = auth.Authenticate(get(""), nil) },
+		"Verify with a nil":          func() { _, _ = auth.Verify(t.Context(), "x", nil) },
+		"TokensFrom twice": func() {
+			auth.Require(bearer.TokensFrom(bearer.FromHeader()), bearer.TokensFrom(bearer.FromQuery()))
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			defer func() {

@@ -23,21 +23,15 @@ func (m *Middleware) verify(ctx context.Context, token string, ev *Event) (*Clai
 		return nil, refuse(ReasonTokenTooLarge)
 	}
 	jws, ok := split(token)
-	if !ok {
+	if !ok || len(jws.payload) == 0 {
 		return nil, refuse(ReasonMalformedToken)
 	}
 	header, err := readHeader(jws.header)
 	if err != nil {
 		return nil, err
 	}
-
 	// The payload is only peeked at: its iss chooses the tuple, and is compared again with the verified claims below.
-	// A JWS may be over nothing, a JWT is over a claims set.
-	payload, ok := decode(jws.payload)
-	if !ok || len(payload) == 0 {
-		return nil, refuse(ReasonMalformedToken)
-	}
-	iss, err := m.selectIssuer(payload)
+	iss, err := m.selectIssuer(jws.payload)
 	if err != nil {
 		return nil, err
 	}
@@ -46,7 +40,7 @@ func (m *Middleware) verify(ctx context.Context, token string, ev *Event) (*Clai
 		return nil, err
 	}
 
-	members, jsonErr := strictjson.Object(payload)
+	members, jsonErr := strictjson.Object(jws.payload)
 	if jsonErr != nil {
 		return nil, refuse(ReasonMalformedClaims)
 	}
@@ -60,43 +54,46 @@ func (m *Middleware) verify(ctx context.Context, token string, ev *Event) (*Clai
 	if err := iss.judge(claims, members, time.Now()); err != nil {
 		return nil, err
 	}
-	claims.payload, claims.keyID, claims.algorithm = payload, ev.KeyID, ev.Algorithm
+	claims.payload, claims.keyID, claims.algorithm = jws.payload, ev.KeyID, ev.Algorithm
 	return claims, nil
 }
 
-// compact is a JWS in compact serialization (RFC 7515 section 7.1), still encoded.
+// compact is a JWS in compact serialization (RFC 7515 section 7.1), taken apart.
 type compact struct {
 	signingInput               string
-	header, payload, signature string
+	header, payload, signature []byte
 }
 
-// split checks the shape of a token: three parts of base64url characters (RFC 4648 section 5) and nothing else, so no
-// padding, no line breaks, no JSON serialization and no JWE. An empty signature is alg none's shape and refused with it.
-func split(token string) (compact, bool) {
+// split checks the shape of a token and decodes it: three parts of base64url characters (RFC 4648 section 5) and nothing else,
+// so no padding, no line breaks, no JSON serialization and no JWE, each in its canonical spelling. The payload of a JWS may
+// be empty, that of a token may not.
+func split(token string) (jws compact, ok bool) {
 	var dots [2]int
 	n := 0
 	for i := range len(token) {
 		switch c := token[i]; {
 		case c == '.':
 			if n == len(dots) {
-				return compact{}, false
+				return jws, false
 			}
 			dots[n] = i
 			n++
 		case !isBase64URL[c]:
-			return compact{}, false
+			return jws, false
 		}
 	}
 	if n != len(dots) {
-		return compact{}, false
+		return jws, false
 	}
-	jws := compact{
-		signingInput: token[:dots[1]],
-		header:       token[:dots[0]],
-		payload:      token[dots[0]+1 : dots[1]],
-		signature:    token[dots[1]+1:],
+	jws.signingInput = token[:dots[1]]
+	if jws.header, ok = decode(token[:dots[0]]); !ok {
+		return jws, false
 	}
-	return jws, jws.header != "" && jws.signature != ""
+	if jws.payload, ok = decode(token[dots[0]+1 : dots[1]]); !ok {
+		return jws, false
+	}
+	jws.signature, ok = decode(token[dots[1]+1:])
+	return jws, ok && len(jws.header) > 0 && len(jws.signature) > 0
 }
 
 var isBase64URL = func() (set [256]bool) {
@@ -121,16 +118,13 @@ type header struct {
 	alg, kid, typ string // typ: lower case, without "application/", "jwt" when absent
 }
 
-func readHeader(part string) (h header, err *Error) {
-	raw, ok := decode(part)
-	if !ok {
-		return h, refuse(ReasonMalformedToken)
-	}
+func readHeader(raw []byte) (h header, err *Error) {
 	members, jsonErr := strictjson.Object(raw)
 	if jsonErr != nil {
 		return h, refuse(ReasonMalformedToken)
 	}
 	h.typ = "jwt"
+	ok := true
 	for _, m := range members {
 		switch m.Name {
 		case "alg":
@@ -252,12 +246,8 @@ func (iss *issuer) candidates(ctx context.Context, kid string, alg *jwa.Algorith
 
 // checkSignature returns the id of the key that verifies the token.
 func checkSignature(jws compact, alg *jwa.Algorithm, keys []candidate) (keyID string, err *Error) {
-	signature, ok := decode(jws.signature)
-	if !ok {
-		return "", refuse(ReasonMalformedToken)
-	}
 	for _, k := range keys {
-		if alg.Verify(jws.signingInput, signature, k.key) == nil {
+		if alg.Verify(jws.signingInput, jws.signature, k.key) == nil {
 			return k.id, nil
 		}
 	}
@@ -334,12 +324,12 @@ func numericDate(value []byte) (time.Time, bool) {
 	if len(value) == 0 || value[0] < '0' || value[0] > '9' {
 		return time.Time{}, false
 	}
-	if seconds, err := strconv.ParseInt(string(value), 10, 64); err == nil {
-		return time.Unix(seconds, 0), seconds <= maxNumericDate
-	}
 	f, err := strconv.ParseFloat(string(value), 64)
 	if err != nil || f > maxNumericDate {
 		return time.Time{}, false
+	}
+	if seconds, err := strconv.ParseInt(string(value), 10, 64); err == nil {
+		return time.Unix(seconds, 0), true
 	}
 	seconds, fraction := math.Modf(f)
 	return time.Unix(int64(seconds), int64(fraction*1e9)), true
@@ -373,11 +363,14 @@ func (iss *issuer) judge(c *Claims, members []strictjson.Member, now time.Time) 
 	has := func(name string) bool {
 		return slices.ContainsFunc(members, func(m strictjson.Member) bool { return m.Name == name })
 	}
-	if c.issuer != iss.name {
+	hasText := func(name string) bool { // an empty string says no more than none
+		return slices.ContainsFunc(members, func(m strictjson.Member) bool { return m.Name == name && string(m.Value) != `""` })
+	}
+	if c.issuer != iss.name { // cannot be, as names are unique; but the key was chosen by what was only peeked at
 		return refuse(ReasonUnknownIssuer)
 	}
 	for _, name := range iss.required {
-		if !has(name) {
+		if !hasText(name) {
 			return refuse(ReasonMissingClaim)
 		}
 	}
@@ -393,7 +386,7 @@ func (iss *issuer) judge(c *Claims, members []strictjson.Member, now time.Time) 
 	if iss.maxLifetime > 0 && c.expiry.Sub(c.issuedAt) > iss.maxLifetime {
 		return refuse(ReasonLifetime)
 	}
-	if !iss.anyAudience && !slices.ContainsFunc(c.audience, func(aud string) bool { return slices.Contains(iss.audiences, aud) }) {
+	if !iss.anyAudience && !iss.isMeantForUs(c, members) {
 		return refuse(ReasonAudience)
 	}
 	// RFC 7800 section 3.1: a bound token is worth nothing to whoever cannot prove the key, and nothing here checks a proof.
@@ -401,4 +394,22 @@ func (iss *issuer) judge(c *Claims, members []strictjson.Member, now time.Time) 
 		return refuse(ReasonSenderConstrained)
 	}
 	return nil
+}
+
+// isMeantForUs reports whether the audience claim names this service. Wherever the audience stands, an aud that is there must
+// name it too (RFC 7519 section 4.1.3).
+func (iss *issuer) isMeantForUs(c *Claims, members []strictjson.Member) bool {
+	ours := func(aud string) bool { return slices.Contains(iss.audiences, aud) }
+	if !slices.ContainsFunc(c.audience, ours) {
+		return false
+	}
+	if iss.audienceClaim == "aud" {
+		return true
+	}
+	aud, found := lookup(members, "aud")
+	if !found {
+		return true
+	}
+	list, _ := audienceList(aud)
+	return slices.ContainsFunc(list, ours)
 }

@@ -275,6 +275,7 @@ func TestRefusedBeforeAnyFetch(t *testing.T) {
 	wantReason(t, auth, issuer.Sign(c{"alg": "none"}), bearer.ReasonAlgorithm)
 	wantReason(t, auth, issuer.Sign(c{"typ": "dpop+jwt"}), bearer.ReasonType)
 	wantReason(t, auth, "a.b.c", bearer.ReasonMalformedToken)
+	wantReason(t, auth, edit(issuer.Token(), 2, func(s string) string { return s + "AAA" }), bearer.ReasonMalformedToken)
 	if n := issuer.Requests(); n != 0 {
 		t.Errorf("the issuer was asked %d times", n)
 	}
@@ -412,7 +413,10 @@ func TestAudience(t *testing.T) {
 		{"none of several", more, c{"aud": "x"}, bearer.ReasonAudience},
 		{"other claim", cognito, c{"aud": nil, "client_id": "client-1"}, ""},
 		{"other claim, aud does not count", cognito, c{"aud": "client-1", "client_id": "x"}, bearer.ReasonAudience},
-		{"other claim absent", cognito, c{"client_id": nil}, bearer.ReasonAudience},
+		{"other claim absent", cognito, c{"aud": nil, "client_id": nil}, bearer.ReasonAudience},
+		{"other claim, beside a foreign aud", cognito, c{"aud": "stock", "client_id": "client-1"}, bearer.ReasonAudience},
+		{"other claim, beside an empty aud", cognito, c{"aud": []string{}, "client_id": "client-1"}, bearer.ReasonAudience},
+		{"other claim, and aud too", cognito, c{"aud": []string{"x", "client-1"}, "client_id": "client-1"}, ""},
 		{"any", open, c{"aud": "whatever"}, ""},
 		{"any, absent", open, c{"aud": nil}, ""},
 		{"any, malformed", open, c{"aud": 1}, bearer.ReasonMalformedClaims},
@@ -440,6 +444,9 @@ func TestRFC9068Profile(t *testing.T) {
 	wantReason(t, auth, issuer.Sign(c{"typ": nil}), bearer.ReasonType)
 	for _, name := range []string{"iss", "exp", "aud", "sub", "client_id", "iat", "jti"} {
 		wantReason(t, auth, issuer.Token(c{name: nil}), bearer.ReasonMissingClaim)
+	}
+	for _, name := range []string{"sub", "client_id", "jti"} {
+		wantReason(t, auth, issuer.Token(c{name: "", "azp": "app"}), bearer.ReasonMissingClaim)
 	}
 }
 

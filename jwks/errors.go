@@ -22,7 +22,8 @@ type UnavailableError struct {
 	cause error
 }
 
-// Error is for the operator. It names the URL that could not be fetched, and nothing that a server sent.
+// Error is for the operator. It names the URL that could not be fetched and nothing of an answer's body; package net/http may
+// quote a malformed header in it.
 func (e *UnavailableError) Error() string { return "jwks: keys are unavailable: " + e.cause.Error() }
 
 // Unwrap returns the cause: what failed in the last fetch, the end of the request's context, or [ErrClosed].

@@ -6,13 +6,13 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"net/netip"
 	"net/url"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/bearer-go/bearer/internal/strictjson"
+	"github.com/bearer-go/bearer/internal/weburl"
 )
 
 const (
@@ -42,6 +42,9 @@ func (r *remote) fetch(ctx context.Context) (keySet, time.Duration, error) {
 		}
 	}
 	body, header, err := r.get(ctx, keysURL, "application/jwk-set+json, application/json")
+	if status, ok := errors.AsType[*statusError](err); ok && status.gone() && r.issuer != "" {
+		r.keysURL = "" // the keys have moved: the next attempt asks the issuer where to
+	}
 	if err != nil {
 		return keySet{}, 0, err
 	}
@@ -97,10 +100,19 @@ func (r *remote) readMetadata(document []byte) (keysURL string, err error) {
 	if keysURL == "" {
 		return "", errors.New("it names no jwks_uri")
 	}
-	if err := checkURL(keysURL, r.insecureHTTP); err != nil {
+	if err := r.checkKeysURL(keysURL); err != nil {
 		return "", fmt.Errorf("its jwks_uri %w", err)
 	}
 	return keysURL, nil
+}
+
+// checkKeysURL judges a URL out of an issuer's document. An issuer behind TLS may not lead to keys without it, and so not to
+// services on this machine's loopback either.
+func (r *remote) checkKeysURL(keysURL string) error {
+	if strings.HasPrefix(r.issuer, "https:") && strings.HasPrefix(keysURL, "http:") && !r.insecureHTTP {
+		return errors.New("is not https, unlike the issuer")
+	}
+	return weburl.Check(keysURL, r.insecureHTTP)
 }
 
 // statusError is an answer with a status other than 200.
@@ -108,6 +120,8 @@ type statusError struct {
 	url  string
 	code int
 }
+
+func (e *statusError) gone() bool { return e.code == http.StatusNotFound || e.code == http.StatusGone }
 
 func (e *statusError) Error() string { return fmt.Sprintf("GET %s: status %d", e.url, e.code) }
 
@@ -177,28 +191,6 @@ func origin(u *url.URL) string {
 		port = map[string]string{"https": "443", "http": "80"}[u.Scheme]
 	}
 	return u.Scheme + "://" + strings.ToLower(u.Hostname()) + ":" + port
-}
-
-// checkURL refuses what is not an absolute URL over TLS. Plain http is for a host that is this machine, or for those
-// who ask for it. The errors complete a sentence that begins with what the URL is.
-func checkURL(text string, insecureHTTP bool) error {
-	u, err := url.Parse(text)
-	switch {
-	case err != nil, u.Hostname() == "", u.Scheme != "https" && u.Scheme != "http":
-		return errors.New("is not an absolute https URL")
-	case u.User != nil:
-		return errors.New("has a user name in it, which would end up in logs")
-	case strings.Contains(text, "#"):
-		return errors.New("has a fragment, which is never sent")
-	case u.Scheme == "http" && !insecureHTTP && !loopback(u.Hostname()):
-		return errors.New("is not https: anyone on the way could replace the keys")
-	}
-	return nil
-}
-
-func loopback(host string) bool {
-	ip, err := netip.ParseAddr(host)
-	return strings.EqualFold(host, "localhost") || err == nil && ip.IsLoopback()
 }
 
 // lifetime is how long a key set may be used before it is fetched again: what Cache-Control says (RFC 9111 section

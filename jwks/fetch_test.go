@@ -182,6 +182,81 @@ func TestDiscoveryIsRepeatedUntilItLedToKeys(t *testing.T) {
 	})
 }
 
+func TestMovedKeysAreFoundByDiscovery(t *testing.T) {
+	for _, status := range []int{404, 410} {
+		synctest.Test(t, func(t *testing.T) {
+			w := issuer(edJWK("a"))
+			set := w.discover(t)
+			want(t, set, "a", "EdDSA", "found")
+			w.put(keysURL, says(status, "not here any more"))
+			w.put(discoveryURL, says(200, metadata(issuerURL, issuerURL+"/new")))
+			w.put(issuerURL+"/new", says(200, keySet(edJWK("b"))))
+			<-time.After(11 * time.Minute)
+			want(t, set, "a", "EdDSA", "found") // stale, and the fetch fails
+			<-time.After(2 * time.Minute)
+			want(t, set, "b", "EdDSA", "found")
+			want(t, set, "a", "EdDSA", "not found")
+		})
+	}
+}
+
+func TestOtherFailuresDoNotRepeatDiscovery(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := issuer(edJWK("a"))
+		set := w.discover(t)
+		want(t, set, "a", "EdDSA", "found")
+		w.put(keysURL, down)
+		for range 10 {
+			<-time.After(10 * time.Minute)
+			want(t, set, "a", "EdDSA", "found")
+		}
+		wantFetches(t, w, discoveryURL, 1)
+	})
+}
+
+func TestIssuerBehindTLSCannotLeadToPlainHTTP(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const local = "http://127.0.0.1:8500/keys"
+		w := newWeb()
+		w.put(discoveryURL, says(200, metadata(issuerURL, local)))
+		w.put(local, says(200, keySet(edJWK("a"))))
+		want(t, w.discover(t), "a", "EdDSA", "unavailable")
+		wantFetches(t, w, local, 0)
+		want(t, w.discover(t, jwks.InsecureHTTP()), "a", "EdDSA", "found")
+	})
+}
+
+// On the goroutine of a fetch nobody recovers a panic, and it would end the process.
+func TestPanicOfTheTransportIsAFailedFetch(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := issuer(edJWK("a"))
+		page := w.pages[keysURL]
+		w.put(keysURL, func(*http.Request) (*http.Response, error) { panic("a transport's bug") })
+		set := w.discover(t)
+		_, err := set.Keys(t.Context(), "a", "EdDSA")
+		if got := outcome(nil, err); got != "unavailable" || !strings.Contains(err.Error(), "panicked: a transport's bug") {
+			t.Errorf("%s: %v", got, err)
+		}
+		w.put(keysURL, page)
+		<-time.After(5 * time.Second)
+		want(t, set, "a", "EdDSA", "found")
+	})
+}
+
+func TestLongErrorsAreCutInTheLog(t *testing.T) {
+	var log logs
+	w := issuer(edJWK("a"))
+	w.put(keysURL, func(*http.Request) (*http.Response, error) { return nil, errors.New(strings.Repeat("long", 1000)) })
+	set := w.discover(t, jwks.Logger(log.logger()))
+	want(t, set, "a", "EdDSA", "unavailable")
+	if err := set.Close(); err != nil { // which waits for the log
+		t.Fatal(err)
+	}
+	if lines := log.lines("longlong"); len(lines) != 1 || len(lines[0]) > 1000 {
+		t.Errorf("the log has %d lines of it", len(lines))
+	}
+}
+
 func TestRequestsSayWhatTheyAccept(t *testing.T) {
 	w := issuer(edJWK("a"))
 	want(t, w.discover(t), "a", "EdDSA", "found")

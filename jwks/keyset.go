@@ -13,7 +13,9 @@ const (
 	maxKeys       = 256 // entries of a JWK Set
 	maxCandidates = 4   // keys that one token is tried with: each costs a verification
 
-	maxLoggedID = 64 // bytes of a key id that the log gets to see
+	// Bytes that the log gets to see of what a server has a say in.
+	maxLoggedID    = 64
+	maxLoggedError = 512
 )
 
 var (
@@ -108,7 +110,9 @@ func logRefused(logger *slog.Logger, name string, refused []refusal, before *sna
 		if before != nil && slices.Contains(before.refused, r) || slices.Contains(refused[:i], r) {
 			continue
 		}
-		id := r.id[:min(len(r.id), maxLoggedID)]
-		logger.Warn("a published key is not used", "source", name, "kid", id, "reason", r.reason.Error())
+		logger.Warn("a published key is not used", "source", name, "kid", excerpt(r.id, maxLoggedID), "reason", r.reason.Error())
 	}
 }
+
+// excerpt is the beginning of a text, for the log.
+func excerpt(text string, limit int) string { return text[:min(len(text), limit)] }

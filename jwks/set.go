@@ -279,10 +279,21 @@ func (s *Set) start(now time.Time) *flight {
 	f := &flight{started: now, retry: s.failures.recent(now), done: make(chan struct{})}
 	s.flight = f
 	s.running.Go(func() {
-		keys, lifetime, err := s.fetch(s.ctx)
+		keys, lifetime, err := s.fetchOrFail()
 		s.land(f, keys, lifetime, err)
 	})
 	return f
+}
+
+// fetchOrFail makes a panic, be it of a client's own transport, a failed fetch: no server stands above this goroutine that
+// would recover it, as one does for a handler's, and it would end the process.
+func (s *Set) fetchOrFail() (keys keySet, lifetime time.Duration, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("the fetch panicked: %v", p)
+		}
+	}()
+	return s.fetch(s.ctx)
 }
 
 // land ends a flight and lets the waiting requests go on. The log is written last, so that nobody waits for it.
@@ -311,7 +322,7 @@ func (s *Set) settle(f *flight, keys keySet, lifetime time.Duration, err error) 
 		f.err = &UnavailableError{RetryAfter: s.failures.pause(st, now), cause: err}
 		return func() {
 			if failed.count == 0 || failed.state != st {
-				s.logger.Warn("fetching keys fails", "source", s.name, "keys", st.String(), "error", err.Error())
+				s.logger.Warn("fetching keys fails", "source", s.name, "keys", st.String(), "error", excerpt(err.Error(), maxLoggedError))
 			}
 		}
 	}
@@ -428,7 +439,8 @@ func (s *Set) notReady(ctx context.Context) error {
 	return err
 }
 
-// Close stops the fetch under way and waits for its end. Afterwards every answer of the set is an [*UnavailableError]
+// Close stops the fetch under way and waits for its end, which comes at once unless a client's own transport ignores the
+// context of its requests. Afterwards every answer of the set is an [*UnavailableError]
 // whose cause is [ErrClosed]. It always returns nil, and may be called again.
 func (s *Set) Close() error {
 	s.mu.Lock()

@@ -12,6 +12,8 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+
+	"github.com/bearer-go/bearer/internal/weburl"
 )
 
 // A Source says where the keys of a [Set] come from. Make one with [Discover], [Remote], [Static], [PEM] or
@@ -108,7 +110,7 @@ func (c *config) fail(format string, args ...any) {
 func Discover(issuer string, options ...Option) Source {
 	return Source{name: issuer, options: options, open: func(c *config) (*remote, keySet) {
 		if err := checkIssuer(issuer, c.insecureHTTP); err != nil {
-			c.fail("Discover: the issuer %q %w; give the https URL that the tokens have as iss", issuer, err)
+			c.fail("Discover: the issuer %q %w; give the https URL that the tokens have as iss", weburl.Redacted(issuer), err)
 		}
 		return &remote{issuer: issuer}, keySet{}
 	}}
@@ -122,15 +124,15 @@ func checkIssuer(issuer string, insecureHTTP bool) error {
 	if strings.Contains(issuer, "?") {
 		return errors.New("has a query, which no issuer has")
 	}
-	return checkURL(issuer, insecureHTTP)
+	return weburl.Check(issuer, insecureHTTP)
 }
 
 // Remote fetches a JWK Set (RFC 7517 section 5) from this URL. It must be an https URL without user name and fragment;
 // http is for loopback addresses, or [InsecureHTTP].
 func Remote(url string, options ...Option) Source {
 	return Source{name: url, options: options, open: func(c *config) (*remote, keySet) {
-		if err := checkURL(url, c.insecureHTTP); err != nil {
-			c.fail("Remote: the URL %q %w; give the https URL of a JWK Set", url, err)
+		if err := weburl.Check(url, c.insecureHTTP); err != nil {
+			c.fail("Remote: the URL %q %w; give the https URL of a JWK Set", weburl.Redacted(url), err)
 		}
 		return &remote{keysURL: url}, keySet{}
 	}}
