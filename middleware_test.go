@@ -145,7 +145,7 @@ func TestFuncSeesTheHandlersRequest(t *testing.T) {
 	}
 	w, inner := serve(t, auth, inForm(token+"&tenant=acme"), form, tenant)
 	if w.Code != 204 || inner.request.PostFormValue("tenant") != "acme" {
-		t.Errorf("status %d, and the handler sees %q", w.Code, inner.request.PostForm)
+		t.Errorf("status %d, and the handler sees %q", w.Code, inner.request.PostFormValue("tenant"))
 	}
 	if body, _ := io.ReadAll(inner.request.Body); !strings.HasSuffix(string(body), "&tenant=acme") {
 		t.Errorf("the handler reads %q", body)
