@@ -33,20 +33,32 @@ type Event struct {
 	Duration  time.Duration // of the decision
 }
 
-// decided reports a decision to the observer and, when it is a refusal, to the log.
-func (m *Middleware) decided(ctx context.Context, ev *Event, started time.Time, err *Error) {
-	if err != nil {
-		ev.Reason = err.Reason
-		ev.Outcome = OutcomeRefused
-		if err.StatusCode() == http.StatusServiceUnavailable {
-			ev.Outcome = OutcomeUnavailable
-		}
-		m.logRefusal(ctx, ev, err)
+// start returns the time when an observer wants to know how long a decision took.
+func (m *Middleware) start() (started time.Time) {
+	if m.observe != nil {
+		started = time.Now()
 	}
+	return started
+}
+
+// decided reports a decision to the observer.
+func (m *Middleware) decided(ctx context.Context, ev *Event, started time.Time) {
 	if m.observe != nil {
 		ev.Duration = time.Since(started)
 		m.observe(ctx, *ev)
 	}
+}
+
+// refused completes a refusal with what the route tells clients, and reports it to the log and the observer.
+func (m *Middleware) refused(ctx context.Context, ev *Event, started time.Time, rt route, err *Error) *Error {
+	err.hints = rt.hints()
+	ev.Reason, ev.Outcome = err.Reason, OutcomeRefused
+	if err.StatusCode() == http.StatusServiceUnavailable {
+		ev.Outcome = OutcomeUnavailable
+	}
+	m.logRefusal(ctx, ev, err)
+	m.decided(ctx, ev, started)
+	return err
 }
 
 func (m *Middleware) logRefusal(ctx context.Context, ev *Event, err *Error) {

@@ -8,7 +8,6 @@ import (
 	"net/http"
 	"sync"
 	"sync/atomic"
-	"time"
 )
 
 // Middleware verifies bearer tokens. It is configured by [New], does not change afterwards, and is safe for concurrent use.
@@ -81,19 +80,13 @@ func (m *Middleware) Require(reqs ...Requirement) func(http.Handler) http.Handle
 //
 // Like [Middleware.Handler] it panics when a requirement is nil.
 func (m *Middleware) Authenticate(r *http.Request, reqs ...Requirement) (*http.Request, error) {
-	var started time.Time
-	if m.observe != nil {
-		started = time.Now()
-	}
-	rt, ctx := routeOf(reqs), r.Context()
+	started, rt, ctx := m.start(), routeOf(reqs), r.Context()
 
 	before, _ := ctx.Value(contextKey{}).(principal)
-	if p := before; p.covers(r, m) && !m.closed.Load() {
-		if err := rt.check(r, p.claims); err != nil {
-			err.hints = rt.hints()
-			ev := &Event{Issuer: p.claims.issuer, KeyID: p.claims.keyID, Algorithm: p.claims.algorithm}
-			m.decided(ctx, ev, started, err)
-			return nil, err
+	if before.covers(r, m) && !m.closed.Load() {
+		if err := rt.check(r, before.claims); err != nil {
+			c := before.claims
+			return nil, m.refused(ctx, &Event{Issuer: c.issuer, KeyID: c.keyID, Algorithm: c.algorithm}, started, rt, err)
 		}
 		return r, nil
 	}
@@ -101,19 +94,17 @@ func (m *Middleware) Authenticate(r *http.Request, reqs ...Requirement) (*http.R
 	ev := &Event{Outcome: OutcomeAllowed}
 	request, claims, err := m.authenticate(r, rt, ev)
 	if err != nil {
-		err.hints = rt.hints()
-		m.decided(ctx, ev, started, err)
-		return nil, err
+		return nil, m.refused(ctx, ev, started, rt, err)
 	}
-	m.decided(ctx, ev, started, nil)
-	p := principal{}
+	m.decided(ctx, ev, started)
+	var now principal // of nobody, for an anonymous request
 	if claims != nil {
-		p = principal{claims: claims, by: m, authorization: r.Header.Get("Authorization")}
+		now = principal{claims: claims, by: m, authorization: r.Header.Get("Authorization")}
 	}
-	if p == before { // anonymous, and nobody's claims are in the way
+	if now == before { // nobody's, and nobody else's claims are in the way
 		return request, nil
 	}
-	return request.WithContext(context.WithValue(ctx, contextKey{}, p)), nil
+	return request.WithContext(context.WithValue(ctx, contextKey{}, now)), nil
 }
 
 // authenticate takes a request through the whole pipeline. Without an error, claims are nil only for an anonymous request on
@@ -148,18 +139,12 @@ func (m *Middleware) authenticate(r *http.Request, rt route, ev *Event) (*http.R
 // Verify takes a token's text through the same pipeline, for gRPC, WebSocket messages and queues. A [Func] requirement gets a
 // nil request; [Optional] and [TokensFrom] mean nothing here, and an empty token is refused. The error is an [*Error].
 func (m *Middleware) Verify(ctx context.Context, token string, reqs ...Requirement) (*Claims, error) {
-	var started time.Time
-	if m.observe != nil {
-		started = time.Now()
-	}
-	rt, ev := routeOf(reqs), &Event{Outcome: OutcomeAllowed}
+	started, rt, ev := m.start(), routeOf(reqs), &Event{Outcome: OutcomeAllowed}
 	claims, err := m.verifyFor(ctx, token, rt, ev)
 	if err != nil {
-		err.hints = rt.hints()
-		m.decided(ctx, ev, started, err)
-		return nil, err
+		return nil, m.refused(ctx, ev, started, rt, err)
 	}
-	m.decided(ctx, ev, started, nil)
+	m.decided(ctx, ev, started)
 	return claims, nil
 }
 
