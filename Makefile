@@ -3,7 +3,7 @@
 GOFUMPT  = GOWORK=off go tool -modfile=tools/gofumpt/go.mod gofumpt
 GOLANGCI = go tool -modfile=$(CURDIR)/tools/golangci-lint/go.mod golangci-lint
 
-.PHONY: test vet lint fmt fmt-check tidy build-each fuzz interop quickstart
+.PHONY: test vet lint fmt fmt-check tidy build-each bench fuzz interop quickstart
 
 # All tests; with -race where a C compiler works. Without make: `go test work`.
 test:
@@ -32,6 +32,10 @@ tidy:
 # Builds each module by its own go.mod, as a user of it does.
 build-each:
 	.ci/each go build ./...
+
+# What a guard costs beside the bare signature.
+bench:
+	go test -run '^$$' -bench . -cpu 1 .
 
 # Each fuzz target for FUZZTIME (default 10s).
 fuzz:
