@@ -9,12 +9,12 @@ GOLANGCI = go tool -modfile=$(CURDIR)/tools/golangci-lint/go.mod golangci-lint
 test:
 	.ci/test
 
-# go vet, and with it a type check of everything, on this platform and on those that differ most from it.
+# go vet, and with it a type check of everything; of the core also on the platforms that differ most from this one.
 vet:
 	go vet work
-	GOOS=windows go vet work
-	GOOS=darwin go vet work
-	GOOS=linux GOARCH=386 CGO_ENABLED=0 go vet work
+	GOOS=windows go vet ./...
+	GOOS=darwin go vet ./...
+	GOOS=linux GOARCH=386 CGO_ENABLED=0 go vet ./...
 
 lint:
 	.ci/each $(GOLANGCI) run ./...
