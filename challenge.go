@@ -19,12 +19,12 @@ func (m *Middleware) WriteError(w http.ResponseWriter, r *http.Request, err erro
 	}
 	body := &refusalWriter{ResponseWriter: w, m: m, refusal: refusal}
 	body.setHeader()
+	body.Header().Del("Content-Length") // of a body that somebody outside had in mind
 	if m.errorHandler != nil {
 		m.errorHandler(body, r, refusal)
 	}
 	if !body.wrote {
 		body.Header().Set("Content-Type", "application/problem+json")
-		body.Header().Del("Content-Length") // of a body that somebody outside had in mind
 		_, _ = body.Write(refusal.problem())
 	}
 }

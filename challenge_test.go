@@ -188,12 +188,15 @@ func TestErrorHandler(t *testing.T) {
 
 // What stands outside the guard may have prepared the answer for another body, or for encoding it.
 func TestRefusalBehindOtherMiddleware(t *testing.T) {
-	auth, w := newAuth(t, bearertest.NewIssuer()), httptest.NewRecorder()
-	w.Header().Set("Content-Length", "7")
-	w.Header().Set("Content-Encoding", "gzip")
-	auth.Handler(&spy{}).ServeHTTP(w, get(""))
-	if w.Header().Get("Content-Length") != "" || w.Header().Get("Content-Encoding") != "gzip" {
-		t.Errorf("header %v", w.Header())
+	page := bearer.WithErrorHandler(func(w http.ResponseWriter, _ *http.Request, _ *bearer.Error) { _, _ = w.Write([]byte("a page")) })
+	for _, opts := range [][]bearer.Option{nil, {page}} {
+		auth, w := newAuth(t, bearertest.NewIssuer(), opts...), httptest.NewRecorder()
+		w.Header().Set("Content-Length", "7")
+		w.Header().Set("Content-Encoding", "gzip")
+		auth.Handler(&spy{}).ServeHTTP(w, get(""))
+		if w.Header().Get("Content-Length") != "" || w.Header().Get("Content-Encoding") != "gzip" {
+			t.Errorf("header %v", w.Header())
+		}
 	}
 }
 

@@ -293,7 +293,7 @@ func (x *extraction) fromWebSocket() *Error {
 				continue
 			}
 			token, ok := decode(encoded)
-			if !ok {
+			if !ok || strings.ContainsAny(encoded, "\r\n") {
 				return refuse(ReasonMalformedRequest)
 			}
 			x.found(string(token))

@@ -307,7 +307,7 @@ func TestWebSocketSource(t *testing.T) {
 	if _, there := inner.request.Header["Sec-Websocket-Protocol"]; there {
 		t.Errorf("the handler sees %q", inner.request.Header)
 	}
-	for _, bad := range []string{"!", b64(token) + "=", "ab\r"} {
+	for _, bad := range []string{"!", b64(token) + "=", b64(token) + "\r", b64(token)[:8] + "\n" + b64(token)[8:]} {
 		r := get("")
 		r.Header.Set("Sec-WebSocket-Protocol", "base64url.bearer.authorization."+bad)
 		if w, _ := serve(t, auth, r); w.Code != 400 {

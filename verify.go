@@ -106,7 +106,7 @@ var isBase64URL = func() (set [256]bool) {
 // strictBase64 refuses trailing bits that are not zero: with them one token would have several spellings.
 var strictBase64 = base64.RawURLEncoding.Strict()
 
-// decode decodes one part. Go's decoder skips CR and LF, which split has refused already.
+// decode decodes base64url in its canonical spelling alone. Go's decoder skips CR and LF: callers have refused them.
 func decode(part string) ([]byte, bool) {
 	b, err := strictBase64.DecodeString(part)
 	return b, err == nil
