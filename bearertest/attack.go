@@ -33,7 +33,7 @@ import (
 //
 // Tokens with unknown key ids are among the attacks. A middleware may ask the issuer for new keys because of them, but not for
 // long, so that it may not find the new key after an [Issuer.Rotate]: give Attack a handler of its own. While the issuer is
-// down ([Issuer.Down]), a refusal may also be 503, with Retry-After.
+// down or has another fault, a refusal may also be 503, with Retry-After.
 func Attack(t testing.TB, handler http.Handler, issuer *Issuer, opts ...AttackOption) {
 	t.Helper()
 	if handler == nil || issuer == nil {

@@ -160,11 +160,11 @@ func nested(depth int) string { return strings.Repeat("[", depth) + strings.Repe
 
 func encode(data []byte) string { return base64.RawURLEncoding.EncodeToString(data) }
 
-// isDown reports whether the issuer was taken down with Down.
+// isDown reports whether a fault of the issuer stands, so that a service may have to answer 503.
 func (i *Issuer) isDown() bool {
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	return i.down
+	return i.fault != nil
 }
 
 // hasPrevious reports whether the issuer publishes two keys.

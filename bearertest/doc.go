@@ -7,6 +7,8 @@
 //     works inside a [testing/synctest] bubble, where sockets do not: there a test lets tokens expire without waiting.
 //   - [NewServer] is the same issuer on a loopback socket, for a service that cannot be given an [http.Client].
 //   - [Issuer.Token] makes a token the service accepts; [Issuer.Sign] and [Issuer.SignRaw] make every other one.
+//   - [Issuer.Down], [Issuer.Hang], [Issuer.Poison] and the like make the issuer misbehave, with a socket and without.
+//     They show whether the service goes on with the keys it has, and what it answers when it has none.
 //   - [NewContext] puts claims into a context for testing a handler alone, with no token and no middleware in sight.
 //   - [Attack] fires forged and malformed credentials at the service's own handler.
 //   - [TestAdapter] tests an adapter for a framework that this project has none for.

@@ -62,6 +62,39 @@ func ExampleNewContext() {
 	// Output: hello bob of https://issuer.test
 }
 
+// A service goes on with the keys it has while its issuer is down. Without any it cannot tell a good token from a bad
+// one, and says so: 503 and not 401, for which its clients would throw good tokens away.
+func ExampleIssuer_Down() {
+	issuer := bearertest.NewIssuer()
+	newService := func() http.Handler {
+		auth, err := bearer.New(
+			bearer.WithIssuer(issuer.URL(), issuer.Audience()),
+			bearer.WithHTTPClient(issuer.Client()),
+		)
+		if err != nil {
+			log.Fatal(err)
+		}
+		return auth.Handler(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+	}
+	ask := func(service http.Handler) int {
+		request := httptest.NewRequestWithContext(context.Background(), "GET", "/", nil)
+		request.Header.Set("Authorization", "Bearer "+issuer.Token())
+		response := httptest.NewRecorder()
+		service.ServeHTTP(response, request)
+		return response.Code
+	}
+
+	warm, cold := newService(), newService()
+	fmt.Println("before:", ask(warm))
+	issuer.Down()
+	fmt.Println("with keys:", ask(warm))
+	fmt.Println("without:", ask(cold))
+	// Output:
+	// before: 200
+	// with keys: 200
+	// without: 503
+}
+
 // Tokens that are signed well and wrong in one way, or signed by somebody else.
 func ExampleIssuer_Sign() {
 	issuer, other := bearertest.NewIssuer(), bearertest.NewIssuer()

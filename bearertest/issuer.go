@@ -1,12 +1,17 @@
 package bearertest
 
 import (
+	"context"
 	"crypto"
+	"crypto/sha256"
+	"encoding/base64"
 	"fmt"
 	"maps"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -28,6 +33,11 @@ const (
 // and a key set (RFC 7517 section 5), and it signs whatever it is asked to. It has no endpoint that hands out tokens;
 // they come from [Issuer.Token].
 //
+// It misbehaves on request: [Issuer.Down], [Issuer.Slow], [Issuer.Hang], [Issuer.Drip], [Issuer.Huge],
+// [Issuer.HTML200], [Issuer.EmptyKeys], [Issuer.Poison] and [Issuer.Redirect] each begin a fault, which stands until
+// the next one takes its place or [Issuer.Restore] ends it. A request meets the fault that stands when it comes in, and
+// is counted. The issuer goes on signing all the while: a service that has its keys has no reason to refuse a token.
+//
 // It is itself the [http.Handler] that answers for it, at the paths below its URL, so that it can be mounted on a server
 // of one's own. Its methods may be called from several goroutines at once. Make one with [NewIssuer] or [NewServer].
 type Issuer struct {
@@ -37,12 +47,13 @@ type Issuer struct {
 	algorithm string         // as asked for: "Ed25519" and "EdDSA" are two names of one algorithm
 	method    *jwa.Algorithm // what it stands for
 	defaults  []Claims
+	caching   string // the Cache-Control of the key set, or "" for none
 	transport http.RoundTripper
 
 	mu       sync.Mutex
-	current  *key // nil until a key is needed
-	previous *key // nil until the first Rotate
-	down     bool
+	current  *key             // nil until a key is needed
+	previous *key             // nil until the first Rotate, and after RotateWithoutOverlap
+	fault    http.HandlerFunc // what answers instead, or nil while nothing is wrong
 	requests int
 	fetches  int
 }
@@ -89,17 +100,30 @@ func DefaultClaims(claims Claims) Option {
 	return func(i *Issuer) { i.defaults = append(i.defaults, claims) }
 }
 
+// CacheControl sets the Cache-Control header of the key set's answers (RFC 9111 section 5.2), such as "max-age=300",
+// which tells a service for how long it may use the keys. There is none by default. It panics for an empty value and
+// for one with a byte that no header may have (RFC 9110 section 5.5).
+func CacheControl(value string) Option {
+	control := func(r rune) bool { return r < ' ' && r != '\t' || r == '\x7f' }
+	if strings.TrimSpace(value) == "" || strings.ContainsFunc(value, control) {
+		panic(fmt.Sprintf("bearertest: CacheControl(%q): want directives such as %q", value, "max-age=300"))
+	}
+	return func(i *Issuer) { i.caching = value }
+}
+
 // NewIssuer returns an issuer that lives inside the process, at "https://issuer.test" unless [URL] says otherwise. It opens
 // no socket, starts no goroutine and needs no cleanup; it is reached through [Issuer.Client].
 func NewIssuer(opts ...Option) *Issuer {
 	issuer := newIssuer(slices.Concat([]Option{URL(defaultURL)}, opts))
-	issuer.transport = newInProcess(issuer.origin, issuer)
+	issuer.transport = newInProcess(issuer.origin, issuer, elsewhere(issuer.origin))
 	return issuer
 }
 
 // NewServer returns an issuer that listens on the loopback interface until the test ends. Its URL is "http://127.0.0.1" and
 // its port, which package bearer trusts without https because nothing of it leaves the machine. The option [URL] fails the
 // test. Sockets do not settle inside a [testing/synctest] bubble; use [NewIssuer] there.
+//
+// The end of the test also ends the requests that a fault keeps waiting.
 func NewServer(tb testing.TB, opts ...Option) *Issuer {
 	tb.Helper()
 	issuer := newIssuer(opts)
@@ -108,8 +132,15 @@ func NewServer(tb testing.TB, opts ...Option) *Issuer {
 	}
 	server := httptest.NewUnstartedServer(issuer)
 	URL("http://" + server.Listener.Addr().String())(issuer)
+	// Close waits for every request that is under way. Those that wait for the time or for their client end with the
+	// test's context, also one that comes in later; those that write to a client which does not read end with their
+	// connection.
+	server.Config.BaseContext = func(net.Listener) context.Context { return tb.Context() }
 	server.Start()
-	tb.Cleanup(server.Close)
+	tb.Cleanup(func() {
+		server.CloseClientConnections()
+		server.Close()
+	})
 	issuer.transport = server.Client().Transport
 	return issuer
 }
@@ -131,8 +162,9 @@ func (i *Issuer) Audience() string { return i.audience }
 // Algorithm returns the alg of the issuer's tokens.
 func (i *Issuer) Algorithm() string { return i.algorithm }
 
-// Client returns an [http.Client] that reaches the issuer. For an issuer without a socket it answers inside the process,
-// streams bodies and honours the request's context as a connection would; a request to another origin is an error.
+// Client returns an [http.Client] that reaches the issuer. For an issuer without a socket it answers inside the
+// process, streams bodies and honours the request's context as a connection would; a request to another origin is an
+// error, unless it is the one that [Issuer.Redirect] leads to.
 func (i *Issuer) Client() *http.Client { return &http.Client{Transport: i.transport} }
 
 // Token returns a signed access token that a service which trusts the issuer accepts. It has iss, aud, sub "alice",
@@ -170,6 +202,15 @@ func (i *Issuer) Rotate() {
 	i.previous, i.current = i.currentKey(), newKey(i.algorithm)
 }
 
+// RotateWithoutOverlap makes a new key the current one and withdraws every other at once, as an issuer does that lost a
+// key to a thief. Tokens already signed are good no more: a service has to refuse them as soon as it has the new key
+// set.
+func (i *Issuer) RotateWithoutOverlap() {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	i.previous, i.current = nil, newKey(i.algorithm)
+}
+
 func (i *Issuer) signingKey() *key {
 	i.mu.Lock()
 	defer i.mu.Unlock()
@@ -185,38 +226,29 @@ func (i *Issuer) currentKey() *key {
 	return i.current
 }
 
-// Down makes the issuer answer every request with 503 Service Unavailable until [Issuer.Restore]. It goes on signing.
-func (i *Issuer) Down() { i.setDown(true) }
-
-// Restore ends [Issuer.Down].
-func (i *Issuer) Restore() { i.setDown(false) }
-
-func (i *Issuer) setDown(down bool) {
-	i.mu.Lock()
-	defer i.mu.Unlock()
-	i.down = down
-}
-
-// Fetches returns how many requests for the key set reached the issuer, those it was down for included.
+// Fetches returns how many requests for the key set reached the issuer, those included that met a fault.
 func (i *Issuer) Fetches() int {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	return i.fetches
 }
 
-// Requests returns how many requests of any kind reached the issuer, those it was down for included.
+// Requests returns how many requests of any kind reached the issuer, those included that met a fault.
 func (i *Issuer) Requests() int {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	return i.requests
 }
 
-// KeySet returns the published key set as JSON (RFC 7517 section 5), as it is served below the issuer's URL at /jwks. A
-// service that is to make no requests at all takes it as a static source of keys.
-func (i *Issuer) KeySet() []byte {
+// KeySet returns the key set as JSON (RFC 7517 section 5), as it is served below the issuer's URL at /jwks while no
+// fault stands. A service that is to make no requests at all takes it as a static source of keys.
+func (i *Issuer) KeySet() []byte { return i.publish() }
+
+// publish is the key set with further entries before the good ones.
+func (i *Issuer) publish(first ...any) []byte {
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	keys := []map[string]string{i.currentKey().jwk}
+	keys := append(slices.Clip(first), i.currentKey().jwk)
 	if i.previous != nil {
 		keys = append(keys, i.previous.jwk)
 	}
@@ -235,34 +267,92 @@ func (i *Issuer) discovery() []byte {
 	})
 }
 
-// ServeHTTP answers for the discovery document and the key set.
+// ServeHTTP answers for the discovery document and the key set, or as the fault has it that stands when the request
+// comes in. The key set's answers carry an ETag, and a service that has them already is told so with 304 (RFC 9110
+// section 13.1.2).
+//
+// A request that a fault leaves without an answer ends in a panic with [http.ErrAbortHandler], which a server of
+// net/http takes for what it is.
 func (i *Issuer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	path, ours := strings.CutPrefix(r.URL.Path, strings.TrimSuffix(i.origin.Path, "/"))
-	keySet := ours && path == keySetPath
-	switch down := i.count(keySet); {
-	case down:
-		http.Error(w, "the issuer is down", http.StatusServiceUnavailable)
+	if fault := i.arrive(r); fault != nil {
+		fault(w, r)
+		return
+	}
+	i.answer(w, r, i.KeySet)
+}
+
+// arrive counts a request and returns the fault that it meets, if any.
+func (i *Issuer) arrive(r *http.Request) http.HandlerFunc {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	i.requests++
+	if i.below(r) == keySetPath {
+		i.fetches++
+	}
+	return i.fault
+}
+
+// answer is what an issuer answers that has no fault, except perhaps in what its key set says.
+func (i *Issuer) answer(w http.ResponseWriter, r *http.Request, keySet func() []byte) {
+	switch path := i.below(r); {
 	case r.Method != http.MethodGet && r.Method != http.MethodHead:
 		w.Header().Set("Allow", "GET, HEAD")
 		http.Error(w, "method not allowed", http.StatusMethodNotAllowed)
-	case keySet:
-		reply(w, "application/jwk-set+json", i.KeySet())
-	case ours && path == discoveryPath:
+	case path == keySetPath:
+		i.answerKeySet(w, r, keySet())
+	case path == discoveryPath:
 		reply(w, "application/json", i.discovery())
 	default:
 		http.NotFound(w, r)
 	}
 }
 
-// count records a request and reports whether the issuer is down.
-func (i *Issuer) count(keySet bool) bool {
-	i.mu.Lock()
-	defer i.mu.Unlock()
-	i.requests++
-	if keySet {
-		i.fetches++
+// below is the path of a request below the issuer's URL, or "" when it is not there.
+func (i *Issuer) below(r *http.Request) string {
+	path, ok := strings.CutPrefix(r.URL.Path, strings.TrimSuffix(i.origin.Path, "/"))
+	if !ok {
+		return ""
 	}
-	return i.down
+	return path
+}
+
+// answerKeySet sends a key set, or 304 to a client that has it. A 304 carries the same validator and the same
+// Cache-Control as the answer it stands for (RFC 9110 section 15.4.5).
+func (i *Issuer) answerKeySet(w http.ResponseWriter, r *http.Request, keySet []byte) {
+	hash := sha256.Sum256(keySet)
+	tag := `"` + base64.RawURLEncoding.EncodeToString(hash[:]) + `"`
+	w.Header().Set("ETag", tag)
+	if i.caching != "" {
+		w.Header().Set("Cache-Control", i.caching)
+	}
+	if matches(r.Header.Values("If-None-Match"), tag) {
+		w.WriteHeader(http.StatusNotModified)
+		return
+	}
+	reply(w, "application/jwk-set+json", keySet)
+}
+
+// entityTag is one element of a list of entity tags, with the comma after it (RFC 9110 sections 5.6.1 and 8.8.3). A
+// comma inside the quotes belongs to the tag, and a backslash is nothing special.
+var entityTag = regexp.MustCompile(`^[ \t,]*(?:W/)?("[^"\x00-\x20\x7f]*")[ \t]*(?:,|$)`)
+
+// matches reports whether an If-None-Match names the tag or is "*". Whether a tag is weak plays no part in it (RFC 9110
+// section 13.1.2). Nothing is read beyond what is malformed.
+func matches(lines []string, tag string) bool {
+	list := strings.Join(lines, ",") // several lines are one list (section 5.3)
+	if strings.Trim(list, " \t") == "*" {
+		return true
+	}
+	for {
+		element := entityTag.FindStringSubmatch(list)
+		if element == nil {
+			return false
+		}
+		if element[1] == tag {
+			return true
+		}
+		list = list[len(element[0]):]
+	}
 }
 
 func reply(w http.ResponseWriter, contentType string, body []byte) {

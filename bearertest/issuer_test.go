@@ -31,6 +31,8 @@ var algorithms = []string{
 	"RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA", "Ed25519",
 }
 
+const discoveryPath = "/.well-known/openid-configuration"
+
 // get returns the status, the content type and the body of an answer.
 func get(tb testing.TB, client *http.Client, address string) (int, string, []byte) {
 	tb.Helper()
@@ -44,7 +46,7 @@ func get(tb testing.TB, client *http.Client, address string) (int, string, []byt
 // fetchKeys walks from the issuer's URL to its keys, as a resource server does, and returns the key set.
 func fetchKeys(tb testing.TB, issuer *bearertest.Issuer) []byte {
 	tb.Helper()
-	address := strings.TrimSuffix(issuer.URL(), "/") + "/.well-known/openid-configuration"
+	address := strings.TrimSuffix(issuer.URL(), "/") + discoveryPath
 	status, contentType, body := get(tb, issuer.Client(), address)
 	if status != http.StatusOK || contentType != "application/json" {
 		tb.Fatalf("discovery answers %d, %s: %s", status, contentType, body)
@@ -348,21 +350,185 @@ func TestRotateBeforeFirstUse(t *testing.T) {
 	}
 }
 
-func TestDownAnswersNothingUntilRestore(t *testing.T) {
+// A key set without overlap has one key, and so no place for the one that was withdrawn.
+func TestRotateWithoutOverlapWithdrawsEveryOlderKey(t *testing.T) {
+	issuer := bearertest.NewIssuer()
+	first := issuer.Token()
+	issuer.Rotate()
+	second := issuer.Token()
+	issuer.RotateWithoutOverlap()
+	keySet := fetchKeys(t, issuer)
+	if err := verify(keySet, issuer.Token()); err != nil {
+		t.Errorf("the new key's token is refused: %v", err)
+	}
+	for name, token := range map[string]string{"previous": second, "first": first} {
+		if err := verify(keySet, token); err == nil {
+			t.Errorf("the %s key is still published", name)
+		}
+	}
+	third := issuer.Token()
+	issuer.Rotate()
+	if err := verify(fetchKeys(t, issuer), third); err != nil {
+		t.Errorf("Rotate withdraws a key that was current: %v", err)
+	}
+}
+
+// conditional asks for the key set with these If-None-Match lines.
+func conditional(tb testing.TB, issuer *bearertest.Issuer, method string, lines ...string) answer {
+	tb.Helper()
+	r := request(tb.Context(), method, issuer.URL()+"/jwks", nil)
+	for _, line := range lines {
+		r.Header.Add("If-None-Match", line)
+	}
+	got, err := exchange(issuer.Client(), r)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return got
+}
+
+// RFC 9110 section 13.1.2: a list of entity tags, of which one matches by the weak comparison, or "*".
+func TestTheKeySetIsNotSentToWhoHasIt(t *testing.T) {
+	issuer := bearertest.NewIssuer(bearertest.CacheControl("max-age=60"))
+	tag := conditional(t, issuer, http.MethodGet).Header.Get("ETag")
+	if len(tag) < 20 || tag[0] != '"' || tag[len(tag)-1] != '"' {
+		t.Fatalf("the ETag is %s, want a strong one", tag)
+	}
+	for name, test := range map[string]struct {
+		lines []string
+		want  int
+	}{
+		"no condition":               {nil, 200},
+		"the tag":                    {[]string{tag}, 304},
+		"the tag as a weak one":      {[]string{"W/" + tag}, 304},
+		"a small w":                  {[]string{"w/" + tag}, 200},
+		"a space after W/":           {[]string{"W/ " + tag}, 200},
+		"another tag":                {[]string{`"other"`}, 200},
+		"the tag without quotes":     {[]string{strings.Trim(tag, `"`)}, 200},
+		"the tag without its end":    {[]string{strings.TrimSuffix(tag, `"`)}, 200},
+		"a beginning of the tag":     {[]string{tag[:10] + `"`}, 200},
+		"last in a list":             {[]string{`"other", W/"weak" ,` + tag}, 304},
+		"first in a list":            {[]string{tag + `,"other"`}, 304},
+		"a list with empty elements": {[]string{`, ,"other",,` + tag + ","}, 304},
+		"a list without it":          {[]string{`"other", "another"`}, 200},
+		"in another line":            {[]string{`"other"`, tag}, 304},
+		"behind a comma in a tag":    {[]string{`"a,b", ` + tag}, 304},
+		"behind a backslash":         {[]string{`"a\", ` + tag}, 304},
+		"behind bytes beyond ASCII":  {[]string{"\"\xe4\xff\", " + tag}, 304},
+		"an empty tag":               {[]string{`"", ` + tag}, 304},
+		"inside another tag":         {[]string{`"a` + strings.Trim(tag, `"`) + `"`}, 200},
+		"behind what is no tag":      {[]string{"other, " + tag}, 200},
+		"without a comma":            {[]string{`"other" ` + tag}, 200},
+		"any":                        {[]string{"*"}, 304},
+		"any, with spaces":           {[]string{" * "}, 304},
+		"a star as a tag":            {[]string{`"*"`}, 200},
+		"a star in a list":           {[]string{`"other", *`}, 200},
+		"empty":                      {[]string{""}, 200},
+	} {
+		for _, method := range []string{http.MethodGet, http.MethodHead} {
+			t.Run(name+" "+method, func(t *testing.T) {
+				got := conditional(t, issuer, method, test.lines...)
+				if got.StatusCode != test.want {
+					t.Fatalf("status %d, want %d", got.StatusCode, test.want)
+				}
+				if got.Header.Get("ETag") != tag || got.Header.Get("Cache-Control") != "max-age=60" {
+					t.Errorf("the header is %v", got.Header)
+				}
+				wantBody := ""
+				if test.want == http.StatusOK && method == http.MethodGet {
+					wantBody = string(issuer.KeySet())
+				}
+				if string(got.body) != wantBody {
+					t.Errorf("the body is %q", got.body)
+				}
+			})
+		}
+	}
+}
+
+func TestTheETagIsThatOfTheContent(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		issuer := bearertest.NewIssuer()
-		issuer.Down()
-		for _, path := range []string{"/jwks", "/.well-known/openid-configuration", "/other"} {
-			if status, _, _ := get(t, issuer.Client(), issuer.URL()+path); status != http.StatusServiceUnavailable {
-				t.Errorf("%s answers %d while down, want 503", path, status)
+		seen := make(map[string]string)
+		tag := func(name string) string {
+			t.Helper()
+			tag := conditional(t, issuer, http.MethodGet).Header.Get("ETag")
+			if before, found := seen[tag]; found || tag == "" {
+				t.Errorf("%s: the ETag is %q, which is that of %q", name, tag, before)
+			}
+			seen[tag] = name
+			if again := conditional(t, issuer, http.MethodGet, tag); again.StatusCode != http.StatusNotModified {
+				t.Errorf("%s: who has it gets %d", name, again.StatusCode)
+			}
+			return tag
+		}
+		tag("at first")
+		issuer.Rotate()
+		rotated := tag("Rotate")
+		issuer.EmptyKeys()
+		tag("EmptyKeys")
+		for _, kind := range bearertest.Poisons() {
+			issuer.Poison(kind)
+			tag(string(kind))
+		}
+		for name, fault := range map[string]func(){
+			"Slow": func() { issuer.Slow(time.Second) }, "Drip": issuer.Drip, "Restore": issuer.Restore,
+		} {
+			fault()
+			got := conditional(t, issuer, http.MethodGet, rotated)
+			if got.StatusCode != http.StatusNotModified || got.Header.Get("ETag") != rotated {
+				t.Errorf("%s: who has the right answer gets %d, %s", name, got.StatusCode, got.Header.Get("ETag"))
 			}
 		}
-		token := issuer.Token() // tokens do not come from the endpoints that are down
-		issuer.Restore()
-		if err := verify(fetchKeys(t, issuer), token); err != nil {
-			t.Error(err)
+		for name, fault := range map[string]func(){"Down": issuer.Down, "HTML200": issuer.HTML200} {
+			fault()
+			got := conditional(t, issuer, http.MethodGet, rotated)
+			if got.StatusCode == http.StatusNotModified || got.Header.Get("ETag") != "" {
+				t.Errorf("%s: who has the right answer gets %d, %s", name, got.StatusCode, got.Header.Get("ETag"))
+			}
 		}
 	})
+}
+
+func TestCacheControlIsThatOfTheKeySet(t *testing.T) {
+	const value = "public,\tmax-age=300"
+	for name, test := range map[string]struct {
+		opts []bearertest.Option
+		want []string
+	}{
+		"none": {nil, nil},
+		"one":  {[]bearertest.Option{bearertest.CacheControl(value)}, []string{value}},
+		"the later": {
+			[]bearertest.Option{bearertest.CacheControl("no-store"), bearertest.CacheControl(value)}, []string{value},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				issuer := bearertest.NewIssuer(test.opts...)
+				header := func(path string) []string {
+					got, err := exchange(issuer.Client(), request(t.Context(), http.MethodGet, issuer.URL()+path, nil))
+					if err != nil {
+						t.Fatal(err)
+					}
+					return got.Header.Values("Cache-Control")
+				}
+				if got := header("/jwks"); !slices.Equal(got, test.want) {
+					t.Errorf("Cache-Control %q, want %q", got, test.want)
+				}
+				issuer.EmptyKeys()
+				if got := header("/jwks"); !slices.Equal(got, test.want) {
+					t.Errorf("without keys: Cache-Control %q, want %q", got, test.want)
+				}
+				if got := header(discoveryPath); got != nil {
+					t.Errorf("the discovery document has Cache-Control %q", got)
+				}
+				issuer.Down()
+				if got := header("/jwks"); got != nil {
+					t.Errorf("while down: Cache-Control %q", got)
+				}
+			})
+		})
+	}
 }
 
 func TestFetchesAndRequestsCountWhatReachesTheIssuer(t *testing.T) {
@@ -387,7 +553,7 @@ func TestFetchesAndRequestsCountWhatReachesTheIssuer(t *testing.T) {
 }
 
 func TestTheIssuerAnswersBelowItsURLAlone(t *testing.T) {
-	const discovery = "/.well-known/openid-configuration"
+	const discovery = discoveryPath
 	for _, test := range []struct {
 		url, method, path string
 		want              int
@@ -494,6 +660,16 @@ func TestMisusePanicsWithAClearText(t *testing.T) {
 		`URL("https://a.test#")`:  func() { bearertest.URL("https://a.test#") },
 		`URL("https://u@a.test")`: func() { bearertest.URL("https://u@a.test") },
 		`URL("https://a.test/%")`: func() { bearertest.URL("https://a.test/%") },
+		`CacheControl("")`:        func() { bearertest.CacheControl("") },
+		`CacheControl(" \t")`:     func() { bearertest.CacheControl(" \t") },
+		`CacheControl("a\nb")`:    func() { bearertest.CacheControl("a\nb") },
+		`CacheControl("a\r")`:     func() { bearertest.CacheControl("a\r") },
+		`CacheControl("a\x00")`:   func() { bearertest.CacheControl("a\x00") },
+		`CacheControl("a\x7f")`:   func() { bearertest.CacheControl("a\x7f") },
+		`Slow(0s)`:                func() { bearertest.NewIssuer().Slow(0) },
+		`Slow(-1s)`:               func() { bearertest.NewIssuer().Slow(-time.Second) },
+		`Poison("")`:              func() { bearertest.NewIssuer().Poison("") },
+		`Poison("arsenic")`:       func() { bearertest.NewIssuer().Poison("arsenic") },
 		"cannot be written as JSON": func() {
 			bearertest.NewIssuer().Token(bearertest.Claims{"sub": func() {}})
 		},
@@ -522,6 +698,9 @@ func TestAnIssuerIsSafeForConcurrentUse(t *testing.T) {
 			if i%4 == 0 {
 				issuer.Rotate()
 				issuer.Down()
+				issuer.EmptyKeys()
+				issuer.Poison(bearertest.PoisonDuplicateKeyID)
+				issuer.RotateWithoutOverlap()
 				issuer.Restore()
 			}
 			_, _, _ = issuer.KeySet(), issuer.KeyID(), issuer.Requests()

@@ -6,21 +6,23 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 )
 
-// inProcess is an [http.RoundTripper] that answers one origin with a handler of this process.
+// inProcess is an [http.RoundTripper] that answers one origin with a handler of this process. An origin may go by
+// several names, of which the first is the one that errors mention.
 //
 // It is the client and the server of net/http with an in-memory pipe for a connection, rather than a response writer of our
 // own, so that a handler which stalls, drips or never ends looks to the caller exactly as it does over a socket. A pipe,
 // unlike a socket, settles inside a [testing/synctest] bubble. Each request has a connection of its own, which ends when the
 // response body is read to its end or closed, or when the request's context ends; then no goroutine is left.
 type inProcess struct {
-	origin *url.URL
-	pipes  *http.Transport
+	origins []*url.URL
+	pipes   *http.Transport
 }
 
-func newInProcess(origin *url.URL, handler http.Handler) *inProcess {
+func newInProcess(origin *url.URL, handler http.Handler, others ...*url.URL) *inProcess {
 	dial := func(context.Context, string, string) (net.Conn, error) {
 		client, server := net.Pipe()
 		// Serve comes back at once: it starts a goroutine for the connection, then finds that no other comes.
@@ -29,17 +31,20 @@ func newInProcess(origin *url.URL, handler http.Handler) *inProcess {
 	}
 	// A connection from DialTLSContext counts as secure already, so "https" needs neither a certificate nor a handshake.
 	pipes := &http.Transport{DialContext: dial, DialTLSContext: dial, DisableKeepAlives: true}
-	return &inProcess{origin, pipes}
+	return &inProcess{append([]*url.URL{origin}, others...), pipes}
 }
 
 // RoundTrip refuses every origin but its own, so that a test never leaves the process unnoticed.
 func (t *inProcess) RoundTrip(r *http.Request) (*http.Response, error) {
-	if r.URL.Scheme != t.origin.Scheme || !strings.EqualFold(r.URL.Host, t.origin.Host) {
+	ours := func(origin *url.URL) bool {
+		return r.URL.Scheme == origin.Scheme && strings.EqualFold(r.URL.Host, origin.Host)
+	}
+	if !slices.ContainsFunc(t.origins, ours) {
 		if r.Body != nil {
 			_ = r.Body.Close()
 		}
 		return nil, fmt.Errorf("bearertest: the issuer's client reaches %s://%s alone, not %s://%s",
-			t.origin.Scheme, t.origin.Host, r.URL.Scheme, r.URL.Host)
+			t.origins[0].Scheme, t.origins[0].Host, r.URL.Scheme, r.URL.Host)
 	}
 	return t.pipes.RoundTrip(r)
 }

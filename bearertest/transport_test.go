@@ -69,6 +69,32 @@ func TestTransportReachesItsOriginAlone(t *testing.T) {
 	}
 }
 
+// The client of an issuer reaches it at the other origin that Redirect leads to, and nothing else.
+func TestTransportReachesTheIssuerElsewhere(t *testing.T) {
+	for address, want := range map[string]bool{
+		"https://issuer.test/jwks":        true,
+		"https://elsewhere.test/jwks":     true,
+		"https://Elsewhere.TEST/jwks":     true,
+		"http://elsewhere.test/jwks":      false,
+		"https://elsewhere.test:444/jwks": false,
+		"https://localhost/jwks":          false,
+		"https://else.test/jwks":          false,
+	} {
+		t.Run(address, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				issuer := bearertest.NewIssuer()
+				got, err := exchange(issuer.Client(), request(t.Context(), http.MethodGet, address, nil))
+				if reached := err == nil && got.StatusCode == http.StatusOK; reached != want {
+					t.Errorf("reached: %t, %v", reached, err)
+				}
+				if err != nil && !strings.Contains(err.Error(), "reaches https://issuer.test alone") {
+					t.Errorf("error %v, want one that names the origin", err)
+				}
+			})
+		})
+	}
+}
+
 type closing struct {
 	io.Reader
 	closed bool
