@@ -12,12 +12,15 @@
 //	cold     none yet                             waits for the first, at most 5 s       again 1 to 4 s after a failure
 //	fresh    within their lifetime                is served at once                      one, ahead of the end of the lifetime
 //	stale    past it: not needed, or not to be    is served from them, after a wait of   again within a minute after a failure
-//	         had, for a while                     at most 2 s if the issuer does not fail
+//	         had, for a while                     at most 2 s if the issuer was not
+//	                                              failing in the last 10 minutes
 //	expired  24 hours old                         as when cold                           as when cold
 //
-// The lifetime is the max-age of the issuer's Cache-Control within 1 minute and 1 hour, or 10 minutes if it names none.
-// Fetches are started by requests. There is no timer: a set that nobody uses does nothing, and has no goroutine. Requests
-// that arrive during a fetch share it, and none of them can cancel it.
+// The lifetime is the max-age of the issuer's Cache-Control within 1 minute and 1 hour, or 10 minutes if it names none; see
+// [Lifetime], [MaxStaleness] and [ColdWait] for other bounds. Fetches are started by requests. There is no timer: a set that
+// nobody uses does nothing, and has no goroutine. Requests that arrive during a fetch share it, and none of them can cancel it.
+// A fetch asks whether anything changed, with the entity tag of the keys at hand. With [LastKnownGood] they survive a restart of the
+// service.
 //
 // A token may name a key id that the set does not have, because the issuer has just begun to use a new key. The set is
 // then fetched again, once for all who wait, at most 2 s. Anyone can make up key ids, so there are at most two such
@@ -26,6 +29,10 @@
 // [ErrKeyNotFound], for a 401, is the answer only if the issuer answered when it was last asked and the set at hand has no
 // such key. When that cannot be known, it is an [UnavailableError], for a 503. What is not a JWK Set with at least one entry
 // never replaces the keys at hand, and a key that a new set does not have any more is gone at once.
+//
+// The keys' place is taken from the issuer's metadata when there are no usable keys at hand, and again, at most hourly, when it
+// answers that they are gone (404 or 410). [Set.Stats] tells what a set is doing. The package documentation of bearer has a table
+// of what all this means to the requests of a service.
 //
 // # Which keys are used
 //
@@ -38,4 +45,6 @@
 // # What is fetched
 //
 // Only https URLs (or http on loopback), no redirect to another origin, at most 1 MiB and 256 keys, 5 s for each request.
+// [PublicAddressesOnly] also refuses to connect to private addresses, whatever the DNS says; [HTTPClient] is for certificate
+// authorities and proxies of one's own.
 package jwks

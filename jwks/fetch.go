@@ -20,6 +20,9 @@ const (
 	maxBody      = 1 << 20         // bytes of an answer's body, uncompressed
 	maxHeader    = 64 << 10        // bytes of its header, with the default client
 	maxRedirects = 5
+	maxETag      = 1 << 10 // bytes of an entity tag that is sent back
+
+	rereadPause = time.Hour // between two questions to an issuer whether its keys have moved
 )
 
 var errTimeout = fmt.Errorf("no complete answer within %s", fetchTimeout)
@@ -29,31 +32,79 @@ type remote struct {
 	client       *http.Client
 	insecureHTTP bool
 	issuer       string // "" when the URL of the keys was configured
-	keysURL      string // "" until discovery has led to a key set
+	keysURL      string // "" until discovery led to it
+
+	reread time.Time // when the issuer was last asked whether its keys have moved
+	last   answer    // the last good one, for when the issuer says that nothing changed
 }
 
-// fetch returns the key set, and for how long its issuer wants it to be used.
-func (r *remote) fetch(ctx context.Context) (keySet, time.Duration, error) {
-	keysURL := r.keysURL
-	if keysURL == "" {
-		var err error
-		if keysURL, err = r.discover(ctx); err != nil {
-			return keySet{}, 0, err
+// answer is a JWK Set as a server gave it.
+type answer struct {
+	keys         keySet
+	document     []byte // the text of the keys
+	cacheControl []string
+	lifetime     time.Duration // that the issuer wants it to be used for; negative if it does not say
+
+	url, etag string // etag is "" if there was none that can be sent back
+}
+
+// fetch returns the keys. Anew is to forget where they were: the issuer is asked first. Otherwise it is asked again only when the
+// place says that they are gone, and not more often than each hour: discovery must not become a load of its own.
+func (r *remote) fetch(ctx context.Context, anew bool) (answer, error) {
+	if r.issuer != "" && (anew || r.keysURL == "") {
+		if err := r.locate(ctx); err != nil {
+			return answer{}, err
 		}
 	}
-	body, header, err := r.get(ctx, keysURL, "application/jwk-set+json, application/json")
-	if status, ok := errors.AsType[*statusError](err); ok && status.gone() && r.issuer != "" {
-		r.keysURL = "" // the keys have moved: the next attempt asks the issuer where to
+	a, err := r.fetchKeys(ctx)
+	status, ok := errors.AsType[*statusError](err)
+	if !ok || !status.gone() || r.issuer == "" || anew || !r.reread.IsZero() && time.Since(r.reread) < rereadPause {
+		return a, err
 	}
+	gone := r.keysURL
+	r.reread = time.Now()
+	if err := r.locate(ctx); err != nil {
+		return answer{}, fmt.Errorf("the keys are gone from %s, and where they are now: %w", gone, err)
+	}
+	if r.keysURL == gone {
+		return answer{}, err
+	}
+	return r.fetchKeys(ctx)
+}
+
+// locate asks the issuer where its keys are.
+func (r *remote) locate(ctx context.Context) error {
+	keysURL, err := r.discover(ctx)
+	if err == nil {
+		r.keysURL = keysURL
+	}
+	return err
+}
+
+// fetchKeys gets the keys from where they are known to be, or learns that they are still the last ones (RFC 9110 section 13.1.2).
+func (r *remote) fetchKeys(ctx context.Context) (answer, error) {
+	etag := ""
+	if r.last.url == r.keysURL {
+		etag = r.last.etag
+	}
+	got, err := r.get(ctx, r.keysURL, "application/jwk-set+json, application/json", etag)
 	if err != nil {
-		return keySet{}, 0, err
+		return answer{}, err
 	}
-	keys, err := parse(body)
-	if err != nil {
-		return keySet{}, 0, fmt.Errorf("the answer of %s is not a JWK Set: %w", keysURL, err)
+	a := r.last
+	if !got.unchanged {
+		keys, err := parse(got.body)
+		if err != nil {
+			return answer{}, fmt.Errorf("the answer of %s is not a JWK Set: %w", r.keysURL, err)
+		}
+		a = answer{keys: keys, document: got.body, url: r.keysURL, etag: entityTag(got.header)}
 	}
-	r.keysURL = keysURL
-	return keys, lifetime(header), nil
+	if cacheControl := got.header.Values("Cache-Control"); cacheControl != nil || !got.unchanged {
+		a.cacheControl = cacheControl // RFC 9111 section 3.2: what an unchanged answer does not say again stays as it was
+	}
+	a.lifetime = lifetime(a.cacheControl, got.header.Get("Age"))
+	r.last = a
+	return a, nil
 }
 
 // discover asks the issuer where its keys are: by OpenID Connect Discovery section 4, and if there is no such document,
@@ -65,16 +116,16 @@ func (r *remote) discover(ctx context.Context) (keysURL string, err error) {
 	}
 	const accept = "application/json"
 	location := strings.TrimSuffix(r.issuer, "/") + "/.well-known/openid-configuration"
-	body, _, err := r.get(ctx, location, accept)
+	document, err := r.get(ctx, location, accept, "")
 	if status, ok := errors.AsType[*statusError](err); ok && status.code == http.StatusNotFound {
 		path := strings.TrimSuffix(issuer.EscapedPath(), "/")
 		location = issuer.Scheme + "://" + issuer.Host + "/.well-known/oauth-authorization-server" + path
-		body, _, err = r.get(ctx, location, accept)
+		document, err = r.get(ctx, location, accept, "")
 	}
 	if err != nil {
 		return "", err
 	}
-	keysURL, err = r.readMetadata(body)
+	keysURL, err = r.readMetadata(document.body)
 	if err != nil {
 		return "", fmt.Errorf("the answer of %s is not usable: %w", location, err)
 	}
@@ -125,49 +176,52 @@ func (e *statusError) gone() bool { return e.code == http.StatusNotFound || e.co
 
 func (e *statusError) Error() string { return fmt.Sprintf("GET %s: status %d", e.url, e.code) }
 
-// get makes one request. Its errors name the URL and the status, and nothing of the body.
-func (r *remote) get(ctx context.Context, location, accept string) ([]byte, http.Header, error) {
+// got is what a request brought.
+type got struct {
+	unchanged bool // the server still has what the entity tag of the request names; then there is no body
+	header    http.Header
+	body      []byte
+}
+
+// get makes one request; etag is the entity tag of what is at hand, or "". Its errors name the URL and the status, and nothing
+// of the body.
+func (r *remote) get(ctx context.Context, location, accept, etag string) (got, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, fetchTimeout, errTimeout)
 	defer cancel()
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, location, http.NoBody)
 	if err != nil {
-		return nil, nil, err
+		return got{}, err
 	}
 	request.Header.Set("Accept", accept)
+	if etag != "" {
+		request.Header.Set("If-None-Match", etag)
+	}
 	response, err := r.client.Do(request)
 	if err != nil {
 		if wrapped, ok := errors.AsType[*url.Error](err); ok {
 			err = wrapped.Err // without the last URL, which may be one that the server made up
 		}
-		return nil, nil, fmt.Errorf("GET %s: %w", location, err)
+		return got{}, fmt.Errorf("GET %s: %w", location, err)
 	}
 	defer response.Body.Close()
-	if response.StatusCode != http.StatusOK {
-		return nil, nil, &statusError{location, response.StatusCode}
+	switch {
+	case response.StatusCode == http.StatusNotModified && etag != "":
+		return got{unchanged: true, header: response.Header}, nil
+	case response.StatusCode != http.StatusOK:
+		return got{}, &statusError{location, response.StatusCode}
 	}
 	body, err := io.ReadAll(io.LimitReader(response.Body, maxBody+1))
 	if err != nil {
-		return nil, nil, fmt.Errorf("GET %s: %w", location, err)
+		return got{}, fmt.Errorf("GET %s: %w", location, err)
 	}
 	if len(body) > maxBody {
-		return nil, nil, fmt.Errorf("GET %s: the answer is longer than %d bytes", location, maxBody)
+		return got{}, fmt.Errorf("GET %s: the answer is longer than %d bytes", location, maxBody)
 	}
-	return body, response.Header, nil
+	return got{header: response.Header, body: body}, nil
 }
 
-// newClient returns a client that follows redirects within one origin only. Nothing of a given client is changed.
-//
-// The default client keeps no connections: fetches are many minutes apart, and a connection would keep goroutines.
-func newClient(given *http.Client) *http.Client {
-	client := &http.Client{}
-	if given != nil {
-		*client = *given
-	} else if transport, ok := http.DefaultTransport.(*http.Transport); ok {
-		transport = transport.Clone()
-		transport.DisableKeepAlives = true
-		transport.MaxResponseHeaderBytes = maxHeader
-		client.Transport = transport
-	}
+// withinOrigin makes a client follow redirects within one origin only.
+func withinOrigin(client *http.Client) {
 	next := client.CheckRedirect
 	client.CheckRedirect = func(request *http.Request, via []*http.Request) error {
 		if len(via) > maxRedirects {
@@ -181,7 +235,6 @@ func newClient(given *http.Client) *http.Client {
 		}
 		return nil
 	}
-	return client
 }
 
 // origin is the scheme, host and port of a URL (RFC 6454 section 4).
@@ -193,22 +246,49 @@ func origin(u *url.URL) string {
 	return u.Scheme + "://" + strings.ToLower(u.Hostname()) + ":" + port
 }
 
-// lifetime is how long a key set may be used before it is fetched again: what Cache-Control says (RFC 9111 section
-// 5.2.2), within bounds. Of several directives the shortest counts, and nonsense counts as zero (section 4.2.1).
-func lifetime(header http.Header) time.Duration {
-	said, shortest := false, maxLifetime
-	for directive := range strings.SplitSeq(strings.Join(header.Values("Cache-Control"), ","), ",") {
-		name, value, _ := strings.Cut(strings.TrimSpace(directive), "=")
-		switch strings.ToLower(name) {
-		case "no-store", "no-cache":
-			said, shortest = true, 0
-		case "max-age":
-			seconds, _ := strconv.ParseUint(strings.Trim(value, `"`), 10, 31) // too much is the most, nonsense zero
-			said, shortest = true, min(shortest, time.Duration(seconds)*time.Second)
+// entityTag is the answer's entity tag (RFC 9110 section 8.8.3), or "" if there is none, or none that should be sent back: what
+// a server says becomes part of a request here.
+func entityTag(header http.Header) string {
+	etag := header.Get("ETag")
+	opaque := strings.TrimPrefix(etag, "W/")
+	if len(etag) > maxETag || len(opaque) < 2 || opaque[0] != '"' || opaque[len(opaque)-1] != '"' {
+		return ""
+	}
+	for _, c := range []byte(opaque[1 : len(opaque)-1]) {
+		if c <= ' ' || c == '"' || c >= 0x7f {
+			return ""
 		}
 	}
-	if !said {
-		return defaultLifetime
+	return etag
+}
+
+// lifetime is how long the issuer wants its key set to be used: what Cache-Control says (RFC 9111 section 5.2.2), less the time
+// that a cache on the way has kept it already (section 5.1). Of several directives the shortest counts, and nonsense counts as
+// zero (section 4.2.1). It is negative when nothing is said.
+func lifetime(cacheControl []string, age string) time.Duration {
+	const unsaid = time.Duration(-1)
+	shortest := unsaid
+	for directive := range strings.SplitSeq(strings.Join(cacheControl, ","), ",") {
+		name, value, _ := strings.Cut(strings.TrimSpace(directive), "=")
+		said := unsaid
+		switch strings.ToLower(name) {
+		case "no-store", "no-cache":
+			said = 0
+		case "max-age":
+			said = seconds(strings.Trim(value, `"`))
+		}
+		if said != unsaid && (shortest == unsaid || said < shortest) {
+			shortest = said
+		}
 	}
-	return max(shortest, minLifetime)
+	if shortest == unsaid {
+		return unsaid
+	}
+	return max(0, shortest-seconds(age))
+}
+
+// seconds reads a number of seconds: too large a one is the largest, nonsense is zero.
+func seconds(text string) time.Duration {
+	n, _ := strconv.ParseUint(text, 10, 31)
+	return time.Duration(n) * time.Second
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"math/rand/v2"
 	"sync"
@@ -13,23 +14,15 @@ import (
 	"github.com/bearer-go/bearer/internal/jwa"
 )
 
-// How long a request waits for a fetch. Its own deadline counts too, if that is sooner.
+// How long a request waits for a fetch, when there are keys at hand; see [ColdWait] for when there are not. Its own deadline
+// counts too, if that is sooner.
 const (
-	coldWait   = 5 * time.Second // without any usable keys, counted from the request's arrival
-	idleWait   = 2 * time.Second // for keys newer than the stale ones at hand, counted from the start of the fetch
+	idleWait   = 2 * time.Second // for keys newer than the stale ones, counted from the start of the fetch
 	searchWait = 2 * time.Second // for a key id that the set does not have, counted from the request's arrival
 )
 
-// How old keys become. The lifetime is the issuer's to choose (Cache-Control), within bounds.
-const (
-	minLifetime     = time.Minute
-	defaultLifetime = 10 * time.Minute
-	maxLifetime     = time.Hour
-	maxStaleness    = 24 * time.Hour
-
-	// A refresh starts somewhere between these parts of the lifetime: ahead of its end, and not in a whole fleet at once.
-	refreshFrom, refreshTo = 0.8, 0.9
-)
+// A refresh starts somewhere between these parts of the lifetime: ahead of its end, and not in a whole fleet at once.
+const refreshFrom, refreshTo = 0.8, 0.9
 
 // How often the issuer is asked.
 const (
@@ -39,57 +32,88 @@ const (
 	searchBudget = 2                // fetches for unknown key ids at once,
 	searchRefill = 30 * time.Second // and one more each time this has passed
 
+	// hopeless is how long no request waits for newer keys than stale ones after a failure. A set that nobody used for so long
+	// knows nothing of its issuer any more.
+	hopeless = 10 * time.Minute
+
 	// retrySoon is what a client is told while a fetch is under way.
 	retrySoon = time.Second
 )
 
 var errFetchUnderWay = errors.New("the keys are still being fetched")
 
-// A state says what the keys at hand are good for.
-type state int
+// A State says what the keys at hand are good for.
+type State string
 
+// The states. Each but the first follows from the age of the keys at hand.
 const (
-	cold    state = iota // No keys were ever loaded: requests wait for the first ones.
-	fresh                // Requests are served from the keys at hand, without a lock.
-	stale                // The keys are past their lifetime: they are served while they are being refreshed, or cannot be.
-	expired              // The keys are too old to be trusted: requests wait as when cold.
+	Cold    State = "cold"    // no keys were ever loaded: requests wait for the first ones
+	Fresh   State = "fresh"   // requests are served from the keys at hand, without a lock
+	Stale   State = "stale"   // the keys are past their lifetime: they are served while they are being refreshed, or cannot be
+	Expired State = "expired" // the keys are too old to be trusted: requests wait as when cold
 )
 
-func (s state) String() string { return [...]string{"cold", "fresh", "stale", "expired"}[s] }
+// usable reports whether requests are served from the keys at hand.
+func (s State) usable() bool { return s == Fresh || s == Stale }
 
 // snapshot is a key set and its place in time. Once stored it never changes.
 type snapshot struct {
 	keySet
+	document  []byte // what the keys were read from; nil when they are pinned
+	loaded    time.Time
 	refreshAt time.Time // from here on a request starts a refresh, which nobody waits for
 	staleAt   time.Time
 	expiresAt time.Time
-}
-
-func newSnapshot(keys keySet, loaded time.Time, lifetime time.Duration) *snapshot {
-	part := refreshFrom + (refreshTo-refreshFrom)*rand.Float64()
-	return &snapshot{
-		keySet:    keys,
-		refreshAt: loaded.Add(time.Duration(part * float64(lifetime))),
-		staleAt:   loaded.Add(lifetime),
-		expiresAt: loaded.Add(maxStaleness),
-	}
+	restored  bool // from the file of last known good keys
 }
 
 // state is the state of a set whose last loaded keys are these: nil for none.
-func (s *snapshot) state(now time.Time) state {
+func (s *snapshot) state(now time.Time) State {
 	switch {
 	case s == nil:
-		return cold
-	case s.pinned, now.Before(s.staleAt):
-		return fresh
-	case now.Before(s.expiresAt):
-		return stale
+		return Cold
+	case s.pinned:
+		return Fresh
+	case !now.Before(s.expiresAt):
+		return Expired
+	case !now.Before(s.staleAt):
+		return Stale
 	default:
-		return expired
+		return Fresh
 	}
 }
 
 func (s *snapshot) due(now time.Time) bool { return !s.pinned && !now.Before(s.refreshAt) }
+
+// snapshot places an answer in time.
+func (p *policy) snapshot(a answer, asked time.Time) *snapshot {
+	lifetime := a.lifetime
+	if lifetime < 0 {
+		lifetime = defaultLifetime
+	}
+	lifetime = min(max(lifetime, p.shortest), p.longest)
+	part := refreshFrom + (refreshTo-refreshFrom)*rand.Float64()
+	return &snapshot{
+		keySet:    a.keys,
+		document:  a.document,
+		loaded:    asked,
+		refreshAt: asked.Add(time.Duration(part * float64(lifetime))),
+		staleAt:   asked.Add(lifetime),
+		expiresAt: asked.Add(p.maxStaleness),
+	}
+}
+
+// restored places keys out of a file in time: they are stale from the beginning.
+func (p *policy) restored(k kept) *snapshot {
+	return &snapshot{
+		keySet:    k.keys,
+		loaded:    k.loaded,
+		refreshAt: k.loaded,
+		staleAt:   k.loaded,
+		expiresAt: k.loaded.Add(p.maxFileAge),
+		restored:  true,
+	}
+}
 
 // A flight is one fetch that any number of requests wait for. It belongs to the set: no request can cancel it.
 type flight struct {
@@ -133,7 +157,8 @@ func (f *flight) wait(ctx context.Context, until time.Time) (*snapshot, error) {
 type Set struct {
 	name   string // of the source, for the log
 	logger *slog.Logger
-	fetch  func(context.Context) (keySet, time.Duration, error) // nil when the keys are pinned, and never needed then
+	policy policy
+	fetch  func(ctx context.Context, anew bool) (answer, error) // nil when the keys are pinned, and never needed then
 
 	current atomic.Pointer[snapshot] // nil while cold, and after Close
 
@@ -146,6 +171,12 @@ type Set struct {
 	flight   *flight // under way, or nil
 	failures failures
 	searches budget
+	counts   counts
+	unread   bool // the file of the last known good keys, if there is one
+
+	file    *file      // of the last known good keys, or nil
+	saving  sync.Mutex // held while it is written
+	unsaved bool       // what was to be written last could not be
 }
 
 // Keys returns the keys that may have signed a token with this key id and this algorithm in its header; kid is "" for
@@ -180,16 +211,19 @@ func (s *Set) Keys(ctx context.Context, kid, alg string) ([]Key, error) {
 func (s *Set) view(ctx context.Context, kid string) (*snapshot, error) {
 	now := time.Now()
 	seen := s.current.Load()
-	snap := seen
-	switch seen.state(now) {
-	case cold, expired:
-		return s.load(ctx, seen, now)
-	case stale:
-		snap = s.revalidate(ctx, seen, now)
-	case fresh:
-		if seen.due(now) {
-			_, _ = s.attempt(seen, now) // in the background
+	if !seen.state(now).usable() {
+		loaded, err := s.load(ctx, seen, now)
+		if err != nil || !loaded.restored {
+			return loaded, err
 		}
+		seen = loaded // keys out of a file are stale ones
+	}
+	snap := seen
+	switch {
+	case seen.state(now) == Stale:
+		snap = s.revalidate(ctx, seen, now)
+	case seen.due(now):
+		_, _ = s.attempt(seen, now) // in the background
 	}
 	if snap.knows(kid) {
 		return snap, nil
@@ -203,7 +237,7 @@ func (s *Set) load(ctx context.Context, seen *snapshot, now time.Time) (*snapsho
 	if err != nil {
 		return nil, err
 	}
-	return f.wait(ctx, now.Add(coldWait))
+	return f.wait(ctx, now.Add(s.policy.coldWait))
 }
 
 // revalidate returns keys newer than the stale ones if they can be had soon. Keys become stale because nobody needed
@@ -277,35 +311,42 @@ func (s *Set) join(seen *snapshot, now time.Time) (*flight, error) {
 // start starts a fetch. The caller holds the lock, and join returned nothing.
 func (s *Set) start(now time.Time) *flight {
 	f := &flight{started: now, retry: s.failures.recent(now), done: make(chan struct{})}
-	s.flight = f
+	unread, anew := s.unread, !s.current.Load().state(now).usable()
+	s.unread, s.flight = false, f
 	s.running.Go(func() {
-		keys, lifetime, err := s.fetchOrFail()
-		s.land(f, keys, lifetime, err)
+		if unread && s.restore(f) {
+			return
+		}
+		a, err := s.fetchOrFail(anew)
+		s.land(f, a, err)
 	})
 	return f
 }
 
 // fetchOrFail makes a panic, be it of a client's own transport, a failed fetch: no server stands above this goroutine that
 // would recover it, as one does for a handler's, and it would end the process.
-func (s *Set) fetchOrFail() (keys keySet, lifetime time.Duration, err error) {
+func (s *Set) fetchOrFail(anew bool) (a answer, err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			err = fmt.Errorf("the fetch panicked: %v", p)
 		}
 	}()
-	return s.fetch(s.ctx)
+	return s.fetch(s.ctx, anew)
 }
 
-// land ends a flight and lets the waiting requests go on. The log is written last, so that nobody waits for it.
-func (s *Set) land(f *flight, keys keySet, lifetime time.Duration, err error) {
-	report := s.settle(f, keys, lifetime, err)
+// land ends a flight and lets the waiting requests go on. The log and the file are written last, so that nobody waits for them.
+func (s *Set) land(f *flight, a answer, err error) {
+	report := s.settle(f, a, err)
 	close(f.done)
 	report()
+	if f.result != nil {
+		s.save(f.result)
+	}
 }
 
 // settle stores what a flight fetched, or counts its failure, and returns what the log is to say: a failure once for
 // each state that it lasts through, and the end of failures.
-func (s *Set) settle(f *flight, keys keySet, lifetime time.Duration, err error) (report func()) {
+func (s *Set) settle(f *flight, a answer, err error) (report func()) {
 	now := time.Now()
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -317,17 +358,19 @@ func (s *Set) settle(f *flight, keys keySet, lifetime time.Duration, err error) 
 		f.err = &UnavailableError{cause: ErrClosed}
 		return func() {}
 	}
+	s.counts.fetches++
 	if err != nil {
+		s.counts.failures++
 		s.failures.add(err, st, now)
 		f.err = &UnavailableError{RetryAfter: s.failures.pause(st, now), cause: err}
 		return func() {
 			if failed.count == 0 || failed.state != st {
-				s.logger.Warn("fetching keys fails", "source", s.name, "keys", st.String(), "error", excerpt(err.Error(), maxLoggedError))
+				s.logger.Warn("fetching keys fails", "source", s.name, "keys", string(st), "error", excerpt(err.Error(), maxLoggedError))
 			}
 		}
 	}
 	s.failures = failures{}
-	f.result = newSnapshot(keys, f.started, lifetime)
+	f.result = s.policy.snapshot(a, f.started)
 	s.current.Store(f.result)
 	return func() {
 		if failed.count > 0 {
@@ -337,25 +380,75 @@ func (s *Set) settle(f *flight, keys keySet, lifetime time.Duration, err error) 
 	}
 }
 
+// restore lands a flight with the keys of the file, and reports whether it did: the flight goes on to the issuer if there are
+// none that can be used.
+func (s *Set) restore(f *flight) bool {
+	kept, err := s.file.read()
+	if errors.Is(err, fs.ErrNotExist) {
+		return false // as when the service is started for the first time
+	}
+	now := time.Now()
+	if err == nil {
+		err = kept.judge(now, s.policy.maxFileAge)
+	}
+	if err != nil {
+		s.logger.Warn("the file of the last known good keys is not used", "source", s.name, "file", s.file.path, "error", err)
+		return false
+	}
+	s.mu.Lock()
+	s.flight = nil
+	if s.closed {
+		f.err = &UnavailableError{cause: ErrClosed}
+	} else {
+		f.result = s.policy.restored(kept)
+		s.current.Store(f.result)
+	}
+	s.mu.Unlock()
+	close(f.done)
+	s.logger.Info("the last known good keys were read from a file", "source", s.name, "file", s.file.path, "age", now.Sub(kept.loaded))
+	logRefused(s.logger, s.name, kept.keys.refused, nil)
+	return true
+}
+
+// save writes a snapshot to the file, unless a newer one will be. The log hears of a failure once, and of its end.
+func (s *Set) save(snap *snapshot) {
+	if s.file == nil {
+		return
+	}
+	s.saving.Lock()
+	defer s.saving.Unlock()
+	if now := s.current.Load(); now != nil && now != snap {
+		return
+	}
+	err := s.file.write(snap.document, snap.loaded)
+	switch {
+	case err != nil && !s.unsaved:
+		s.logger.Warn("the last known good keys cannot be written to a file", "source", s.name, "file", s.file.path, "error", err)
+	case err == nil && s.unsaved:
+		s.logger.Warn("the last known good keys can be written to a file again", "source", s.name, "file", s.file.path)
+	}
+	s.unsaved = err != nil
+}
+
 // failures counts the fetches that failed since the last one that did not.
 type failures struct {
 	count  int
 	last   error
 	at     time.Time
-	state  state   // of the keys at that time
+	state  State   // of the keys at that time
 	jitter float64 // of the pause after it, from 0 to 1
 }
 
-func (f *failures) add(err error, st state, now time.Time) {
+func (f *failures) add(err error, st State, now time.Time) {
 	*f = failures{count: f.count + 1, last: err, at: now, state: st, jitter: rand.Float64()}
 }
 
-// recent reports whether the issuer was failing a moment ago: under traffic, no pause between attempts is longer.
-func (f *failures) recent(now time.Time) bool { return f.count > 0 && now.Sub(f.at) <= staleBackoff }
+// recent reports whether the issuer was failing not long ago.
+func (f *failures) recent(now time.Time) bool { return f.count > 0 && now.Sub(f.at) <= hopeless }
 
 // pause is what remains of the pause after the last failure. It depends on the state of the keys now: a set that expires
 // during a long pause becomes as eager as a cold one.
-func (f *failures) pause(st state, now time.Time) time.Duration {
+func (f *failures) pause(st State, now time.Time) time.Duration {
 	if f.count == 0 {
 		return 0
 	}
@@ -366,9 +459,9 @@ func (f *failures) pause(st state, now time.Time) time.Duration {
 // stays short, and never so short that a struggling issuer is hit again at once (equal jitter: 1 to 2, then 2 to 4
 // seconds). With usable keys nobody suffers, so the attempts of a fleet are spread out as far as they go (full jitter:
 // 0 to 2, 4, 8 ... 60 seconds).
-func backoff(st state, count int, jitter float64) time.Duration {
+func backoff(st State, count int, jitter float64) time.Duration {
 	limit := time.Second << min(count, 6)
-	if st == cold || st == expired {
+	if !st.usable() {
 		half := min(limit, coldBackoff) / 2
 		return half + time.Duration(jitter*float64(half))
 	}
@@ -399,7 +492,7 @@ func (s *Set) Ready(ctx context.Context) error {
 	for {
 		now := time.Now()
 		seen := s.current.Load()
-		if st := seen.state(now); st == fresh || st == stale {
+		if seen.state(now).usable() {
 			return nil
 		}
 		_, err := s.load(ctx, seen, now)

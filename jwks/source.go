@@ -9,7 +9,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net/http"
 	"slices"
 	"strings"
 
@@ -26,82 +25,6 @@ type Source struct {
 	open func(*config) (*remote, keySet)
 }
 
-// An Option changes how the keys are fetched. Each may be given once.
-type Option func(*config)
-
-// config is what the options say. A zero field is one that was not given.
-type config struct {
-	client       *http.Client
-	logger       *slog.Logger
-	insecureHTTP bool
-	errs         []error
-}
-
-// HTTPClient makes the fetches go through this client: its transport (and so its proxy, certificate authorities and
-// client certificate), its timeout if it is shorter than 5 seconds, its cookies, and its CheckRedirect after the check
-// that a redirect stays within its origin. The client is copied and not changed; nil is an error.
-//
-// Without this option, fetches go through a copy of [http.DefaultTransport] that keeps no connections.
-func HTTPClient(client *http.Client) Option {
-	return func(c *config) {
-		switch {
-		case client == nil:
-			c.fail("HTTPClient: the client is nil; give one, or leave the option out")
-		case c.client != nil:
-			c.fail("HTTPClient: given twice; keep one")
-		}
-		c.client = client
-	}
-}
-
-// Logger makes the set log there, at the level Warn: that fetching keys fails or works again, and keys that are not
-// used. Each is logged once, not once a request. The default is [slog.Default]; nil is an error.
-func Logger(logger *slog.Logger) Option {
-	return func(c *config) {
-		switch {
-		case logger == nil:
-			c.fail("Logger: the logger is nil; give one, or leave the option out")
-		case c.logger != nil:
-			c.fail("Logger: given twice; keep one")
-		}
-		c.logger = logger
-	}
-}
-
-// InsecureHTTP allows http URLs to hosts other than this one. Whoever can get between the issuer and this service can
-// then replace the keys, and make tokens that it accepts. Loopback addresses need no such permission.
-func InsecureHTTP() Option {
-	return func(c *config) { c.insecureHTTP = true }
-}
-
-func configure(options []Option) config {
-	var c config
-	for _, option := range options {
-		if option == nil {
-			c.fail("an Option is nil; leave it out")
-			continue
-		}
-		option(&c)
-	}
-	return c
-}
-
-// override takes over what is set in the other.
-func (c *config) override(other config) {
-	if other.client != nil {
-		c.client = other.client
-	}
-	if other.logger != nil {
-		c.logger = other.logger
-	}
-	c.insecureHTTP = c.insecureHTTP || other.insecureHTTP
-	c.errs = append(c.errs, other.errs...)
-}
-
-func (c *config) fail(format string, args ...any) {
-	c.errs = append(c.errs, fmt.Errorf("jwks: "+format, args...))
-}
-
 // Discover finds the keys by the issuer's metadata: at the issuer's URL followed by /.well-known/openid-configuration
 // (OpenID Connect Discovery section 4), or when that is answered with 404, at the place RFC 8414 section 3 puts it. The
 // issuer is compared with the one in the document character by character, so write it exactly as the tokens' iss.
@@ -112,7 +35,7 @@ func Discover(issuer string, options ...Option) Source {
 		if err := checkIssuer(issuer, c.insecureHTTP); err != nil {
 			c.fail("Discover: the issuer %q %w; give the https URL that the tokens have as iss", weburl.Redacted(issuer), err)
 		}
-		return &remote{issuer: issuer}, keySet{}
+		return c.remote("Discover", issuer, &remote{issuer: issuer}), keySet{}
 	}}
 }
 
@@ -134,7 +57,7 @@ func Remote(url string, options ...Option) Source {
 		if err := weburl.Check(url, c.insecureHTTP); err != nil {
 			c.fail("Remote: the URL %q %w; give the https URL of a JWK Set", weburl.Redacted(url), err)
 		}
-		return &remote{keysURL: url}, keySet{}
+		return c.remote("Remote", url, &remote{keysURL: url}), keySet{}
 	}}
 }
 
@@ -260,17 +183,16 @@ func New(source Source, defaults ...Option) (*Set, error) {
 		return nil, err
 	}
 
-	set := &Set{name: source.name, logger: c.logger}
-	if set.logger == nil {
-		set.logger = slog.Default()
-	}
+	set := &Set{name: source.name, logger: or(c.logger, slog.Default()), policy: c.policy()}
 	set.ctx, set.cancel = context.WithCancel(context.Background())
 	if keys.pinned {
 		set.current.Store(&snapshot{keySet: keys})
 		logRefused(set.logger, set.name, keys.refused, nil)
 		return set, nil
 	}
-	remote.client, remote.insecureHTTP = newClient(c.client), c.insecureHTTP
 	set.fetch = remote.fetch
+	if c.file != nil {
+		set.file, set.unread = &file{path: c.file.path, source: source.name}, true
+	}
 	return set, nil
 }
