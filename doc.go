@@ -27,6 +27,44 @@
 //   - An issuer that is slow or down: known keys keep verifying, and what cannot be decided is 503 with Retry-After, never
 //     "your token is invalid".
 //
+// # When an issuer fails
+//
+// What happens to good tokens, and to others, by what their issuer does; the names are those of package bearertest, which
+// can make an issuer do it to your own service. Warm is a service that has had the issuer's keys, cold one that has not.
+// Everything here is per issuer, and each row is a test of this package.
+//
+//	the issuer           warm                                    cold
+//	Down                 200 for 24 hours, then 503; 200 again   503 at once, with Retry-After; 200 again within one
+//	                     within 4 seconds of its return          pause (4 seconds) of its return
+//	Slow                 200 at once                             200 when the keys are there, 503 after 5 seconds
+//	Hang                 200 at once                             503 after 5 seconds, to all who wait at the same time
+//	Drip                 200 at once                             503 after 5 seconds
+//	Huge                 200 at once, no more than 1 MiB read    503
+//	HTML200              200 at once                             503
+//	EmptyKeys            200 at once                             503
+//	PoisonedEntry        200 at once, the entry is skipped       200, the entry is skipped
+//	PoisonedDocument     200 at once                             503
+//	Redirect             200 at once, not followed               503, not followed
+//	Moved                200 at once, the keys are found again   200
+//	FirstRequests                                                200 to all, with one fetch for them together
+//	Rotate               200 to all, old key and new, with one   200
+//	                     fetch for all who have the new key
+//	RotateWithoutOverlap 401 for the old key after the next      200
+//	                     refresh, 200 for the new one at once
+//	ReusedKeyID          200 after the next refresh              200
+//	ForgedKeyIDs         401 with two fetches at most and one    401
+//	                     each half minute; 200 for known keys
+//	                     meanwhile, even if the fetch hangs
+//	NewKeyWhileDown      503 for the new key, 200 for the old
+//	Restart                                                      200 with jwks.LastKnownGood, otherwise 503
+//	ClientGone           the fetch goes on for the others        the fetch goes on for the others
+//	Close                503, and nothing runs any more          503
+//
+// So a 503 of this package, with the code [ReasonKeysUnavailable], says something about the issuer and nothing about the
+// instance that answers. While the issuer is down, tokens with key ids nobody knows are answered so as well, and anyone can make
+// up key ids: exclude 503s with this code from outlier ejection and from alerts on the service, and watch [Middleware.Stats].
+// A proxy sees the code in the body alone; where it cannot, exclude 503s with a Retry-After on protected routes.
+//
 // # What the surrounding system must do
 //
 //   - Speak TLS up to the process, or to a proxy on a network that may see tokens. A bearer token works for whoever reads it.
@@ -35,7 +73,7 @@
 //   - Put the handler for CORS outside the guard: a preflight request carries no token, and OPTIONS is not exempt here.
 //   - Limit the rate of requests where that matters; a refusal is cheap but not free.
 //   - Keep the clock right, to within [Leeway].
-//   - Serve unready instances no traffic: [Middleware.Ready] says when keys are there.
+//   - Serve unready instances no traffic: [Middleware.ReadyHandler] says when keys are there.
 //
 // A token that was verified is good until it expires: keep lifetimes short.
 package bearer

@@ -2,9 +2,11 @@ package bearer_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"html"
+	"log"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -12,6 +14,7 @@ import (
 
 	"github.com/bearer-go/bearer"
 	"github.com/bearer-go/bearer/bearertest"
+	"github.com/bearer-go/bearer/jwks"
 )
 
 // show makes a request and prints what a client sees of the answer.
@@ -113,17 +116,12 @@ func ExampleMiddleware_Verify() {
 	// Output: <nil> insufficient_scope 403
 }
 
-// Ready says when requests can be served; a probe asks it with a deadline.
-func ExampleMiddleware_Ready() {
+// A readiness probe starts the first fetch of the keys, and says when requests can be served.
+func ExampleMiddleware_ReadyHandler() {
 	auth, _ := exampleAuth()
-	ready := func(w http.ResponseWriter, r *http.Request) {
-		ctx, cancel := context.WithTimeout(r.Context(), time.Second)
-		defer cancel()
-		if err := auth.Ready(ctx); err != nil {
-			http.Error(w, "not ready", http.StatusServiceUnavailable)
-		}
-	}
-	show(http.HandlerFunc(ready), httptest.NewRequest("GET", "/readyz", nil))
+	mux := http.NewServeMux()
+	mux.Handle("GET /readyz", auth.ReadyHandler())
+	show(mux, httptest.NewRequest("GET", "/readyz", nil))
 	// Output: 200
 }
 
@@ -248,4 +246,23 @@ func ExampleWithObserver() {
 	}))
 	auth.Handler(http.NotFoundHandler()).ServeHTTP(httptest.NewRecorder(), inHeader("x"))
 	// Output: refused malformed_token ""
+}
+
+// Where the keys come from, for how long they are good, and what survives a restart.
+func ExampleKeys() {
+	const issuer = "https://login.example.com"
+	auth, err := bearer.New(bearer.WithIssuer(issuer, "orders", bearer.Keys(jwks.Discover(issuer,
+		jwks.MaxStaleness(6*time.Hour),
+		jwks.LastKnownGood("/var/lib/orders/issuer-keys.json", 48*time.Hour),
+		jwks.PublicAddressesOnly(),
+	))))
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer auth.Close()
+	mux := http.NewServeMux()
+	mux.Handle("GET /readyz", auth.ReadyHandler())
+	mux.Handle("GET /debug/keys", http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { // not for the public
+		_ = json.NewEncoder(w).Encode(auth.Stats())
+	}))
 }

@@ -2,11 +2,8 @@ package bearer
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"log/slog"
 	"net/http"
-	"sync"
 	"sync/atomic"
 )
 
@@ -160,28 +157,6 @@ func (m *Middleware) verifyFor(ctx context.Context, token string, rt route, ev *
 		return nil, err
 	}
 	return claims, rt.check(nil, claims)
-}
-
-// Ready starts the first fetch of every issuer's keys that are not there yet, and waits within ctx until all are. It returns nil
-// when requests can be served, be it from keys whose refresh is failing: an issuer's outage must not drain a fleet. Otherwise
-// the error says which issuer's keys are missing and why.
-func (m *Middleware) Ready(ctx context.Context) error {
-	if m.closed.Load() {
-		return refuse(ReasonClosed)
-	}
-	errs := make([]error, len(m.order))
-	var wg sync.WaitGroup
-	for i, iss := range m.order {
-		if iss.keys != nil {
-			wg.Go(func() {
-				if err := iss.keys.Ready(ctx); err != nil {
-					errs[i] = fmt.Errorf("bearer: issuer %q: %w", iss.name, err)
-				}
-			})
-		}
-	}
-	wg.Wait()
-	return errors.Join(errs...)
 }
 
 // Close ends every fetch under way and releases what the Middleware holds. Afterwards every request is answered with 503. It may

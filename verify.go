@@ -230,18 +230,22 @@ func (iss *issuer) candidates(ctx context.Context, kid string, alg *jwa.Algorith
 		if errors.Is(err, jwks.ErrKeyNotFound) {
 			return nil, refuse(ReasonUnknownKey)
 		}
-		// Whatever else keeps us from having the keys is our trouble and not the token's.
-		e := refuseFor(ReasonKeysUnavailable, err)
-		if unavailable, ok := errors.AsType[*jwks.UnavailableError](err); ok {
-			e.retryAfter = unavailable.RetryAfter
-		}
-		return nil, e
+		return nil, keysUnavailable(err)
 	}
 	list := make([]candidate, len(keys))
 	for i, k := range keys {
 		list[i] = candidate{id: k.ID(), key: k.Public()}
 	}
 	return list, nil
+}
+
+// keysUnavailable is the answer when something keeps us from having the keys: that is our trouble and not the token's.
+func keysUnavailable(err error) *Error {
+	e := refuseFor(ReasonKeysUnavailable, err)
+	if unavailable, ok := errors.AsType[*jwks.UnavailableError](err); ok {
+		e.retryAfter = unavailable.RetryAfter
+	}
+	return e
 }
 
 // checkSignature returns the id of the key that verifies the token.

@@ -1,0 +1,695 @@
+package bearer_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"regexp"
+	"runtime"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/bearer-go/bearer"
+	"github.com/bearer-go/bearer/bearertest"
+	"github.com/bearer-go/bearer/jwks"
+)
+
+// promises are the rows of the table in the package documentation.
+var promises = map[string]func(*testing.T){
+	"Down":                 promiseOfDown,
+	"Slow":                 promiseOfSlow,
+	"Hang":                 func(t *testing.T) { promiseOfFault(t, (*bearertest.Issuer).Hang, 5*time.Second) },
+	"Drip":                 func(t *testing.T) { promiseOfFault(t, (*bearertest.Issuer).Drip, 5*time.Second) },
+	"Huge":                 promiseOfHuge,
+	"HTML200":              func(t *testing.T) { promiseOfFault(t, (*bearertest.Issuer).HTML200, 0) },
+	"EmptyKeys":            func(t *testing.T) { promiseOfFault(t, (*bearertest.Issuer).EmptyKeys, 0) },
+	"PoisonedEntry":        func(t *testing.T) { promiseOfPoison(t, 204) },
+	"PoisonedDocument":     func(t *testing.T) { promiseOfPoison(t, 503) },
+	"Redirect":             promiseOfRedirect,
+	"Moved":                promiseOfMoved,
+	"FirstRequests":        promiseOfFirstRequests,
+	"Rotate":               promiseOfRotate,
+	"RotateWithoutOverlap": promiseOfRotateWithoutOverlap,
+	"ReusedKeyID":          promiseOfReusedKeyID,
+	"ForgedKeyIDs":         promiseOfForgedKeyIDs,
+	"NewKeyWhileDown":      promiseOfNewKeyWhileDown,
+	"Restart":              promiseOfRestart,
+	"ClientGone":           promiseOfClientGone,
+	"Close":                promiseOfClose,
+}
+
+func TestPromises(t *testing.T) {
+	for name, test := range promises {
+		t.Run(name, test)
+	}
+}
+
+// A promise without a test is as bad as a test that nobody hears of.
+func TestEveryPromiseIsATestAndEveryTestAPromise(t *testing.T) {
+	doc, err := os.ReadFile("doc.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, table, _ := strings.Cut(string(doc), "//	the issuer ")
+	table, _, _ = strings.Cut(table, "//\n")
+	for _, row := range regexp.MustCompile(`(?m)^//\t(\w+)`).FindAllStringSubmatch(table, -1) {
+		if promises[row[1]] == nil {
+			t.Errorf("%s has no test", row[1])
+		}
+		delete(promises, row[1])
+	}
+	for name := range promises {
+		t.Errorf("%s is not in the table", name)
+	}
+}
+
+// many is how many requests come at once.
+const many = 200
+
+// status sends a request with a token and returns the answer's status.
+func status(t *testing.T, auth *bearer.Middleware, token string) int {
+	w, _ := serve(t, auth, inHeader(token))
+	if w.Code == 503 {
+		checkProblem(t, w, 503, "keys_unavailable")
+	}
+	return w.Code
+}
+
+// wantStatus sends one request and checks how it is answered, and that it is at once.
+func wantStatus(t *testing.T, auth *bearer.Middleware, token string, want int) {
+	t.Helper()
+	if elapsed := took(func() {
+		if got := status(t, auth, token); got != want {
+			t.Errorf("status %d, want %d", got, want)
+		}
+	}); elapsed != 0 {
+		t.Errorf("answered after %s, want at once", elapsed)
+	}
+}
+
+// wantStatuses sends many requests at once and checks how they are answered, and within which time all are.
+func wantStatuses(t *testing.T, auth *bearer.Middleware, token func(i int) string, want int, within time.Duration) {
+	t.Helper()
+	var mu sync.Mutex
+	statuses := make(map[int]int)
+	elapsed := took(func() {
+		var wg sync.WaitGroup
+		for i := range many {
+			wg.Go(func() {
+				got := status(t, auth, token(i))
+				mu.Lock()
+				defer mu.Unlock()
+				statuses[got]++
+			})
+		}
+		wg.Wait()
+	})
+	if statuses[want] != many {
+		t.Errorf("the statuses of %d requests are %v, want %d", many, statuses, want)
+	}
+	if elapsed > within {
+		t.Errorf("%d requests took %s, want at most %s", many, elapsed, within)
+	}
+}
+
+func took(f func()) time.Duration {
+	start := time.Now()
+	f()
+	return time.Since(start)
+}
+
+func always(token string) func(int) string { return func(int) string { return token } }
+
+// passing lets time pass for a service with traffic: a request each half minute, all answered at once with this status.
+func passing(t *testing.T, d time.Duration, auth *bearer.Middleware, token string, want int) {
+	t.Helper()
+	for end := time.Now().Add(d); time.Now().Before(end); <-time.After(min(30*time.Second, time.Until(end))) {
+		wantStatus(t, auth, token, want)
+		synctest.Wait()
+	}
+}
+
+// refreshed lets time pass until the keys were fetched again. The token is good until then.
+func refreshed(t *testing.T, auth *bearer.Middleware, token string) {
+	t.Helper()
+	passing(t, 8*time.Minute, auth, token, 204)
+	<-time.After(time.Minute)       // nine tenths of the lifetime:
+	wantStatus(t, auth, token, 204) // this request starts the refresh at the latest, and does not wait for it
+	synctest.Wait()
+}
+
+// recovered checks that a service is served again one pause after its issuer's return.
+func recovered(t *testing.T, auth *bearer.Middleware, token string) {
+	t.Helper()
+	w, _ := serve(t, auth, inHeader(token))
+	if w.Code == 503 {
+		pause, _ := strconv.Atoi(w.Header().Get("Retry-After"))
+		if pause < 1 || pause > 4 {
+			t.Errorf("Retry-After %d", pause)
+		}
+		<-time.After(time.Duration(pause) * time.Second)
+	}
+	if got := status(t, auth, token); got != 204 {
+		t.Errorf("status %d one pause after the issuer's return", got)
+	}
+}
+
+// newIssuer makes an issuer whose keys are quick to make and to verify with, and a token that does not expire in the test.
+func newIssuer(opts ...bearertest.Option) (issuer *bearertest.Issuer, token func() string) {
+	issuer = bearertest.NewIssuer(append([]bearertest.Option{bearertest.Algorithm("EdDSA")}, opts...)...)
+	return issuer, func() string { return issuer.Token(c{"exp": time.Now().Add(100 * 24 * time.Hour).Unix()}) }
+}
+
+// newWarm makes a service that has the issuer's keys.
+func newWarm(t *testing.T, issuer *bearertest.Issuer, opts ...bearer.Option) *bearer.Middleware {
+	t.Helper()
+	auth := newAuth(t, issuer, opts...)
+	if err := auth.Ready(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	return auth
+}
+
+// promiseOfFault is that of every fault which keeps the keys from coming: warm nobody notices, cold it is 503.
+func promiseOfFault(t *testing.T, fault func(*bearertest.Issuer), within time.Duration) {
+	t.Run("warm", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			issuer, token := newIssuer()
+			auth := newWarm(t, issuer)
+			fault(issuer)
+			passing(t, 30*time.Minute, auth, token(), 204)
+			if issuer.Fetches() < 3 {
+				t.Errorf("%d fetches: the fault was not met", issuer.Fetches())
+			}
+			wantStatuses(t, auth, always(token()), 204, 0)
+			if err := auth.Ready(t.Context()); err != nil {
+				t.Errorf("not ready, although it serves: %v", err)
+			}
+		})
+	})
+	t.Run("cold", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			issuer, token := newIssuer()
+			auth := newAuth(t, issuer)
+			fault(issuer)
+			wantStatuses(t, auth, always(token()), 503, within)
+			for range 10 { // and for every request after it, too
+				<-time.After(5 * time.Second)
+				wantStatuses(t, auth, always(token()), 503, within)
+			}
+			issuer.Restore()
+			recovered(t, auth, token())
+		})
+	})
+}
+
+func promiseOfDown(t *testing.T) {
+	promiseOfFault(t, (*bearertest.Issuer).Down, 0)
+	t.Run("a day", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			issuer, token := newIssuer()
+			auth := newWarm(t, issuer)
+			issuer.Down()
+			passing(t, 24*time.Hour, auth, token(), 204)
+			if n := issuer.Fetches(); n > 24*60*2 {
+				t.Errorf("%d fetches in a day", n)
+			}
+			passing(t, time.Hour, auth, token(), 503)
+			issuer.Restore()
+			recovered(t, auth, token())
+			passing(t, time.Hour, auth, token(), 204)
+		})
+	})
+}
+
+func promiseOfSlow(t *testing.T) {
+	promiseOfFault(t, func(issuer *bearertest.Issuer) { issuer.Slow(6 * time.Second) }, 5*time.Second)
+	t.Run("a little", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			issuer, token := newIssuer()
+			issuer.Slow(2 * time.Second)
+			auth := newAuth(t, issuer)
+			wantStatuses(t, auth, always(token()), 204, 4*time.Second) // two for discovery, two for the keys
+			passing(t, 30*time.Minute, auth, token(), 204)
+		})
+	})
+}
+
+func promiseOfHuge(t *testing.T) {
+	promiseOfFault(t, (*bearertest.Issuer).Huge, 0)
+	t.Run("memory", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			issuer, token := newIssuer()
+			auth := newWarm(t, issuer)
+			issuer.Huge()
+			<-time.After(9 * time.Minute)
+			var before, after runtime.MemStats
+			runtime.ReadMemStats(&before)
+			wantStatus(t, auth, token(), 204)
+			synctest.Wait()
+			runtime.ReadMemStats(&after)
+			if issuer.Fetches() != 2 {
+				t.Errorf("%d fetches", issuer.Fetches())
+			}
+			if spent := after.TotalAlloc - before.TotalAlloc; spent > 16<<20 {
+				t.Errorf("a body of 1 GiB cost %d MiB", spent>>20)
+			}
+		})
+	})
+}
+
+// promiseOfPoison is about the poisons that cold services answer with this status.
+func promiseOfPoison(t *testing.T, cold int) {
+	tried := 0
+	for _, poison := range bearertest.Poisons() {
+		if poison.InDocument() != (cold == 503) {
+			continue
+		}
+		tried++
+		t.Run(string(poison), func(t *testing.T) {
+			if cold == 503 {
+				promiseOfFault(t, func(issuer *bearertest.Issuer) { issuer.Poison(poison) }, 0)
+				return
+			}
+			synctest.Test(t, func(t *testing.T) {
+				issuer, token := newIssuer()
+				auth := newWarm(t, issuer)
+				issuer.Poison(poison)
+				wantStatuses(t, newAuth(t, issuer), always(token()), 204, 0)
+				passing(t, 30*time.Minute, auth, token(), 204)
+				if stats := auth.Stats()[0]; stats.State != jwks.Fresh || stats.Failures != 0 || stats.Keys == 0 {
+					t.Errorf("one bad entry makes the fetch fail: %+v", stats)
+				}
+			})
+		})
+	}
+	if tried < 5 {
+		t.Errorf("%d poisons", tried)
+	}
+}
+
+func promiseOfRedirect(t *testing.T) {
+	promiseOfFault(t, (*bearertest.Issuer).Redirect, 0)
+	t.Run("not followed", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			issuer, token := newIssuer()
+			auth := newWarm(t, issuer)
+			issuer.Redirect()
+			issuer.Rotate() // who follows gets the new key
+			if got := status(t, auth, token()); got != 503 {
+				t.Errorf("status %d", got)
+			}
+			if issuer.Requests() != 3 {
+				t.Errorf("%d requests, want that of the redirect to be the last", issuer.Requests())
+			}
+		})
+	})
+}
+
+// elsewhere moves the key set of an issuer to another path.
+type elsewhere struct {
+	issuer *bearertest.Issuer
+	mu     sync.Mutex
+	path   string // "" is where it was
+}
+
+func (e *elsewhere) move(path string) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.path = path
+}
+
+func (e *elsewhere) RoundTrip(r *http.Request) (*http.Response, error) {
+	e.mu.Lock()
+	path := e.path
+	e.mu.Unlock()
+	r = r.Clone(r.Context())
+	switch {
+	case path != "" && r.URL.Path == "/jwks":
+		r.URL.Path = "/gone"
+	case path != "" && r.URL.Path == path:
+		r.URL.Path = "/jwks"
+	}
+	response, err := e.issuer.Client().Transport.RoundTrip(r)
+	if err == nil && path != "" && strings.HasSuffix(r.URL.Path, "openid-configuration") {
+		body, _ := io.ReadAll(response.Body)
+		_ = response.Body.Close()
+		response.Body = io.NopCloser(bytes.NewReader(bytes.Replace(body, []byte("/jwks"), []byte(path), 1)))
+	}
+	return response, err
+}
+
+func promiseOfMoved(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		issuer, token := newIssuer()
+		web := &elsewhere{issuer: issuer}
+		auth := mustNew(t, bearer.WithIssuer(issuer.URL(), issuer.Audience()), bearer.WithHTTPClient(&http.Client{Transport: web}))
+		wantStatus(t, auth, token(), 204)
+		web.move("/keys/v2")
+		issuer.Rotate()
+		wantStatuses(t, auth, always(token()), 204, 0) // the search for the new key finds the new place
+		passing(t, 30*time.Minute, auth, token(), 204)
+		if stats := auth.Stats()[0]; stats.State != jwks.Fresh || stats.Failures != 0 {
+			t.Errorf("%+v", stats)
+		}
+	})
+}
+
+func promiseOfFirstRequests(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		issuer, token := newIssuer()
+		issuer.Slow(time.Second)
+		auth := newAuth(t, issuer)
+		wantStatuses(t, auth, always(token()), 204, 2*time.Second)
+		if issuer.Fetches() != 1 || issuer.Requests() != 2 {
+			t.Errorf("%d fetches, %d requests, want 1 and 2", issuer.Fetches(), issuer.Requests())
+		}
+	})
+}
+
+func promiseOfRotate(t *testing.T) {
+	t.Run("all at once", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			issuer, token := newIssuer()
+			auth := newWarm(t, issuer)
+			old := token()
+			issuer.Slow(time.Second)
+			issuer.Rotate()
+			wantStatuses(t, auth, always(token()), 204, time.Second)
+			wantStatuses(t, auth, always(old), 204, 0)
+			if issuer.Fetches() != 2 {
+				t.Errorf("%d fetches for the new key, want 1", issuer.Fetches()-1)
+			}
+		})
+	})
+	t.Run("a thousand times", func(t *testing.T) {
+		const rotations, clients, pause = 1000, 4, 20 * time.Second
+		synctest.Test(t, func(t *testing.T) {
+			issuer, token := newIssuer()
+			auth := newWarm(t, issuer)
+			done := make(chan struct{})
+			var wg sync.WaitGroup
+			for client := range clients {
+				wg.Go(func() {
+					<-time.After(time.Duration(client) * time.Second)
+					for {
+						text := token()
+						<-time.After(time.Second) // on its way to the service; meanwhile the issuer may rotate
+						if got := status(t, auth, text); got != 204 {
+							t.Errorf("status %d", got)
+						}
+						select {
+						case <-done:
+							return
+						case <-time.After(pause):
+						}
+					}
+				})
+			}
+			for range rotations {
+				<-time.After(time.Minute)
+				issuer.Rotate()
+			}
+			close(done)
+			wg.Wait()
+		})
+	})
+}
+
+func promiseOfRotateWithoutOverlap(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		issuer, token := newIssuer()
+		auth := newWarm(t, issuer)
+		old := token()
+		issuer.RotateWithoutOverlap()
+		wantStatus(t, auth, old, 204) // the service cannot know
+		refreshed(t, auth, old)
+		wantStatus(t, auth, old, 401)
+		wantStatuses(t, auth, always(token()), 204, 0)
+
+		old = token()
+		issuer.RotateWithoutOverlap()
+		wantStatuses(t, auth, always(token()), 204, 0) // at once
+		wantStatus(t, auth, old, 401)
+	})
+}
+
+// renamed gives every key of an issuer the same key id.
+type renamed struct{ issuer *bearertest.Issuer }
+
+func (web renamed) RoundTrip(r *http.Request) (*http.Response, error) {
+	response, err := web.issuer.Client().Transport.RoundTrip(r)
+	if err != nil || r.URL.Path != "/jwks" {
+		return response, err
+	}
+	var set struct {
+		Keys []map[string]string `json:"keys"`
+	}
+	err = json.NewDecoder(response.Body).Decode(&set)
+	_ = response.Body.Close()
+	for _, key := range set.Keys {
+		key["kid"] = "always this"
+	}
+	body, _ := json.Marshal(set)
+	response.Body = io.NopCloser(bytes.NewReader(body))
+	response.Header.Del("ETag")
+	return response, err
+}
+
+func promiseOfReusedKeyID(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		issuer, _ := newIssuer()
+		token := func() string {
+			return issuer.Sign(c{"kid": "always this"}, c{"exp": time.Now().Add(time.Hour).Unix()})
+		}
+		auth := mustNew(t, bearer.WithIssuer(issuer.URL(), issuer.Audience()),
+			bearer.WithHTTPClient(&http.Client{Transport: renamed{issuer}}))
+		wantStatus(t, auth, token(), 204)
+		old := token()
+		issuer.RotateWithoutOverlap()
+		wantStatus(t, auth, token(), 401) // a bad signature under a known key id is no reason to fetch
+		refreshed(t, auth, old)
+		wantStatus(t, auth, token(), 204)
+		wantStatus(t, auth, old, 401)
+	})
+}
+
+func promiseOfForgedKeyIDs(t *testing.T) {
+	const forgeries = 10_000
+	forge := func(issuer *bearertest.Issuer, i int) string { return issuer.Sign(c{"kid": fmt.Sprint("forged-", i)}) }
+	flood := func(t *testing.T, auth *bearer.Middleware, issuer *bearertest.Issuer, want int) {
+		var wg sync.WaitGroup
+		for i := range forgeries {
+			wg.Go(func() {
+				if got := status(t, auth, forge(issuer, i)); got != want {
+					t.Errorf("status %d for a forged key id, want %d", got, want)
+				}
+			})
+		}
+		wg.Wait()
+	}
+	t.Run("warm", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			issuer, token := newIssuer()
+			auth := newWarm(t, issuer)
+			for minute := range 3 {
+				flood(t, auth, issuer, 401)
+				wantStatuses(t, auth, always(token()), 204, 0)
+				if n := issuer.Fetches() - 1; n > 2+2*minute {
+					t.Errorf("%d fetches after %d minutes of forged key ids", n, minute)
+				}
+				<-time.After(time.Minute)
+			}
+		})
+	})
+	t.Run("warm, and the fetch hangs", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			issuer, token := newIssuer()
+			auth := newWarm(t, issuer)
+			issuer.Hang()
+			flooded := make(chan struct{})
+			go func() {
+				defer close(flooded)
+				if elapsed := took(func() { flood(t, auth, issuer, 503) }); elapsed > 2*time.Second {
+					t.Errorf("forged key ids were answered after %s", elapsed)
+				}
+			}()
+			<-time.After(time.Second)
+			wantStatuses(t, auth, always(token()), 204, 0)
+			<-flooded
+			if n := issuer.Fetches() - 1; n != 1 {
+				t.Errorf("%d fetches, want 1", n)
+			}
+		})
+	})
+	t.Run("cold", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			issuer, _ := newIssuer()
+			flood(t, newAuth(t, issuer), issuer, 401)
+			if issuer.Fetches() > 3 {
+				t.Errorf("%d fetches", issuer.Fetches())
+			}
+		})
+	})
+}
+
+func promiseOfNewKeyWhileDown(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		issuer, token := newIssuer()
+		auth := newWarm(t, issuer)
+		old := token()
+		issuer.Rotate()
+		issuer.Down()
+		for range 100 {
+			wantStatus(t, auth, token(), 503)
+			wantStatus(t, auth, old, 204)
+			<-time.After(time.Second)
+		}
+		issuer.Restore()
+		<-time.After(time.Minute) // the longest pause while there are keys
+		if got := status(t, auth, token()); got != 204 {
+			t.Errorf("status %d after the issuer's return", got)
+		}
+	})
+}
+
+func promiseOfRestart(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "issuer.json")
+	start := func(t *testing.T, issuer *bearertest.Issuer, opts ...jwks.Option) *bearer.Middleware {
+		return mustNew(t, bearer.WithHTTPClient(issuer.Client()),
+			bearer.WithIssuer(issuer.URL(), issuer.Audience(), bearer.Keys(jwks.Discover(issuer.URL(), opts...))))
+	}
+	synctest.Test(t, func(t *testing.T) {
+		issuer, token := newIssuer()
+		before := start(t, issuer, jwks.LastKnownGood(file, 48*time.Hour))
+		wantStatus(t, before, token(), 204)
+		_ = before.Close()
+		issuer.Down()
+		<-time.After(47 * time.Hour)
+
+		after := start(t, issuer, jwks.LastKnownGood(file, 48*time.Hour))
+		wantStatuses(t, after, always(token()), 204, 0)
+		wantStatuses(t, start(t, issuer), always(token()), 503, 0)
+		passing(t, time.Hour, after, token(), 204)
+		passing(t, time.Minute, after, token(), 503) // no file is good for ever
+		issuer.Restore()
+		recovered(t, after, token())
+	})
+}
+
+func promiseOfClientGone(t *testing.T) {
+	for name, prepare := range map[string]func(*testing.T, *bearertest.Issuer) *bearer.Middleware{
+		"cold": func(t *testing.T, issuer *bearertest.Issuer) *bearer.Middleware { return newAuth(t, issuer) },
+		"warm": func(t *testing.T, issuer *bearertest.Issuer) *bearer.Middleware {
+			auth := newWarm(t, issuer)
+			issuer.Rotate()
+			return auth
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				issuer, token := newIssuer()
+				auth := prepare(t, issuer)
+				fetches := issuer.Fetches()
+				issuer.Slow(time.Second)
+				ctx, cancel := context.WithCancel(t.Context())
+				var wg sync.WaitGroup
+				wg.Go(func() {
+					if _, err := auth.Verify(ctx, token()); reasonOf(t, err) != bearer.ReasonKeysUnavailable {
+						t.Errorf("the client that went away hears %v", err)
+					}
+				})
+				synctest.Wait() // it has started the fetch
+				wg.Go(func() {
+					if got := status(t, auth, token()); got != 204 {
+						t.Errorf("status %d", got)
+					}
+				})
+				cancel()
+				wg.Wait()
+				if issuer.Fetches() != fetches+1 {
+					t.Errorf("%d fetches, want 1", issuer.Fetches()-fetches)
+				}
+			})
+		})
+	}
+}
+
+// A bubble fails when a goroutine is left in it: that nothing runs any more needs no other check.
+func promiseOfClose(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		issuer, token := newIssuer()
+		before := runtime.NumGoroutine()
+		unused, cold, warm := newAuth(t, issuer), newAuth(t, issuer), newWarm(t, issuer)
+		<-time.After(time.Hour)
+		synctest.Wait()
+		if after := runtime.NumGoroutine(); after > before {
+			t.Errorf("%d goroutines before, %d with services that do nothing", before, after)
+		}
+		issuer.Hang()
+		go func() { _, _ = cold.Verify(t.Context(), token()) }()
+		go func() { _, _ = warm.Verify(t.Context(), issuer.Sign(c{"kid": "unknown"})) }()
+		<-time.After(time.Second)
+		for _, auth := range []*bearer.Middleware{unused, cold, warm} {
+			if elapsed := took(func() { _ = auth.Close() }); elapsed != 0 {
+				t.Errorf("Close took %s", elapsed)
+			}
+			w, _ := serve(t, auth, inHeader(token()))
+			checkProblem(t, w, 503, "closed")
+		}
+	})
+}
+
+// What holds in a bubble holds over a socket, too, as far as it needs no clock.
+func TestPromisesOverASocket(t *testing.T) {
+	faults := map[string]func(*bearertest.Issuer){
+		"Down":      (*bearertest.Issuer).Down,
+		"Huge":      (*bearertest.Issuer).Huge,
+		"HTML200":   (*bearertest.Issuer).HTML200,
+		"EmptyKeys": (*bearertest.Issuer).EmptyKeys,
+		"Redirect":  (*bearertest.Issuer).Redirect,
+		"Hang":      (*bearertest.Issuer).Hang,
+		"Drip":      (*bearertest.Issuer).Drip,
+	}
+	for _, poison := range bearertest.Poisons() {
+		if poison.InDocument() {
+			faults["Poison "+string(poison)] = func(issuer *bearertest.Issuer) { issuer.Poison(poison) }
+		}
+	}
+	for name, fault := range faults {
+		t.Run(name, func(t *testing.T) {
+			issuer := bearertest.NewServer(t)
+			warm, cold := newAuth(t, issuer), newAuth(t, issuer)
+			if got := status(t, warm, issuer.Token()); got != 204 {
+				t.Fatalf("status %d before the fault", got)
+			}
+			old := issuer.Token()
+			issuer.Rotate()
+			fault(issuer)
+			ctx, cancel := context.WithCancel(t.Context())
+			if slices.Contains([]string{"Hang", "Drip"}, name) {
+				cancel() // nobody waits, whatever the issuer does
+			}
+			defer cancel()
+			for auth, token := range map[*bearer.Middleware]string{cold: old, warm: issuer.Token()} {
+				w := httptest.NewRecorder()
+				auth.Handler(&spy{}).ServeHTTP(w, inHeader(token).WithContext(ctx))
+				checkProblem(t, w, 503, "keys_unavailable")
+			}
+			if got := status(t, warm, old); got != 204 {
+				t.Errorf("status %d for a known key", got)
+			}
+		})
+	}
+}
