@@ -30,8 +30,9 @@
 // # When an issuer fails
 //
 // What happens to good tokens, and to others, by what their issuer does; the names are those of package bearertest, which
-// can make an issuer do it to your own service. Warm is a service that has had the issuer's keys, cold one that has not.
-// Everything here is per issuer, and each row is a test of this package.
+// can make an issuer do it to your own service. Warm is a service that has the issuer's keys and is in use, so that they are
+// refreshed ahead of their end; one that was not used for longer waits for them, at most 2 seconds. Cold is one that has none.
+// Everything here is per issuer, and each row is a test of this package. The 24 hours count from the last fetch that worked.
 //
 //	the issuer           warm                                    cold
 //	Down                 200 for 24 hours, then 503; 200 again   503 at once, with Retry-After; 200 again within one
@@ -45,7 +46,8 @@
 //	PoisonedEntry        200 at once, the entry is skipped       200, the entry is skipped
 //	PoisonedDocument     200 at once                             503
 //	Redirect             200 at once, not followed               503, not followed
-//	Moved                200 at once, the keys are found again   200
+//	Moved                200 at once, found again if the place   200
+//	                     answers 404 or 410, else within a day
 //	FirstRequests                                                200 to all, with one fetch for them together
 //	Rotate               200 to all, old key and new, with one   200
 //	                     fetch for all who have the new key

@@ -30,6 +30,7 @@ type Event struct {
 	Issuer    string
 	KeyID     string
 	Algorithm string
+	Cached    bool          // the token had been verified before: its signature was not verified again
 	Duration  time.Duration // of the decision
 }
 

@@ -292,8 +292,8 @@ func (x *extraction) fromWebSocket() *Error {
 				kept = append(kept, entry)
 				continue
 			}
-			token, ok := decode(encoded)
-			if !ok || strings.ContainsAny(encoded, "\r\n") {
+			token, _, ok := decode(encoded, make([]byte, len(encoded)))
+			if !ok {
 				return refuse(ReasonMalformedRequest)
 			}
 			x.found(string(token))

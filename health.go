@@ -43,7 +43,8 @@ func (m *Middleware) Ready(ctx context.Context) error {
 //
 //	mux.Handle("GET /readyz", auth.ReadyHandler())
 //
-// It is not for liveness: restarting a service does not mend its issuer. The answer names no issuer and needs no token.
+// It is not for liveness: restarting a service does not mend its issuer. The answer names no issuer and needs no token. With several
+// issuers it is ready when the keys of all are there; a service that shall start without one of them probes something else.
 func (m *Middleware) ReadyHandler() http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Method != http.MethodGet && r.Method != http.MethodHead {

@@ -2,8 +2,10 @@ package bearer
 
 import (
 	"context"
+	"hash/maphash"
 	"log/slog"
 	"net/http"
+	"sync"
 	"sync/atomic"
 )
 
@@ -20,6 +22,9 @@ type Middleware struct {
 	observe      func(context.Context, Event)
 	errorHandler func(http.ResponseWriter, *http.Request, *Error)
 	closed       atomic.Bool
+	headers      headerMemo
+	cache        cache
+	scratch      sync.Pool // of *[]byte, each as long as a token may be when decoded
 }
 
 // New returns a Middleware for the given issuers. It performs no I/O and starts nothing: keys are fetched on the first request
@@ -31,6 +36,8 @@ func New(opts ...Option) (*Middleware, error) {
 		sources:      defaultSources,
 		maxTokenSize: DefaultMaxTokenSize,
 		logger:       slog.Default(),
+		headers:      headerMemo{seed: maphash.MakeSeed()},
+		cache:        cache{maxEntries: DefaultCacheEntries, maxBytes: DefaultCacheBytes, seed: maphash.MakeSeed()},
 	}}
 	for _, opt := range opts {
 		if opt == nil {
@@ -79,7 +86,7 @@ func (m *Middleware) Require(reqs ...Requirement) func(http.Handler) http.Handle
 func (m *Middleware) Authenticate(r *http.Request, reqs ...Requirement) (*http.Request, error) {
 	started, rt, ctx := m.start(), routeOf(reqs), r.Context()
 
-	before, _ := ctx.Value(contextKey{}).(principal)
+	before, _ := ctx.Value(contextKey{}).(*principal)
 	if before.covers(r, m) && !m.closed.Load() {
 		if err := rt.check(r, before.claims); err != nil {
 			c := before.claims
@@ -89,24 +96,23 @@ func (m *Middleware) Authenticate(r *http.Request, reqs ...Requirement) (*http.R
 	}
 
 	ev := &Event{Outcome: OutcomeAllowed}
-	request, claims, err := m.authenticate(r, rt, ev)
+	request, now, err := m.authenticate(r, rt, ev)
 	if err != nil {
 		return nil, m.refused(ctx, ev, started, rt, err)
 	}
 	m.decided(ctx, ev, started)
-	var now principal // of nobody, for an anonymous request
-	if claims != nil {
-		now = principal{claims: claims, by: m, authorization: r.Header.Get("Authorization")}
-	}
-	if now == before { // nobody's, and nobody else's claims are in the way
-		return request, nil
+	if now == nil {
+		if before == nil || before.claims == nil {
+			return request, nil // nobody else's claims are in the way
+		}
+		now = &principal{}
 	}
 	return request.WithContext(context.WithValue(ctx, contextKey{}, now)), nil
 }
 
-// authenticate takes a request through the whole pipeline. Without an error, claims are nil only for an anonymous request on
-// an optional route.
-func (m *Middleware) authenticate(r *http.Request, rt route, ev *Event) (*http.Request, *Claims, *Error) {
+// authenticate takes a request through the whole pipeline. Without an error, the principal is nil only for an anonymous request
+// on an optional route.
+func (m *Middleware) authenticate(r *http.Request, rt route, ev *Event) (*http.Request, *principal, *Error) {
 	if m.closed.Load() {
 		return nil, nil, refuse(ReasonClosed)
 	}
@@ -122,15 +128,15 @@ func (m *Middleware) authenticate(r *http.Request, rt route, ev *Event) (*http.R
 		}
 		return nil, nil, err
 	}
-	claims, err := m.verify(r.Context(), x.token, ev)
+	p, err := m.verify(r.Context(), x.token, ev)
 	if err != nil {
 		return nil, nil, err
 	}
-	if err := rt.check(x.request, claims); err != nil { // what a Func judges is what the handler gets
+	if err := rt.check(x.request, p.claims); err != nil { // what a Func judges is what the handler gets
 		return nil, nil, err
 	}
 	x.rewind()
-	return x.request, claims, nil
+	return x.request, p, nil
 }
 
 // Verify takes a token's text through the same pipeline, for gRPC, WebSocket messages and queues. A [Func] requirement gets a
@@ -152,17 +158,18 @@ func (m *Middleware) verifyFor(ctx context.Context, token string, rt route, ev *
 	if token == "" {
 		return nil, refuse(ReasonMissingToken)
 	}
-	claims, err := m.verify(ctx, token, ev)
+	p, err := m.verify(ctx, token, ev)
 	if err != nil {
 		return nil, err
 	}
-	return claims, rt.check(nil, claims)
+	return p.claims, rt.check(nil, p.claims)
 }
 
 // Close ends every fetch under way and releases what the Middleware holds. Afterwards every request is answered with 503. It may
 // be called more than once and always returns nil.
 func (m *Middleware) Close() error {
 	m.closed.Store(true)
+	m.cache.close()
 	for _, iss := range m.order {
 		if iss.keys != nil {
 			_ = iss.keys.Close() // a key set's Close returns nil

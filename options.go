@@ -51,7 +51,7 @@ type issuer struct {
 	audienceClaim string
 	types         []string // as mediaType gives them
 	algorithms    map[string]*jwa.Algorithm
-	required      []string // claims
+	required      claimSet
 	leeway        time.Duration
 	maxLifetime   time.Duration // 0: not limited
 	scopeClaims   []string
@@ -320,13 +320,13 @@ func (iss *issuer) finish(audience string) {
 			}
 		}
 		iss.types = []string{accessTokenType}
-		iss.required = []string{"iss", "exp", "aud", "sub", "client_id", "iat", "jti"}
+		iss.required = claimIss | claimExp | claimAud | claimSub | claimClientID | claimIat | claimJti
 	}
 	if !iss.withoutExpiry {
-		iss.required = append(iss.required, "exp")
+		iss.required |= claimExp
 	}
 	if iss.maxLifetime > 0 {
-		iss.required = append(iss.required, "exp", "iat")
+		iss.required |= claimExp | claimIat
 	}
 	iss.finishAlgorithms()
 }
@@ -494,11 +494,48 @@ func WithMaxTokenSize(bytes int) Option {
 	}
 }
 
+// WithCache bounds the cache of verified tokens: how many are remembered, from 1 to 16 million, and how many bytes they take
+// in memory, 64 KiB at least. Default: [DefaultCacheEntries] and [DefaultCacheBytes]. Memory is taken as it is needed.
+//
+// A remembered token is still checked on every request, but for its signature: that its key is in the issuer's set, that it has
+// not expired, and what the route requires.
+func WithCache(entries, bytes int) Option {
+	return func(c *config) {
+		value := fmt.Sprintf("%d, %d", entries, bytes)
+		c.once("WithCache", value)
+		if entries < 1 || entries > maxCacheEntries {
+			c.wrong("WithCache", value, "must be from 1 to %d entries; WithoutCache switches the cache off", maxCacheEntries)
+		}
+		if bytes < minCacheBytes {
+			c.wrong("WithCache", value, "must be %d bytes at least; WithoutCache switches the cache off", minCacheBytes)
+		}
+		if c.has("WithoutCache") {
+			c.wrong("WithCache", value, "contradicts WithoutCache; drop one of the two")
+		}
+		c.m.cache.maxEntries, c.m.cache.maxBytes = entries, bytes
+	}
+}
+
+// WithoutCache has every token's signature verified on every request.
+func WithoutCache() Option {
+	return func(c *config) {
+		c.once("WithoutCache", "")
+		if c.has("WithCache") {
+			c.wrong("WithoutCache", "", "contradicts WithCache; drop one of the two")
+		}
+		c.m.cache.maxEntries = 0
+	}
+}
+
 // build judges the whole configuration and completes the Middleware.
 func (c *config) build() (*Middleware, error) {
 	m := c.m
 	if len(c.issuers) == 0 {
 		c.wrong("New", "", "no issuer is trusted; add WithIssuer")
+	}
+	m.scratch.New = func() any {
+		buffer := make([]byte, m.maxTokenSize)
+		return &buffer
 	}
 	defaults := []jwks.Option{jwks.Logger(m.logger)}
 	if c.client != nil {

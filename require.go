@@ -188,15 +188,15 @@ func (q claimRequirement) check(_ *http.Request, c *Claims) *Error {
 	return refuse(ReasonClaim)
 }
 
-func (q claimRequirement) equals(raw []byte) bool {
+func (q claimRequirement) equals(raw string) bool {
 	switch want := q.value.(type) {
 	case string:
 		got, ok := strictjson.String(raw)
 		return ok && got == want
 	case bool:
-		return string(raw) == strconv.FormatBool(want)
+		return raw == strconv.FormatBool(want)
 	case int:
-		return string(raw) == strconv.Itoa(want)
+		return raw == strconv.Itoa(want)
 	}
 	return false
 }

@@ -10,7 +10,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/bearer-go/bearer/internal/jwa"
 	"github.com/bearer-go/bearer/internal/strictjson"
 	"github.com/bearer-go/bearer/jwks"
 )
@@ -18,17 +17,27 @@ import (
 // verify turns a token's text into claims, or says at which step it was refused. The steps stand in the order in which they
 // run: cheap before dear, and nothing of the token is interpreted before it has to be. What was learnt on the way and is
 // ours to repeat (the issuer once it matched, the key once it matched, the algorithm once it is on the list) is noted in ev.
-func (m *Middleware) verify(ctx context.Context, token string, ev *Event) (*Claims, *Error) {
+func (m *Middleware) verify(ctx context.Context, token string, ev *Event) (*principal, *Error) {
 	if len(token) > m.maxTokenSize {
 		return nil, refuse(ReasonTokenTooLarge)
 	}
-	jws, ok := split(token)
+	if known := m.cache.recall(token); known != nil {
+		if p, err := m.confirm(ctx, known, ev); p != nil || err != nil {
+			return p, err
+		}
+	}
+	scratch := m.scratch.Get().(*[]byte)
+	defer m.scratch.Put(scratch)
+	jws, ok := split(token, *scratch)
 	if !ok || len(jws.payload) == 0 {
 		return nil, refuse(ReasonMalformedToken)
 	}
-	header, err := readHeader(jws.header)
-	if err != nil {
-		return nil, err
+	header, learnt := m.headers.recall(jws.headerText)
+	if !learnt {
+		var err *Error
+		if header, err = readHeader(string(jws.header)); err != nil {
+			return nil, err
+		}
 	}
 	// The payload is only peeked at: its iss chooses the tuple, and is compared again with the verified claims below.
 	iss, err := m.selectIssuer(jws.payload)
@@ -36,143 +45,75 @@ func (m *Middleware) verify(ctx context.Context, token string, ev *Event) (*Clai
 		return nil, err
 	}
 	ev.Issuer = iss.name
-	if err := iss.checkJWS(ctx, jws, header, ev); err != nil {
-		return nil, err
-	}
-
-	members, jsonErr := strictjson.Object(jws.payload)
-	if jsonErr != nil {
-		return nil, refuse(ReasonMalformedClaims)
-	}
-	claims, err := iss.readClaims(members)
+	key, err := iss.checkJWS(ctx, jws, header, ev)
 	if err != nil {
 		return nil, err
 	}
-	if !header.isAccessToken() && looksLikeAnotherToken(members) {
-		return nil, refuse(ReasonNotAccessToken)
+	if !learnt {
+		m.headers.learn(jws.headerText, header)
 	}
-	if err := iss.judge(claims, members, time.Now()); err != nil {
+
+	claims, facts, err := iss.readClaims(string(jws.payload))
+	if err != nil {
 		return nil, err
 	}
-	claims.payload, claims.keyID, claims.algorithm = jws.payload, ev.KeyID, ev.Algorithm
-	return claims, nil
+	claims.keyID, claims.algorithm = ev.KeyID, ev.Algorithm
+	if !header.isAccessToken() && facts.anotherToken {
+		return nil, refuse(ReasonNotAccessToken)
+	}
+	now := time.Now()
+	if err := iss.judge(claims, facts, now); err != nil {
+		return nil, err
+	}
+	p := &principal{claims: claims, by: m, token: token}
+	m.cache.remember(p, iss, header.kid, key, now)
+	return p, nil
 }
 
 // compact is a JWS in compact serialization (RFC 7515 section 7.1), taken apart.
 type compact struct {
-	signingInput               string
+	headerText, signingInput   string
 	header, payload, signature []byte
 }
 
-// split checks the shape of a token and decodes it: three parts of base64url characters (RFC 4648 section 5) and nothing else,
-// so no padding, no line breaks, no JSON serialization and no JWE, each in its canonical spelling. The payload of a JWS may
-// be empty, that of a token may not.
-func split(token string) (jws compact, ok bool) {
-	var dots [2]int
-	n := 0
-	for i := range len(token) {
-		switch c := token[i]; {
-		case c == '.':
-			if n == len(dots) {
-				return jws, false
-			}
-			dots[n] = i
-			n++
-		case !isBase64URL[c]:
-			return jws, false
-		}
-	}
-	if n != len(dots) {
+// split checks the shape of a token and decodes it into the buffer: three parts of base64url characters (RFC 4648 section 5)
+// and nothing else, so no padding, no line breaks, no JSON serialization and no JWE, each in its canonical spelling. The payload
+// of a JWS may be empty, that of a token may not. The buffer is as long as the token's size may be; the parts share it.
+func split(token string, buffer []byte) (jws compact, ok bool) {
+	first := strings.IndexByte(token, '.')
+	if first <= 0 {
 		return jws, false
 	}
-	jws.signingInput = token[:dots[1]]
-	if jws.header, ok = decode(token[:dots[0]]); !ok {
+	second := strings.IndexByte(token[first+1:], '.')
+	if second < 0 {
 		return jws, false
 	}
-	if jws.payload, ok = decode(token[dots[0]+1 : dots[1]]); !ok {
+	second += first + 1
+	if second == len(token)-1 || strings.IndexByte(token[second+1:], '.') >= 0 {
 		return jws, false
 	}
-	jws.signature, ok = decode(token[dots[1]+1:])
-	return jws, ok && len(jws.header) > 0 && len(jws.signature) > 0
+	jws.headerText, jws.signingInput = token[:first], token[:second]
+	if jws.header, buffer, ok = decode(token[:first], buffer); !ok {
+		return jws, false
+	}
+	if jws.payload, buffer, ok = decode(token[first+1:second], buffer); !ok {
+		return jws, false
+	}
+	jws.signature, _, ok = decode(token[second+1:], buffer)
+	return jws, ok
 }
-
-var isBase64URL = func() (set [256]bool) {
-	for _, c := range "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_" {
-		set[c] = true
-	}
-	return set
-}()
 
 // strictBase64 refuses trailing bits that are not zero: with them one token would have several spellings.
 var strictBase64 = base64.RawURLEncoding.Strict()
 
-// decode decodes base64url in its canonical spelling alone. Go's decoder skips CR and LF: callers have refused them.
-func decode(part string) ([]byte, bool) {
-	b, err := strictBase64.DecodeString(part)
-	return b, err == nil
-}
-
-// header is what the pipeline uses of a JOSE header. jku, x5u, x5c and jwk are not among it: a token does not bring its
-// own key (RFC 8725 section 3.10).
-type header struct {
-	alg, kid, typ string // typ: lower case, without "application/", "jwt" when absent
-}
-
-func readHeader(raw []byte) (h header, err *Error) {
-	members, jsonErr := strictjson.Object(raw)
-	if jsonErr != nil {
-		return h, refuse(ReasonMalformedToken)
+// decode decodes base64url in its canonical spelling alone, and returns the rest of the buffer. Go's decoder skips CR and LF: then
+// what comes out is shorter than it should be.
+func decode(part string, buffer []byte) (decoded, rest []byte, ok bool) {
+	n, err := strictBase64.Decode(buffer, []byte(part))
+	if err != nil || n != strictBase64.DecodedLen(len(part)) {
+		return nil, nil, false
 	}
-	h.typ = "jwt"
-	ok := true
-	for _, m := range members {
-		switch m.Name {
-		case "alg":
-			h.alg, ok = strictjson.String(m.Value)
-		case "kid":
-			h.kid, ok = strictjson.String(m.Value)
-		case "typ":
-			h.typ, ok = strictjson.String(m.Value)
-			h.typ = mediaType(h.typ)
-		case "crit", "b64":
-			// RFC 7515 section 4.1.11: an extension we do not implement must not be ignored; RFC 7797's is one.
-			return h, refuse(ReasonUnsupportedHeader)
-		}
-		if !ok {
-			return h, refuse(ReasonMalformedToken)
-		}
-	}
-	if h.alg == "" {
-		return h, refuse(ReasonMalformedToken)
-	}
-	return h, nil
-}
-
-// isAccessToken reports that the token says what it is (RFC 9068 section 2.1).
-func (h header) isAccessToken() bool { return h.typ == accessTokenType }
-
-const accessTokenType = "at+jwt"
-
-// mediaType brings a typ to the form in which it is compared: media types are case-insensitive, and "application/" may be
-// omitted (RFC 7515 section 4.1.9).
-func mediaType(typ string) string {
-	return strings.TrimPrefix(asciiLower(typ), "application/")
-}
-
-// asciiLower folds A to Z alone: Unicode folding would let look-alikes such as U+212A (the Kelvin sign) match.
-func asciiLower(s string) string {
-	for i := range len(s) {
-		if 'A' <= s[i] && s[i] <= 'Z' {
-			b := []byte(s)
-			for j := i; j < len(b); j++ {
-				if 'A' <= b[j] && b[j] <= 'Z' {
-					b[j] += 'a' - 'A'
-				}
-			}
-			return string(b)
-		}
-	}
-	return s
+	return buffer[:n:n], buffer[n:], true
 }
 
 // selectIssuer finds the tuple for a payload's iss, compared exactly. A token of an unknown issuer ends here, before its
@@ -189,54 +130,49 @@ func (m *Middleware) selectIssuer(payload []byte) (*issuer, *Error) {
 	if !ok {
 		return nil, refuse(ReasonMalformedClaims)
 	}
-	iss, ok := m.issuers[name]
+	iss, ok := m.issuers[string(name)]
 	if !ok {
 		return nil, refuse(ReasonUnknownIssuer)
 	}
 	return iss, nil
 }
 
-// checkJWS checks what stands before the claims: the algorithm, the type, the key and the signature.
-func (iss *issuer) checkJWS(ctx context.Context, jws compact, h header, ev *Event) *Error {
+// checkJWS checks what stands before the claims: the algorithm, the type, the key and the signature. It returns the key that
+// verified it; the zero Key stands for an issuer's secret.
+func (iss *issuer) checkJWS(ctx context.Context, jws compact, h header, ev *Event) (jwks.Key, *Error) {
 	alg, ok := iss.algorithms[h.alg]
 	if !ok {
-		return refuse(ReasonAlgorithm)
+		return jwks.Key{}, refuse(ReasonAlgorithm)
 	}
 	ev.Algorithm = alg.Name
 	if !slices.Contains(iss.types, h.typ) {
-		return refuse(ReasonType)
+		return jwks.Key{}, refuse(ReasonType)
 	}
-	keys, err := iss.candidates(ctx, h.kid, alg)
-	if err != nil {
-		return err
-	}
-	ev.KeyID, err = checkSignature(jws, alg, keys)
-	return err
-}
-
-// candidate is a key a token may have been signed with.
-type candidate struct {
-	id  string
-	key any
-}
-
-// candidates returns the keys of the issuer, and of no other, that may have signed the token.
-func (iss *issuer) candidates(ctx context.Context, kid string, alg *jwa.Algorithm) ([]candidate, *Error) {
 	if iss.secret != nil {
-		return []candidate{{key: iss.secret}}, nil
-	}
-	keys, err := iss.keys.Keys(ctx, kid, alg.Name)
-	if err != nil {
-		if errors.Is(err, jwks.ErrKeyNotFound) {
-			return nil, refuse(ReasonUnknownKey)
+		if alg.Verify(jws.signingInput, jws.signature, iss.secret) != nil {
+			return jwks.Key{}, refuse(ReasonSignature)
 		}
-		return nil, keysUnavailable(err)
+		return jwks.Key{}, nil
 	}
-	list := make([]candidate, len(keys))
-	for i, k := range keys {
-		list[i] = candidate{id: k.ID(), key: k.Public()}
+	keys, err := iss.keys.Keys(ctx, h.kid, alg.Name) // of this issuer, and of no other
+	if err != nil {
+		return jwks.Key{}, noKey(err)
 	}
-	return list, nil
+	for _, key := range keys {
+		if alg.Verify(jws.signingInput, jws.signature, key.Public()) == nil {
+			ev.KeyID = key.ID()
+			return key, nil
+		}
+	}
+	return jwks.Key{}, refuse(ReasonSignature)
+}
+
+// noKey is the answer when there is no key to verify with.
+func noKey(err error) *Error {
+	if errors.Is(err, jwks.ErrKeyNotFound) {
+		return refuse(ReasonUnknownKey)
+	}
+	return keysUnavailable(err)
 }
 
 // keysUnavailable is the answer when something keeps us from having the keys: that is our trouble and not the token's.
@@ -248,40 +184,69 @@ func keysUnavailable(err error) *Error {
 	return e
 }
 
-// checkSignature returns the id of the key that verifies the token.
-func checkSignature(jws compact, alg *jwa.Algorithm, keys []candidate) (keyID string, err *Error) {
-	for _, k := range keys {
-		if alg.Verify(jws.signingInput, jws.signature, k.key) == nil {
-			return k.id, nil
-		}
-	}
-	return "", refuse(ReasonSignature)
+// facts are what the checks need to know of a claims set beside its [Claims].
+type facts struct {
+	present      claimSet // the claims that are there, and not the empty string
+	aud          []string // when the audience stands elsewhere; nil when there is none
+	anotherToken bool     // it shows itself to be another kind of token
+	confirmation bool     // there is a cnf
 }
 
-// readClaims interprets the members of a verified claims set. Names are compared case-exactly; a claim that a
-// decision rests on is malformed when it has the wrong type; azp, acr and auth_time then merely count as absent, so that a
-// requirement for them is not met.
-func (iss *issuer) readClaims(members []strictjson.Member) (*Claims, *Error) {
-	c := new(Claims)
+// claimSet is a set of those claims that can be required.
+type claimSet uint8
+
+const (
+	claimIss claimSet = 1 << iota
+	claimSub
+	claimAud
+	claimExp
+	claimIat
+	claimJti
+	claimClientID
+)
+
+// manyMembers is how many members a claims set has in the rule. More cost an allocation.
+const manyMembers = 24
+
+// readClaims interprets a verified claims set. Names are compared case-exactly; a claim that a decision rests on is malformed
+// when it has the wrong type; azp, acr and auth_time then merely count as absent, so that a requirement for them is not met.
+func (iss *issuer) readClaims(payload string) (*Claims, facts, *Error) {
+	var room [manyMembers]strictjson.Member
+	members, jsonErr := strictjson.AppendObject(room[:0], payload)
+	if jsonErr != nil {
+		return nil, facts{}, refuse(ReasonMalformedClaims)
+	}
+	c := &Claims{payload: payload}
+	var f facts
 	var azp string
 	for _, m := range members {
 		ok := true
+		var claim claimSet
 		switch m.Name {
 		case "iss":
+			claim = claimIss
 			c.issuer, ok = strictjson.String(m.Value)
 		case "sub":
+			claim = claimSub
 			c.subject, ok = strictjson.String(m.Value)
 		case "jti":
+			claim = claimJti
 			c.id, ok = strictjson.String(m.Value)
 		case "aud":
-			_, ok = audienceList(m.Value)
+			claim = claimAud
+			if iss.audienceClaim != "aud" {
+				f.aud, ok = appendStrings([]string{}, m.Value) // not nil, even if it is an empty array
+			}
 		case "exp":
+			claim = claimExp
 			c.expiry, ok = numericDate(m.Value)
 		case "nbf":
 			c.notBefore, ok = numericDate(m.Value)
 		case "iat":
+			claim = claimIat
 			c.issuedAt, ok = numericDate(m.Value)
 		case "client_id":
+			claim = claimClientID
 			c.clientID, ok = strictjson.String(m.Value)
 		case "azp":
 			azp, _ = strictjson.String(m.Value)
@@ -289,34 +254,36 @@ func (iss *issuer) readClaims(members []strictjson.Member) (*Claims, *Error) {
 			c.acr, _ = strictjson.String(m.Value)
 		case "auth_time":
 			c.authTime, _ = numericDate(m.Value)
+		case "cnf":
+			f.confirmation = true
+		default:
+			f.anotherToken = f.anotherToken || marksAnotherToken(m)
 		}
 		if m.Name == iss.audienceClaim && ok {
-			c.audience, ok = audienceList(m.Value)
+			c.audience, ok = appendStrings(c.audienceRoom[:0], m.Value)
 		}
 		if !ok {
-			return nil, refuse(ReasonMalformedClaims)
+			return nil, facts{}, refuse(ReasonMalformedClaims)
+		}
+		if m.Value != `""` {
+			f.present |= claim
 		}
 	}
 	if c.clientID == "" {
 		c.clientID = azp
 	}
+	scopes := distinct{values: c.scopeRoom[:0]}
 	for _, path := range iss.scopeClaims {
 		if value, found := lookup(members, path); found {
-			c.scopes = appendNew(c.scopes, scopeList(value))
+			scopes.addScopes(value)
 		}
 	}
+	var roles distinct
 	if value, found := lookup(members, iss.rolesClaim); found {
-		c.roles = appendNew(c.roles, roleList(value))
+		roles.addAll(value)
 	}
-	return c, nil
-}
-
-// audienceList reads aud: a string, or an array of strings (RFC 7519 section 4.1.3).
-func audienceList(value []byte) ([]string, bool) {
-	if s, ok := strictjson.String(value); ok {
-		return []string{s}, true
-	}
-	return stringList(value)
+	c.scopes, c.roles = scopes.values, roles.values
+	return c, f, nil
 }
 
 // maxNumericDate is the last second of the year 9999, the last that RFC 3339 can write.
@@ -324,96 +291,82 @@ const maxNumericDate = 253402300799
 
 // numericDate reads a NumericDate (RFC 7519 section 2): a JSON number of seconds since 1970, which may have a fraction.
 // Strings, negative numbers and dates after the year 9999 are refused: no clock issues them.
-func numericDate(value []byte) (time.Time, bool) {
-	if len(value) == 0 || value[0] < '0' || value[0] > '9' {
+func numericDate(value string) (time.Time, bool) {
+	if value == "" || value[0] < '0' || value[0] > '9' {
 		return time.Time{}, false
 	}
-	f, err := strconv.ParseFloat(string(value), 64)
+	if seconds, err := strconv.ParseInt(value, 10, 64); err == nil {
+		return time.Unix(seconds, 0), seconds <= maxNumericDate
+	}
+	f, err := strconv.ParseFloat(value, 64)
 	if err != nil || f > maxNumericDate {
 		return time.Time{}, false
-	}
-	if seconds, err := strconv.ParseInt(string(value), 10, 64); err == nil {
-		return time.Unix(seconds, 0), true
 	}
 	seconds, fraction := math.Modf(f)
 	return time.Unix(int64(seconds), int64(fraction*1e9)), true
 }
 
-// looksLikeAnotherToken reports that a token which does not declare itself an access token shows itself to be an ID token
+// marksAnotherToken reports that a claim shows a token which does not declare itself an access token to be an ID token
 // (OpenID Connect Core sections 2 and 3.3.2.11), a logout token or security event (RFC 8417), or what Amazon Cognito and
 // Keycloak mark as such. Confusing them is the attack of RFC 8725 section 2.8.
-func looksLikeAnotherToken(members []strictjson.Member) bool {
-	for _, m := range members {
-		switch m.Name {
-		case "at_hash", "c_hash", "s_hash", "events":
+func marksAnotherToken(m strictjson.Member) bool {
+	switch m.Name {
+	case "at_hash", "c_hash", "s_hash", "events":
+		return true
+	case "token_use":
+		use, ok := strictjson.String(m.Value)
+		return !ok || use != "access"
+	case "typ":
+		typ, _ := strictjson.String(m.Value)
+		switch asciiLower(typ) {
+		case "id", "refresh", "offline", "logout":
 			return true
-		case "token_use":
-			if use, ok := strictjson.String(m.Value); !ok || use != "access" {
-				return true
-			}
-		case "typ":
-			typ, _ := strictjson.String(m.Value)
-			switch asciiLower(typ) {
-			case "id", "refresh", "offline", "logout":
-				return true
-			}
 		}
 	}
 	return false
 }
 
 // judge applies the checks that need the tuple and the clock to claims whose signature was verified.
-func (iss *issuer) judge(c *Claims, members []strictjson.Member, now time.Time) *Error {
-	has := func(name string) bool {
-		return slices.ContainsFunc(members, func(m strictjson.Member) bool { return m.Name == name })
-	}
-	hasText := func(name string) bool { // an empty string says no more than none
-		return slices.ContainsFunc(members, func(m strictjson.Member) bool { return m.Name == name && string(m.Value) != `""` })
-	}
+func (iss *issuer) judge(c *Claims, f facts, now time.Time) *Error {
 	if c.issuer != iss.name { // cannot be, as names are unique; but the key was chosen by what was only peeked at
 		return refuse(ReasonUnknownIssuer)
 	}
-	for _, name := range iss.required {
-		if !hasText(name) {
-			return refuse(ReasonMissingClaim)
-		}
+	if f.present&iss.required != iss.required {
+		return refuse(ReasonMissingClaim)
 	}
-	if has("exp") && !now.Before(c.expiry.Add(iss.leeway)) {
-		return refuse(ReasonExpired)
-	}
-	if has("nbf") && now.Add(iss.leeway).Before(c.notBefore) {
-		return refuse(ReasonNotYetValid)
-	}
-	if has("iat") && now.Add(iss.leeway).Before(c.issuedAt) {
-		return refuse(ReasonIssuedInFuture)
+	if err := iss.judgeTimes(c, now); err != nil {
+		return err
 	}
 	if iss.maxLifetime > 0 && c.expiry.Sub(c.issuedAt) > iss.maxLifetime {
 		return refuse(ReasonLifetime)
 	}
-	if !iss.anyAudience && !iss.isMeantForUs(c, members) {
+	if !iss.anyAudience && !iss.isMeantForUs(c, f) {
 		return refuse(ReasonAudience)
 	}
 	// RFC 7800 section 3.1: a bound token is worth nothing to whoever cannot prove the key, and nothing here checks a proof.
-	if !iss.ignoreConfirmation && has("cnf") {
+	if !iss.ignoreConfirmation && f.confirmation {
 		return refuse(ReasonSenderConstrained)
 	}
 	return nil
 }
 
+// judgeTimes applies the checks whose answer changes with time (RFC 7519 sections 4.1.4 to 4.1.6).
+func (iss *issuer) judgeTimes(c *Claims, now time.Time) *Error {
+	switch {
+	case !c.expiry.IsZero() && !now.Before(c.expiry.Add(iss.leeway)):
+		return refuse(ReasonExpired)
+	case !c.notBefore.IsZero() && now.Add(iss.leeway).Before(c.notBefore):
+		return refuse(ReasonNotYetValid)
+	case !c.issuedAt.IsZero() && now.Add(iss.leeway).Before(c.issuedAt):
+		return refuse(ReasonIssuedInFuture)
+	default:
+		return nil
+	}
+}
+
 // isMeantForUs reports whether the audience claim names this service. Wherever the audience stands, an aud that is there must
 // name it too (RFC 7519 section 4.1.3).
-func (iss *issuer) isMeantForUs(c *Claims, members []strictjson.Member) bool {
+func (iss *issuer) isMeantForUs(c *Claims, f facts) bool {
 	ours := func(aud string) bool { return slices.Contains(iss.audiences, aud) }
-	if !slices.ContainsFunc(c.audience, ours) {
-		return false
-	}
-	if iss.audienceClaim == "aud" {
-		return true
-	}
-	aud, found := lookup(members, "aud")
-	if !found {
-		return true
-	}
-	list, _ := audienceList(aud)
-	return slices.ContainsFunc(list, ours)
+	return slices.ContainsFunc(c.audience, ours) && (f.aud == nil || slices.ContainsFunc(f.aud, ours))
 }

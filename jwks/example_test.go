@@ -6,8 +6,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"time"
 
 	"github.com/golang-jwt/jwt/v5"
 
@@ -90,4 +94,41 @@ func ExampleSet_Keyfunc() {
 	// Output:
 	// alice <nil>
 	// <nil>
+}
+
+// A service that is restarted while its issuer is down.
+func ExampleLastKnownGood() {
+	issuer := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = io.WriteString(w, `{"keys": [
+			{"kid": "2026-01", "kty": "OKP", "crv": "Ed25519", "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}
+		]}`)
+	}))
+	directory, err := os.MkdirTemp("", "keys") // in earnest, a directory of this service alone
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer func() { _ = os.RemoveAll(directory) }()
+
+	serve := func() {
+		set, err := jwks.New(jwks.Remote(issuer.URL,
+			jwks.Lifetime(time.Minute, 15*time.Minute),                                // a withdrawn key is gone within a quarter of an hour
+			jwks.MaxStaleness(12*time.Hour),                                           // how long an outage is bridged,
+			jwks.LastKnownGood(filepath.Join(directory, "issuer.json"), 12*time.Hour), // over a restart as well
+			jwks.Logger(slog.New(slog.DiscardHandler)),                                // for this example alone
+		))
+		if err != nil {
+			fmt.Println(err)
+			return
+		}
+		defer set.Close()
+		keys, err := set.Keys(context.Background(), "2026-01", "EdDSA")
+		fmt.Println(len(keys), "key,", set.Stats().State, err)
+	}
+	serve()
+	issuer.Close()
+	serve()
+	// Output:
+	// 1 key, fresh <nil>
+	// 1 key, stale <nil>
 }

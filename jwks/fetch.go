@@ -22,7 +22,10 @@ const (
 	maxRedirects = 5
 	maxETag      = 1 << 10 // bytes of an entity tag that is sent back
 
-	rereadPause = time.Hour // between two questions to an issuer whether its keys have moved
+	rereadPause   = time.Hour       // between two answers of an issuer to whether its keys have moved
+	rereadRetry   = 5 * time.Minute // when it did not answer
+	relocateAfter = 24 * time.Hour  // between two questions to an issuer where its keys are, while nothing fails
+	wholeAfter    = 24 * time.Hour  // between two fetches of the whole key set, while it is said to be unchanged
 )
 
 var errTimeout = fmt.Errorf("no complete answer within %s", fetchTimeout)
@@ -34,49 +37,73 @@ type remote struct {
 	issuer       string // "" when the URL of the keys was configured
 	keysURL      string // "" until discovery led to it
 
-	reread time.Time // when the issuer was last asked whether its keys have moved
-	last   answer    // the last good one, for when the issuer says that nothing changed
+	found   bool      // keys were had from keysURL
+	located time.Time // when discovery was last asked for it
+	reread  time.Time // from when on the issuer may be asked again whether its keys have moved
+	last    answer    // the last good one, for when the issuer says that nothing changed
+	keep    bool      // the documents of answers, for the file
+}
+
+// String names the source in the file. An issuer and a key set may have the same URL.
+func (r *remote) String() string {
+	if r.issuer != "" {
+		return "issuer " + r.issuer
+	}
+	return "keys " + r.keysURL
 }
 
 // answer is a JWK Set as a server gave it.
 type answer struct {
 	keys         keySet
-	document     []byte // the text of the keys
+	document     string // the text of the keys, if it is kept
 	cacheControl []string
 	lifetime     time.Duration // that the issuer wants it to be used for; negative if it does not say
 
-	url, etag string // etag is "" if there was none that can be sent back
+	url, etag string    // etag is "" if there was none that can be sent back
+	at        time.Time // when it came, as a whole
 }
 
 // fetch returns the keys. Anew is to forget where they were: the issuer is asked first. Otherwise it is asked again only when the
-// place says that they are gone, and not more often than each hour: discovery must not become a load of its own.
+// place says that they are gone or never had any, and not more often than each hour: discovery must not become a load of its own. Once
+// a day it is asked anyway, for the old place may go on answering when the keys have moved.
 func (r *remote) fetch(ctx context.Context, anew bool) (answer, error) {
-	if r.issuer != "" && (anew || r.keysURL == "") {
-		if err := r.locate(ctx); err != nil {
+	anew = anew || r.keysURL == ""
+	if r.issuer != "" && (anew || time.Since(r.located) >= relocateAfter) {
+		if err := r.locate(ctx); err != nil && anew {
 			return answer{}, err
 		}
 	}
 	a, err := r.fetchKeys(ctx)
-	status, ok := errors.AsType[*statusError](err)
-	if !ok || !status.gone() || r.issuer == "" || anew || !r.reread.IsZero() && time.Since(r.reread) < rereadPause {
+	if err == nil || anew || !r.mayHaveMoved(err) {
 		return a, err
 	}
-	gone := r.keysURL
-	r.reread = time.Now()
-	if err := r.locate(ctx); err != nil {
-		return answer{}, fmt.Errorf("the keys are gone from %s, and where they are now: %w", gone, err)
+	before := r.keysURL
+	r.reread = time.Now().Add(rereadPause)
+	if locateErr := r.locate(ctx); locateErr != nil {
+		r.reread = time.Now().Add(rereadRetry)
+		return answer{}, fmt.Errorf("%w; and where the keys are now: %w", err, locateErr)
 	}
-	if r.keysURL == gone {
+	if r.keysURL == before {
 		return answer{}, err
 	}
 	return r.fetchKeys(ctx)
 }
 
+// mayHaveMoved reports whether the issuer is to be asked where its keys are, after they could not be had.
+func (r *remote) mayHaveMoved(err error) bool {
+	if r.issuer == "" || time.Now().Before(r.reread) {
+		return false
+	}
+	status, ok := errors.AsType[*statusError](err)
+	return !r.found || ok && status.gone()
+}
+
 // locate asks the issuer where its keys are.
 func (r *remote) locate(ctx context.Context) error {
+	r.located = time.Now()
 	keysURL, err := r.discover(ctx)
-	if err == nil {
-		r.keysURL = keysURL
+	if err == nil && keysURL != r.keysURL {
+		r.keysURL, r.found = keysURL, false
 	}
 	return err
 }
@@ -84,7 +111,7 @@ func (r *remote) locate(ctx context.Context) error {
 // fetchKeys gets the keys from where they are known to be, or learns that they are still the last ones (RFC 9110 section 13.1.2).
 func (r *remote) fetchKeys(ctx context.Context) (answer, error) {
 	etag := ""
-	if r.last.url == r.keysURL {
+	if r.last.url == r.keysURL && time.Since(r.last.at) < wholeAfter { // a cache that is stuck says "unchanged" for ever
 		etag = r.last.etag
 	}
 	got, err := r.get(ctx, r.keysURL, "application/jwk-set+json, application/json", etag)
@@ -97,13 +124,19 @@ func (r *remote) fetchKeys(ctx context.Context) (answer, error) {
 		if err != nil {
 			return answer{}, fmt.Errorf("the answer of %s is not a JWK Set: %w", r.keysURL, err)
 		}
-		a = answer{keys: keys, document: got.body, url: r.keysURL, etag: entityTag(got.header)}
+		a = answer{keys: keys, url: r.keysURL, at: time.Now()}
+		if r.keep {
+			a.document = got.body
+		}
+		if !got.redirected { // otherwise the tag is another URL's
+			a.etag = entityTag(got.header)
+		}
 	}
 	if cacheControl := got.header.Values("Cache-Control"); cacheControl != nil || !got.unchanged {
 		a.cacheControl = cacheControl // RFC 9111 section 3.2: what an unchanged answer does not say again stays as it was
 	}
 	a.lifetime = lifetime(a.cacheControl, got.header.Get("Age"))
-	r.last = a
+	r.last, r.found = a, true
 	return a, nil
 }
 
@@ -134,7 +167,7 @@ func (r *remote) discover(ctx context.Context) (keysURL string, err error) {
 
 // readMetadata reads the two members of the document that matter here. The issuer must be the configured one, to the
 // character: otherwise one issuer could speak for another (OpenID Connect Discovery section 4.3, RFC 8414 section 3.3).
-func (r *remote) readMetadata(document []byte) (keysURL string, err error) {
+func (r *remote) readMetadata(document string) (keysURL string, err error) {
 	members, err := strictjson.Object(document)
 	if err != nil {
 		return "", err
@@ -178,9 +211,10 @@ func (e *statusError) Error() string { return fmt.Sprintf("GET %s: status %d", e
 
 // got is what a request brought.
 type got struct {
-	unchanged bool // the server still has what the entity tag of the request names; then there is no body
-	header    http.Header
-	body      []byte
+	unchanged  bool // the server still has what the entity tag of the request names; then there is no body
+	redirected bool
+	header     http.Header
+	body       string
 }
 
 // get makes one request; etag is the entity tag of what is at hand, or "". Its errors name the URL and the status, and nothing
@@ -204,8 +238,9 @@ func (r *remote) get(ctx context.Context, location, accept, etag string) (got, e
 		return got{}, fmt.Errorf("GET %s: %w", location, err)
 	}
 	defer response.Body.Close()
+	redirected := response.Request != nil && response.Request.Response != nil
 	switch {
-	case response.StatusCode == http.StatusNotModified && etag != "":
+	case response.StatusCode == http.StatusNotModified && etag != "" && !redirected:
 		return got{unchanged: true, header: response.Header}, nil
 	case response.StatusCode != http.StatusOK:
 		return got{}, &statusError{location, response.StatusCode}
@@ -217,10 +252,11 @@ func (r *remote) get(ctx context.Context, location, accept, etag string) (got, e
 	if len(body) > maxBody {
 		return got{}, fmt.Errorf("GET %s: the answer is longer than %d bytes", location, maxBody)
 	}
-	return got{header: response.Header, body: body}, nil
+	return got{redirected: redirected, header: response.Header, body: string(body)}, nil
 }
 
-// withinOrigin makes a client follow redirects within one origin only.
+// withinOrigin makes a client follow redirects within one origin only. The entity tag stays behind: at the other URL it may
+// be that of other keys.
 func withinOrigin(client *http.Client) {
 	next := client.CheckRedirect
 	client.CheckRedirect = func(request *http.Request, via []*http.Request) error {
@@ -230,6 +266,7 @@ func withinOrigin(client *http.Client) {
 		if origin(request.URL) != origin(via[0].URL) {
 			return errors.New("a redirect to another origin is not followed")
 		}
+		request.Header.Del("If-None-Match")
 		if next != nil {
 			return next(request, via)
 		}

@@ -1,12 +1,15 @@
 package jwks_test
 
 import (
+	"compress/gzip"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -182,33 +185,250 @@ func TestDiscoveryIsRepeatedUntilItLedToKeys(t *testing.T) {
 	})
 }
 
+const newURL = issuerURL + "/new"
+
+// moved is an issuer whose keys were at one place, and are now at another. It has a set that knows the first place.
+func moved(t *testing.T, status int, keys ...jwk) (*web, *jwks.Set) {
+	t.Helper()
+	w := issuer(edJWK("a"))
+	set := w.discover(t)
+	want(t, set, "a", "EdDSA", "found")
+	w.put(keysURL, says(status, "not here any more"))
+	w.put(discoveryURL, says(200, metadata(issuerURL, newURL)))
+	w.put(newURL, says(200, keySet(keys...)))
+	return w, set
+}
+
 func TestMovedKeysAreFoundByDiscovery(t *testing.T) {
-	for _, status := range []int{404, 410} {
-		synctest.Test(t, func(t *testing.T) {
-			w := issuer(edJWK("a"))
-			set := w.discover(t)
-			want(t, set, "a", "EdDSA", "found")
-			w.put(keysURL, says(status, "not here any more"))
-			w.put(discoveryURL, says(200, metadata(issuerURL, issuerURL+"/new")))
-			w.put(issuerURL+"/new", says(200, keySet(edJWK("b"))))
+	for name, need := range map[string]func(*testing.T, *jwks.Set){
+		"stale": func(t *testing.T, set *jwks.Set) {
 			<-time.After(11 * time.Minute)
 			want(t, set, "b", "EdDSA", "found")
-			want(t, set, "a", "EdDSA", "not found")
-		})
+		},
+		"refresh ahead": func(t *testing.T, set *jwks.Set) {
+			<-time.After(9 * time.Minute)
+			want(t, set, "a", "EdDSA", "found")
+			synctest.Wait()
+			want(t, set, "b", "EdDSA", "found")
+		},
+		"search": func(t *testing.T, set *jwks.Set) { want(t, set, "b", "EdDSA", "found") },
+	} {
+		for _, status := range []int{404, 410} {
+			t.Run(fmt.Sprint(name, " ", status), func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					w, set := moved(t, status, edJWK("b"))
+					need(t, set) // in one fetch
+					if stats := set.Stats(); stats.Fetches != 2 || stats.Failures != 0 {
+						t.Errorf("%+v", stats)
+					}
+					want(t, set, "a", "EdDSA", "not found")
+					for range 10 {
+						<-time.After(time.Hour)
+						want(t, set, "b", "EdDSA", "found")
+					}
+					wantFetches(t, w, keysURL, 2) // and never again
+					wantFetches(t, w, discoveryURL, 2)
+				})
+			})
+		}
 	}
 }
 
 func TestOtherFailuresDoNotRepeatDiscovery(t *testing.T) {
+	for name, page := range map[string]page{
+		"400": says(400, ""), "401": says(401, ""), "403": says(403, ""), "500": says(500, ""), "503": says(503, ""),
+		"down": down, "304": says(304, ""),
+		"302": redirects("https://issuer.test:8443/"), "no keys": says(200, "{}"), "hangs": hangs,
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := issuer(edJWK("a"))
+				set := w.discover(t)
+				want(t, set, "a", "EdDSA", "found")
+				w.put(keysURL, page)
+				for range 10 {
+					<-time.After(10 * time.Minute)
+					want(t, set, "a", "EdDSA", "found")
+				}
+				wantFetches(t, w, discoveryURL, 1)
+			})
+		})
+	}
+}
+
+// Discovery must not become a load of its own when it does not help.
+func TestDiscoveryIsRepeatedOnceAnHour(t *testing.T) {
+	for name, test := range map[string]struct {
+		discovery page
+		pause     time.Duration
+		says      string // the error
+	}{
+		"it leads to the same place": {
+			says(200, metadata(issuerURL, keysURL)), time.Hour, "GET " + keysURL + ": status 404",
+		},
+		"it leads to another without keys": {
+			says(200, metadata(issuerURL, newURL)), time.Hour, "GET " + newURL + ": status 404",
+		},
+		"it fails": { // then nothing was learnt, and it is asked sooner
+			down, 5 * time.Minute, "GET " + keysURL + ": status 404; and where the keys are now: GET " + discoveryURL + ": connection refused",
+		},
+		"it leads elsewhere": {
+			says(200, metadata(issuerURL, "http://issuer.test/")), 5 * time.Minute,
+			"GET " + keysURL + ": status 404; and where the keys are now: the answer of " + discoveryURL + " is not usable",
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w, set := moved(t, 404)
+				w.put(newURL, says(404, ""))
+				var asked []time.Time
+				w.put(discoveryURL, func(r *http.Request) (*http.Response, error) {
+					asked = append(asked, time.Now())
+					return test.discovery(r)
+				})
+				<-time.After(20 * time.Minute)
+				want(t, set, "a", "EdDSA", "found")
+				synctest.Wait()
+				if text := set.Stats().LastError; !strings.HasPrefix(text, test.says) {
+					t.Errorf("the error is %q, want %q", text, test.says)
+				}
+				wantFetches(t, w, keysURL, 2) // it is not asked again at once
+				for range 5 * 360 {
+					<-time.After(10 * time.Second)
+					want(t, set, "a", "EdDSA", "found")
+				}
+				synctest.Wait()
+				for i, at := range asked[1:] {
+					if gap := at.Sub(asked[i]); gap < test.pause || gap > test.pause+70*time.Second { // and the pause after a failure
+						t.Errorf("discovery was repeated after %s", gap)
+					}
+				}
+				if n := int(5 * time.Hour / test.pause); len(asked) < n*4/5 || len(asked) > n {
+					t.Errorf("discovery was repeated %d times in 5 hours", len(asked))
+				}
+				if n := w.count(keysURL) + w.count(newURL); n < 200 {
+					t.Errorf("%d fetches", n)
+				}
+				w.put(newURL, says(200, keySet(edJWK("b"))))
+				w.put(discoveryURL, says(200, metadata(issuerURL, newURL)))
+				<-time.After(2 * time.Hour)
+				want(t, set, "b", "EdDSA", "found")
+			})
+		})
+	}
+}
+
+// The old place may go on answering: a forgotten copy must not keep a withdrawn key alive.
+func TestDiscoveryIsRepeatedEachDay(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := issuer(edJWK("a"))
 		set := w.discover(t)
+		days := func(part time.Duration) {
+			for end := time.Now().Add(part); time.Now().Before(end); <-time.After(time.Minute) {
+				want(t, set, "a", "EdDSA", "found")
+				synctest.Wait()
+			}
+		}
 		want(t, set, "a", "EdDSA", "found")
-		w.put(keysURL, down)
+		w.put(discoveryURL, down) // which harms nobody who has keys
+		days(day - time.Minute)
+		wantFetches(t, w, discoveryURL, 1)
+		days(20 * time.Minute)
+		wantFetches(t, w, discoveryURL, 2)
+		w.put(discoveryURL, says(200, metadata(issuerURL, newURL)))
+		w.put(newURL, says(200, keySet(edJWK("b"))))
+		days(day - 20*time.Minute)
+		wantFetches(t, w, discoveryURL, 2)
+		<-time.After(40 * time.Minute)
+		want(t, set, "a", "EdDSA", "not found")
+		want(t, set, "b", "EdDSA", "found")
+	})
+}
+
+// What discovery has found counts, be it that nothing could be had from there yet.
+func TestPlaceFoundByDiscoveryIsRemembered(t *testing.T) {
+	for name, page := range map[string]page{
+		"down": down, "404": says(404, ""), "500": says(500, ""), "no keys": says(200, "{}"),
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w, set := moved(t, 404)
+				w.put(newURL, page)
+				<-time.After(20 * time.Minute)
+				want(t, set, "a", "EdDSA", "found")
+				w.put(newURL, says(200, keySet(edJWK("b"))))
+				<-time.After(2 * time.Second)
+				want(t, set, "b", "EdDSA", "found")
+				want(t, set, "a", "EdDSA", "not found")
+				wantFetches(t, w, discoveryURL, 2)
+				wantFetches(t, w, keysURL, 2)
+			})
+		})
+	}
+}
+
+// Without usable keys there is nothing to lose by asking: each fetch starts where the issuer says.
+func TestDiscoveryComesFirstWithoutUsableKeys(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := issuer(edJWK("a"))
+		up := w.pages[keysURL]
+		set := w.discover(t)
+		for range 2 { // cold, then expired
+			before := w.count(discoveryURL)
+			for attempt, page := range []page{down, says(404, ""), says(500, ""), says(404, "")} {
+				w.put(keysURL, page)
+				want(t, set, "a", "EdDSA", "unavailable")
+				wantFetches(t, w, discoveryURL, before+attempt+1)
+				<-time.After(4 * time.Second)
+			}
+			w.put(discoveryURL, says(200, metadata(issuerURL, newURL)))
+			w.put(newURL, up)
+			keys := w.count(keysURL)
+			want(t, set, "a", "EdDSA", "found")
+			wantFetches(t, w, keysURL, keys)
+			w.put(discoveryURL, says(200, metadata(issuerURL, keysURL)))
+			<-time.After(day)
+		}
+	})
+}
+
+// A place that never had keys is not the right one, whatever it answers: the issuer is asked again an hour later.
+func TestPlaceThatNeverHadKeysIsNotKept(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, set := moved(t, 404)
+		w.put(newURL, down)
+		<-time.After(20 * time.Minute)
+		want(t, set, "a", "EdDSA", "found")
+		wantFetches(t, w, newURL, 1)
+		w.put(discoveryURL, says(200, metadata(issuerURL, issuerURL+"/newer")))
+		w.put(issuerURL+"/newer", says(200, keySet(edJWK("c"))))
+		for range 62 {
+			want(t, set, "a", "EdDSA", "found")
+			wantFetches(t, w, discoveryURL, 2)
+			<-time.After(time.Minute - time.Second)
+		}
+		<-time.After(time.Minute)
+		want(t, set, "a", "EdDSA", "found") // starts it
+		synctest.Wait()
+		want(t, set, "c", "EdDSA", "found")
+	})
+}
+
+func TestConfiguredURLIsNotDiscovered(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := issuer(edJWK("a"))
+		set := w.remote(t)
+		want(t, set, "a", "EdDSA", "found")
+		w.put(keysURL, says(404, ""))
 		for range 10 {
-			<-time.After(10 * time.Minute)
+			<-time.After(time.Hour)
 			want(t, set, "a", "EdDSA", "found")
 		}
-		wantFetches(t, w, discoveryURL, 1)
+		<-time.After(day)
+		want(t, set, "a", "EdDSA", "unavailable")
+		if len(w.hits) != 1 {
+			t.Errorf("asked %v", w.hits)
+		}
 	})
 }
 
@@ -237,6 +457,20 @@ func TestPanicOfTheTransportIsAFailedFetch(t *testing.T) {
 		}
 		w.put(keysURL, page)
 		<-time.After(5 * time.Second)
+		want(t, set, "a", "EdDSA", "found")
+	})
+}
+
+// FailNow in a test's transport ends the goroutine of the fetch, and of nothing else.
+func TestFetchThatEndsItsGoroutineIsAFailedFetch(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := issuer(edJWK("a"))
+		up := w.pages[keysURL]
+		w.put(keysURL, func(*http.Request) (*http.Response, error) { runtime.Goexit(); return nil, nil })
+		set := w.discover(t)
+		want(t, set, "a", "EdDSA", "unavailable")
+		w.put(keysURL, up)
+		<-time.After(4 * time.Second)
 		want(t, set, "a", "EdDSA", "found")
 	})
 }
@@ -408,4 +642,112 @@ func TestDefaultClientBoundsTheHeader(t *testing.T) {
 		t.Fatal(err)
 	}
 	want(t, set, "a", "EdDSA", "unavailable")
+}
+
+// offers answers with a GiB that begins like this, and counts the bytes of it that are read.
+func offers(begin string, read *int) page {
+	return func(r *http.Request) (*http.Response, error) {
+		response, err := says(200, "")(r)
+		response.ContentLength = 1 << 30
+		response.Body = io.NopCloser(io.MultiReader(counted{strings.NewReader(begin), read}, counted{blank{}, read}))
+		return response, err
+	}
+}
+
+type counted struct {
+	io.Reader
+	read *int
+}
+
+func (c counted) Read(p []byte) (int, error) {
+	n, err := c.Reader.Read(p)
+	*c.read += n
+	return n, err
+}
+
+type blank struct{}
+
+func (blank) Read(p []byte) (int, error) {
+	for i := range p {
+		p[i] = ' '
+	}
+	return len(p), nil
+}
+
+// wantCheap fetches, expects this error, and that the fetch allocates a few MiB at most.
+func wantCheap(t *testing.T, set *jwks.Set, says string) {
+	t.Helper()
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	_, err := set.Keys(t.Context(), "made-up", "EdDSA")
+	runtime.ReadMemStats(&after)
+	if outcome(nil, err) != "unavailable" || !strings.Contains(err.Error(), says) {
+		t.Errorf("got %v, want an error with %q", err, says)
+	}
+	if total := after.TotalAlloc - before.TotalAlloc; total > 10<<20 {
+		t.Errorf("%d bytes were allocated", total)
+	}
+}
+
+func TestLargeAnswersCostLittle(t *testing.T) {
+	many := make([]jwk, 10_000)
+	for i := range many {
+		many[i] = jwk{"kty": "OKP", "kid": fmt.Sprint(i)}
+	}
+	var read int
+	const tooLong = "longer than 1048576 bytes"
+	for name, test := range map[string]struct {
+		url  string
+		page page
+		says string
+	}{
+		"keys":        {keysURL, offers(keySet(edJWK("a")), &read), tooLong},
+		"nothing":     {keysURL, offers("", &read), tooLong},
+		"discovery":   {discoveryURL, offers(metadata(issuerURL, keysURL), &read), tooLong},
+		"10,000 keys": {keysURL, says(200, keySet(many...)), "more than 256 keys"},
+		"one of them": {keysURL, says(200, keySet(edJWK("a").with(jwk{"kid": strings.Repeat("a", 1<<20)}))), tooLong},
+	} {
+		t.Run(name, func(t *testing.T) {
+			read = 0
+			w := issuer(edJWK("a"))
+			warm := w.discover(t)
+			want(t, warm, "a", "EdDSA", "found")
+			w.put(test.url, test.page)
+			wantCheap(t, w.discover(t), test.says)
+			if read > 1<<20+1 {
+				t.Errorf("%d bytes were read", read)
+			}
+			if test.url == keysURL {
+				wantCheap(t, warm, test.says)
+				want(t, warm, "a", "EdDSA", "found")
+			}
+		})
+	}
+}
+
+// A body of a MiB on the wire, and of a GiB behind it.
+func TestCompressedAnswersAreBoundUncompressed(t *testing.T) {
+	asked := ""
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		asked = r.Header.Get("Accept-Encoding")
+		w.Header().Set("Content-Encoding", "gzip")
+		compressed := gzip.NewWriter(w)
+		mib := make([]byte, 1<<20)
+		for range 1 << 10 {
+			if _, err := compressed.Write(mib); err != nil {
+				return
+			}
+		}
+		_ = compressed.Close()
+	}))
+	defer server.Close()
+	set, err := jwks.New(jwks.Remote(server.URL), jwks.Logger(slog.New(slog.DiscardHandler)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer set.Close()
+	wantCheap(t, set, "longer than 1048576 bytes")
+	if asked != "gzip" {
+		t.Errorf("asked for %q", asked)
+	}
 }

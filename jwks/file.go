@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"syscall"
 	"time"
 
 	"github.com/bearer-go/bearer/internal/strictjson"
@@ -30,7 +31,7 @@ type kept struct {
 
 var (
 	errIrregular   = errors.New("it is not a regular file")
-	errWritable    = errors.New("others than its owner and group may write it")
+	errWritable    = errors.New("everybody may write it")
 	errLongFile    = fmt.Errorf("it is longer than %d bytes", maxFile)
 	errOtherSource = errors.New("it holds the keys of another source")
 	errFileTime    = errors.New("its time is missing or malformed")
@@ -39,22 +40,22 @@ var (
 
 // read returns what the file holds. The error is [fs.ErrNotExist] when there is no file.
 func (f *file) read() (kept, error) {
-	info, err := os.Stat(f.path)
+	opened, err := os.OpenFile(f.path, os.O_RDONLY|syscall.O_NONBLOCK, 0) // or else a pipe would wait for its other end
 	if err != nil {
 		return kept{}, err
 	}
-	if !info.Mode().IsRegular() { // opening a pipe would wait for its other end
+	defer func() { _ = opened.Close() }()
+	info, err := opened.Stat()
+	if err != nil {
+		return kept{}, err
+	}
+	if !info.Mode().IsRegular() {
 		return kept{}, errIrregular
 	}
 	// Windows has other permissions than these, and shows every file that is not read-only as one that all may write.
 	if runtime.GOOS != "windows" && info.Mode().Perm()&0o002 != 0 {
 		return kept{}, errWritable
 	}
-	opened, err := os.Open(f.path)
-	if err != nil {
-		return kept{}, err
-	}
-	defer func() { _ = opened.Close() }()
 	document, err := io.ReadAll(io.LimitReader(opened, maxFile+1))
 	if err != nil {
 		return kept{}, err
@@ -62,10 +63,10 @@ func (f *file) read() (kept, error) {
 	if len(document) > maxFile {
 		return kept{}, errLongFile
 	}
-	return f.parse(document)
+	return f.parse(string(document))
 }
 
-func (f *file) parse(document []byte) (kept, error) {
+func (f *file) parse(document string) (kept, error) {
 	object, err := strictjson.Object(document)
 	if err != nil {
 		return kept{}, err
@@ -95,7 +96,7 @@ func (k kept) judge(now time.Time, maxAge time.Duration) error {
 }
 
 // write replaces the file as a whole: whoever reads it, even after a crash, finds the keys before or these.
-func (f *file) write(document []byte, loaded time.Time) (err error) {
+func (f *file) write(document string, loaded time.Time) (err error) {
 	source, err := json.Marshal(f.source)
 	if err != nil {
 		return err

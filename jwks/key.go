@@ -24,7 +24,7 @@ import (
 type Key struct {
 	id, algorithm string
 	public        crypto.PublicKey
-	jwk           *jwkset.JWK // the same key, for users of jwkset
+	jwk           *jwkset.JWK // the same key, for users of jwkset; where it is in memory is its identity
 }
 
 // ID is the key's id, or "" if it has none.
@@ -39,8 +39,8 @@ func (k Key) Public() crypto.PublicKey { return k.public }
 
 // fits reports whether a token with this algorithm may have been signed with the key: RFC 8725 section 3.1 wants one key
 // to be used with one algorithm, so what the key says of itself counts.
-func (k Key) fits(algorithm *jwa.Algorithm) bool {
-	return (k.algorithm == "" || k.algorithm == algorithm.Name) && algorithm.Fits(k.public)
+func (k *Key) fits(algorithm *jwa.Algorithm) bool {
+	return algorithm == nil || (k.algorithm == "" || k.algorithm == algorithm.Name) && algorithm.Fits(k.public)
 }
 
 // same reports whether two keys are one key, published twice.
@@ -70,7 +70,7 @@ var (
 )
 
 // readKey reads one JWK (RFC 7517 section 4). A key id that could be read is returned with a refusal, too.
-func readKey(data []byte) (Key, error) {
+func readKey(data string) (Key, error) {
 	members, ok := strictjson.Members(data)
 	if !ok {
 		return Key{}, errEntry
@@ -80,6 +80,7 @@ func readKey(data []byte) (Key, error) {
 	if !ok && m.has("kid") {
 		return Key{}, errKeyID
 	}
+	id = strings.Clone(id) // a key must not keep the whole document in memory
 	key, err := m.key(id)
 	key.id = id
 	return key, err
@@ -88,17 +89,17 @@ func readKey(data []byte) (Key, error) {
 // jwkMembers are the members of one JWK.
 type jwkMembers []strictjson.Member
 
-// value is the JSON of a member, or nil if there is none.
-func (m jwkMembers) value(name string) []byte {
+// value is the JSON of a member, or "" if there is none.
+func (m jwkMembers) value(name string) string {
 	for _, member := range m {
 		if member.Name == name {
 			return member.Value
 		}
 	}
-	return nil
+	return ""
 }
 
-func (m jwkMembers) has(name string) bool { return m.value(name) != nil }
+func (m jwkMembers) has(name string) bool { return m.value(name) != "" }
 
 // text is the value of a member that is a string, and "" for any other.
 func (m jwkMembers) text(name string) string {
@@ -137,7 +138,7 @@ func (m jwkMembers) purpose() error {
 	}
 	if m.has("key_ops") {
 		operations, _ := strictjson.Elements(m.value("key_ops"))
-		if !slices.ContainsFunc(operations, func(op []byte) bool { s, _ := strictjson.String(op); return s == "verify" }) {
+		if !slices.ContainsFunc(operations, func(op string) bool { s, _ := strictjson.String(op); return s == "verify" }) {
 			return errKeyOps
 		}
 	}

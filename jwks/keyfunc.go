@@ -43,7 +43,7 @@ func (s storage) KeyRead(ctx context.Context, kid string) (jwkset.JWK, error) {
 	if err != nil {
 		return jwkset.JWK{}, err
 	}
-	keys := snap.candidates(kid, func(Key) bool { return true })
+	keys := snap.candidates(nil, kid, nil)
 	if len(keys) == 0 {
 		return jwkset.JWK{}, fmt.Errorf("%w (%w)", ErrKeyNotFound, jwkset.ErrKeyNotFound)
 	}

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"slices"
 
+	"github.com/bearer-go/bearer/internal/jwa"
 	"github.com/bearer-go/bearer/internal/strictjson"
 )
 
@@ -40,7 +41,7 @@ type refusal struct {
 // parse reads a JWK Set. Each entry is judged alone, so that one bad key does not take the others down, and a set is
 // a set even if no entry can be used: tokens are then refused for good reason. What is not a set, or an empty one, is
 // an error, for that is how broken servers answer. The texts of the errors are constant.
-func parse(document []byte) (keySet, error) {
+func parse(document string) (keySet, error) {
 	members, err := strictjson.Object(document)
 	if err != nil {
 		return keySet{}, err
@@ -82,26 +83,39 @@ func (s *keySet) unnamed() (n int) {
 // not usable for the token, is an answer.
 func (s *keySet) knows(id string) bool { return s.pinned || id == "" || s.ids[id] }
 
-// candidates are the keys that may have signed a token with this key id, as [Set.Keys] describes them.
-func (s *keySet) candidates(id string, fits func(Key) bool) []Key {
-	var named, unnamed []Key
-	for _, key := range s.keys {
-		switch {
-		case id == "" || key.id == id:
-			if fits(key) {
-				named = append(named, key)
-			}
-		case s.pinned && key.id == "":
-			if fits(key) {
-				unnamed = append(unnamed, key)
+// candidates appends the keys that may have signed a token with this key id, as [Set.Keys] describes them; of any algorithm if
+// that is nil.
+func (s *keySet) candidates(found []Key, id string, algorithm *jwa.Algorithm) []Key {
+	for i := range s.keys {
+		if key := &s.keys[i]; (id == "" || key.id == id) && key.fits(algorithm) && len(found) < maxCandidates {
+			found = append(found, *key)
+		}
+	}
+	if id == "" && len(found) > 1 {
+		return nil // which of them is a guess, and the token was free to say
+	}
+	if s.pinned && id != "" {
+		for i := range s.keys {
+			if key := &s.keys[i]; key.id == "" && key.fits(algorithm) && len(found) < maxCandidates {
+				found = append(found, *key)
 			}
 		}
 	}
-	if id == "" && len(named) > 1 {
-		return nil // which of them is a guess, and the token was free to say
+	return found
+}
+
+// adopt returns the set with the keys of an older one in the place of those that are the same, so that they can be recognised.
+func (s keySet) adopt(older *snapshot) keySet {
+	if older == nil {
+		return s
 	}
-	named = append(named, unnamed...)
-	return named[:min(len(named), maxCandidates)]
+	s.keys = slices.Clone(s.keys)
+	for i, key := range s.keys {
+		if n := slices.IndexFunc(older.keys, key.same); n >= 0 {
+			s.keys[i] = older.keys[n]
+		}
+	}
+	return s
 }
 
 // logRefused tells the operator once of each key that is not used: those of the set before it were told of then.

@@ -67,8 +67,8 @@ func HTTPClient(client *http.Client) Option {
 }
 
 // Logger makes the set log there, at the level Warn: that fetching keys fails or works again, keys that are not used, and a
-// last-known-good file that cannot be read or written. Each is logged once, not once a request. The default is
-// [slog.Default]; nil is an error.
+// last-known-good file that cannot be used or written; at Info, that one was used. Each is logged once, not once a request. The
+// default is [slog.Default]; nil is an error.
 func Logger(logger *slog.Logger) Option {
 	return func(c *config) {
 		if logger == nil {
@@ -108,7 +108,7 @@ func MaxStaleness(age time.Duration) Option {
 
 // ColdWait is how long a request waits for keys when there are none to use yet, or none any more. The request's own deadline
 // counts too, if that is sooner. The default is 5 seconds, the most 1 minute. Zero lets no request wait: those that come before
-// the keys are there are unavailable at once, and the first of them starts the fetch.
+// the keys are there are unavailable at once, even if they only have to be read from a file, and the first of them starts that.
 func ColdWait(wait time.Duration) Option {
 	return func(c *config) {
 		if wait < 0 || wait > mostColdWait {
@@ -120,12 +120,13 @@ func ColdWait(wait time.Duration) Option {
 
 // LastKnownGood keeps the keys in a file, so that a service which is restarted during the issuer's outage can still verify
 // tokens. The file is written after each fetch that works, and read once, when the set is first needed. Keys out of it are
-// stale: they are used only while newer ones cannot be had, and only until they reach the maximum age, counted from when the
-// issuer was asked for them, which is more than 0 and at most 30 days. It takes the place of [MaxStaleness] for them.
+// stale: requests wait for newer ones as if there were none, and use them only if those cannot be had; and only until they reach the maximum age, counted from when the
+// issuer was asked for them, which is more than 0 and at most 30 days. It takes the place of [MaxStaleness] for them: if it is
+// longer, a restart makes keys usable once more that had expired.
 //
 // Whoever can write the file decides whose tokens are accepted. It is made with the permissions 0600 in a directory that must
 // exist, on a local disk, and must be of this service alone. It is replaced as a whole, so that a crash leaves the old one or
-// the new one. A file that others may write (not checked on Windows), that is not about this very source, that is from the
+// the new one. A file that everybody may write (not checked on Windows), that is not about this very source, that is from the
 // future or cannot be read completely is not used, and is logged. One file belongs to one set: an empty path is an error.
 func LastKnownGood(path string, maxAge time.Duration) Option {
 	return func(c *config) {
@@ -227,10 +228,10 @@ func (c *config) policy() policy {
 
 // remote gives a remote source the client it fetches with, and judges what concerns both.
 func (c *config) remote(option, url string, r *remote) *remote {
-	if p := c.policy(); c.maxStaleness != nil && p.maxStaleness < p.longest {
+	if p := c.policy(); p.maxStaleness > 0 && p.maxStaleness < p.longest {
 		c.fail("MaxStaleness: %s is shorter than the longest lifetime, %s; give more, or a shorter Lifetime", p.maxStaleness, p.longest)
 	}
-	r.insecureHTTP = c.insecureHTTP
+	r.insecureHTTP, r.keep = c.insecureHTTP, c.file != nil
 	var err error
 	if r.client, err = c.newClient(url); err != nil {
 		c.fail("PublicAddressesOnly: %s for %q: %w", option, weburl.Redacted(url), err)

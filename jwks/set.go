@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"log/slog"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -40,7 +41,10 @@ const (
 	retrySoon = time.Second
 )
 
-var errFetchUnderWay = errors.New("the keys are still being fetched")
+var (
+	errFetchUnderWay = errors.New("the keys are still being fetched")
+	errGoexit        = errors.New("the fetch ended its goroutine") // as a test's transport does that calls FailNow
+)
 
 // A State says what the keys at hand are good for.
 type State string
@@ -59,7 +63,7 @@ func (s State) usable() bool { return s == Fresh || s == Stale }
 // snapshot is a key set and its place in time. Once stored it never changes.
 type snapshot struct {
 	keySet
-	document  []byte // what the keys were read from; nil when they are pinned
+	document  string // what the keys were read from; "" when nobody needs it
 	loaded    time.Time
 	refreshAt time.Time // from here on a request starts a refresh, which nobody waits for
 	staleAt   time.Time
@@ -85,8 +89,8 @@ func (s *snapshot) state(now time.Time) State {
 
 func (s *snapshot) due(now time.Time) bool { return !s.pinned && !now.Before(s.refreshAt) }
 
-// snapshot places an answer in time.
-func (p *policy) snapshot(a answer, asked time.Time) *snapshot {
+// snapshot places an answer in time. The older one is what it follows on, or nil.
+func (p *policy) snapshot(a answer, asked time.Time, older *snapshot) *snapshot {
 	lifetime := a.lifetime
 	if lifetime < 0 {
 		lifetime = defaultLifetime
@@ -94,7 +98,7 @@ func (p *policy) snapshot(a answer, asked time.Time) *snapshot {
 	lifetime = min(max(lifetime, p.shortest), p.longest)
 	part := refreshFrom + (refreshTo-refreshFrom)*rand.Float64()
 	return &snapshot{
-		keySet:    a.keys,
+		keySet:    a.keys.adopt(older),
 		document:  a.document,
 		loaded:    asked,
 		refreshAt: asked.Add(time.Duration(part * float64(lifetime))),
@@ -103,16 +107,10 @@ func (p *policy) snapshot(a answer, asked time.Time) *snapshot {
 	}
 }
 
-// restored places keys out of a file in time: they are stale from the beginning.
-func (p *policy) restored(k kept) *snapshot {
-	return &snapshot{
-		keySet:    k.keys,
-		loaded:    k.loaded,
-		refreshAt: k.loaded,
-		staleAt:   k.loaded,
-		expiresAt: k.loaded.Add(p.maxFileAge),
-		restored:  true,
-	}
+// restored places keys out of a file in time. They are stale from the beginning, and no clock that is set back makes them younger.
+func (p *policy) restored(k kept, now time.Time) *snapshot {
+	loaded := now.Add(-now.Sub(k.loaded)) // the same time, with the monotonic clock's reading of now
+	return &snapshot{keySet: k.keys, loaded: loaded, expiresAt: loaded.Add(p.maxFileAge), restored: true}
 }
 
 // A flight is one fetch that any number of requests wait for. It belongs to the set: no request can cancel it.
@@ -174,9 +172,10 @@ type Set struct {
 	counts   counts
 	unread   bool // the file of the last known good keys, if there is one
 
-	file    *file      // of the last known good keys, or nil
-	saving  sync.Mutex // held while it is written
-	unsaved bool       // what was to be written last could not be
+	file       *file                    // of the last known good keys, or nil
+	unsaved    atomic.Pointer[snapshot] // the last one, until somebody writes it to the file
+	saving     sync.Mutex               // held while the file is written; guards unwritable
+	unwritable bool                     // the file could not be written the last time
 }
 
 // Keys returns the keys that may have signed a token with this key id and this algorithm in its header; kid is "" for
@@ -190,7 +189,7 @@ type Set struct {
 //
 // The error is [ErrKeyNotFound] when no key fits, also when the algorithm is not a known asymmetric one, and an
 // [*UnavailableError] when that cannot be told now. The context bounds how long this request waits for keys that are
-// being fetched (never longer than 5 seconds without it); its end does not stop the fetch.
+// being fetched (never longer than [ColdWait] without it); its end does not stop the fetch.
 func (s *Set) Keys(ctx context.Context, kid, alg string) ([]Key, error) {
 	algorithm, ok := jwa.Lookup(alg)
 	if !ok || algorithm.Symmetric() {
@@ -200,23 +199,46 @@ func (s *Set) Keys(ctx context.Context, kid, alg string) ([]Key, error) {
 	if err != nil {
 		return nil, err
 	}
-	keys := snap.candidates(kid, func(k Key) bool { return k.fits(algorithm) })
+	keys := snap.candidates(nil, kid, algorithm)
 	if len(keys) == 0 {
 		return nil, ErrKeyNotFound
 	}
 	return keys, nil
 }
 
+// Holds reports whether [Set.Keys] would return this key among others now. It is for tokens that were verified with it before:
+// as long as the set holds the key, verifying the signature again tells nothing new. A key is the same after a refresh if all
+// that the issuer publishes of it is the same. It starts fetches, waits for them and fails as Keys does.
+func (s *Set) Holds(ctx context.Context, kid, alg string, key Key) (bool, error) {
+	algorithm, ok := jwa.Lookup(alg)
+	if !ok || algorithm.Symmetric() {
+		return false, ErrKeyNotFound
+	}
+	snap, err := s.view(ctx, kid)
+	if err != nil {
+		return false, err
+	}
+	var room [maxCandidates]Key
+	keys := snap.candidates(room[:0], kid, algorithm)
+	if len(keys) == 0 {
+		return false, ErrKeyNotFound
+	}
+	return slices.ContainsFunc(keys, func(k Key) bool { return k.jwk == key.jwk }), nil
+}
+
 // view returns the keys to judge a token by that names this key id, after waiting for a fetch where one is needed.
 func (s *Set) view(ctx context.Context, kid string) (*snapshot, error) {
 	now := time.Now()
-	seen := s.current.Load()
+	found := s.current.Load()
+	seen := found
 	if !seen.state(now).usable() {
-		loaded, err := s.load(ctx, seen, now)
-		if err != nil || !loaded.restored {
-			return loaded, err
+		f, err := s.attempt(seen, now)
+		if err != nil {
+			return nil, err
 		}
-		seen = loaded // keys out of a file are stale ones
+		if seen, err = f.wait(ctx, now.Add(s.policy.coldWait)); err != nil {
+			return nil, err
+		}
 	}
 	snap := seen
 	switch {
@@ -225,57 +247,59 @@ func (s *Set) view(ctx context.Context, kid string) (*snapshot, error) {
 	case seen.due(now):
 		_, _ = s.attempt(seen, now) // in the background
 	}
-	if snap.knows(kid) {
-		return snap, nil
+	// What was asked for before this request came may lack a key that the issuer uses since.
+	for !snap.knows(kid) && (snap == found || snap.restored || snap.loaded.Before(now)) {
+		f, err := s.search(snap)
+		if f == nil {
+			return snap, err
+		}
+		if snap, err = f.wait(ctx, now.Add(searchWait)); err != nil {
+			return nil, err
+		}
 	}
-	return s.search(ctx, seen, now) // which fetches nothing if this request has just waited for newer keys
-}
-
-// load waits for the first keys, or the first after the last ones expired.
-func (s *Set) load(ctx context.Context, seen *snapshot, now time.Time) (*snapshot, error) {
-	f, err := s.attempt(seen, now)
-	if err != nil {
-		return nil, err
-	}
-	return f.wait(ctx, now.Add(s.policy.coldWait))
+	return snap, nil
 }
 
 // revalidate returns keys newer than the stale ones if they can be had soon. Keys become stale because nobody needed
-// them for a while: then a short wait is well spent, as some may have been withdrawn. Or because the issuer is failing:
-// then nobody waits.
+// them for a while, or are because they come out of a file: then a short wait is well spent, as some may have been withdrawn. Or
+// because the issuer is failing: then nobody waits.
 func (s *Set) revalidate(ctx context.Context, seen *snapshot, now time.Time) *snapshot {
 	f, err := s.attempt(seen, now)
 	if err != nil || f.retry {
 		return seen
 	}
-	snap, err := f.wait(ctx, f.started.Add(idleWait))
+	wait := idleWait
+	if seen.restored { // they may be many days old
+		wait = max(idleWait, s.policy.coldWait)
+	}
+	snap, err := f.wait(ctx, f.started.Add(wait))
 	if err != nil {
 		return seen
 	}
 	return snap
 }
 
-// search looks for a key id that the set does not have by fetching the set again: the issuer may have begun to sign with
-// a new key. Anyone can make up key ids, so the fetch is shared by all who arrive meanwhile, and there is a budget.
-// When that is spent, the keys at hand are the answer, unless the issuer was failing when it was last asked.
-func (s *Set) search(ctx context.Context, seen *snapshot, now time.Time) (*snapshot, error) {
+// search returns the fetch under way, or starts one, to look for a key id that the set does not have: the issuer may have
+// begun to sign with a new key. Anyone can make up key ids, so the fetch is shared by all who arrive meanwhile, and there is a
+// budget. When that is spent neither a fetch nor an error is returned, and the keys at hand are the answer, unless the issuer was
+// failing when it was last asked.
+func (s *Set) search(seen *snapshot) (*flight, error) {
 	s.mu.Lock()
+	defer s.mu.Unlock()
+	now := time.Now()
 	f, err := s.join(seen, now)
-	if f == nil && err == nil {
-		pause := s.searches.take(now)
-		switch {
-		case pause == 0:
-			f = s.start(now)
-		case s.failures.count > 0:
-			err = &UnavailableError{RetryAfter: pause, cause: s.failures.last}
-		}
+	if f != nil || err != nil {
+		return f, err
 	}
-	s.mu.Unlock()
-
-	if f == nil {
-		return seen, err
+	pause := s.searches.take(now)
+	switch {
+	case pause == 0:
+		return s.start(now), nil
+	case s.failures.count > 0:
+		return nil, &UnavailableError{RetryAfter: pause, cause: s.failures.last}
+	default:
+		return nil, nil
 	}
-	return f.wait(ctx, now.Add(searchWait))
 }
 
 // attempt returns the fetch under way, and starts one if there is none. It fails when the set is closed, and during the
@@ -317,8 +341,9 @@ func (s *Set) start(now time.Time) *flight {
 		if unread && s.restore(f) {
 			return
 		}
-		a, err := s.fetchOrFail(anew)
-		s.land(f, a, err)
+		a, err := answer{}, errGoexit
+		defer func() { s.land(f, a, err) }()
+		a, err = s.fetchOrFail(anew)
 	})
 	return f
 }
@@ -339,9 +364,7 @@ func (s *Set) land(f *flight, a answer, err error) {
 	report := s.settle(f, a, err)
 	close(f.done)
 	report()
-	if f.result != nil {
-		s.save(f.result)
-	}
+	s.save()
 }
 
 // settle stores what a flight fetched, or counts its failure, and returns what the log is to say: a failure once for
@@ -370,8 +393,11 @@ func (s *Set) settle(f *flight, a answer, err error) (report func()) {
 		}
 	}
 	s.failures = failures{}
-	f.result = s.policy.snapshot(a, f.started)
+	f.result = s.policy.snapshot(a, f.started, old)
 	s.current.Store(f.result)
+	if s.file != nil {
+		s.unsaved.Store(f.result)
+	}
 	return func() {
 		if failed.count > 0 {
 			s.logger.Warn("fetching keys works again", "source", s.name, "failures", failed.count)
@@ -383,7 +409,7 @@ func (s *Set) settle(f *flight, a answer, err error) (report func()) {
 // restore lands a flight with the keys of the file, and reports whether it did: the flight goes on to the issuer if there are
 // none that can be used.
 func (s *Set) restore(f *flight) bool {
-	kept, err := s.file.read()
+	kept, err := s.readOrFail()
 	if errors.Is(err, fs.ErrNotExist) {
 		return false // as when the service is started for the first time
 	}
@@ -392,7 +418,9 @@ func (s *Set) restore(f *flight) bool {
 		err = kept.judge(now, s.policy.maxFileAge)
 	}
 	if err != nil {
-		s.logger.Warn("the file of the last known good keys is not used", "source", s.name, "file", s.file.path, "error", err)
+		s.running.Go(func() { // the requests wait for the issuer, not for the log
+			s.logger.Warn("the file of the last known good keys is not used", "source", s.name, "file", s.file.path, "error", err)
+		})
 		return false
 	}
 	s.mu.Lock()
@@ -400,7 +428,7 @@ func (s *Set) restore(f *flight) bool {
 	if s.closed {
 		f.err = &UnavailableError{cause: ErrClosed}
 	} else {
-		f.result = s.policy.restored(kept)
+		f.result = s.policy.restored(kept, now)
 		s.current.Store(f.result)
 	}
 	s.mu.Unlock()
@@ -410,24 +438,34 @@ func (s *Set) restore(f *flight) bool {
 	return true
 }
 
-// save writes a snapshot to the file, unless a newer one will be. The log hears of a failure once, and of its end.
-func (s *Set) save(snap *snapshot) {
-	if s.file == nil {
-		return
+// readOrFail does for the file what fetchOrFail does for the issuer.
+func (s *Set) readOrFail() (k kept, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("reading it panicked: %v", p)
+		}
+	}()
+	return s.file.read()
+}
+
+// save writes the last snapshot to the file, unless another goroutine is at it: that one then sees to it when it is done, so
+// that a disk which hangs holds up one goroutine, and an older snapshot never comes after a newer one. The log hears of a failure
+// once, and of its end.
+func (s *Set) save() {
+	for s.unsaved.Load() != nil && s.saving.TryLock() {
+		if snap := s.unsaved.Swap(nil); snap != nil {
+			failed := s.unwritable
+			err := s.file.write(snap.document, snap.loaded)
+			s.unwritable = err != nil
+			switch {
+			case err != nil && !failed:
+				s.logger.Warn("the last known good keys cannot be written to a file", "source", s.name, "file", s.file.path, "error", err)
+			case err == nil && failed:
+				s.logger.Warn("the last known good keys can be written to a file again", "source", s.name, "file", s.file.path)
+			}
+		}
+		s.saving.Unlock()
 	}
-	s.saving.Lock()
-	defer s.saving.Unlock()
-	if now := s.current.Load(); now != nil && now != snap {
-		return
-	}
-	err := s.file.write(snap.document, snap.loaded)
-	switch {
-	case err != nil && !s.unsaved:
-		s.logger.Warn("the last known good keys cannot be written to a file", "source", s.name, "file", s.file.path, "error", err)
-	case err == nil && s.unsaved:
-		s.logger.Warn("the last known good keys can be written to a file again", "source", s.name, "file", s.file.path)
-	}
-	s.unsaved = err != nil
 }
 
 // failures counts the fetches that failed since the last one that did not.
@@ -488,14 +526,22 @@ func (b *budget) take(now time.Time) (pause time.Duration) {
 // issuer's short outage must not take a whole fleet out of service. Until then it waits, through failures and the pauses
 // after them, for the context to end; the error is then an [*UnavailableError] that wraps the context's and the last
 // failure. A set of pinned keys is always ready.
+//
+// Like a request, it also starts the refresh of keys at hand when that is due, and does not wait for it.
 func (s *Set) Ready(ctx context.Context) error {
 	for {
 		now := time.Now()
 		seen := s.current.Load()
 		if seen.state(now).usable() {
+			if seen.due(now) {
+				_, _ = s.attempt(seen, now)
+			}
 			return nil
 		}
-		_, err := s.load(ctx, seen, now)
+		f, err := s.attempt(seen, now)
+		if err == nil {
+			_, err = f.wait(ctx, now.Add(mostColdWait)) // ColdWait is for requests
+		}
 		if err == nil || errors.Is(err, ErrClosed) {
 			return err
 		}

@@ -608,6 +608,56 @@ func TestRotationRefusesNobody(t *testing.T) {
 	})
 }
 
+// The issuer may answer a fetch, then rotate, and then a token with the new key arrives before the answer does.
+func TestRotationDuringAFetchRefusesNobody(t *testing.T) {
+	// samples answers a second later with what the page says when the request arrives.
+	samples := func(p page) page {
+		return func(r *http.Request) (*http.Response, error) {
+			response, err := p(r)
+			<-time.After(time.Second)
+			return response, err
+		}
+	}
+	for name, begin := range map[string]func(*testing.T, *jwks.Set){
+		"of the first keys": func(*testing.T, *jwks.Set) {},
+		"of a refresh": func(t *testing.T, set *jwks.Set) {
+			want(t, set, "old", "EdDSA", "found")
+			<-time.After(9 * time.Minute)
+		},
+		"of stale keys": func(t *testing.T, set *jwks.Set) {
+			want(t, set, "old", "EdDSA", "found")
+			<-time.After(time.Hour)
+		},
+		"of a forged key id": func(t *testing.T, set *jwks.Set) {
+			want(t, set, "old", "EdDSA", "found")
+			go func() { _, _ = set.Keys(t.Context(), "forged", "EdDSA") }()
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := issuer()
+				both := samples(says(200, keySet(edJWK("old"), edJWK("new"))))
+				w.put(keysURL, samples(says(200, keySet(edJWK("old")))))
+				set := w.discover(t)
+				begin(t, set)
+				fetches := w.count(keysURL)
+				go func() { _, _ = set.Keys(t.Context(), "old", "EdDSA") }()
+				<-time.After(500 * time.Millisecond)
+				w.put(keysURL, both)
+				elapsed := took(func() {
+					wantAll(t, all(200, func(int) string { return outcome(set.Keys(t.Context(), "new", "EdDSA")) }), 200, "found")
+				})
+				if elapsed != 1500*time.Millisecond {
+					t.Errorf("took %s", elapsed)
+				}
+				if n := w.count(keysURL) - fetches; n > 2 {
+					t.Errorf("%d fetches", n)
+				}
+			})
+		})
+	}
+}
+
 func TestForgedKeyIDsAreBoundByABudget(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := issuer(edJWK("a"))
@@ -819,6 +869,52 @@ func TestReadyStartsTheFirstFetchAndWaitsThroughFailures(t *testing.T) {
 			t.Errorf("ready after %s, want within 4s after 1m", elapsed)
 		}
 		want(t, set, "a", "EdDSA", "found")
+	})
+}
+
+// ColdWait is for requests: who waits for readiness waits as long as the context says.
+func TestReadyDoesNotHeedColdWait(t *testing.T) {
+	for _, test := range []struct{ takes, coldWait, within time.Duration }{
+		{10 * time.Millisecond, 0, 500 * time.Millisecond},
+		{4900 * time.Millisecond, time.Second, 4950 * time.Millisecond},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			w := issuer()
+			w.put(keysURL, after(test.takes, says(200, keySet(edJWK("a")))))
+			set := w.discover(t, jwks.ColdWait(test.coldWait))
+			ctx, cancel := context.WithTimeout(t.Context(), test.within)
+			defer cancel()
+			if elapsed := took(func() {
+				if err := set.Ready(ctx); err != nil {
+					t.Error(err)
+				}
+			}); elapsed != test.takes {
+				t.Errorf("ready after %s of %s", elapsed, test.takes)
+			}
+		})
+	}
+}
+
+// An instance that is probed but gets no requests keeps its keys as young as any other.
+func TestReadyRefreshesInTheBackground(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := issuer(edJWK("a"))
+		set := w.discover(t)
+		want(t, set, "a", "EdDSA", "found")
+		w.put(keysURL, after(2*time.Second, w.pages[keysURL]))
+		for range 24 * 60 {
+			if elapsed := took(func() {
+				if err := set.Ready(t.Context()); err != nil {
+					t.Error(err)
+				}
+			}); elapsed != 0 {
+				t.Errorf("took %s", elapsed)
+			}
+			<-time.After(time.Minute)
+			if stats := set.Stats(); stats.Age > 10*time.Minute {
+				t.Fatalf("the keys are %s old", stats.Age)
+			}
+		}
 	})
 }
 

@@ -51,7 +51,7 @@ func checkIssuer(issuer string, insecureHTTP bool) error {
 }
 
 // Remote fetches a JWK Set (RFC 7517 section 5) from this URL. It must be an https URL without user name and fragment;
-// http is for loopback addresses, or [InsecureHTTP].
+// http is for loopback addresses, or [InsecureHTTP]. The URL is written to logs and errors: there must be no secret in it.
 func Remote(url string, options ...Option) Source {
 	return Source{name: url, options: options, open: func(c *config) (*remote, keySet) {
 		if err := weburl.Check(url, c.insecureHTTP); err != nil {
@@ -65,7 +65,7 @@ func Remote(url string, options ...Option) Source {
 // as in a remote set; it is an error if none is left. At most 4 keys can be without a kid.
 func Static(jwkSet []byte) Source {
 	return Source{name: "Static", open: func(c *config) (*remote, keySet) {
-		keys, err := parse(jwkSet)
+		keys, err := parse(string(jwkSet))
 		if err != nil {
 			c.fail("Static: the JSON is not a JWK Set: %w; give an object with a member keys", err)
 		} else if len(keys.keys) == 0 {
@@ -192,7 +192,7 @@ func New(source Source, defaults ...Option) (*Set, error) {
 	}
 	set.fetch = remote.fetch
 	if c.file != nil {
-		set.file, set.unread = &file{path: c.file.path, source: source.name}, true
+		set.file, set.unread = &file{path: c.file.path, source: remote.String()}, true
 	}
 	return set, nil
 }

@@ -50,11 +50,15 @@ func (s *Set) Stats() Stats {
 		return stats
 	}
 	stats.NextAttempt = now.Add(s.failures.pause(stats.State, now))
-	if snap != nil {
-		stats.Age = now.Sub(snap.loaded)
-		if snap.refreshAt.After(stats.NextAttempt) {
-			stats.NextAttempt = snap.refreshAt
-		}
+	if snap == nil {
+		return stats
+	}
+	stats.Age = max(0, now.Sub(snap.loaded))                             // a clock that was set back makes no negative age
+	if stats.NextAttempt.After(snap.expiresAt) && stats.State.usable() { // when they expire, the pause becomes a short one
+		stats.NextAttempt = snap.expiresAt.Add(s.failures.pause(Expired, snap.expiresAt))
+	}
+	if snap.refreshAt.After(stats.NextAttempt) {
+		stats.NextAttempt = snap.refreshAt
 	}
 	return stats
 }

@@ -9,11 +9,9 @@
 package strictjson
 
 import (
-	"bytes"
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 	"unicode/utf16"
 	"unicode/utf8"
@@ -47,73 +45,72 @@ type Member struct {
 	// Name is the member's name, unescaped.
 	Name string
 
-	// Value is the member's value as it stands in the document, without the white space around it. It is never empty,
-	// and it shares the memory of the document.
-	Value []byte
+	// Value is the member's value as it stands in the document, without the white space around it. It is never empty.
+	Value string
 }
 
 // Object reads a document that is one JSON object, judges all of it, and returns the members of that object in their
 // order. An empty object has no members and no error. Every error wraps [ErrInvalid].
-func Object(data []byte) ([]Member, error) {
-	var room [smallObject]Member
-	read := room[:0]
-	l := lexer{data: data}
+//
+// Names and values are parts of the document, and keep it in memory.
+func Object(document string) ([]Member, error) { return AppendObject(nil, document) }
+
+// AppendObject is [Object] with a place for the members: it appends them to a slice.
+func AppendObject(members []Member, document string) ([]Member, error) {
+	l := lexer[string]{data: document}
 	err := l.document(func(int) error {
+		name := l.last()
 		start, end, err := l.span()
-		read = append(read, Member{Value: data[start:end:end]})
+		members = append(members, Member{name, document[start:end]})
 		return err
 	})
 	if err != nil {
 		return nil, err
 	}
-	members := slices.Clone(read)
-	// All names are parts of one string, which costs one allocation instead of one for each.
-	text, start := string(l.names.text), 0
-	for i, end := range l.names.ends {
-		members[i].Name, start = text[start:end], end
-	}
 	return members, nil
 }
 
-// Find returns the value of the first member with this name of the object that data holds, and stops there: a look
+// Find returns the value of the first member with this name of the object that a document holds, and stops there: a look
 // ahead for what must be known before the document can be trusted, such as the issuer whose key shall verify it. What
 // comes after the value is not looked at, so a found value says nothing of the rest; what comes before it is held to
 // the rules of [Object], and an error wraps [ErrInvalid]. False without an error means that the whole document is
 // valid and its object has no such member.
-func Find(data []byte, name string) ([]byte, bool, error) {
-	var found []byte
-	l := lexer{data: data}
-	err := l.document(func(int) error {
+func Find[T text](document T, name string) (value T, found bool, err error) {
+	l := lexer[T]{data: document}
+	err = l.document(func(int) error {
+		here := equal(l.last(), T(name))
 		start, end, err := l.span()
-		if err == nil && string(l.names.last()) == name {
-			found, err = data[start:end:end], errFound
+		if err == nil && here {
+			value, err = document[start:end], errFound
 		}
 		return err
 	})
 	if err == errFound {
-		return found, true, nil
+		return value, true, nil
 	}
-	return nil, false, err
+	return value, false, err
 }
 
 // Members returns the members of a value that is an object, as [Object] does, and false for any other value. The value
-// is part of a document that Object has accepted; one that Object would refuse is false as well.
-func Members(value []byte) ([]Member, bool) {
+// is part of a document that [Object] has accepted; one that Object would refuse is false as well.
+func Members(value string) ([]Member, bool) {
 	members, err := Object(value)
 	return members, err == nil
 }
 
 // Elements returns the elements of a value that is an array, each as it stands in the document, and false for any other
 // value. The value is part of a document that [Object] has accepted; an array that could not be is false as well.
-func Elements(value []byte) ([][]byte, bool) {
-	var elements [][]byte
-	l := lexer{data: value}
+func Elements(value string) ([]string, bool) { return AppendElements(nil, value) }
+
+// AppendElements is [Elements] with a place for them: it appends them to a slice.
+func AppendElements(elements []string, value string) ([]string, bool) {
+	l := lexer[string]{data: value}
 	if l.next() != '[' {
 		return nil, false
 	}
 	err := l.array(func() error {
 		start, end, err := l.span()
-		elements = append(elements, value[start:end:end])
+		elements = append(elements, value[start:end])
 		return err
 	})
 	if err != nil || l.end() != nil {
@@ -123,9 +120,10 @@ func Elements(value []byte) ([][]byte, bool) {
 }
 
 // String returns the text of a value that is a string, unescaped, and false for any other value. The value is part of a
-// document that [Object] has accepted; a string that could not be is false as well.
-func String(value []byte) (string, bool) {
-	l := lexer{data: value}
+// document that [Object] has accepted; a string that could not be is false as well. Of a string the text is a part of it,
+// unless there is an escape in it.
+func String[T text](value T) (string, bool) {
+	l := lexer[T]{data: value}
 	if l.next() != '"' {
 		return "", false
 	}
@@ -134,73 +132,75 @@ func String(value []byte) (string, bool) {
 		return "", false
 	}
 	if escaped {
-		raw = appendUnescaped(nil, raw)
+		return string(appendUnescaped(nil, raw)), true
 	}
 	return string(raw), true
 }
 
+// text is what a document can be: a string, whose parts cost nothing, or bytes, which can be read where they are.
+type text interface{ string | []byte }
+
 // lexer reads one document from its beginning to its end. There is no other reader of JSON text in this package.
-type lexer struct {
-	data  []byte
+type lexer[T text] struct {
+	data  T
 	pos   int // everything before it is read
 	depth int // of objects and arrays now open
 
-	names nameStack // of the members read so far, of the objects now open, the outermost object first
+	names nameStack[T] // of the members read so far, of the objects now open, the outermost object first
 }
 
-// nameStack is a stack of unescaped member names, written one behind the other.
-type nameStack struct {
-	text []byte
-	ends []int // where in text each name ends
+// last returns the name of the member that was begun last.
+func (l *lexer[T]) last() T { return l.names.at(l.names.n - 1) }
+
+// nameStack is a stack of unescaped member names. The first ones stand in it and not in a slice, so that a lexer on the stack
+// of a goroutine needs nothing on the heap.
+type nameStack[T text] struct {
+	n    int
+	room [smallObject]T
+	more []T
 }
 
 // at returns the name with this index from the bottom.
-func (s *nameStack) at(i int) []byte {
-	start := 0
-	if i > 0 {
-		start = s.ends[i-1]
+func (s *nameStack[T]) at(i int) T {
+	if i < len(s.room) {
+		return s.room[i]
 	}
-	return s.text[start:s.ends[i]]
+	return s.more[i-len(s.room)]
 }
 
-// last returns the name on top.
-func (s *nameStack) last() []byte { return s.at(len(s.ends) - 1) }
-
 // push adds a name as it stands in the document.
-func (s *nameStack) push(raw []byte, escaped bool) {
-	if s.ends == nil {
-		s.text, s.ends = make([]byte, 0, 8*smallObject), make([]int, 0, smallObject)
-	}
+func (s *nameStack[T]) push(raw T, escaped bool) {
 	if escaped {
-		s.text = appendUnescaped(s.text, raw)
-	} else {
-		s.text = append(s.text, raw...)
+		raw = T(appendUnescaped(nil, raw))
 	}
-	s.ends = append(s.ends, len(s.text))
+	if s.n < len(s.room) {
+		s.room[s.n] = raw
+	} else {
+		s.more = append(s.more, raw)
+	}
+	s.n++
 }
 
 // cut takes off all names above the lowest n.
-func (s *nameStack) cut(n int) {
-	end := 0
-	if n > 0 {
-		end = s.ends[n-1]
-	}
-	s.text, s.ends = s.text[:end], s.ends[:n]
+func (s *nameStack[T]) cut(n int) {
+	s.n = n
+	s.more = s.more[:max(0, n-len(s.room))]
 }
 
 // siblings are the names of one object: those of a stack from the index first on.
-type siblings struct {
-	stack *nameStack
+type siblings[T text] struct {
+	stack *nameStack[T]
 	first int
 	index map[string]struct{} // those judged so far; nil while they are few
 }
 
 // repeated reports whether the last name is also among those before it.
-func (s *siblings) repeated() bool {
-	last, name := len(s.stack.ends)-1, s.stack.last()
+func (s *siblings[T]) repeated() bool {
+	last := s.stack.n - 1
+	name := s.stack.at(last)
 	if last-s.first < smallObject {
 		for i := s.first; i < last; i++ {
-			if bytes.Equal(s.stack.at(i), name) {
+			if equal(s.stack.at(i), name) {
 				return true
 			}
 		}
@@ -217,9 +217,22 @@ func (s *siblings) repeated() bool {
 	return len(s.index) == size
 }
 
+// equal compares two texts. Converting both to strings would cost an allocation for each, as long as they are of any type.
+func equal[T text](a, b T) bool {
+	if len(a) != len(b) {
+		return false
+	}
+	for i := range len(a) {
+		if a[i] != b[i] {
+			return false
+		}
+	}
+	return true
+}
+
 // next skips white space (RFC 8259 section 2) and returns the byte that follows, without reading it. At the end of the
 // document it returns 0, which may not stand between the tokens either.
-func (l *lexer) next() byte {
+func (l *lexer[T]) next() byte {
 	for ; l.pos < len(l.data); l.pos++ {
 		switch c := l.data[l.pos]; c {
 		case ' ', '\t', '\n', '\r':
@@ -231,7 +244,7 @@ func (l *lexer) next() byte {
 }
 
 // end reads what may follow the value of a document: white space.
-func (l *lexer) end() error {
+func (l *lexer[T]) end() error {
 	if l.next(); l.pos < len(l.data) {
 		return errTrailing
 	}
@@ -239,7 +252,7 @@ func (l *lexer) end() error {
 }
 
 // document reads a whole document, which must be an object.
-func (l *lexer) document(member func(start int) error) error {
+func (l *lexer[T]) document(member func(start int) error) error {
 	if l.next() != '{' {
 		return errNotObject
 	}
@@ -250,7 +263,7 @@ func (l *lexer) document(member func(start int) error) error {
 }
 
 // span reads a value and returns where it begins and where it ends, without the white space around it.
-func (l *lexer) span() (start, end int, err error) {
+func (l *lexer[T]) span() (start, end int, err error) {
 	l.next()
 	start = l.pos
 	err = l.value()
@@ -258,7 +271,7 @@ func (l *lexer) span() (start, end int, err error) {
 }
 
 // value reads a value of any kind.
-func (l *lexer) value() error {
+func (l *lexer[T]) value() error {
 	switch l.next() {
 	case '"':
 		_, _, err := l.quoted()
@@ -279,9 +292,9 @@ func (l *lexer) value() error {
 }
 
 // object reads an object, of which next has seen the bracket. For each member, after its name and the colon, it calls
-// member with the offset at which the name begins; the name is the last of l.names then, and member reads the value. A
+// member with the offset at which the name begins; the name is l.last() then, and member reads the value. A
 // nil member reads and forgets. The names of the outermost object are left on l.names, those of any other are not.
-func (l *lexer) object(member func(start int) error) error {
+func (l *lexer[T]) object(member func(start int) error) error {
 	if err := l.open(); err != nil {
 		return err
 	}
@@ -289,7 +302,7 @@ func (l *lexer) object(member func(start int) error) error {
 		l.close()
 		return nil
 	}
-	siblings := siblings{stack: &l.names, first: len(l.names.ends)}
+	siblings := siblings[T]{stack: &l.names, first: l.names.n}
 	for {
 		if l.next() != '"' {
 			return errSyntax
@@ -334,7 +347,7 @@ func (l *lexer) object(member func(start int) error) error {
 
 // array reads an array, of which next has seen the bracket. It calls element where an element begins; element reads it.
 // A nil element reads and forgets.
-func (l *lexer) array(element func() error) error {
+func (l *lexer[T]) array(element func() error) error {
 	if err := l.open(); err != nil {
 		return err
 	}
@@ -365,7 +378,7 @@ func (l *lexer) array(element func() error) error {
 }
 
 // open reads the opening bracket of an object or an array.
-func (l *lexer) open() error {
+func (l *lexer[T]) open() error {
 	if l.depth == MaxDepth {
 		return errDepth
 	}
@@ -375,13 +388,13 @@ func (l *lexer) open() error {
 }
 
 // close reads the closing bracket of an object or an array.
-func (l *lexer) close() {
+func (l *lexer[T]) close() {
 	l.depth--
 	l.pos++
 }
 
 // literal reads one of the three words of JSON. What follows it is the caller's to judge.
-func (l *lexer) literal(word string) error {
+func (l *lexer[T]) literal(word string) error {
 	if rest := l.data[l.pos:]; len(rest) < len(word) || string(rest[:len(word)]) != word {
 		return errSyntax
 	}
@@ -390,7 +403,7 @@ func (l *lexer) literal(word string) error {
 }
 
 // number reads a number (RFC 8259 section 6): no plus sign, no leading zero, and a digit on both sides of the point.
-func (l *lexer) number() error {
+func (l *lexer[T]) number() error {
 	l.skip("-")
 	first := l.pos
 	if n := l.digits(); n == 0 || n > 1 && l.data[first] == '0' {
@@ -409,7 +422,7 @@ func (l *lexer) number() error {
 }
 
 // skip reads one byte if it is in the set.
-func (l *lexer) skip(set string) bool {
+func (l *lexer[T]) skip(set string) bool {
 	if l.pos == len(l.data) || strings.IndexByte(set, l.data[l.pos]) < 0 {
 		return false
 	}
@@ -418,7 +431,7 @@ func (l *lexer) skip(set string) bool {
 }
 
 // digits reads the digits that stand here and returns their number.
-func (l *lexer) digits() int {
+func (l *lexer[T]) digits() int {
 	start := l.pos
 	for l.pos < len(l.data) && '0' <= l.data[l.pos] && l.data[l.pos] <= '9' {
 		l.pos++
@@ -436,32 +449,32 @@ var plain = func() (t [256]bool) {
 
 // quoted reads a string, of which next has seen the quotation mark. It returns what stands between the marks, and
 // whether there is an escape in it.
-func (l *lexer) quoted() (raw []byte, escaped bool, err error) {
+func (l *lexer[T]) quoted() (raw T, escaped bool, err error) {
 	data, start := l.data, l.pos+1
 	for i := start; ; {
 		for i < len(data) && plain[data[i]] {
 			i++
 		}
 		if i == len(data) {
-			return nil, false, errSyntax
+			return raw, false, errSyntax
 		}
 		switch c := data[i]; {
 		case c == '"':
 			l.pos = i + 1
-			return data[start:i:i], escaped, nil
+			return data[start:i], escaped, nil
 		case c == '\\':
 			_, size := escape(data[i:])
 			if size == 0 {
-				return nil, false, errSyntax
+				return raw, false, errSyntax
 			}
 			escaped = true
 			i += size
 		case c < utf8.RuneSelf: // a control character
-			return nil, false, errSyntax
+			return raw, false, errSyntax
 		default:
-			r, size := utf8.DecodeRune(data[i:])
+			r, size := utf8.DecodeRuneInString(string(data[i:min(i+utf8.UTFMax, len(data))]))
 			if r == utf8.RuneError && size == 1 {
-				return nil, false, errUTF8
+				return raw, false, errUTF8
 			}
 			i += size
 		}
@@ -469,23 +482,26 @@ func (l *lexer) quoted() (raw []byte, escaped bool, err error) {
 }
 
 // appendUnescaped appends what quoted returned, its escapes replaced.
-func appendUnescaped(text, raw []byte) []byte {
-	for {
-		i := bytes.IndexByte(raw, '\\')
-		if i < 0 {
-			return append(text, raw...)
+func appendUnescaped[T text](unescaped []byte, raw T) []byte {
+	start := 0
+	for i := 0; i < len(raw); {
+		if raw[i] != '\\' {
+			i++
+			continue
 		}
-		text = append(text, raw[:i]...)
+		unescaped = append(unescaped, raw[start:i]...)
 		r, size := escape(raw[i:])
-		text = utf8.AppendRune(text, r)
-		raw = raw[i+size:]
+		unescaped = utf8.AppendRune(unescaped, r)
+		i += size
+		start = i
 	}
+	return append(unescaped, raw[start:]...)
 }
 
 // escape reads the escape at the beginning of s (RFC 8259 section 7): the character it stands for, and its size in s,
 // which is 0 for what is no escape. A character outside the basic plane is a pair of escapes; half of a pair stands for
 // nothing.
-func escape(s []byte) (r rune, size int) {
+func escape[T text](s T) (r rune, size int) {
 	if len(s) < 2 {
 		return 0, 0
 	}
@@ -518,12 +534,12 @@ func escape(s []byte) (r rune, size int) {
 }
 
 // escapedUnit reads \uXXXX, one unit of UTF-16.
-func escapedUnit(s []byte) (rune, bool) {
+func escapedUnit[T text](s T) (rune, bool) {
 	var unit [2]byte
 	if len(s) < 6 || s[0] != '\\' || s[1] != 'u' {
 		return 0, false
 	}
-	if _, err := hex.Decode(unit[:], s[2:6]); err != nil {
+	if _, err := hex.Decode(unit[:], []byte(s[2:6])); err != nil {
 		return 0, false
 	}
 	return rune(unit[0])<<8 | rune(unit[1]), true

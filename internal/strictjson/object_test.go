@@ -181,7 +181,7 @@ var refused = map[string]string{
 func TestObjectAccepts(t *testing.T) {
 	for name, doc := range accepted {
 		t.Run(name, func(t *testing.T) {
-			members, err := strictjson.Object([]byte(doc))
+			members, err := strictjson.Object(doc)
 			if err != nil {
 				t.Fatalf("Object(%q): %v", doc, err)
 			}
@@ -207,7 +207,7 @@ func TestObjectAccepts(t *testing.T) {
 func TestObjectRefuses(t *testing.T) {
 	for name, doc := range refused {
 		t.Run(name, func(t *testing.T) {
-			members, err := strictjson.Object([]byte(doc))
+			members, err := strictjson.Object(doc)
 			if !errors.Is(err, strictjson.ErrInvalid) {
 				t.Errorf("error %v is not ErrInvalid", err)
 			}
@@ -218,7 +218,7 @@ func TestObjectRefuses(t *testing.T) {
 			if found || !errors.Is(err, strictjson.ErrInvalid) {
 				t.Errorf("Find reads to the end and says %t, %v", found, err)
 			}
-			if _, ok := strictjson.Members([]byte(doc)); ok {
+			if _, ok := strictjson.Members(doc); ok {
 				t.Error("Members accepts it")
 			}
 		})
@@ -228,11 +228,11 @@ func TestObjectRefuses(t *testing.T) {
 // Every proper beginning of a document is unfinished.
 func TestObjectRefusesEveryPrefix(t *testing.T) {
 	const doc = `{"a":[1.5e+3,true,null,{"\ud83d\ude00":"é"}],"b":-0.5}`
-	if _, err := strictjson.Object([]byte(doc)); err != nil {
+	if _, err := strictjson.Object(doc); err != nil {
 		t.Fatal(err)
 	}
 	for end := range len(doc) {
-		if _, err := strictjson.Object([]byte(doc[:end])); !errors.Is(err, strictjson.ErrInvalid) {
+		if _, err := strictjson.Object(doc[:end]); !errors.Is(err, strictjson.ErrInvalid) {
 			t.Errorf("%q: %v", doc[:end], err)
 		}
 	}
@@ -240,7 +240,7 @@ func TestObjectRefusesEveryPrefix(t *testing.T) {
 
 func TestObjectKeepsOrderAndSpelling(t *testing.T) {
 	const doc = ` { "z" : 1.50 , "\u0061\n" : [ 1, 2 ] ,"m":"\u0041" } `
-	members, err := strictjson.Object([]byte(doc))
+	members, err := strictjson.Object(doc)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -263,7 +263,7 @@ func TestVeryDeepDocuments(t *testing.T) {
 		"arrays":  `{"a":` + strings.Repeat("[", depth),
 		"closed":  nested(depth),
 	} {
-		if _, err := strictjson.Object([]byte(doc)); !errors.Is(err, strictjson.ErrInvalid) {
+		if _, err := strictjson.Object(doc); !errors.Is(err, strictjson.ErrInvalid) {
 			t.Errorf("%s: %v", name, err)
 		}
 		if err := strictjson.Unmarshal([]byte(doc), new(tree)); !errors.Is(err, strictjson.ErrInvalid) {
@@ -272,35 +272,36 @@ func TestVeryDeepDocuments(t *testing.T) {
 	}
 }
 
-func TestValuesShareTheDocumentButDoNotGrowIntoIt(t *testing.T) {
-	doc := []byte(`{"a":1,"b":[2,3]}`)
-	members, err := strictjson.Object(doc)
-	if err != nil {
-		t.Fatal(err)
-	}
-	elements, ok := strictjson.Elements(members[1].Value)
-	if !ok {
-		t.Fatal("no array")
-	}
-	found, _, err := strictjson.Find(doc, "a")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if &members[0].Value[0] != &doc[5] || &elements[0][0] != &doc[12] || &found[0] != &doc[5] {
-		t.Error("a value is a copy")
-	}
-	_ = append(members[0].Value, "xx"...)
-	_ = append(elements[0], "xx"...)
-	_ = append(found, "xx"...)
-	if string(doc) != `{"a":1,"b":[2,3]}` {
-		t.Errorf("an append wrote into the document: %s", doc)
+// Names, values and texts are parts of the document, unless there is an escape in them.
+func TestReadingCostsNoMemory(t *testing.T) {
+	const doc = `{"iss":"https://issuer.test","aud":["a","b"],"nested":{"a":{"b":[{"c":1},{"c":2}]}},"x":"\u0061"}`
+	data := []byte(doc)
+	members, elements := make([]strictjson.Member, 0, 8), make([]string, 0, 8)
+	for name, read := range map[string]func() bool{
+		"Object": func() bool { m, err := strictjson.AppendObject(members, doc); return err == nil && len(m) == 4 },
+		"Find":   func() bool { v, ok, err := strictjson.Find(data, "nested"); return err == nil && ok && v[0] == '{' },
+		"absent": func() bool { _, ok, err := strictjson.Find(data, "no such name"); return err == nil && !ok },
+		"Elements": func() bool {
+			e, ok := strictjson.AppendElements(elements, `["a","b",["c"]]`)
+			return ok && len(e) == 3
+		},
+		"String":   func() bool { s, ok := strictjson.String(doc[7:28]); return ok && s == "https://issuer.test" },
+		"no array": func() bool { _, ok := strictjson.AppendElements(elements, doc); return !ok },
+		"broken":   func() bool { _, err := strictjson.AppendObject(members, doc[:60]); return err != nil },
+	} {
+		if !read() {
+			t.Errorf("%s does not read what it should", name)
+		}
+		if n := testing.AllocsPerRun(100, func() { read() }); n != 0 {
+			t.Errorf("%s: %v allocations", name, n)
+		}
 	}
 }
 
 func TestErrorsAreConstant(t *testing.T) {
 	texts := make(map[string]bool)
 	for _, doc := range refused {
-		_, err := strictjson.Object([]byte(doc))
+		_, err := strictjson.Object(doc)
 		texts[err.Error()] = true
 	}
 	want := []string{
@@ -339,7 +340,7 @@ func TestDuplicatesAroundTheBorderOfSmallObjects(t *testing.T) {
 				}
 				doc := "{" + strings.Join(members, ",") + "}"
 				for _, doc := range []string{doc, `{"outer":1,"in":` + doc + `}`} {
-					if _, err := strictjson.Object([]byte(doc)); !errors.Is(err, strictjson.ErrInvalid) {
+					if _, err := strictjson.Object(doc); !errors.Is(err, strictjson.ErrInvalid) {
 						t.Errorf("%s: %v", doc, err)
 					}
 				}
@@ -351,7 +352,7 @@ func TestDuplicatesAroundTheBorderOfSmallObjects(t *testing.T) {
 func TestManyMembers(t *testing.T) {
 	const n = 20_000
 	doc := numbered(n)
-	members, err := strictjson.Object([]byte(doc))
+	members, err := strictjson.Object(doc)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -363,10 +364,10 @@ func TestManyMembers(t *testing.T) {
 			t.Fatalf("member %d is %q: %s", i, member.Name, member.Value)
 		}
 	}
-	if members, err := strictjson.Object([]byte(`{"in":` + doc + `}`)); err != nil || len(members) != 1 {
+	if members, err := strictjson.Object(`{"in":` + doc + `}`); err != nil || len(members) != 1 {
 		t.Errorf("as an inner object: %d members, %v", len(members), err)
 	}
-	if _, err := strictjson.Object([]byte(numbered(n, `"0":0`))); !errors.Is(err, strictjson.ErrInvalid) {
+	if _, err := strictjson.Object(numbered(n, `"0":0`)); !errors.Is(err, strictjson.ErrInvalid) {
 		t.Errorf("duplicate of the first at the end: %v", err)
 	}
 	last := strconv.Itoa(n - 1)
@@ -426,7 +427,7 @@ func TestFind(t *testing.T) {
 }
 
 func TestMembers(t *testing.T) {
-	members, err := strictjson.Object([]byte(`{"realm_access":{"roles":["a","b"],"\u0078":{}}}`))
+	members, err := strictjson.Object(`{"realm_access":{"roles":["a","b"],"\u0078":{}}}`)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -439,7 +440,7 @@ func TestMembers(t *testing.T) {
 		t.Errorf("empty object: %v, %t", empty, ok)
 	}
 	for _, value := range []string{``, `[]`, `"a"`, `1`, `null`, `true`, `{`, `{}{}`} {
-		if _, ok := strictjson.Members([]byte(value)); ok {
+		if _, ok := strictjson.Members(value); ok {
 			t.Errorf("%q is an object", value)
 		}
 	}
@@ -454,7 +455,7 @@ func TestElements(t *testing.T) {
 		`[null,true,false,-1e5,"\u0041"]`: {`null`, `true`, `false`, `-1e5`, `"\u0041"`},
 	}
 	for value, want := range tests {
-		elements, ok := strictjson.Elements([]byte(value))
+		elements, ok := strictjson.Elements(value)
 		if !ok || len(elements) != len(want) {
 			t.Errorf("%s: %q, %t", value, elements, ok)
 			continue
@@ -468,7 +469,7 @@ func TestElements(t *testing.T) {
 	for _, value := range []string{
 		``, `{}`, `"a"`, `1`, `null`, `[`, `[1`, `[1,]`, `[,]`, `[1 2]`, `[]]`, `[{"a":1,"a":2}]`,
 	} {
-		if elements, ok := strictjson.Elements([]byte(value)); ok || elements != nil {
+		if elements, ok := strictjson.Elements(value); ok || elements != nil {
 			t.Errorf("%q is an array: %q", value, elements)
 		}
 	}
@@ -486,14 +487,14 @@ func TestString(t *testing.T) {
 		`"\uFFFD"`:                     "\ufffd",
 	}
 	for value, want := range tests {
-		if got, ok := strictjson.String([]byte(value)); !ok || got != want {
+		if got, ok := strictjson.String(value); !ok || got != want {
 			t.Errorf("%s: %q, %t; want %q", value, got, ok, want)
 		}
 	}
 	for _, value := range []string{
 		``, `"`, `"a`, `a`, `1`, `null`, `{}`, `["a"]`, `"a""b"`, `"a"b`, `"\ud800"`, `"\q"`, "\"\xff\"", "\"\n\"",
 	} {
-		if got, ok := strictjson.String([]byte(value)); ok || got != "" {
+		if got, ok := strictjson.String(value); ok || got != "" {
 			t.Errorf("%q is the string %q", value, got)
 		}
 	}

@@ -20,12 +20,12 @@ import (
 //
 // A type with a method UnmarshalJSON gets its value as it stands in the document: what such a method makes of the names
 // is its own business.
-func Unmarshal(data []byte, v any) error {
+func Unmarshal[T text](data T, v any) error {
 	target := reflect.ValueOf(v)
 	if target.Kind() != reflect.Pointer || target.IsNil() {
 		return &json.InvalidUnmarshalError{Type: reflect.TypeOf(v)}
 	}
-	f := filter{in: lexer{data: data}, out: make([]byte, 0, len(data))}
+	f := filter[T]{in: lexer[T]{data: data}, out: make([]byte, 0, len(data))}
 	if err := f.value(target); err != nil {
 		return err
 	}
@@ -38,13 +38,13 @@ func Unmarshal(data []byte, v any) error {
 // filter copies a document without the members that match a struct field by folding alone. It walks the value that will
 // be decoded into beside the document, by the rules of encoding/json, and changes nothing in it. The document ends the
 // walk, so that recursive types need no care.
-type filter struct {
-	in  lexer
+type filter[T text] struct {
+	in  lexer[T]
 	out []byte
 }
 
 // value copies the next value, which will be decoded into v.
-func (f *filter) value(v reflect.Value) error {
+func (f *filter[T]) value(v reflect.Value) error {
 	switch f.in.next() {
 	case '{':
 		switch v = settle(v); v.Kind() {
@@ -65,11 +65,11 @@ func (f *filter) value(v reflect.Value) error {
 }
 
 // structure copies an object which will be decoded into a struct.
-func (f *filter) structure(v reflect.Value) error {
+func (f *filter[T]) structure(v reflect.Value) error {
 	fields := fieldsOf(v.Type())
 	f.out = append(f.out, '{')
 	err := f.in.object(func(start int) error {
-		index, ok := fields[string(f.in.names.last())]
+		index, ok := fields[string(f.in.last())]
 		if !ok {
 			return f.in.value()
 		}
@@ -81,7 +81,7 @@ func (f *filter) structure(v reflect.Value) error {
 }
 
 // mapping copies an object which will be decoded into a map. Each member makes a new element, whatever the map holds.
-func (f *filter) mapping(v reflect.Value) error {
+func (f *filter[T]) mapping(v reflect.Value) error {
 	element := reflect.Zero(v.Type().Elem())
 	f.out = append(f.out, '{')
 	err := f.in.object(func(start int) error {
@@ -94,7 +94,7 @@ func (f *filter) mapping(v reflect.Value) error {
 
 // list copies an array which will be decoded into a slice or an array. encoding/json decodes into the elements that are
 // there already, those between the length and the capacity of a slice among them.
-func (f *filter) list(v reflect.Value) error {
+func (f *filter[T]) list(v reflect.Value) error {
 	if v.Kind() == reflect.Slice {
 		v = v.Slice(0, v.Cap())
 	}
@@ -114,13 +114,13 @@ func (f *filter) list(v reflect.Value) error {
 }
 
 // member copies the name of a member and its colon.
-func (f *filter) member(start int) {
+func (f *filter[T]) member(start int) {
 	f.separate('{')
 	f.out = append(f.out, f.in.data[start:f.in.pos]...)
 }
 
 // separate puts a comma before everything but what comes first after the bracket. No value ends in that bracket.
-func (f *filter) separate(bracket byte) {
+func (f *filter[T]) separate(bracket byte) {
 	if f.out[len(f.out)-1] != bracket {
 		f.out = append(f.out, ',')
 	}

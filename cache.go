@@ -1,0 +1,247 @@
+package bearer
+
+import (
+	"context"
+	"hash/maphash"
+	"math/bits"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/bearer-go/bearer/jwks"
+)
+
+// The bounds of the cache, unless WithCache sets others.
+const (
+	DefaultCacheEntries = 16384    // tokens
+	DefaultCacheBytes   = 32 << 20 // bytes
+
+	maxCacheEntries = 1 << 24
+	minCacheBytes   = 64 << 10
+
+	// cachedOverhead is about what an entry takes beside the texts of the token and its claims, in bytes.
+	cachedOverhead = 768
+
+	// maxUses is where the count of an entry's uses ends: more would only make it take longer to forget a token.
+	maxUses = 3
+
+	// cachedUnlimited is how long a token without exp is remembered; see InsecureNoExpiry.
+	cachedUnlimited = 5 * time.Minute
+)
+
+// cache remembers verified tokens: facts, never decisions. That the signature is good and the claims are well formed and meant for
+// us does not change while the key is in the issuer's set; everything that does change is looked at each time, in confirm.
+//
+// It is a hash table whose chains are read without a lock, and three queues by which a mutex decides what stays: S3-FIFO (Yang
+// et al., "FIFO queues are all you need for cache eviction", SOSP 2023). New tokens wait in a small queue, from which only those
+// that are used again come into the main one, so that a flood of tokens that come once does not displace those in use. A token
+// that left the small queue not long ago, and comes back, goes to the main one at once.
+type cache struct {
+	maxEntries int // 0: there is no cache
+	maxBytes   int
+	seed       maphash.Seed
+
+	table atomic.Pointer[cacheTable] // nil until a token is remembered, and after clear
+
+	mu          sync.Mutex // guards everything below, and every change of a chain
+	closed      bool
+	small, main cacheQueue
+	ghosts      []uint64 // the hashes of tokens that left the small queue, each at its place; another takes it over
+}
+
+// cacheTable is an array of chains. Its length is a power of two.
+type cacheTable []atomic.Pointer[cached]
+
+// cached is a verified token.
+type cached struct {
+	principal        // with a copy of the token, so that it does not keep a request's header in memory
+	hash      uint64 // of the token: it finds the place, and decides nothing
+	size      int    // in bytes
+	iss       *issuer
+	kid       string // of the header
+	key       jwks.Key
+	until     time.Time // for a token without exp; otherwise zero
+
+	uses  atomic.Int32
+	next  atomic.Pointer[cached] // in the chain
+	later *cached                // in the queue
+	gone  bool                   // from the chain, though not from the queue
+}
+
+// cacheQueue is a queue of entries, the oldest first.
+type cacheQueue struct {
+	oldest, newest *cached
+	entries, bytes int
+}
+
+func (q *cacheQueue) push(c *cached) {
+	if c.later = nil; q.newest == nil {
+		q.oldest = c
+	} else {
+		q.newest.later = c
+	}
+	q.newest = c
+	q.entries++
+	q.bytes += c.size
+}
+
+func (q *cacheQueue) pop() *cached {
+	c := q.oldest
+	if q.oldest = c.later; q.oldest == nil {
+		q.newest = nil
+	}
+	c.later = nil
+	q.entries--
+	q.bytes -= c.size
+	return c
+}
+
+// recall returns the entry of a token, or nil. The whole text is compared.
+func (c *cache) recall(token string) *cached {
+	table := c.table.Load()
+	if table == nil {
+		return nil
+	}
+	hash := maphash.String(c.seed, token)
+	for e := table.chain(hash).Load(); e != nil; e = e.next.Load() {
+		if e.hash == hash && e.token == token {
+			if uses := e.uses.Load(); uses < maxUses {
+				e.uses.CompareAndSwap(uses, uses+1)
+			}
+			return e
+		}
+	}
+	return nil
+}
+
+func (t cacheTable) chain(hash uint64) *atomic.Pointer[cached] { return &t[hash&uint64(len(t)-1)] }
+
+// remember adds a token that was verified at this time.
+func (c *cache) remember(p *principal, iss *issuer, kid string, key jwks.Key, now time.Time) {
+	if c.maxEntries == 0 {
+		return
+	}
+	size := len(p.token) + len(p.claims.payload) + cachedOverhead
+	if size > c.maxBytes/8 { // it would displace too much
+		return
+	}
+	e := &cached{principal: *p, hash: maphash.String(c.seed, p.token), size: size, iss: iss, kid: strings.Clone(kid), key: key}
+	e.token = strings.Clone(p.token)
+	if p.claims.expiry.IsZero() {
+		e.until = now.Add(cachedUnlimited)
+	}
+
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.closed {
+		return
+	}
+	table := c.table.Load()
+	if table == nil {
+		made := make(cacheTable, 1<<bits.Len(uint(c.maxEntries-1)))
+		table = &made
+		c.ghosts = make([]uint64, len(made))
+		c.table.Store(table)
+	}
+	chain := table.chain(e.hash)
+	for other := chain.Load(); other != nil; other = other.next.Load() {
+		if other.token == e.token {
+			c.unlink(other) // verified anew: another key or a later time
+			break
+		}
+	}
+	for c.small.entries+c.main.entries >= c.maxEntries || c.small.bytes+c.main.bytes+size > c.maxBytes {
+		c.evict()
+	}
+	if ghost := &c.ghosts[e.hash&uint64(len(c.ghosts)-1)]; *ghost == e.hash {
+		*ghost = 0
+		c.main.push(e)
+	} else {
+		c.small.push(e)
+	}
+	e.next.Store(chain.Load())
+	chain.Store(e)
+}
+
+// evict makes room for one entry at least. The caller holds the lock, and one of the queues is not empty.
+func (c *cache) evict() {
+	if c.small.entries*10 >= c.maxEntries || c.small.bytes*10 >= c.maxBytes || c.main.entries == 0 {
+		e := c.small.pop()
+		switch {
+		case e.gone:
+		case e.uses.Load() > 0:
+			e.uses.Store(0)
+			c.main.push(e)
+			return // which made no room: the caller asks again
+		default:
+			c.ghosts[e.hash&uint64(len(c.ghosts)-1)] = e.hash
+			c.unlink(e)
+		}
+		return
+	}
+	e := c.main.pop()
+	if uses := e.uses.Load(); uses > 0 && !e.gone {
+		e.uses.Store(uses - 1)
+		c.main.push(e)
+		return
+	}
+	c.unlink(e)
+}
+
+// forget removes an entry that is not good any more. Its place in the queue stays taken until its turn comes.
+func (c *cache) forget(e *cached) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.unlink(e)
+}
+
+// unlink takes an entry out of its chain. Whoever is reading the chain meanwhile still comes past it. The caller holds the lock.
+func (c *cache) unlink(e *cached) {
+	table := c.table.Load()
+	if e.gone || table == nil {
+		return
+	}
+	e.gone = true
+	link := table.chain(e.hash)
+	for link.Load() != e {
+		link = &link.Load().next
+	}
+	link.Store(e.next.Load())
+}
+
+// close forgets everything, for good.
+func (c *cache) close() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.closed = true
+	c.table.Store(nil)
+	c.small, c.main, c.ghosts = cacheQueue{}, cacheQueue{}, nil
+}
+
+// confirm looks at everything about a remembered token that may have changed, by the same rules and in the same order as
+// verify. Neither a principal nor an error means that the token is to be verified anew.
+func (m *Middleware) confirm(ctx context.Context, e *cached, ev *Event) (*principal, *Error) {
+	ev.Issuer, ev.Algorithm = e.iss.name, e.claims.algorithm
+	if e.iss.keys != nil {
+		held, err := e.iss.keys.Holds(ctx, e.kid, e.claims.algorithm, e.key)
+		if err != nil {
+			return nil, noKey(err)
+		}
+		if !held {
+			m.cache.forget(e)
+			return nil, nil
+		}
+	}
+	now := time.Now()
+	if !e.until.IsZero() && !now.Before(e.until) {
+		m.cache.forget(e)
+		return nil, nil
+	}
+	ev.KeyID, ev.Cached = e.claims.keyID, true
+	if err := e.iss.judgeTimes(e.claims, now); err != nil {
+		m.cache.forget(e)
+		return nil, err
+	}
+	return &e.principal, nil
+}

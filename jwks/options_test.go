@@ -1,0 +1,339 @@
+package jwks_test
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"log/slog"
+	"math"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/bearer-go/bearer/jwks"
+)
+
+const day = 24 * time.Hour
+
+func TestBoundsOfTheOptions(t *testing.T) {
+	type options = []jwks.Option
+	const (
+		lifetime  = "Lifetime: "
+		staleness = "MaxStaleness: "
+		wait      = "ColdWait: "
+		file      = "LastKnownGood: "
+	)
+	for name, test := range map[string]struct {
+		options
+		says string // the beginning of the error; none if the options are taken
+	}{
+		"lifetime, the widest":        {options{jwks.Lifetime(time.Second, day)}, ""},
+		"lifetime, the shortest":      {options{jwks.Lifetime(time.Second, time.Second)}, ""},
+		"lifetime, the longest":       {options{jwks.Lifetime(day, day)}, ""},
+		"lifetime too short":          {options{jwks.Lifetime(time.Second-1, day)}, lifetime},
+		"lifetime too long":           {options{jwks.Lifetime(time.Second, day+1)}, lifetime},
+		"lifetime of nothing":         {options{jwks.Lifetime(0, 0)}, lifetime},
+		"lifetime from zero":          {options{jwks.Lifetime(0, time.Hour)}, lifetime},
+		"lifetime to zero":            {options{jwks.Lifetime(time.Hour, 0)}, lifetime},
+		"lifetime from below zero":    {options{jwks.Lifetime(-time.Hour, time.Hour)}, lifetime},
+		"lifetime in the wrong order": {options{jwks.Lifetime(time.Minute+1, time.Minute)}, lifetime},
+		"lifetime, the extremes":      {options{jwks.Lifetime(math.MinInt64, math.MaxInt64)}, lifetime},
+		"lifetime twice": {
+			options{jwks.Lifetime(day, day), jwks.Lifetime(day, day)}, lifetime + "given twice",
+		},
+		"staleness, the default lifetime": {options{jwks.MaxStaleness(time.Hour)}, ""},
+		"staleness below the default one": {options{jwks.MaxStaleness(time.Hour - 1)}, staleness},
+		"staleness, the longest":          {options{jwks.MaxStaleness(30 * day)}, ""},
+		"staleness too long":              {options{jwks.MaxStaleness(30*day + 1)}, staleness},
+		"staleness, the largest":          {options{jwks.MaxStaleness(math.MaxInt64)}, staleness},
+		"staleness of zero":               {options{jwks.MaxStaleness(0)}, staleness},
+		"staleness below zero":            {options{jwks.MaxStaleness(-1)}, staleness},
+		"staleness twice": {
+			options{jwks.MaxStaleness(day), jwks.MaxStaleness(day)}, staleness + "given twice",
+		},
+		"staleness of the shortest lifetime": {
+			options{jwks.MaxStaleness(time.Second), jwks.Lifetime(time.Second, time.Second)}, "",
+		},
+		"staleness below the lifetime": {
+			options{jwks.Lifetime(time.Second, 2*time.Hour), jwks.MaxStaleness(2*time.Hour - 1)},
+			staleness + "1h59m59.999999999s is shorter than the longest lifetime, 2h0m0s",
+		},
+		"default staleness, longest lifetime": {options{jwks.Lifetime(day, day)}, ""},
+		"wait of zero":                        {options{jwks.ColdWait(0)}, ""},
+		"wait, the longest":                   {options{jwks.ColdWait(time.Minute)}, ""},
+		"wait too long":                       {options{jwks.ColdWait(time.Minute + 1)}, wait},
+		"wait below zero":                     {options{jwks.ColdWait(-1)}, wait},
+		"wait of zero twice":                  {options{jwks.ColdWait(0), jwks.ColdWait(0)}, wait + "given twice"},
+		"file, the shortest age":              {options{jwks.LastKnownGood("f", 1)}, ""},
+		"file, the longest age":               {options{jwks.LastKnownGood("f", 30*day)}, ""},
+		"file, no path":                       {options{jwks.LastKnownGood("", day)}, file + "the path is empty"},
+		"file, age of zero":                   {options{jwks.LastKnownGood("f", 0)}, file + "the maximum age is 0s"},
+		"file, age below zero":                {options{jwks.LastKnownGood("f", -1)}, file + "the maximum age is -1ns"},
+		"file, age too long":                  {options{jwks.LastKnownGood("f", 30*day+1)}, file + "the maximum age is 720h"},
+		"file twice": {
+			options{jwks.LastKnownGood("f", day), jwks.LastKnownGood("f", day)}, file + "given twice",
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			for _, source := range []jwks.Source{
+				jwks.Remote(keysURL, test.options...), jwks.Discover(issuerURL, test.options...),
+			} {
+				set, err := jwks.New(source)
+				switch {
+				case test.says == "" && err != nil:
+					t.Error(err)
+				case test.says == "":
+					_ = set.Close()
+				case set != nil || err == nil || !strings.HasPrefix(err.Error(), "jwks: "+test.says) ||
+					!strings.Contains(err.Error(), "; "):
+					t.Errorf("got %v, want an error with %q and what to do", err, test.says)
+				}
+			}
+		})
+	}
+}
+
+func TestAllErrorsOfTheFetchOptionsAtOnce(t *testing.T) {
+	_, err := jwks.New(
+		jwks.Remote("ftp://issuer.test", jwks.Lifetime(0, 2*time.Hour), jwks.ColdWait(-1), jwks.ColdWait(0)),
+		jwks.MaxStaleness(time.Hour), jwks.LastKnownGood("", 0), jwks.Lifetime(2, 1),
+	)
+	for _, says := range []string{
+		"Lifetime: 0s to 2h", "Lifetime: 2ns to 1ns", "ColdWait: -1ns", "ColdWait: given twice",
+		"MaxStaleness: 1h0m0s is shorter", "LastKnownGood: the path is empty", "LastKnownGood: the maximum age is 0s",
+		"Remote: the URL",
+	} {
+		if err == nil || !strings.Contains(err.Error(), "jwks: "+says) {
+			t.Errorf("%q is missing in: %v", says, err)
+		}
+	}
+}
+
+// What is wrong is wrong for pinned keys, too; what is right means nothing for them.
+func TestFetchOptionsMeanNothingForPinnedKeys(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "keys")
+	set, err := jwks.New(jwks.PublicKeys(edKey.Public()), jwks.Lifetime(day, day), jwks.MaxStaleness(time.Second),
+		jwks.ColdWait(0), jwks.LastKnownGood(path, time.Second), jwks.PublicAddressesOnly())
+	if err != nil {
+		t.Fatal(err)
+	}
+	want(t, set, "a", "EdDSA", "found")
+	_ = set.Close()
+	if _, err := os.Stat(path); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("pinned keys have a file: %v", err)
+	}
+	if _, err := jwks.New(jwks.PublicKeys(edKey.Public()), jwks.ColdWait(-1)); err == nil {
+		t.Error("an error is passed over")
+	}
+}
+
+func TestFetchOptionsOfTheSourceWinOverTheDefaults(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		own, other := filepath.Join(t.TempDir(), "own"), filepath.Join(t.TempDir(), "other")
+		w := issuer(edJWK("a"))
+		page := w.pages[keysURL]
+		w.put(keysURL, after(3*time.Second, page))
+		set, err := jwks.New(
+			jwks.Remote(keysURL, jwks.Lifetime(2*time.Minute, 2*time.Minute), jwks.MaxStaleness(5*time.Minute),
+				jwks.ColdWait(4*time.Second), jwks.LastKnownGood(own, time.Hour)),
+			jwks.Lifetime(time.Hour, time.Hour), jwks.MaxStaleness(2*time.Hour), jwks.ColdWait(0),
+			jwks.LastKnownGood(other, time.Hour), jwks.HTTPClient(w.client()), jwks.Logger(slog.New(slog.DiscardHandler)),
+		)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer set.Close()
+		want(t, set, "a", "EdDSA", "found")
+		w.put(keysURL, page)
+		<-time.After(3 * time.Minute)
+		want(t, set, "a", "EdDSA", "found")
+		wantLifetime(t, w, set, 2*time.Minute)
+		w.put(keysURL, down)
+		<-time.After(5*time.Minute - 1)
+		want(t, set, "a", "EdDSA", "found")
+		<-time.After(1)
+		want(t, set, "a", "EdDSA", "unavailable")
+		if _, err := os.Stat(own); err != nil {
+			t.Error(err)
+		}
+		if _, err := os.Stat(other); !errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("the default's file was written: %v", err)
+		}
+	})
+	_, err := jwks.New(jwks.Remote(keysURL, jwks.MaxStaleness(2*time.Hour)), jwks.Lifetime(time.Hour, 3*time.Hour))
+	if err == nil || !strings.Contains(err.Error(), "shorter than the longest lifetime") {
+		t.Errorf("the source's age and the default's lifetime: %v", err)
+	}
+	if _, err := jwks.New(jwks.Remote(keysURL, jwks.ColdWait(1)), jwks.ColdWait(2)); err != nil {
+		t.Error(err)
+	}
+	if _, err := jwks.New(jwks.Remote(keysURL, jwks.ColdWait(1)), jwks.ColdWait(-1)); err == nil {
+		t.Error("the error of a default that does not count is passed over")
+	}
+}
+
+// wantLifetime lets time pass and sees by the refresh ahead of its end for how long keys are fresh that were asked for
+// just now. Afterwards they were asked for just now again.
+func wantLifetime(t *testing.T, w *web, set *jwks.Set, lifetime time.Duration) {
+	t.Helper()
+	fetches := w.count(keysURL)
+	<-time.After(lifetime*8/10 - 1)
+	want(t, set, "a", "EdDSA", "found")
+	wantFetches(t, w, keysURL, fetches)
+	<-time.After(lifetime/10 + 1)
+	want(t, set, "a", "EdDSA", "found")
+	wantFetches(t, w, keysURL, fetches+1)
+}
+
+func TestLifetimeBoundsWhatTheIssuerSays(t *testing.T) {
+	const s = time.Second
+	for name, test := range map[string]struct {
+		shortest, longest time.Duration
+		cacheControl      string
+		lifetime          time.Duration
+	}{
+		"says nothing, within":       {s, day, "", 10 * time.Minute},
+		"says nothing, all longer":   {20 * time.Minute, day, "", 20 * time.Minute},
+		"says nothing, all shorter":  {s, 10 * s, "", 10 * s},
+		"says less":                  {30 * s, time.Hour, "max-age=29", 30 * s},
+		"says the least":             {30 * s, time.Hour, "max-age=30", 30 * s},
+		"says something within":      {30 * s, time.Hour, "max-age=31", 31 * s},
+		"says the most":              {30 * s, 2 * time.Hour, "max-age=7200", 2 * time.Hour},
+		"says more":                  {30 * s, 2 * time.Hour, "max-age=7201", 2 * time.Hour},
+		"says a day and gets it":     {s, day, "max-age=86400", day},
+		"says beyond any number":     {s, day, "max-age=99999999999999999999", day},
+		"says a second and gets it":  {s, day, "max-age=1", s},
+		"says not to store":          {s, day, "no-store", s},
+		"nonsense":                   {s, day, "max-age=-1", s},
+		"has no say above the bound": {day, day, "max-age=1", day},
+		"has no say below the bound": {s, s, "max-age=86400", s},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWeb()
+				w.put(keysURL, says(200, keySet(edJWK("a")), "Cache-Control", test.cacheControl))
+				set := w.remote(t, jwks.Lifetime(test.shortest, test.longest))
+				want(t, set, "a", "EdDSA", "found")
+				wantLifetime(t, w, set, test.lifetime)
+			})
+		})
+	}
+}
+
+func TestMaxStalenessCountsToTheNanosecond(t *testing.T) {
+	for name, test := range map[string]struct {
+		options []jwks.Option
+		age     time.Duration
+	}{
+		"default":     {nil, day},
+		"shorter":     {[]jwks.Option{jwks.MaxStaleness(time.Hour)}, time.Hour},
+		"longest":     {[]jwks.Option{jwks.MaxStaleness(30 * day)}, 30 * day},
+		"never stale": {[]jwks.Option{jwks.Lifetime(day, day)}, day},
+		"shortest": {
+			[]jwks.Option{jwks.MaxStaleness(time.Second), jwks.Lifetime(time.Second, time.Second)}, time.Second,
+		},
+		"an odd number": {[]jwks.Option{jwks.MaxStaleness(time.Hour + 1)}, time.Hour + 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := issuer(edJWK("a"))
+				w.put(keysURL, after(time.Second, w.pages[keysURL]))
+				set := w.discover(t, test.options...)
+				asked := time.Now() // from then on age counts, not from the answer
+				_ = set.Ready(t.Context())
+				w.put(keysURL, down)
+				<-time.After(time.Until(asked.Add(test.age - 1)))
+				if test.age > time.Second {
+					want(t, set, "a", "EdDSA", "found")
+				}
+				<-time.After(time.Until(asked.Add(test.age)))
+				want(t, set, "a", "EdDSA", "unavailable")
+				if err := set.Ready(ended(t)); outcome(nil, err) != "unavailable" {
+					t.Errorf("Ready: %v", err)
+				}
+			})
+		})
+	}
+}
+
+// ended is a context that is over.
+func ended(t *testing.T) context.Context {
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	return ctx
+}
+
+func TestColdWait(t *testing.T) {
+	const s = time.Second
+	for name, test := range map[string]struct {
+		wait            []jwks.Option
+		discovery, keys time.Duration // how long they take; at 5 seconds they fail
+		deadline        time.Duration // of the requests
+		elapsed         time.Duration
+		expected        string
+	}{
+		"default":             {nil, 4 * s, 4 * s, day, 5 * s, "unavailable"},
+		"zero":                {[]jwks.Option{jwks.ColdWait(0)}, 0, 1, day, 0, "unavailable"},
+		"shorter":             {[]jwks.Option{jwks.ColdWait(s)}, 4 * s, 4 * s, day, s, "unavailable"},
+		"as long":             {[]jwks.Option{jwks.ColdWait(8*s + 1)}, 4 * s, 4 * s, day, 8 * s, "found"},
+		"longer":              {[]jwks.Option{jwks.ColdWait(time.Minute)}, 4 * s, 4 * s, day, 8 * s, "found"},
+		"longer than a fetch": {[]jwks.Option{jwks.ColdWait(time.Minute)}, 4 * s, 6 * s, day, 9 * s, "unavailable"},
+		"the request's own":   {[]jwks.Option{jwks.ColdWait(time.Minute)}, 4 * s, 4 * s, 3 * s, 3 * s, "unavailable"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := issuer(edJWK("a"))
+				discovery, keys := w.pages[discoveryURL], w.pages[keysURL]
+				set := w.discover(t, test.wait...)
+				for range 2 { // an expired set is as a cold one
+					w.put(discoveryURL, after(test.discovery, discovery))
+					w.put(keysURL, after(test.keys, keys))
+					fetches := w.count(discoveryURL)
+					ctx, cancel := context.WithTimeout(t.Context(), test.deadline)
+					defer cancel()
+					elapsed := took(func() {
+						wantAll(t, all(100, func(int) string { return outcome(set.Keys(ctx, "a", "EdDSA")) }), 100, test.expected)
+					})
+					if elapsed != test.elapsed {
+						t.Errorf("answered after %s, want %s", elapsed, test.elapsed)
+					}
+					wantFetches(t, w, discoveryURL, fetches+1)
+					<-time.After(20 * s) // the fetch goes on without them
+					if test.keys < 5*s {
+						elapsed := took(func() { want(t, set, "a", "EdDSA", "found") })
+						if elapsed != 0 {
+							t.Errorf("answered after %s", elapsed)
+						}
+						wantFetches(t, w, discoveryURL, fetches+1)
+					}
+					w.put(keysURL, keys)
+					if err := set.Ready(t.Context()); err != nil {
+						t.Error(err)
+					}
+					<-time.After(day + 20*s)
+				}
+			})
+		})
+	}
+}
+
+func TestColdWaitIsForColdSetsAlone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := issuer(edJWK("a"))
+		set := w.discover(t, jwks.ColdWait(0))
+		if err := set.Ready(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		w.put(keysURL, after(time.Second, says(200, keySet(edJWK("b")))))
+		if wait := took(func() { want(t, set, "b", "EdDSA", "found") }); wait != time.Second {
+			t.Errorf("a new key's search ended after %s", wait)
+		}
+		<-time.After(time.Hour)
+		if wait := took(func() { want(t, set, "b", "EdDSA", "found") }); wait != time.Second {
+			t.Errorf("stale keys were refreshed after %s", wait)
+		}
+	})
+}
