@@ -3,7 +3,6 @@ package bearer
 import (
 	"context"
 	"hash/maphash"
-	"math/bits"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -50,7 +49,10 @@ type cache struct {
 	ghosts      []uint64 // the hashes of tokens that left the small queue, each at its place; another takes it over
 }
 
-// cacheTable is an array of chains. Its length is a power of two.
+// ghost is the place of a token among the ghosts. The caller holds the lock.
+func (c *cache) ghost(e *cached) *uint64 { return &c.ghosts[e.hash%uint64(len(c.ghosts))] }
+
+// cacheTable is an array of chains.
 type cacheTable []atomic.Pointer[cached]
 
 // cached is a verified token.
@@ -115,7 +117,7 @@ func (c *cache) recall(token string) *cached {
 	return nil
 }
 
-func (t cacheTable) chain(hash uint64) *atomic.Pointer[cached] { return &t[hash&uint64(len(t)-1)] }
+func (t cacheTable) chain(hash uint64) *atomic.Pointer[cached] { return &t[hash%uint64(len(t))] }
 
 // remember adds a token that was verified at this time.
 func (c *cache) remember(p *principal, iss *issuer, kid string, key jwks.Key, now time.Time) {
@@ -139,7 +141,7 @@ func (c *cache) remember(p *principal, iss *issuer, kid string, key jwks.Key, no
 	}
 	table := c.table.Load()
 	if table == nil {
-		made := make(cacheTable, 1<<bits.Len(uint(c.maxEntries-1)))
+		made := make(cacheTable, c.maxEntries)
 		table = &made
 		c.ghosts = make([]uint64, len(made))
 		c.table.Store(table)
@@ -154,7 +156,7 @@ func (c *cache) remember(p *principal, iss *issuer, kid string, key jwks.Key, no
 	for c.small.entries+c.main.entries >= c.maxEntries || c.small.bytes+c.main.bytes+size > c.maxBytes {
 		c.evict()
 	}
-	if ghost := &c.ghosts[e.hash&uint64(len(c.ghosts)-1)]; *ghost == e.hash {
+	if ghost := c.ghost(e); *ghost == e.hash {
 		*ghost = 0
 		c.main.push(e)
 	} else {
@@ -175,7 +177,7 @@ func (c *cache) evict() {
 			c.main.push(e)
 			return // which made no room: the caller asks again
 		default:
-			c.ghosts[e.hash&uint64(len(c.ghosts)-1)] = e.hash
+			*c.ghost(e) = e.hash
 			c.unlink(e)
 		}
 		return

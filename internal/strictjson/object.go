@@ -122,19 +122,19 @@ func AppendElements(elements []string, value string) ([]string, bool) {
 // String returns the text of a value that is a string, unescaped, and false for any other value. The value is part of a
 // document that [Object] has accepted; a string that could not be is false as well. Of a string the text is a part of it,
 // unless there is an escape in it.
-func String[T text](value T) (string, bool) {
+func String[T text](value T) (unescaped T, ok bool) {
 	l := lexer[T]{data: value}
 	if l.next() != '"' {
-		return "", false
+		return unescaped, false
 	}
 	raw, escaped, err := l.quoted()
 	if err != nil || l.end() != nil {
-		return "", false
+		return unescaped, false
 	}
 	if escaped {
-		return string(appendUnescaped(nil, raw)), true
+		return T(appendUnescaped(nil, raw)), true
 	}
-	return string(raw), true
+	return raw, true
 }
 
 // text is what a document can be: a string, whose parts cost nothing, or bytes, which can be read where they are.

@@ -196,7 +196,7 @@ func TestObjectAccepts(t *testing.T) {
 				t.Errorf("%d members, encoding/json has %d", len(members), len(values))
 			}
 			for _, member := range members {
-				if want, ok := values[member.Name]; !ok || string(want) != string(member.Value) {
+				if want, ok := values[member.Name]; !ok || string(want) != member.Value {
 					t.Errorf("member %q is %q, encoding/json has %q (%t)", member.Name, member.Value, want, ok)
 				}
 			}
@@ -249,7 +249,7 @@ func TestObjectKeepsOrderAndSpelling(t *testing.T) {
 		t.Fatalf("%d members, want %d", len(members), len(want))
 	}
 	for i, w := range want {
-		if members[i].Name != w.name || string(members[i].Value) != w.value {
+		if members[i].Name != w.name || members[i].Value != w.value {
 			t.Errorf("member %d is %q: %q, want %q: %q", i, members[i].Name, members[i].Value, w.name, w.value)
 		}
 	}
@@ -360,7 +360,7 @@ func TestManyMembers(t *testing.T) {
 		t.Fatalf("%d members, want %d", len(members), n)
 	}
 	for i, member := range members {
-		if want := strconv.Itoa(i); member.Name != want || string(member.Value) != want {
+		if want := strconv.Itoa(i); member.Name != want || member.Value != want {
 			t.Fatalf("member %d is %q: %s", i, member.Name, member.Value)
 		}
 	}
@@ -433,7 +433,7 @@ func TestMembers(t *testing.T) {
 	}
 	inner, ok := strictjson.Members(members[0].Value)
 	if !ok || len(inner) != 2 || inner[0].Name != "roles" || inner[1].Name != "x" ||
-		string(inner[0].Value) != `["a","b"]` {
+		inner[0].Value != `["a","b"]` {
 		t.Errorf("members %v, %t", inner, ok)
 	}
 	if empty, ok := strictjson.Members(inner[1].Value); !ok || len(empty) != 0 {
@@ -461,7 +461,7 @@ func TestElements(t *testing.T) {
 			continue
 		}
 		for i := range want {
-			if string(elements[i]) != want[i] {
+			if elements[i] != want[i] {
 				t.Errorf("%s: element %d is %q", value, i, elements[i])
 			}
 		}
