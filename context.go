@@ -27,7 +27,7 @@ func (p *principal) covers(r *http.Request, m *Middleware) bool {
 		return true
 	case 1:
 		scheme, token, _ := strings.Cut(values[0], " ")
-		return token == p.token && asciiLower(scheme) == "bearer"
+		return token == p.token && isBearer(scheme)
 	default:
 		return false
 	}

@@ -111,7 +111,7 @@ type extraction struct {
 // extract finds the one token in the enabled places. A form comes last, for its body has to be waited for.
 func extract(r *http.Request, sources []TokenSource) (extraction, *Error) {
 	x := extraction{request: r}
-	if len(r.Header.Values("Authorization")) > 1 { // wherever tokens are looked for
+	if len(r.Header["Authorization"]) > 1 { // wherever tokens are looked for
 		return x, refuse(ReasonMultipleTokens)
 	}
 	for _, s := range sources {
@@ -168,24 +168,38 @@ func (x *extraction) found(tokens ...string) {
 // fromHeader reads credentials = "Bearer" 1*SP b64token (RFC 6750 section 2.1). The scheme is case-insensitive (RFC 9110 section
 // 11.1). Go joins nothing, so a second header line is seen as one.
 func (x *extraction) fromHeader() *Error {
-	values := x.request.Header.Values("Authorization")
+	values := x.request.Header["Authorization"]
 	if len(values) == 0 {
 		return nil
 	}
 	scheme, token, _ := strings.Cut(values[0], " ")
-	if !isToken(scheme) {
-		return refuse(ReasonMalformedRequest)
-	}
-	if asciiLower(scheme) != "bearer" {
+	if !isBearer(scheme) {
+		if !isToken(scheme) {
+			return refuse(ReasonMalformedRequest)
+		}
 		x.otherScheme = true
 		return nil
 	}
 	token = strings.TrimLeft(token, " ")
-	if strings.ContainsAny(token, " \t") {
+	if strings.IndexByte(token, ' ') >= 0 || strings.IndexByte(token, '\t') >= 0 { // ContainsAny goes byte by byte
 		return refuse(ReasonMalformedRequest)
 	}
 	x.found(token)
 	return nil
+}
+
+// isBearer reports whether a scheme is Bearer, in whatever case.
+func isBearer(scheme string) bool {
+	const bearer = "bearer"
+	if len(scheme) != len(bearer) {
+		return false
+	}
+	for i := range len(bearer) {
+		if scheme[i]|0x20 != bearer[i] { // the bit that tells a from A
+			return false
+		}
+	}
+	return true
 }
 
 // isToken reports whether s is a token of RFC 9110 section 5.6.2, as an authentication scheme is.

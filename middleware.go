@@ -122,7 +122,7 @@ func (m *Middleware) authenticate(r *http.Request, rt route, ev *Event) (*http.R
 	}
 	x, err := extract(r, sources)
 	if err != nil {
-		if err.Reason == ReasonMissingToken && rt.passesAnonymous() && len(r.Header.Values("Authorization")) == 0 {
+		if err.Reason == ReasonMissingToken && rt.passesAnonymous() && len(r.Header["Authorization"]) == 0 {
 			ev.Outcome = OutcomeAnonymous
 			return x.request, nil, nil
 		}

@@ -472,3 +472,18 @@ func TestFirstFailingStepDecides(t *testing.T) {
 		wantReason(t, auth, tt.token, tt.want, bearer.Scopes("none-has-this"))
 	}
 }
+
+// Go's base64 decoder skips line breaks. Wherever they stand, and whatever the length of the part, they make another spelling.
+func TestLineBreaksAnywhere(t *testing.T) {
+	issuer := bearertest.NewIssuer(bearertest.Algorithm("EdDSA"))
+	auth := newAuth(t, issuer)
+	for n := range 4 {
+		token := issuer.Sign(c{"x": strings.Repeat("x", n)}, c{"y": strings.Repeat("y", n)})
+		wantReason(t, auth, token, "")
+		for i := range len(token) + 1 {
+			for _, lineBreak := range []string{"\n", "\r", "\r\n", "\n\n\n\n"} {
+				wantReason(t, auth, token[:i]+lineBreak+token[i:], bearer.ReasonMalformedToken)
+			}
+		}
+	}
+}
