@@ -57,13 +57,14 @@ type cacheTable []atomic.Pointer[cached]
 
 // cached is a verified token.
 type cached struct {
-	principal        // with a copy of the token, so that it does not keep a request's header in memory
+	token     string // a copy: the token's own text is part of a request's header and would keep that in memory
+	principal *principal
 	hash      uint64 // of the token: it finds the place, and decides nothing
 	size      int    // in bytes
 	iss       *issuer
 	kid       string // of the header
 	key       jwks.Key
-	until     time.Time // for a token without exp; otherwise zero
+	from, to  time.Time // when judgeTimes finds nothing wrong with it: up to, and not including, the second
 
 	uses  atomic.Int32
 	next  atomic.Pointer[cached] // in the chain
@@ -105,7 +106,7 @@ func (c *cache) recall(token string) *cached {
 	if table == nil {
 		return nil
 	}
-	hash := maphash.String(c.seed, token)
+	hash := c.hash(token)
 	for e := table.chain(hash).Load(); e != nil; e = e.next.Load() {
 		if e.hash == hash && e.token == token {
 			if uses := e.uses.Load(); uses < maxUses {
@@ -115,6 +116,13 @@ func (c *cache) recall(token string) *cached {
 		}
 	}
 	return nil
+}
+
+// hash finds the place of a token by its end, which is the end of a signature, and so as good as random. The seed is there for
+// who can choose signatures.
+func (c *cache) hash(token string) uint64 {
+	const enough = 32 // characters: 192 bits
+	return maphash.String(c.seed, token[max(0, len(token)-enough):])
 }
 
 func (t cacheTable) chain(hash uint64) *atomic.Pointer[cached] { return &t[hash%uint64(len(t))] }
@@ -128,11 +136,9 @@ func (c *cache) remember(p *principal, iss *issuer, kid string, key jwks.Key, no
 	if size > c.maxBytes/8 { // it would displace too much
 		return
 	}
-	e := &cached{principal: *p, hash: maphash.String(c.seed, p.token), size: size, iss: iss, kid: strings.Clone(kid), key: key}
-	e.token = strings.Clone(p.token)
-	if p.claims.expiry.IsZero() {
-		e.until = now.Add(cachedUnlimited)
-	}
+	e := &cached{token: strings.Clone(p.token), hash: c.hash(p.token), size: size, iss: iss, kid: kid, key: key}
+	e.principal = &principal{claims: p.claims, by: p.by, token: e.token}
+	e.from, e.to = iss.validity(p.claims, now)
 
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -221,13 +227,14 @@ func (c *cache) close() {
 	c.small, c.main, c.ghosts = cacheQueue{}, cacheQueue{}, nil
 }
 
-// confirm looks at everything about a remembered token that may have changed, by the same rules and in the same order as
-// verify. Neither a principal nor an error means that the token is to be verified anew.
+// confirm looks at everything about a remembered token that may have changed: its key, and the time. Neither a principal nor an
+// error means that the token is to be verified anew, which will say what is wrong with it.
 func (m *Middleware) confirm(ctx context.Context, e *cached, ev *Event) (*principal, *Error) {
-	ev.Issuer, ev.Algorithm = e.iss.name, e.claims.algorithm
+	claims, now := e.principal.claims, time.Now()
 	if e.iss.keys != nil {
-		held, err := e.iss.keys.Holds(ctx, e.kid, e.claims.algorithm, e.key)
+		held, err := e.iss.keys.Holds(ctx, e.kid, claims.algorithm, e.key, now)
 		if err != nil {
+			ev.Issuer, ev.Algorithm = e.iss.name, claims.algorithm
 			return nil, noKey(err)
 		}
 		if !held {
@@ -235,15 +242,10 @@ func (m *Middleware) confirm(ctx context.Context, e *cached, ev *Event) (*princi
 			return nil, nil
 		}
 	}
-	now := time.Now()
-	if !e.until.IsZero() && !now.Before(e.until) {
+	if now.Before(e.from) || !now.Before(e.to) {
 		m.cache.forget(e)
 		return nil, nil
 	}
-	ev.KeyID, ev.Cached = e.claims.keyID, true
-	if err := e.iss.judgeTimes(e.claims, now); err != nil {
-		m.cache.forget(e)
-		return nil, err
-	}
-	return &e.principal, nil
+	ev.Issuer, ev.Algorithm, ev.KeyID, ev.Cached = e.iss.name, claims.algorithm, claims.keyID, true
+	return e.principal, nil
 }

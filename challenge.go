@@ -53,6 +53,10 @@ func (m *Middleware) challenge(e *Error) string {
 			params = append(params, name+`="`+value+`"`)
 		}
 	}
+	var hints hints
+	for _, req := range e.reqs {
+		req.hint(&hints)
+	}
 	add("realm", m.realm)
 	if code := e.Code(); code != "" {
 		add("error", code)
@@ -60,11 +64,11 @@ func (m *Middleware) challenge(e *Error) string {
 	}
 	switch e.Code() {
 	case "", codeInsufficientScope:
-		add("scope", strings.Join(e.hints.scopes, " "))
+		add("scope", strings.Join(hints.scopes, " "))
 	case codeInsufficientUserAuth:
-		add("acr_values", strings.Join(e.hints.acr, " "))
-		if e.hints.maxAge > 0 {
-			add("max_age", strconv.FormatInt(int64(e.hints.maxAge/time.Second), 10))
+		add("acr_values", strings.Join(hints.acr, " "))
+		if hints.maxAge > 0 {
+			add("max_age", strconv.FormatInt(int64(hints.maxAge/time.Second), 10))
 		}
 	}
 	add("resource_metadata", m.metadataURL)

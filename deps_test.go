@@ -87,6 +87,7 @@ var arrows = map[string][]string{
 	"adapters/...":        {"."},
 	"examples/...":        {"..."},
 	"interop/...":         {"..."},
+	"bench":               {"..."},
 }
 
 // Arrows between packages point one way, and testing is for tests and for what users test with.

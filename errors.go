@@ -108,7 +108,7 @@ type Error struct {
 	Reason Reason
 
 	cause      error
-	hints      hints
+	reqs       []Requirement // of the route: they have a say in the challenge
 	retryAfter time.Duration
 }
 

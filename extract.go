@@ -101,48 +101,50 @@ var defaultSources = []TokenSource{FromHeader()}
 
 // extraction is what was found in a request.
 type extraction struct {
-	token       string
-	request     *http.Request // as the handler shall see it
-	credentials int           // how many tokens, in all places
-	otherScheme bool          // an Authorization header of another scheme
-	form        *bytes.Reader // the body, when it was read in search of a token
+	token         string
+	request       *http.Request // as the handler shall see it
+	authorization []string      // the Authorization header
+	credentials   int           // how many tokens, in all places
+	otherScheme   bool          // an Authorization header of another scheme
+	form          *bytes.Reader // the body, when it was read in search of a token
 }
 
 // extract finds the one token in the enabled places. A form comes last, for its body has to be waited for.
-func extract(r *http.Request, sources []TokenSource) (extraction, *Error) {
-	x := extraction{request: r}
-	if len(r.Header["Authorization"]) > 1 { // wherever tokens are looked for
-		return x, refuse(ReasonMultipleTokens)
+func (x *extraction) extract(sources []TokenSource) *Error {
+	x.authorization = x.request.Header["Authorization"]
+	if len(x.authorization) > 1 { // wherever tokens are looked for
+		return refuse(ReasonMultipleTokens)
 	}
-	for _, s := range sources {
-		if s.kind != sourceForm {
-			if err := x.from(s); err != nil {
-				return x, err
-			}
+	forms := false
+	for i := range sources {
+		if sources[i].kind == sourceForm {
+			forms = true
+		} else if err := x.from(&sources[i]); err != nil {
+			return err
 		}
 	}
-	for _, s := range sources {
-		if s.kind == sourceForm && x.credentials <= 1 {
-			if err := x.from(s); err != nil {
-				return x, err
+	for i := 0; forms && i < len(sources); i++ {
+		if sources[i].kind == sourceForm && x.credentials <= 1 {
+			if err := x.from(&sources[i]); err != nil {
+				return err
 			}
 		}
 	}
 	switch {
 	case x.credentials > 1:
-		return x, refuse(ReasonMultipleTokens)
+		return refuse(ReasonMultipleTokens)
 	case x.credentials == 1 && x.token == "":
-		return x, refuse(ReasonMalformedRequest)
+		return refuse(ReasonMalformedRequest)
 	case x.credentials == 1:
-		return x, nil
+		return nil
 	case x.otherScheme:
-		return x, refuse(ReasonOtherScheme)
+		return refuse(ReasonOtherScheme)
 	default:
-		return x, refuse(ReasonMissingToken)
+		return refuse(ReasonMissingToken)
 	}
 }
 
-func (x *extraction) from(s TokenSource) *Error {
+func (x *extraction) from(s *TokenSource) *Error {
 	switch s.kind {
 	case sourceHeader:
 		return x.fromHeader()
@@ -168,11 +170,10 @@ func (x *extraction) found(tokens ...string) {
 // fromHeader reads credentials = "Bearer" 1*SP b64token (RFC 6750 section 2.1). The scheme is case-insensitive (RFC 9110 section
 // 11.1). Go joins nothing, so a second header line is seen as one.
 func (x *extraction) fromHeader() *Error {
-	values := x.request.Header["Authorization"]
-	if len(values) == 0 {
+	if len(x.authorization) == 0 {
 		return nil
 	}
-	scheme, token, _ := strings.Cut(values[0], " ")
+	scheme, token, _ := strings.Cut(x.authorization[0], " ")
 	if !isBearer(scheme) {
 		if !isToken(scheme) {
 			return refuse(ReasonMalformedRequest)

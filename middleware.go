@@ -57,9 +57,9 @@ func (m *Middleware) Handler(next http.Handler, reqs ...Requirement) http.Handle
 	if next == nil {
 		panic("bearer: Handler: next is nil")
 	}
-	_ = routeOf(reqs)
+	rt := routeOf(reqs)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		authenticated, err := m.Authenticate(r, reqs...)
+		authenticated, err := m.decide(r, &rt)
 		if err != nil {
 			m.WriteError(w, r, err)
 			return
@@ -84,7 +84,17 @@ func (m *Middleware) Require(reqs ...Requirement) func(http.Handler) http.Handle
 //
 // Like [Middleware.Handler] it panics when a requirement is nil.
 func (m *Middleware) Authenticate(r *http.Request, reqs ...Requirement) (*http.Request, error) {
-	started, rt, ctx := m.start(), routeOf(reqs), r.Context()
+	rt := routeOf(reqs)
+	request, err := m.decide(r, &rt)
+	if err != nil {
+		return nil, err // not a nil *Error in an error that is not nil
+	}
+	return request, nil
+}
+
+// decide is Authenticate for a route.
+func (m *Middleware) decide(r *http.Request, rt *route) (*http.Request, *Error) {
+	started, ctx := m.start(), r.Context()
 
 	before, _ := ctx.Value(contextKey{}).(*principal)
 	if before.covers(r, m) && !m.closed.Load() {
@@ -112,7 +122,7 @@ func (m *Middleware) Authenticate(r *http.Request, reqs ...Requirement) (*http.R
 
 // authenticate takes a request through the whole pipeline. Without an error, the principal is nil only for an anonymous request
 // on an optional route.
-func (m *Middleware) authenticate(r *http.Request, rt route, ev *Event) (*http.Request, *principal, *Error) {
+func (m *Middleware) authenticate(r *http.Request, rt *route, ev *Event) (*http.Request, *principal, *Error) {
 	if m.closed.Load() {
 		return nil, nil, refuse(ReasonClosed)
 	}
@@ -120,9 +130,9 @@ func (m *Middleware) authenticate(r *http.Request, rt route, ev *Event) (*http.R
 	if rt.sources != nil {
 		sources = rt.sources
 	}
-	x, err := extract(r, sources)
-	if err != nil {
-		if err.Reason == ReasonMissingToken && rt.passesAnonymous() && len(r.Header["Authorization"]) == 0 {
+	x := extraction{request: r}
+	if err := x.extract(sources); err != nil {
+		if err.Reason == ReasonMissingToken && rt.passesAnonymous() && len(x.authorization) == 0 {
 			ev.Outcome = OutcomeAnonymous
 			return x.request, nil, nil
 		}
@@ -143,15 +153,15 @@ func (m *Middleware) authenticate(r *http.Request, rt route, ev *Event) (*http.R
 // nil request; [Optional] and [TokensFrom] mean nothing here, and an empty token is refused. The error is an [*Error].
 func (m *Middleware) Verify(ctx context.Context, token string, reqs ...Requirement) (*Claims, error) {
 	started, rt, ev := m.start(), routeOf(reqs), &Event{Outcome: OutcomeAllowed}
-	claims, err := m.verifyFor(ctx, token, rt, ev)
+	claims, err := m.verifyFor(ctx, token, &rt, ev)
 	if err != nil {
-		return nil, m.refused(ctx, ev, started, rt, err)
+		return nil, m.refused(ctx, ev, started, &rt, err)
 	}
 	m.decided(ctx, ev, started)
 	return claims, nil
 }
 
-func (m *Middleware) verifyFor(ctx context.Context, token string, rt route, ev *Event) (*Claims, *Error) {
+func (m *Middleware) verifyFor(ctx context.Context, token string, rt *route, ev *Event) (*Claims, *Error) {
 	if m.closed.Load() {
 		return nil, refuse(ReasonClosed)
 	}

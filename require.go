@@ -55,7 +55,7 @@ func routeOf(reqs []Requirement) route {
 }
 
 // passesAnonymous reports whether a request without any credential may pass: Optional stands alone, or beside TokensFrom.
-func (rt route) passesAnonymous() bool {
+func (rt *route) passesAnonymous() bool {
 	for _, req := range rt.reqs {
 		switch req.(type) {
 		case optional, tokensFrom:
@@ -66,16 +66,8 @@ func (rt route) passesAnonymous() bool {
 	return rt.optional
 }
 
-// hints collects the parameters for a challenge.
-func (rt route) hints() (h hints) {
-	for _, req := range rt.reqs {
-		req.hint(&h)
-	}
-	return h
-}
-
 // check applies the requirements in their order; the first that is not met decides.
-func (rt route) check(r *http.Request, c *Claims) *Error {
+func (rt *route) check(r *http.Request, c *Claims) *Error {
 	for _, req := range rt.reqs {
 		if err := req.check(r, c); err != nil {
 			return err
@@ -250,7 +242,7 @@ func All(reqs ...Requirement) Requirement { return all(mustRequirements("All", r
 
 type all []Requirement
 
-func (q all) check(r *http.Request, c *Claims) *Error { return route{reqs: q}.check(r, c) }
+func (q all) check(r *http.Request, c *Claims) *Error { return (&route{reqs: q}).check(r, c) }
 
 func (q all) hint(h *hints) {
 	for _, req := range q {

@@ -366,6 +366,21 @@ func (iss *issuer) judgeTimes(c *Claims, now time.Time) *Error {
 	}
 }
 
+// validity is the time in which judgeTimes lets claims pass: from one time up to, and not including, the other. Claims that never
+// expire are good for some time, to be looked at again.
+func (iss *issuer) validity(c *Claims, now time.Time) (from, to time.Time) {
+	to = now.Add(cachedUnlimited)
+	if !c.expiry.IsZero() {
+		to = c.expiry.Add(iss.leeway)
+	}
+	for _, start := range [...]time.Time{c.notBefore, c.issuedAt} {
+		if !start.IsZero() && start.Add(-iss.leeway).After(from) {
+			from = start.Add(-iss.leeway)
+		}
+	}
+	return from, to
+}
+
 // isMeantForUs reports whether the audience claim names this service. Wherever the audience stands, an aud that is there must
 // name it too (RFC 7519 section 4.1.3).
 func (iss *issuer) isMeantForUs(c *Claims, f facts) bool {

@@ -43,11 +43,11 @@ func (s storage) KeyRead(ctx context.Context, kid string) (jwkset.JWK, error) {
 	if err != nil {
 		return jwkset.JWK{}, err
 	}
-	keys := snap.candidates(nil, kid, nil)
-	if len(keys) == 0 {
+	found := snap.candidates(kid, nil)
+	if found.n == 0 {
 		return jwkset.JWK{}, fmt.Errorf("%w (%w)", ErrKeyNotFound, jwkset.ErrKeyNotFound)
 	}
-	return *keys[0].jwk, nil
+	return *found.keys[0].jwk, nil
 }
 
 func (s storage) KeyReadAll(ctx context.Context) ([]jwkset.JWK, error) {

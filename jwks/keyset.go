@@ -83,21 +83,33 @@ func (s *keySet) unnamed() (n int) {
 // not usable for the token, is an answer.
 func (s *keySet) knows(id string) bool { return s.pinned || id == "" || s.ids[id] }
 
-// candidates appends the keys that may have signed a token with this key id, as [Set.Keys] describes them; of any algorithm if
-// that is nil.
-func (s *keySet) candidates(found []Key, id string, algorithm *jwa.Algorithm) []Key {
+// candidates are the keys that may have signed a token, as [Set.Keys] describes them.
+type candidates struct {
+	keys [maxCandidates]*Key
+	n    int
+}
+
+func (c *candidates) add(key *Key) {
+	if c.n < maxCandidates {
+		c.keys[c.n] = key
+		c.n++
+	}
+}
+
+// candidates returns the keys that may have signed a token with this key id; of any algorithm if that is nil.
+func (s *keySet) candidates(id string, algorithm *jwa.Algorithm) (found candidates) {
 	for i := range s.keys {
-		if key := &s.keys[i]; (id == "" || key.id == id) && key.fits(algorithm) && len(found) < maxCandidates {
-			found = append(found, *key)
+		if key := &s.keys[i]; (id == "" || key.id == id) && key.fits(algorithm) {
+			found.add(key)
 		}
 	}
-	if id == "" && len(found) > 1 {
-		return nil // which of them is a guess, and the token was free to say
+	if id == "" && found.n > 1 {
+		return candidates{} // which of them is a guess, and the token was free to say
 	}
 	if s.pinned && id != "" {
 		for i := range s.keys {
-			if key := &s.keys[i]; key.id == "" && key.fits(algorithm) && len(found) < maxCandidates {
-				found = append(found, *key)
+			if key := &s.keys[i]; key.id == "" && key.fits(algorithm) {
+				found.add(key)
 			}
 		}
 	}

@@ -7,7 +7,6 @@ import (
 	"io/fs"
 	"log/slog"
 	"math/rand/v2"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -191,17 +190,13 @@ type Set struct {
 // [*UnavailableError] when that cannot be told now. The context bounds how long this request waits for keys that are
 // being fetched (never longer than [ColdWait] without it); its end does not stop the fetch.
 func (s *Set) Keys(ctx context.Context, kid, alg string) ([]Key, error) {
-	algorithm, ok := jwa.Lookup(alg)
-	if !ok || algorithm.Symmetric() {
-		return nil, ErrKeyNotFound // and no reason to fetch anything
-	}
-	snap, err := s.view(ctx, kid)
+	found, err := s.candidates(ctx, kid, alg, time.Now())
 	if err != nil {
 		return nil, err
 	}
-	keys := snap.candidates(nil, kid, algorithm)
-	if len(keys) == 0 {
-		return nil, ErrKeyNotFound
+	keys := make([]Key, found.n)
+	for i := range keys {
+		keys[i] = *found.keys[i]
 	}
 	return keys, nil
 }
@@ -209,28 +204,56 @@ func (s *Set) Keys(ctx context.Context, kid, alg string) ([]Key, error) {
 // Holds reports whether [Set.Keys] would return this key among others now. It is for tokens that were verified with it before:
 // as long as the set holds the key, verifying the signature again tells nothing new. A key is the same after a refresh if all
 // that the issuer publishes of it is the same. It starts fetches, waits for them and fails as Keys does.
-func (s *Set) Holds(ctx context.Context, kid, alg string, key Key) (bool, error) {
+//
+// Now is the time, which the caller has just read from [time.Now] for its own checks: reading it twice is the dearest part.
+func (s *Set) Holds(ctx context.Context, kid, alg string, key Key, now time.Time) (bool, error) {
+	found, err := s.candidates(ctx, kid, alg, now)
+	for _, k := range found.keys[:found.n] {
+		if k.jwk == key.jwk {
+			return true, nil
+		}
+	}
+	return false, err
+}
+
+// candidates returns one key at least, or an error.
+func (s *Set) candidates(ctx context.Context, kid, alg string, now time.Time) (found candidates, err error) {
 	algorithm, ok := jwa.Lookup(alg)
 	if !ok || algorithm.Symmetric() {
-		return false, ErrKeyNotFound
+		return found, ErrKeyNotFound // and no reason to fetch anything
 	}
-	snap, err := s.view(ctx, kid)
-	if err != nil {
-		return false, err
+	seen := s.current.Load()
+	snap := seen
+	if seen.state(now) != Fresh || seen.due(now) {
+		if snap, err = s.refresh(ctx, seen, now); err != nil {
+			return found, err
+		}
 	}
-	var room [maxCandidates]Key
-	keys := snap.candidates(room[:0], kid, algorithm)
-	if len(keys) == 0 {
-		return false, ErrKeyNotFound
+	if found = snap.candidates(kid, algorithm); found.n > 0 {
+		return found, nil
 	}
-	return slices.ContainsFunc(keys, func(k Key) bool { return k.jwk == key.jwk }), nil
+	if snap, err = s.search(ctx, seen, snap, kid, now); err != nil {
+		return found, err
+	}
+	if found = snap.candidates(kid, algorithm); found.n == 0 {
+		return found, ErrKeyNotFound
+	}
+	return found, nil
 }
 
 // view returns the keys to judge a token by that names this key id, after waiting for a fetch where one is needed.
 func (s *Set) view(ctx context.Context, kid string) (*snapshot, error) {
-	now := time.Now()
-	found := s.current.Load()
-	seen := found
+	now, seen := time.Now(), s.current.Load()
+	snap, err := s.refresh(ctx, seen, now)
+	if err != nil {
+		return nil, err
+	}
+	return s.search(ctx, seen, snap, kid, now)
+}
+
+// refresh returns the keys to use instead of those at hand, after waiting for a fetch where one is needed, and starts one where
+// nobody needs to wait.
+func (s *Set) refresh(ctx context.Context, seen *snapshot, now time.Time) (*snapshot, error) {
 	if !seen.state(now).usable() {
 		f, err := s.attempt(seen, now)
 		if err != nil {
@@ -240,24 +263,13 @@ func (s *Set) view(ctx context.Context, kid string) (*snapshot, error) {
 			return nil, err
 		}
 	}
-	snap := seen
-	switch {
-	case seen.state(now) == Stale:
-		snap = s.revalidate(ctx, seen, now)
-	case seen.due(now):
+	if seen.state(now) == Stale {
+		return s.revalidate(ctx, seen, now), nil
+	}
+	if seen.due(now) {
 		_, _ = s.attempt(seen, now) // in the background
 	}
-	// What was asked for before this request came may lack a key that the issuer uses since.
-	for !snap.knows(kid) && (snap == found || snap.restored || snap.loaded.Before(now)) {
-		f, err := s.search(snap)
-		if f == nil {
-			return snap, err
-		}
-		if snap, err = f.wait(ctx, now.Add(searchWait)); err != nil {
-			return nil, err
-		}
-	}
-	return snap, nil
+	return seen, nil
 }
 
 // revalidate returns keys newer than the stale ones if they can be had soon. Keys become stale because nobody needed
@@ -279,11 +291,26 @@ func (s *Set) revalidate(ctx context.Context, seen *snapshot, now time.Time) *sn
 	return snap
 }
 
-// search returns the fetch under way, or starts one, to look for a key id that the set does not have: the issuer may have
-// begun to sign with a new key. Anyone can make up key ids, so the fetch is shared by all who arrive meanwhile, and there is a
-// budget. When that is spent neither a fetch nor an error is returned, and the keys at hand are the answer, unless the issuer was
-// failing when it was last asked.
-func (s *Set) search(seen *snapshot) (*flight, error) {
+// search looks for a key id that the set does not have by fetching the set again: the issuer may have begun to sign with
+// a new key. Keys that were asked for before this request came, be it those that it has seen at hand or those it has waited for,
+// may lack that key: then there is another fetch.
+func (s *Set) search(ctx context.Context, seen, snap *snapshot, kid string, arrived time.Time) (*snapshot, error) {
+	for !snap.knows(kid) && (snap == seen || snap.restored || snap.loaded.Before(arrived)) {
+		f, err := s.searching(snap)
+		if f == nil {
+			return snap, err
+		}
+		if snap, err = f.wait(ctx, arrived.Add(searchWait)); err != nil {
+			return nil, err
+		}
+	}
+	return snap, nil
+}
+
+// searching returns the fetch under way, or starts one. Anyone can make up key ids, so the fetch is shared by all who arrive
+// meanwhile, and there is a budget. When that is spent neither a fetch nor an error is returned, and the keys at hand are the
+// answer, unless the issuer was failing when it was last asked.
+func (s *Set) searching(seen *snapshot) (*flight, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	now := time.Now()

@@ -31,8 +31,42 @@ type Algorithm struct {
 
 // Lookup finds an algorithm by its registered name, compared case-exactly (RFC 7515 section 4.1.1). There is no "none".
 func Lookup(name string) (*Algorithm, bool) {
-	a, ok := byName[name]
-	return a, ok
+	a := lookup(name)
+	return a, a != nil
+}
+
+// lookup is a switch and not a map, as it is part of every request.
+func lookup(name string) *Algorithm {
+	switch name {
+	case "RS256":
+		return rs256
+	case "RS384":
+		return rs384
+	case "RS512":
+		return rs512
+	case "PS256":
+		return ps256
+	case "PS384":
+		return ps384
+	case "PS512":
+		return ps512
+	case "ES256":
+		return es256
+	case "ES384":
+		return es384
+	case "ES512":
+		return es512
+	case "EdDSA", "Ed25519": // RFC 9864 section 2.2 names it by its curve; it is the same signature
+		return eddsa
+	case "HS256":
+		return hs256
+	case "HS384":
+		return hs384
+	case "HS512":
+		return hs512
+	default:
+		return nil
+	}
 }
 
 // Symmetric reports whether the algorithm is an HMAC.
@@ -55,29 +89,21 @@ func (a *Algorithm) Sign(signingInput string, key any) ([]byte, error) {
 	return a.method.Sign(signingInput, key)
 }
 
-var byName = func() map[string]*Algorithm {
-	m := make(map[string]*Algorithm)
-	for _, a := range []*Algorithm{
-		{Name: "RS256", method: jwt.SigningMethodRS256, fits: fitsRSA},
-		{Name: "RS384", method: jwt.SigningMethodRS384, fits: fitsRSA},
-		{Name: "RS512", method: jwt.SigningMethodRS512, fits: fitsRSA},
-		{Name: "PS256", method: pss("PS256", crypto.SHA256), fits: fitsRSA},
-		{Name: "PS384", method: pss("PS384", crypto.SHA384), fits: fitsRSA},
-		{Name: "PS512", method: pss("PS512", crypto.SHA512), fits: fitsRSA},
-		{Name: "ES256", method: jwt.SigningMethodES256, fits: fitsCurve(elliptic.P256())},
-		{Name: "ES384", method: jwt.SigningMethodES384, fits: fitsCurve(elliptic.P384())},
-		{Name: "ES512", method: jwt.SigningMethodES512, fits: fitsCurve(elliptic.P521())},
-		{Name: "EdDSA", method: jwt.SigningMethodEdDSA, fits: fitsEd25519},
-		{Name: "HS256", method: jwt.SigningMethodHS256, hmac: crypto.SHA256},
-		{Name: "HS384", method: jwt.SigningMethodHS384, hmac: crypto.SHA384},
-		{Name: "HS512", method: jwt.SigningMethodHS512, hmac: crypto.SHA512},
-	} {
-		m[a.Name] = a
-	}
-	// RFC 9864 section 2.2 names the algorithm by its curve; it is the same signature as EdDSA over Ed25519.
-	m["Ed25519"] = m["EdDSA"]
-	return m
-}()
+var (
+	rs256 = &Algorithm{Name: "RS256", method: jwt.SigningMethodRS256, fits: fitsRSA}
+	rs384 = &Algorithm{Name: "RS384", method: jwt.SigningMethodRS384, fits: fitsRSA}
+	rs512 = &Algorithm{Name: "RS512", method: jwt.SigningMethodRS512, fits: fitsRSA}
+	ps256 = &Algorithm{Name: "PS256", method: pss("PS256", crypto.SHA256), fits: fitsRSA}
+	ps384 = &Algorithm{Name: "PS384", method: pss("PS384", crypto.SHA384), fits: fitsRSA}
+	ps512 = &Algorithm{Name: "PS512", method: pss("PS512", crypto.SHA512), fits: fitsRSA}
+	es256 = &Algorithm{Name: "ES256", method: jwt.SigningMethodES256, fits: fitsCurve(elliptic.P256())}
+	es384 = &Algorithm{Name: "ES384", method: jwt.SigningMethodES384, fits: fitsCurve(elliptic.P384())}
+	es512 = &Algorithm{Name: "ES512", method: jwt.SigningMethodES512, fits: fitsCurve(elliptic.P521())}
+	eddsa = &Algorithm{Name: "EdDSA", method: jwt.SigningMethodEdDSA, fits: fitsEd25519}
+	hs256 = &Algorithm{Name: "HS256", method: jwt.SigningMethodHS256, hmac: crypto.SHA256}
+	hs384 = &Algorithm{Name: "HS384", method: jwt.SigningMethodHS384, hmac: crypto.SHA384}
+	hs512 = &Algorithm{Name: "HS512", method: jwt.SigningMethodHS512, hmac: crypto.SHA512}
+)
 
 // pss is golang-jwt's method with the one salt length that RFC 7518 section 3.5 allows, that of the hash. The library's
 // own values accept every salt length when they verify.
