@@ -19,7 +19,7 @@ const (
 	maxCacheEntries = 1 << 24
 	minCacheBytes   = 64 << 10
 
-	// cachedOverhead is about what an entry takes beside the texts of the token and its claims, in bytes.
+	// cachedOverhead is about what an entry takes beside its texts and lists, in bytes, its part of the table among it.
 	cachedOverhead = 768
 
 	// maxUses is where the count of an entry's uses ends: more would only make it take longer to forget a token.
@@ -57,7 +57,7 @@ type cacheTable []atomic.Pointer[cached]
 
 // cached is a verified token.
 type cached struct {
-	token     string // a copy: the token's own text is part of a request's header and would keep that in memory
+	token     string // the principal's, nearer by
 	principal *principal
 	hash      uint64 // of the token: it finds the place, and decides nothing
 	size      int    // in bytes
@@ -127,17 +127,17 @@ func (c *cache) hash(token string) uint64 {
 
 func (t cacheTable) chain(hash uint64) *atomic.Pointer[cached] { return &t[hash%uint64(len(t))] }
 
-// remember adds a token that was verified at this time.
+// remember adds a token that was verified at this time. The principal is not shared yet.
 func (c *cache) remember(p *principal, iss *issuer, kid string, key jwks.Key, now time.Time) {
 	if c.maxEntries == 0 {
 		return
 	}
-	size := len(p.token) + len(p.claims.payload) + cachedOverhead
+	size := p.size() + len(kid)
 	if size > c.maxBytes/8 { // it would displace too much
 		return
 	}
-	e := &cached{token: strings.Clone(p.token), hash: c.hash(p.token), size: size, iss: iss, kid: kid, key: key}
-	e.principal = &principal{claims: p.claims, by: p.by, token: e.token}
+	p.token = strings.Clone(p.token) // which was part of a request's header, and would keep that in memory
+	e := &cached{token: p.token, principal: p, hash: c.hash(p.token), size: size, iss: iss, kid: strings.Clone(kid), key: key}
 	e.from, e.to = iss.validity(p.claims, now)
 
 	c.mu.Lock()
@@ -170,6 +170,13 @@ func (c *cache) remember(p *principal, iss *issuer, kid string, key jwks.Key, no
 	}
 	e.next.Store(chain.Load())
 	chain.Store(e)
+}
+
+// size is about what a remembered token takes in memory.
+func (p *principal) size() int {
+	const text = 16 // bytes of a string, beside its characters
+	lists := cap(p.claims.audience) + cap(p.claims.scopes) + cap(p.claims.roles)
+	return cachedOverhead + len(p.token) + len(p.claims.payload) + text*lists
 }
 
 // evict makes room for one entry at least. The caller holds the lock, and one of the queues is not empty.
@@ -230,9 +237,12 @@ func (c *cache) close() {
 // confirm looks at everything about a remembered token that may have changed: its key, and the time. Neither a principal nor an
 // error means that the token is to be verified anew, which will say what is wrong with it.
 func (m *Middleware) confirm(ctx context.Context, e *cached, ev *Event) (*principal, *Error) {
-	claims, now := e.principal.claims, time.Now()
-	if e.iss.keys != nil {
-		held, err := e.iss.keys.Holds(ctx, e.kid, claims.algorithm, e.key, now)
+	claims := e.principal.claims
+	var now time.Time
+	if e.iss.keys == nil {
+		now = time.Now()
+	} else {
+		held, at, err := e.iss.keys.Holds(ctx, e.kid, claims.algorithm, e.key)
 		if err != nil {
 			ev.Issuer, ev.Algorithm = e.iss.name, claims.algorithm
 			return nil, noKey(err)
@@ -241,6 +251,7 @@ func (m *Middleware) confirm(ctx context.Context, e *cached, ev *Event) (*princi
 			m.cache.forget(e)
 			return nil, nil
 		}
+		now = at
 	}
 	if now.Before(e.from) || !now.Before(e.to) {
 		m.cache.forget(e)

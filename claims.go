@@ -191,6 +191,7 @@ func (d *distinct) addScopes(value string) {
 func (d *distinct) addAll(value string) {
 	var room [8]string
 	list, _ := appendStrings(room[:0], value)
+	d.values = slices.Grow(d.values, len(list))
 	for _, v := range list {
 		d.add(v)
 	}

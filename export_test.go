@@ -10,7 +10,7 @@ func (m *Middleware) VerifyJWS(ctx context.Context, issuer, token string) error 
 	if !ok {
 		return refuse(ReasonMalformedToken)
 	}
-	header, err := readHeader(string(jws.header))
+	header, err := readHeader(jws.header)
 	if err != nil {
 		return err
 	}

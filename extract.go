@@ -168,25 +168,33 @@ func (x *extraction) found(tokens ...string) {
 }
 
 // fromHeader reads credentials = "Bearer" 1*SP b64token (RFC 6750 section 2.1). The scheme is case-insensitive (RFC 9110 section
-// 11.1). Go joins nothing, so a second header line is seen as one.
+// 11.1). Go joins nothing, so a second header line is seen as one. That the token is one word is left to [extraction.secondWord].
 func (x *extraction) fromHeader() *Error {
 	if len(x.authorization) == 0 {
 		return nil
 	}
-	scheme, token, _ := strings.Cut(x.authorization[0], " ")
-	if !isBearer(scheme) {
-		if !isToken(scheme) {
+	const scheme = len("Bearer")
+	value := x.authorization[0]
+	switch {
+	case len(value) > scheme && value[scheme] == ' ' && isBearer(value[:scheme]):
+		x.found(strings.TrimLeft(value[scheme:], " "))
+	case isBearer(value):
+		x.found("")
+	default:
+		other, _, _ := strings.Cut(value, " ")
+		if !isToken(other) {
 			return refuse(ReasonMalformedRequest)
 		}
 		x.otherScheme = true
-		return nil
 	}
-	token = strings.TrimLeft(token, " ")
-	if strings.IndexByte(token, ' ') >= 0 || strings.IndexByte(token, '\t') >= 0 { // ContainsAny goes byte by byte
-		return refuse(ReasonMalformedRequest)
-	}
-	x.found(token)
 	return nil
+}
+
+// secondWord reports that what stands behind "Bearer" in the header is more than one word: then the request is malformed, and
+// not the token. It is asked when the token has turned out not to be one, so that no good token is looked through for it, and none
+// that is too large.
+func (x *extraction) secondWord() bool {
+	return len(x.authorization) == 1 && strings.HasSuffix(x.authorization[0], x.token) && strings.ContainsAny(x.token, " \t")
 }
 
 // isBearer reports whether a scheme is Bearer, in whatever case.

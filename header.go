@@ -1,48 +1,83 @@
 package bearer
 
 import (
+	"errors"
 	"hash/maphash"
 	"strings"
 	"sync/atomic"
 
+	"github.com/bearer-go/bearer/internal/jwa"
 	"github.com/bearer-go/bearer/internal/strictjson"
 )
 
 // header is what the pipeline uses of a JOSE header. jku, x5u, x5c and jwk are not among it: a token does not bring its
 // own key (RFC 8725 section 3.10).
 type header struct {
-	alg, kid, typ string // typ: lower case, without "application/", "jwt" when absent
+	alg *jwa.Algorithm // nil: none that is known
+	kid string
+	typ string // lower case, without "application/", "jwt" when absent
 }
 
-func readHeader(raw string) (h header, err *Error) {
-	var room [8]strictjson.Member
-	members, jsonErr := strictjson.AppendObject(room[:0], raw)
-	if jsonErr != nil {
-		return h, refuse(ReasonMalformedToken)
-	}
+// The bounds of a header, so that one which is refused costs no memory beyond them.
+const (
+	maxHeaderNames = 64   // members, those of a jwk in it included
+	maxAlgorithm   = 32   // bytes
+	maxKeyID       = 1024 // bytes
+	maxType        = 255  // bytes: a type and a subtype of 127 (RFC 6838 section 4.2)
+)
+
+var errMalformed = errors.New("malformed")
+
+// tooLong stands for a kid or a typ beyond its bound. No media type begins with NUL.
+const tooLong = "\x00"
+
+func readHeader(raw []byte) (h header, err *Error) {
 	h.typ = "jwt"
-	ok := true
-	for _, m := range members {
-		switch m.Name {
+	signed, unsupported := false, false
+	text := func(value []byte, longest int) (string, error) {
+		if len(value) > 6*longest { // an escape has up to 6 bytes for one
+			return tooLong, nil
+		}
+		s, ok := strictjson.String(value)
+		switch {
+		case !ok:
+			return "", errMalformed
+		case len(s) > longest:
+			return tooLong, nil
+		default:
+			return string(s), nil
+		}
+	}
+	jsonErr := strictjson.Walk(raw, maxHeaderNames, func(name, value []byte) (err error) {
+		switch string(name) {
 		case "alg":
-			h.alg, ok = strictjson.String(m.Value)
+			alg, err := text(value, maxAlgorithm)
+			if err != nil || alg == "" {
+				return errMalformed
+			}
+			h.alg, _ = jwa.Lookup(alg)
+			signed = true
 		case "kid":
-			h.kid, ok = strictjson.String(m.Value)
+			h.kid, err = text(value, maxKeyID)
 		case "typ":
-			h.typ, ok = strictjson.String(m.Value)
+			h.typ, err = text(value, maxType)
 			h.typ = mediaType(h.typ)
 		case "crit", "b64":
 			// RFC 7515 section 4.1.11: an extension we do not implement must not be ignored; RFC 7797's is one.
-			return h, refuse(ReasonUnsupportedHeader)
+			unsupported = true
 		}
-		if !ok {
-			return h, refuse(ReasonMalformedToken)
-		}
-	}
-	if h.alg == "" {
+		return err
+	})
+	switch {
+	case jsonErr != nil:
 		return h, refuse(ReasonMalformedToken)
+	case unsupported:
+		return h, refuse(ReasonUnsupportedHeader)
+	case !signed:
+		return h, refuse(ReasonMalformedToken)
+	default:
+		return h, nil
 	}
-	return h, nil
 }
 
 // isAccessToken reports that the token says what it is (RFC 9068 section 2.1).

@@ -11,20 +11,21 @@ import (
 
 // Middleware verifies bearer tokens. It is configured by [New], does not change afterwards, and is safe for concurrent use.
 type Middleware struct {
-	issuers      map[string]*issuer // by the exact value of iss
-	order        []*issuer          // as configured
-	sources      []TokenSource
-	maxTokenSize int
-	realm        string
-	metadata     []byte // RFC 9728's document; nil: none
-	metadataURL  string
-	logger       *slog.Logger
-	observe      func(context.Context, Event)
-	errorHandler func(http.ResponseWriter, *http.Request, *Error)
-	closed       atomic.Bool
-	headers      headerMemo
-	cache        cache
-	scratch      sync.Pool // of *[]byte, each as long as a token may be when decoded
+	issuers       map[string]*issuer // by the exact value of iss
+	longestIssuer int                // bytes of a value of iss that can be one of them, however it is escaped
+	order         []*issuer          // as configured
+	sources       []TokenSource
+	maxTokenSize  int
+	realm         string
+	metadata      []byte // RFC 9728's document; nil: none
+	metadataURL   string
+	logger        *slog.Logger
+	observe       func(context.Context, Event)
+	errorHandler  func(http.ResponseWriter, *http.Request, *Error)
+	closed        atomic.Bool
+	headers       headerMemo
+	cache         cache
+	scratch       sync.Pool // of *[]byte, each as long as a token may be when decoded
 }
 
 // New returns a Middleware for the given issuers. It performs no I/O and starts nothing: keys are fetched on the first request
@@ -140,6 +141,9 @@ func (m *Middleware) authenticate(r *http.Request, rt *route, ev *Event) (*http.
 	}
 	p, err := m.verify(r.Context(), x.token, ev)
 	if err != nil {
+		if err.Reason == ReasonMalformedToken && x.secondWord() {
+			err = refuse(ReasonMalformedRequest)
+		}
 		return nil, nil, err
 	}
 	if err := rt.check(x.request, p.claims); err != nil { // what a Func judges is what the handler gets

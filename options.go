@@ -512,7 +512,7 @@ func WithCache(entries, bytes int) Option {
 		if c.has("WithoutCache") {
 			c.wrong("WithCache", value, "contradicts WithoutCache; drop one of the two")
 		}
-		c.m.cache.maxEntries, c.m.cache.maxBytes = entries, bytes
+		c.m.cache.maxEntries, c.m.cache.maxBytes = min(entries, bytes/cachedOverhead), bytes // more would not fit
 	}
 }
 
@@ -549,6 +549,7 @@ func (c *config) build() (*Middleware, error) {
 		iss.open(defaults...)
 		c.errs = append(c.errs, iss.errs[reported:]...)
 		m.issuers[iss.name] = iss
+		m.longestIssuer = max(m.longestIssuer, 6*len(iss.name)+2)
 		m.order = append(m.order, iss)
 	}
 	if c.metadata != nil && len(c.errs) == 0 {

@@ -35,7 +35,7 @@ func (m *Middleware) verify(ctx context.Context, token string, ev *Event) (*prin
 	header, learnt := m.headers.recall(jws.headerText)
 	if !learnt {
 		var err *Error
-		if header, err = readHeader(string(jws.header)); err != nil {
+		if header, err = readHeader(jws.header); err != nil {
 			return nil, err
 		}
 	}
@@ -53,7 +53,9 @@ func (m *Middleware) verify(ctx context.Context, token string, ev *Event) (*prin
 		m.headers.learn(jws.headerText, header)
 	}
 
-	claims, facts, err := iss.readClaims(string(jws.payload))
+	verified := new(verified)
+	claims, p := &verified.claims, &verified.principal
+	facts, err := iss.readClaims(claims, string(jws.payload))
 	if err != nil {
 		return nil, err
 	}
@@ -65,9 +67,15 @@ func (m *Middleware) verify(ctx context.Context, token string, ev *Event) (*prin
 	if err := iss.judge(claims, facts, now); err != nil {
 		return nil, err
 	}
-	p := &principal{claims: claims, by: m, token: token}
+	*p = principal{claims: claims, by: m, token: token}
 	m.cache.remember(p, iss, header.kid, key, now)
 	return p, nil
+}
+
+// verified is what verify makes of a token, in one piece of memory.
+type verified struct {
+	claims    Claims
+	principal principal
 }
 
 // compact is a JWS in compact serialization (RFC 7515 section 7.1), taken apart.
@@ -128,6 +136,9 @@ func (m *Middleware) selectIssuer(payload []byte) (*issuer, *Error) {
 	if !found {
 		return nil, refuse(ReasonMissingClaim)
 	}
+	if len(value) > m.longestIssuer { // before it is unescaped
+		return nil, refuse(ReasonUnknownIssuer)
+	}
 	name, ok := strictjson.String(value)
 	if !ok {
 		return nil, refuse(ReasonMalformedClaims)
@@ -142,8 +153,8 @@ func (m *Middleware) selectIssuer(payload []byte) (*issuer, *Error) {
 // checkJWS checks what stands before the claims: the algorithm, the type, the key and the signature. It returns the key that
 // verified it; the zero Key stands for an issuer's secret.
 func (iss *issuer) checkJWS(ctx context.Context, jws compact, h header, ev *Event) (jwks.Key, *Error) {
-	alg, ok := iss.algorithms[h.alg]
-	if !ok {
+	alg := h.alg
+	if alg == nil || iss.algorithms[alg.Name] == nil {
 		return jwks.Key{}, refuse(ReasonAlgorithm)
 	}
 	ev.Algorithm = alg.Name
@@ -212,14 +223,13 @@ const manyMembers = 24
 
 // readClaims interprets a verified claims set. Names are compared case-exactly; a claim that a decision rests on is malformed
 // when it has the wrong type; azp, acr and auth_time then merely count as absent, so that a requirement for them is not met.
-func (iss *issuer) readClaims(payload string) (*Claims, facts, *Error) {
+func (iss *issuer) readClaims(c *Claims, payload string) (f facts, err *Error) {
 	var room [manyMembers]strictjson.Member
 	members, jsonErr := strictjson.AppendObject(room[:0], payload)
 	if jsonErr != nil {
-		return nil, facts{}, refuse(ReasonMalformedClaims)
+		return f, refuse(ReasonMalformedClaims)
 	}
-	c := &Claims{payload: payload}
-	var f facts
+	c.payload = payload
 	var azp string
 	for _, m := range members {
 		ok := true
@@ -265,7 +275,7 @@ func (iss *issuer) readClaims(payload string) (*Claims, facts, *Error) {
 			c.audience, ok = appendStrings(c.audienceRoom[:0], m.Value)
 		}
 		if !ok {
-			return nil, facts{}, refuse(ReasonMalformedClaims)
+			return f, refuse(ReasonMalformedClaims)
 		}
 		if m.Value != `""` {
 			f.present |= claim
@@ -285,7 +295,7 @@ func (iss *issuer) readClaims(payload string) (*Claims, facts, *Error) {
 		roles.addAll(value)
 	}
 	c.scopes, c.roles = scopes.values, roles.values
-	return c, f, nil
+	return f, nil
 }
 
 // maxNumericDate is the last second of the year 9999, the last that RFC 3339 can write.

@@ -190,7 +190,7 @@ type Set struct {
 // [*UnavailableError] when that cannot be told now. The context bounds how long this request waits for keys that are
 // being fetched (never longer than [ColdWait] without it); its end does not stop the fetch.
 func (s *Set) Keys(ctx context.Context, kid, alg string) ([]Key, error) {
-	found, err := s.candidates(ctx, kid, alg, time.Now())
+	found, _, err := s.candidates(ctx, kid, alg, time.Now())
 	if err != nil {
 		return nil, err
 	}
@@ -202,43 +202,48 @@ func (s *Set) Keys(ctx context.Context, kid, alg string) ([]Key, error) {
 }
 
 // Holds reports whether [Set.Keys] would return this key among others now. It is for tokens that were verified with it before:
-// as long as the set holds the key, verifying the signature again tells nothing new. A key is the same after a refresh if all
-// that the issuer publishes of it is the same. It starts fetches, waits for them and fails as Keys does.
+// as long as the set holds the key, verifying the signature again tells nothing new. A key is the same after a refresh if its
+// id, its algorithm and the public key are. It starts fetches, waits for them and fails as Keys does.
 //
-// Now is the time, which the caller has just read from [time.Now] for its own checks: reading it twice is the dearest part.
-func (s *Set) Holds(ctx context.Context, kid, alg string, key Key, now time.Time) (bool, error) {
-	found, err := s.candidates(ctx, kid, alg, now)
+// It also returns the time of its answer, for the caller's own checks: reading the clock twice would be the dearest part.
+func (s *Set) Holds(ctx context.Context, kid, alg string, key Key) (held bool, at time.Time, err error) {
+	at = time.Now()
+	found, waited, err := s.candidates(ctx, kid, alg, at)
+	if waited {
+		at = time.Now()
+	}
 	for _, k := range found.keys[:found.n] {
 		if k.jwk == key.jwk {
-			return true, nil
+			return true, at, nil
 		}
 	}
-	return false, err
+	return false, at, err
 }
 
-// candidates returns one key at least, or an error.
-func (s *Set) candidates(ctx context.Context, kid, alg string, now time.Time) (found candidates, err error) {
+// candidates returns one key at least, or an error, and whether it may have waited.
+func (s *Set) candidates(ctx context.Context, kid, alg string, now time.Time) (found candidates, waited bool, err error) {
 	algorithm, ok := jwa.Lookup(alg)
 	if !ok || algorithm.Symmetric() {
-		return found, ErrKeyNotFound // and no reason to fetch anything
+		return found, false, ErrKeyNotFound // and no reason to fetch anything
 	}
 	seen := s.current.Load()
 	snap := seen
 	if seen.state(now) != Fresh || seen.due(now) {
 		if snap, err = s.refresh(ctx, seen, now); err != nil {
-			return found, err
+			return found, true, err
 		}
+		waited = true
 	}
 	if found = snap.candidates(kid, algorithm); found.n > 0 {
-		return found, nil
+		return found, waited, nil
 	}
 	if snap, err = s.search(ctx, seen, snap, kid, now); err != nil {
-		return found, err
+		return found, true, err
 	}
 	if found = snap.candidates(kid, algorithm); found.n == 0 {
-		return found, ErrKeyNotFound
+		err = ErrKeyNotFound
 	}
-	return found, nil
+	return found, true, err
 }
 
 // view returns the keys to judge a token by that names this key id, after waiting for a fetch where one is needed.

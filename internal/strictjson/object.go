@@ -35,6 +35,7 @@ var (
 	errUTF8      = fmt.Errorf("%w: not UTF-8", ErrInvalid)
 	errDuplicate = fmt.Errorf("%w: a member name occurs twice in one object", ErrInvalid)
 	errDepth     = fmt.Errorf("%w: nested too deeply", ErrInvalid)
+	errNames     = fmt.Errorf("%w: too many members", ErrInvalid)
 )
 
 // errFound ends a reading early, on purpose. It never leaves this package.
@@ -57,12 +58,9 @@ func Object(document string) ([]Member, error) { return AppendObject(nil, docume
 
 // AppendObject is [Object] with a place for the members: it appends them to a slice.
 func AppendObject(members []Member, document string) ([]Member, error) {
-	l := lexer[string]{data: document}
-	err := l.document(func(int) error {
-		name := l.last()
-		start, end, err := l.span()
-		members = append(members, Member{name, document[start:end]})
-		return err
+	err := Walk(document, 0, func(name, value string) error {
+		members = append(members, Member{name, value})
+		return nil
 	})
 	if err != nil {
 		return nil, err
@@ -70,15 +68,30 @@ func AppendObject(members []Member, document string) ([]Member, error) {
 	return members, nil
 }
 
+// Walk reads a document that is one JSON object by the rules of [Object], and calls member for each member of that object as it
+// comes, before it is known whether the rest is valid. An error of member ends the walk and is returned. An object in which the
+// names at all depths are more than maxNames is refused, unless that is 0: the names cost memory.
+func Walk[T text](document T, maxNames int, member func(name, value T) error) error {
+	l := lexer[T]{data: document, maxNames: maxNames}
+	return l.document(func(int) error {
+		name := l.names.last()
+		start, end, err := l.span()
+		if err != nil {
+			return err
+		}
+		return member(name, document[start:end])
+	})
+}
+
 // Find returns the value of the first member with this name of the object that a document holds, and stops there: a look
 // ahead for what must be known before the document can be trusted, such as the issuer whose key shall verify it. What
 // comes after the value is not looked at, so a found value says nothing of the rest; what comes before it is held to
-// the rules of [Object], and an error wraps [ErrInvalid]. False without an error means that the whole document is
-// valid and its object has no such member.
+// the rules of [Object], but that names may repeat, so that it costs no memory. An error wraps [ErrInvalid]. False without an error
+// means that the object has no such member.
 func Find[T text](document T, name string) (value T, found bool, err error) {
-	l := lexer[T]{data: document}
+	l := lexer[T]{data: document, seeks: true, wanted: name}
 	err = l.document(func(int) error {
-		here := equal(l.last(), T(name))
+		here := l.found
 		start, end, err := l.span()
 		if err == nil && here {
 			value, err = document[start:end], errFound
@@ -146,11 +159,24 @@ type lexer[T text] struct {
 	pos   int // everything before it is read
 	depth int // of objects and arrays now open
 
-	names nameStack[T] // of the members read so far, of the objects now open, the outermost object first
+	names    nameStack[T] // of the members read so far, of the objects now open, the outermost object first
+	maxNames int          // that were read in all; 0: any number
+	read     int          // names
+
+	seeks  bool // names are compared with the wanted one, and not kept
+	wanted string
+	found  bool // the last name was it
 }
 
-// last returns the name of the member that was begun last.
-func (l *lexer[T]) last() T { return l.names.at(l.names.n - 1) }
+// wants reports whether a name is the wanted one.
+func (l *lexer[T]) wants(raw T, escaped bool) bool {
+	const longest = 6 // bytes of an escape for one byte
+	if escaped && len(raw) <= longest*len(l.wanted) {
+		var room [64]byte // for the names that are looked for, so that this costs no memory
+		return string(appendUnescaped(room[:0], raw)) == l.wanted
+	}
+	return equal(raw, T(l.wanted))
+}
 
 // nameStack is a stack of unescaped member names. The first ones stand in it and not in a slice, so that a lexer on the stack
 // of a goroutine needs nothing on the heap.
@@ -160,6 +186,9 @@ type nameStack[T text] struct {
 	more []T
 }
 
+// last returns the name on top.
+func (s *nameStack[T]) last() T { return s.at(s.n - 1) }
+
 // at returns the name with this index from the bottom.
 func (s *nameStack[T]) at(i int) T {
 	if i < len(s.room) {
@@ -168,11 +197,8 @@ func (s *nameStack[T]) at(i int) T {
 	return s.more[i-len(s.room)]
 }
 
-// push adds a name as it stands in the document.
-func (s *nameStack[T]) push(raw T, escaped bool) {
-	if escaped {
-		raw = T(appendUnescaped(nil, raw))
-	}
+// push adds a name.
+func (s *nameStack[T]) push(raw T) {
 	if s.n < len(s.room) {
 		s.room[s.n] = raw
 	} else {
@@ -292,7 +318,7 @@ func (l *lexer[T]) value() error {
 }
 
 // object reads an object, of which next has seen the bracket. For each member, after its name and the colon, it calls
-// member with the offset at which the name begins; the name is l.last() then, and member reads the value. A
+// member with the offset at which the name begins; the name is the last of l.names then, and member reads the value. A
 // nil member reads and forgets. The names of the outermost object are left on l.names, those of any other are not.
 func (l *lexer[T]) object(member func(start int) error) error {
 	if err := l.open(); err != nil {
@@ -316,9 +342,8 @@ func (l *lexer[T]) object(member func(start int) error) error {
 			return errSyntax
 		}
 		l.pos++
-		l.names.push(raw, escaped)
-		if siblings.repeated() {
-			return errDuplicate
+		if err := l.named(&siblings, raw, escaped); err != nil {
+			return err
 		}
 
 		if member == nil {
@@ -335,7 +360,7 @@ func (l *lexer[T]) object(member func(start int) error) error {
 			l.pos++
 		case '}':
 			l.close()
-			if l.depth > 0 {
+			if l.depth > 0 && !l.seeks {
 				l.names.cut(siblings.first)
 			}
 			return nil
@@ -343,6 +368,24 @@ func (l *lexer[T]) object(member func(start int) error) error {
 			return errSyntax
 		}
 	}
+}
+
+// named takes note of a member's name.
+func (l *lexer[T]) named(siblings *siblings[T], raw T, escaped bool) error {
+	if l.seeks {
+		l.found = l.wants(raw, escaped)
+		return nil
+	}
+	if l.read++; l.maxNames > 0 && l.read > l.maxNames {
+		return errNames
+	}
+	if escaped {
+		raw = T(appendUnescaped(nil, raw))
+	}
+	if l.names.push(raw); siblings.repeated() {
+		return errDuplicate
+	}
+	return nil
 }
 
 // array reads an array, of which next has seen the bracket. It calls element where an element begins; element reads it.

@@ -69,7 +69,7 @@ func (f *filter[T]) structure(v reflect.Value) error {
 	fields := fieldsOf(v.Type())
 	f.out = append(f.out, '{')
 	err := f.in.object(func(start int) error {
-		index, ok := fields[string(f.in.last())]
+		index, ok := fields[string(f.in.names.last())]
 		if !ok {
 			return f.in.value()
 		}

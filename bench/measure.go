@@ -1,0 +1,118 @@
+package main
+
+import (
+	"fmt"
+	"math"
+	"runtime"
+	"slices"
+	"time"
+)
+
+// subject is one thing that is measured.
+type subject struct {
+	name string
+	// run does it n times in a loop of its own, and panics when an answer is not the expected one.
+	run func(n int)
+}
+
+// figure is what one operation costs.
+type figure struct {
+	ns, allocs, bytes float64
+	busy              float64 // which share of the time a server used its core; 0 when that is not known
+}
+
+// figures are all that was measured, by "section/variant/subject".
+type figures map[string]figure
+
+// ns returns nanoseconds, or NaN when they were not measured. What is reckoned with NaN is NaN.
+func (f figures) ns(name string) float64 {
+	if one, ok := f[name]; ok {
+		return one.ns
+	}
+	return math.NaN()
+}
+
+func (f figures) allocs(name string) float64 {
+	if one, ok := f[name]; ok {
+		return one.allocs
+	}
+	return math.NaN()
+}
+
+// measure takes the subjects through the rounds, in turns, so that whatever slows the machine for a while slows all of them,
+// and notes the median of each as "prefix/name".
+func (b *bench) measure(prefix string, subjects []subject) {
+	runs := make([][]figure, len(subjects))
+	times := make([]int, len(subjects))
+	for i, s := range subjects {
+		times[i] = calibrate(s, b.round)
+	}
+	for range b.rounds {
+		for i, s := range subjects {
+			runs[i] = append(runs[i], once(s, times[i]))
+		}
+	}
+	for i, s := range subjects {
+		b.figures[prefix+"/"+s.name] = medianFigure(runs[i])
+	}
+}
+
+// calibrate finds how often a subject runs in about that time.
+func calibrate(s subject, d time.Duration) int {
+	for n := 1; ; n *= 4 {
+		started := time.Now()
+		s.run(n)
+		if took := time.Since(started); took > d/8 || n > 1<<28 {
+			return max(1, int(float64(n)*float64(d)/float64(took+1)))
+		}
+	}
+}
+
+// once measures one round. The heap is swept before, so that nobody pays for another's garbage.
+func once(s subject, n int) figure {
+	var before, after runtime.MemStats
+	runtime.GC()
+	runtime.ReadMemStats(&before)
+	started := time.Now()
+	s.run(n)
+	took := time.Since(started)
+	runtime.ReadMemStats(&after)
+	return figure{
+		ns:     float64(took.Nanoseconds()) / float64(n),
+		allocs: math.Floor(float64(after.Mallocs-before.Mallocs) / float64(n)), // as package testing rounds them
+		bytes:  math.Floor(float64(after.TotalAlloc-before.TotalAlloc) / float64(n)),
+	}
+}
+
+func medianFigure(runs []figure) figure {
+	column := func(of func(figure) float64) []float64 {
+		values := make([]float64, len(runs))
+		for i, r := range runs {
+			values[i] = of(r)
+		}
+		return values
+	}
+	return figure{
+		ns:     median(column(func(f figure) float64 { return f.ns })),
+		allocs: median(column(func(f figure) float64 { return f.allocs })),
+		bytes:  median(column(func(f figure) float64 { return f.bytes })),
+	}
+}
+
+// median sorts its argument.
+func median(values []float64) float64 {
+	if len(values) == 0 {
+		return math.NaN()
+	}
+	slices.Sort(values)
+	middle := len(values) / 2
+	if len(values)%2 == 1 {
+		return values[middle]
+	}
+	return (values[middle-1] + values[middle]) / 2
+}
+
+// wrong ends the program: what was to be timed did not do what the table would say.
+func wrong(format string, args ...any) {
+	panic("bench: " + fmt.Sprintf(format, args...))
+}

@@ -1,0 +1,180 @@
+package main
+
+import (
+	"fmt"
+	"math"
+	"slices"
+)
+
+// goal is one of the figures that the library wants to reach.
+type goal struct {
+	text     string
+	measured string
+	met      verdict
+}
+
+type verdict string
+
+const (
+	met         verdict = "yes"
+	notMet      verdict = "**no**"
+	notMeasured verdict = "not measured"
+)
+
+// judge compares a measured value with its limit. NaN was not measured.
+func judge(value float64, good bool) verdict {
+	switch {
+	case math.IsNaN(value):
+		return notMeasured
+	case good:
+		return met
+	}
+	return notMet
+}
+
+func atMost(text string, value, limit float64, format func(float64) string) goal {
+	return goal{text, format(value), judge(value, value <= limit)}
+}
+
+func atLeast(text string, value, limit float64, format func(float64) string) goal {
+	return goal{text, format(value), judge(value, value >= limit)}
+}
+
+// worst returns the largest value and its name. One that was not measured makes the whole not measured.
+func worst(names []string, value func(string) float64) (largest float64, name string) {
+	for i, n := range names {
+		if v := value(n); i == 0 || v > largest || math.IsNaN(v) {
+			largest, name = v, n
+		}
+		if math.IsNaN(largest) {
+			return largest, name
+		}
+	}
+	return largest, name
+}
+
+// goals are all targets, beside what was measured.
+func (b *bench) goals() (all []goal) {
+	return slices.Concat(b.cachedGoals(), b.coldGoals(), b.refusalGoals(), b.loadGoals())
+}
+
+func (b *bench) cachedGoals() (all []goal) {
+	f := b.figures
+	ratio, alg := worst(algorithms, func(alg string) float64 {
+		return f.ns("peers/"+alg+"/"+cachedName) / f.ns("peers/"+alg+"/"+handOverName)
+	})
+	all = append(all, atMost("cached hit: at most 2.5 x handing over alone", ratio, 2.5, timesOf(alg)))
+	more, alg := worst(algorithms, func(alg string) float64 {
+		return f.allocs("peers/"+alg+"/"+cachedName) - f.allocs("peers/"+alg+"/"+handOverName)
+	})
+	all = append(all, atMost("cached hit: at most 2 allocations beyond it", more, 2, plainOf(alg)))
+
+	for _, want := range []struct {
+		alg   string
+		times float64
+	}{{"RS256", 80}, {"ES256", 150}, {"EdDSA", 120}} {
+		fastest, name := worst(peerNames(want.alg), func(peer string) float64 { return -f.ns("peers/" + want.alg + "/" + peer) })
+		all = append(all, atLeast(fmt.Sprintf("cached hit, %s: at least %v x faster than the fastest peer", want.alg, want.times),
+			-fastest/f.ns("peers/"+want.alg+"/"+cachedName), want.times, timesOf(name)))
+	}
+
+	ours := []string{cachedName, ginName, echoName}
+	slowest, name := worst(ours, func(name string) float64 { return f.ns("peers/RS256/" + name) })
+	fastest, _ := worst(ours, func(name string) float64 { return -f.ns("peers/RS256/" + name) })
+	bare := map[string]string{ginName: bareGinName, echoName: bareEchoName}
+	net := func(name string) float64 {
+		own := f.ns("peers/RS256/" + name)
+		if router, ok := bare[name]; ok {
+			own -= f.ns("peers/RS256/" + router)
+		}
+		return own
+	}
+	slowestNet, _ := worst(ours, net)
+	fastestNet, _ := worst(ours, func(name string) float64 { return -net(name) })
+	all = append(all, atMost("cached hit: net/http, Gin and Echo within 1.3 x of each other", slowest/-fastest, 1.3,
+		func(v float64) string {
+			return times(v) + " (slowest: " + name + "); " + times(slowestNet/-fastestNet) + " without the routers' own time"
+		}))
+
+	few, many := 1, b.tokens
+	share := func(tokens int) float64 {
+		return f.ns(endToEndKey(openServer, tokens)) / f.ns(endToEndKey(cachedServer, tokens))
+	}
+	return append(all,
+		atLeast("end to end, cached, 1 token: at least 92 % of no auth", share(few), 0.92, percent),
+		atLeast(fmt.Sprintf("end to end, cached, %s tokens: at least 90 %% of no auth", grouped(many)), share(many), 0.90, percent))
+}
+
+func (b *bench) coldGoals() (all []goal) {
+	f := b.figures
+	for _, want := range []struct {
+		alg    string
+		allocs float64
+	}{{"RS256", 20}, {"ES256", 32}, {"EdDSA", 10}} {
+		prefix := "peers/" + want.alg + "/"
+		all = append(all,
+			atMost("cold, "+want.alg+": at most 1.12 x raw crypto", f.ns(prefix+uncachedName)/f.ns(prefix+rawName), 1.12, times),
+			atMost(fmt.Sprintf("cold, %s: at most %v allocations", want.alg, want.allocs),
+				f.allocs(prefix+uncachedName), want.allocs, plain))
+	}
+	all = append(all, atMost("cold, HS256: at most 0.35 x bare golang-jwt",
+		f.ns("peers/HS256/"+uncachedName)/f.ns("peers/HS256/"+golangName), 0.35, times))
+	for _, alg := range missAlgorithms {
+		all = append(all, atMost("a miss, "+alg+": at most 1.10 x the cache switched off",
+			f.ns("miss/"+alg+"/"+missName)/f.ns("miss/"+alg+"/"+offName), 1.10, times))
+	}
+	return all
+}
+
+func (b *bench) refusalGoals() (all []goal) {
+	f := b.figures
+	decided := func(name string) float64 { return f.ns("refusals/" + name + "/" + decidedName) }
+	of := func(k kind) (names []string) {
+		for _, bad := range b.scenes["RS256"].badRequests() {
+			if bad.kind == k {
+				names = append(names, bad.name)
+			}
+		}
+		return names
+	}
+	for _, want := range []struct {
+		text  string
+		kind  kind
+		limit float64
+	}{
+		{"refusal, no token and oversize: at most 60 ns", absent, 60},
+		{"refusal, misshapen within the cap and garbage: at most 250 ns", misshapen, 250},
+		{"refusal, forbidden alg and unknown issuer: at most 1 us", forbidden, 1000},
+	} {
+		value, name := worst(of(want.kind), decided)
+		all = append(all, atMost(want.text, value, want.limit, func(v float64) string { return duration(v) + " (" + name + ")" }))
+	}
+	return append(all,
+		atMost("refusal, oversize: independent of length (1 MB beside 17 KB, within 1.3 x)",
+			decided("1 MB of dots")/decided("17 KB of dots"), 1.3, times),
+		atMost("refusal, 8 KB token with an unknown kid: at most 1.3 x decoding its base64",
+			decided(bigKidName)/f.ns("refusals/"+bigKidName+"/"+decodeName), 1.3, times),
+		atMost("refusal, bad signature: at most 1.12 x raw crypto",
+			decided(badName)/f.ns("refusals/"+badName+"/"+rawName), 1.12, times))
+}
+
+func (b *bench) loadGoals() []goal {
+	f := b.figures
+	gain := func(row string, gogc int) float64 {
+		return f.ns(scalingKey(row, gogc, 1)) / f.ns(scalingKey(row, gogc, 2))
+	}
+	slow := func(row string) float64 { return f.ns("flood/"+row+"/p99") / f.ns("flood/"+quietRow+"/p99") }
+	cachedGain, row := worst([]string{hotRow, rotatingRow}, func(row string) float64 { return -gain(row, 400) })
+	flooded, kind := worst([]string{unknownKidRow, forgedRow}, slow)
+	room := math.NaN()
+	if bound, ok := f["scan/bound"]; ok {
+		room = f["scan/heap"].bytes / bound.bytes
+	}
+	return []goal{
+		atLeast("two cores, uncached: at least 1.75 x one (GOGC 100)", gain(uncachedRow, 100), 1.75, times),
+		atLeast("two cores, cached: at least 1.3 x one (GOGC 400)", -cachedGain, 1.3, timesOf(row)),
+		atMost("flood of forged tokens: good ones keep p99 within 3 x of quiet", flooded, 3, timesOf(kind)),
+		atMost(grouped(b.scan)+" one-time tokens: the heap stays within the cache's bound", room, 1, percent),
+		atLeast(grouped(b.scan)+" one-time tokens: a hot set keeps a hit rate above 95 %", f.ns("scan/hits"), 0.95, percent),
+	}
+}

@@ -1,0 +1,134 @@
+package bearer_test
+
+import (
+	"context"
+	"net/http"
+	"testing"
+
+	"github.com/bearer-go/bearer"
+	"github.com/bearer-go/bearer/bearertest"
+)
+
+// Authenticate: a request made with the context of a verified one counts as verified, unless it has an Authorization header that
+// is not the verified one's. Nobody is told of a request that counts as verified, so the observer tells which are.
+func TestWhichRequestsCountAsVerified(t *testing.T) {
+	issuer := bearertest.NewIssuer()
+	events := 0
+	auth := newAuth(
+		t, issuer, bearer.WithTokensFrom(bearer.FromHeader(), bearer.FromCookie()),
+		bearer.WithObserver(func(context.Context, bearer.Event) { events++ }),
+	)
+	stranger := newAuth(t, issuer)
+	token, another := issuer.Token(c{"sub": "alice"}), issuer.Token(c{"sub": "bob"})
+	expired := issuer.Token(c{"exp": 1})
+
+	verified := func(auth *bearer.Middleware, change func(*http.Request), reqs ...bearer.Requirement) context.Context {
+		r := get("")
+		change(r)
+		r, err := auth.Authenticate(r, reqs...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return r.Context()
+	}
+	lines := func(values ...string) func(*http.Request) {
+		return func(r *http.Request) { r.Header["Authorization"] = values }
+	}
+	cookie := func(value string) func(*http.Request) {
+		return func(r *http.Request) { r.AddCookie(&http.Cookie{Name: "access_token", Value: value}) }
+	}
+	both := func(changes ...func(*http.Request)) func(*http.Request) {
+		return func(r *http.Request) {
+			for _, change := range changes {
+				change(r)
+			}
+		}
+	}
+	none := func(*http.Request) {}
+	header := verified(auth, lines("Bearer "+token))
+	byCookie := verified(auth, cookie(token))
+	foreign := verified(stranger, lines("Bearer "+token))
+	anonymous := verified(auth, none, bearer.Optional())
+	claims, _ := bearer.FromContext(header)
+	given := bearer.NewContext(context.Background(), claims)
+	anew := bearer.NewContext(header, claims)
+
+	for name, test := range map[string]struct {
+		context context.Context
+		change  func(*http.Request)
+		covered bool
+		want    bearer.Reason
+		subject string
+	}{
+		"the same header":                {header, lines("Bearer " + token), true, "", "alice"},
+		"no header":                      {header, none, true, "", "alice"},
+		"the scheme in another case":     {header, lines("bEARER " + token), true, "", "alice"},
+		"another token":                  {header, lines("Bearer " + another), false, "", "bob"},
+		"a bad token":                    {header, lines("Bearer " + expired), false, bearer.ReasonExpired, ""},
+		"a forged token":                 {header, lines("Bearer " + forged(token)), false, bearer.ReasonSignature, ""},
+		"a part of the token":            {header, lines("Bearer " + token[:len(token)-1]), false, bearer.ReasonMalformedToken, ""},
+		"more than the token":            {header, lines("Bearer " + token + "A"), false, "", ""},
+		"two spaces":                     {header, lines("Bearer  " + token), false, "", "alice"},
+		"a space at the end":             {header, lines("Bearer " + token + " "), false, bearer.ReasonMalformedRequest, ""},
+		"a tab":                          {header, lines("Bearer\t" + token), false, bearer.ReasonMalformedRequest, ""},
+		"no scheme":                      {header, lines(token), false, bearer.ReasonOtherScheme, ""},
+		"no token":                       {header, lines("Bearer"), false, bearer.ReasonMalformedRequest, ""},
+		"an empty header":                {header, lines(""), false, bearer.ReasonMalformedRequest, ""},
+		"two headers":                    {header, lines("Bearer "+token, "Bearer "+token), false, bearer.ReasonMultipleTokens, ""},
+		"two headers, one empty":         {header, lines("Bearer "+token, ""), false, bearer.ReasonMultipleTokens, ""},
+		"another scheme":                 {header, lines("Basic " + token), false, bearer.ReasonOtherScheme, ""},
+		"a scheme like Bearer":           {header, lines("Bearew " + token), false, bearer.ReasonOtherScheme, ""},
+		"a scheme that folds to Bearer":  {header, lines("\x02earer " + token), false, bearer.ReasonMalformedRequest, ""},
+		"by cookie, and no header":       {byCookie, cookie(token), true, "", "alice"},
+		"by cookie, and its token":       {byCookie, lines("Bearer " + token), true, "", "alice"},
+		"by cookie, and another token":   {byCookie, lines("Bearer " + another), false, "", "bob"},
+		"by cookie, and Basic":           {byCookie, lines("Basic abc"), false, bearer.ReasonOtherScheme, ""},
+		"by cookie, both and different":  {byCookie, both(cookie(token), lines("Bearer "+another)), false, bearer.ReasonMultipleTokens, ""},
+		"given claims, no header":        {given, none, false, bearer.ReasonMissingToken, ""},
+		"given claims, the token":        {given, lines("Bearer " + token), false, "", "alice"},
+		"given claims over verified":     {anew, none, false, bearer.ReasonMissingToken, ""},
+		"anonymous, no header":           {anonymous, none, false, bearer.ReasonMissingToken, ""},
+		"anonymous, a token":             {anonymous, lines("Bearer " + token), false, "", "alice"},
+		"anonymous, an empty token":      {anonymous, lines("Bearer "), false, bearer.ReasonMalformedRequest, ""},
+		"another Middleware's":           {foreign, none, false, bearer.ReasonMissingToken, ""},
+		"another Middleware's, a header": {foreign, lines("Bearer " + token), false, "", "alice"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := get("").WithContext(test.context)
+			test.change(r)
+			events = 0
+			passed, err := auth.Authenticate(r)
+			if name == "more than the token" {
+				if err == nil {
+					t.Error("accepted")
+				}
+				return
+			}
+			if got := reasonOf(t, err); got != test.want {
+				t.Fatalf("reason %q, want %q", got, test.want)
+			}
+			if covered := events == 0; covered != test.covered {
+				t.Errorf("counts as verified: %v, want %v", covered, test.covered)
+			}
+			if err != nil {
+				return
+			}
+			if claims, ok := bearer.FromContext(passed.Context()); !ok || claims.Subject() != test.subject {
+				t.Errorf("the handler sees %v", claims)
+			}
+			events = 0
+			if _, err := auth.Authenticate(r, bearer.Scopes("a")); reasonOf(t, err) != bearer.ReasonScope || events != 1 {
+				t.Errorf("a route's requirement: %v, %d events", err, events)
+			}
+		})
+	}
+
+	t.Run("closed", func(t *testing.T) {
+		if err := auth.Close(); err != nil {
+			t.Error(err)
+		}
+		if _, err := auth.Authenticate(get("Bearer " + token).WithContext(header)); reasonOf(t, err) != bearer.ReasonClosed {
+			t.Errorf("error %v", err)
+		}
+	})
+}

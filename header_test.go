@@ -1,0 +1,120 @@
+package bearer_test
+
+import (
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/bearer-go/bearer"
+)
+
+// What is known of headers decides nothing, but whoever could fill the memory would choose what is in it.
+
+func TestHeadersAreLearntFromGoodTokensAlone(t *testing.T) {
+	p := newPress()
+	auth := p.auth(t)
+	header := func(token string) string { return token[:strings.IndexByte(token, '.')] }
+	secret := []byte(strings.Repeat("s", 32))
+	claims := c{"iss": pressIssuer, "aud": "api", "exp": 4102444800, "sub": "alice"}
+	good := signedBy(c{"alg": "HS256", "kid": "good"}, claims, "HS256", secret)
+	for name, token := range map[string]string{
+		"a bad signature":   forged(good),
+		"another secret":    signedBy(c{"alg": "HS256", "kid": "x"}, claims, "HS256", secret[1:]),
+		"alg none":          signedBy(c{"alg": "none", "kid": "good"}, claims, "HS256", secret),
+		"another algorithm": signedBy(c{"alg": "HS512"}, claims, "HS512", secret),
+		"another type":      signedBy(c{"alg": "HS256", "typ": "dpop+jwt"}, claims, "HS256", secret),
+		"an extension":      signedBy(c{"alg": "HS256", "crit": []string{"b64"}}, claims, "HS256", secret),
+		"no header":         edit(good, 0, func(string) string { return b64("x") }),
+		"unknown issuer":    signedBy(c{"alg": "HS256"}, c{"iss": "https://other.example"}, "HS256", secret),
+	} {
+		if _, err := auth.Verify(t.Context(), token); err == nil {
+			t.Errorf("%s: accepted", name)
+		}
+		if known, _ := auth.HeadersKnown(); known != 0 || auth.HeaderKnown(header(token)) {
+			t.Errorf("%s: the header was learnt", name)
+		}
+	}
+	wantReason(t, auth, good, "")
+	if known, _ := auth.HeadersKnown(); known != 1 || !auth.HeaderKnown(header(good)) {
+		t.Error("the header of a good token was not learnt")
+	}
+	if auth.HeaderKnown(header(good)[1:]) || auth.HeaderKnown(header(good)+"A") || auth.HeaderKnown("") {
+		t.Error("another header is known")
+	}
+}
+
+// Headers that differ in a byte are not confused, whatever was learnt before and however many take each other's place.
+func TestHeadersAreNotConfused(t *testing.T) {
+	auth := newPress().auth(t, bearer.WithoutCache())
+	secret := []byte(strings.Repeat("s", 32))
+	claims := c{"iss": pressIssuer, "aud": "api", "exp": 4102444800}
+	type sample struct {
+		token string
+		want  bearer.Reason
+	}
+	var samples []sample
+	for i := range 100 {
+		kid := fmt.Sprintf("%c", 'A'+i)
+		samples = append(
+			samples,
+			sample{signedBy(c{"alg": "HS256", "kid": kid}, claims, "HS256", secret), ""},
+			sample{signedBy(c{"alg": "HS356", "kid": kid}, claims, "HS256", secret), bearer.ReasonAlgorithm},
+			sample{signedBy(c{"alg": "HS256", "kid": kid, "typ": "JWT"}, claims, "HS256", secret), ""},
+			sample{signedBy(c{"alg": "HS256", "kid": kid, "typ": "JWS"}, claims, "HS256", secret), bearer.ReasonType},
+			sample{signedBy(c{"alg": "HS256", "kid": kid, "crit": nil}, claims, "HS256", secret), bearer.ReasonUnsupportedHeader},
+			sample{signedBy(c{"alg": "HS256", "kid": kid, "crix": nil}, claims, "HS256", secret), ""},
+		)
+	}
+	var wg sync.WaitGroup
+	for range 2 {
+		wg.Go(func() {
+			for range 2 {
+				for i, s := range samples {
+					if _, err := auth.Verify(t.Context(), s.token); reasonOf(t, err) != s.want {
+						t.Errorf("token %d: %v, want %q", i, err, s.want)
+					}
+				}
+			}
+		})
+	}
+	wg.Wait()
+	if known, places := auth.HeadersKnown(); places != 64 || known < 20 {
+		t.Errorf("%d headers are known, in %d places", known, places)
+	}
+}
+
+// Each issuer has its own say in algorithms and types, also about a header that another issuer's token has taught.
+func TestKnownHeadersAreJudgedByEachIssuer(t *testing.T) {
+	secret := []byte(strings.Repeat("s", 64))
+	tuple := func(n int, opts ...bearer.IssuerOption) bearer.Option {
+		return bearer.WithIssuer(fmt.Sprintf("https://%d.example", n), "api", append(opts, bearer.HMACSecret(secret))...)
+	}
+	for name, opts := range map[string][]bearer.Option{"with a cache": nil, "without a cache": {bearer.WithoutCache()}} {
+		t.Run(name, func(t *testing.T) {
+			auth := mustNew(t, append(opts,
+				tuple(1, bearer.Algorithms("HS256", "HS512")), tuple(2, bearer.Algorithms("HS512")),
+				tuple(3, bearer.Algorithms("HS256", "HS512"), bearer.TokenTypes("at+jwt")), tuple(4, bearer.Algorithms("HS256"), bearer.TokenTypes("x")),
+			)...)
+			for range 2 {
+				for header, wants := range map[string][4]bearer.Reason{
+					`{"alg":"HS256","typ":"at+jwt"}`: {"", bearer.ReasonAlgorithm, "", bearer.ReasonType},
+					`{"alg":"HS256","typ":"JWT"}`:    {"", bearer.ReasonAlgorithm, bearer.ReasonType, bearer.ReasonType},
+					`{"alg":"HS512","typ":"at+jwt"}`: {"", "", "", bearer.ReasonAlgorithm},
+					`{"alg":"HS256","typ":"X"}`:      {bearer.ReasonType, bearer.ReasonAlgorithm, bearer.ReasonType, ""},
+				} {
+					alg := header[8:13]
+					for i, want := range wants {
+						claims := c{"iss": fmt.Sprintf("https://%d.example", i+1), "aud": "api", "exp": 4102444800}
+						members := c{"alg": alg, "typ": header[strings.LastIndex(header, `:"`)+2 : len(header)-2]}
+						token := signedBy(members, claims, alg, secret)
+						if !strings.HasPrefix(token, b64(header)+".") {
+							t.Fatalf("the header of %s is not %s", token, header)
+						}
+						wantReason(t, auth, token, want)
+					}
+				}
+			}
+		})
+	}
+}
