@@ -194,7 +194,10 @@ func (x *extraction) fromHeader() *Error {
 // not the token. It is asked when the token has turned out not to be one, so that no good token is looked through for it, and none
 // that is too large.
 func (x *extraction) secondWord() bool {
-	return len(x.authorization) == 1 && strings.HasSuffix(x.authorization[0], x.token) && strings.ContainsAny(x.token, " \t")
+	if len(x.authorization) != 1 || !strings.HasSuffix(x.authorization[0], x.token) {
+		return false
+	}
+	return strings.IndexByte(x.token, ' ') >= 0 || strings.IndexByte(x.token, '\t') >= 0 // ContainsAny goes byte by byte
 }
 
 // isBearer reports whether a scheme is Bearer, in whatever case.

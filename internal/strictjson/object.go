@@ -136,12 +136,11 @@ func AppendElements(elements []string, value string) ([]string, bool) {
 // document that [Object] has accepted; a string that could not be is false as well. Of a string the text is a part of it,
 // unless there is an escape in it.
 func String[T text](value T) (unescaped T, ok bool) {
-	l := lexer[T]{data: value}
-	if l.next() != '"' {
+	if len(value) == 0 || value[0] != '"' {
 		return unescaped, false
 	}
-	raw, escaped, err := l.quoted()
-	if err != nil || l.end() != nil {
+	raw, escaped, end, err := quoted(value, 0)
+	if err != nil || end != len(value) {
 		return unescaped, false
 	}
 	if escaped {
@@ -300,7 +299,8 @@ func (l *lexer[T]) span() (start, end int, err error) {
 func (l *lexer[T]) value() error {
 	switch l.next() {
 	case '"':
-		_, _, err := l.quoted()
+		var err error
+		_, _, l.pos, err = quoted(l.data, l.pos)
 		return err
 	case '{':
 		return l.object(nil)
@@ -334,10 +334,11 @@ func (l *lexer[T]) object(member func(start int) error) error {
 			return errSyntax
 		}
 		start := l.pos
-		raw, escaped, err := l.quoted()
+		raw, escaped, end, err := quoted(l.data, l.pos)
 		if err != nil {
 			return err
 		}
+		l.pos = end
 		if l.next() != ':' {
 			return errSyntax
 		}
@@ -490,34 +491,33 @@ var plain = func() (t [256]bool) {
 	return t
 }()
 
-// quoted reads a string, of which next has seen the quotation mark. It returns what stands between the marks, and
-// whether there is an escape in it.
-func (l *lexer[T]) quoted() (raw T, escaped bool, err error) {
-	data, start := l.data, l.pos+1
+// quoted reads the string that begins with the quotation mark at pos. It returns what stands between the marks, whether there
+// is an escape in it, and where it ends.
+func quoted[T text](data T, pos int) (raw T, escaped bool, end int, err error) {
+	start := pos + 1
 	for i := start; ; {
 		for i < len(data) && plain[data[i]] {
 			i++
 		}
 		if i == len(data) {
-			return raw, false, errSyntax
+			return raw, false, pos, errSyntax
 		}
 		switch c := data[i]; {
 		case c == '"':
-			l.pos = i + 1
-			return data[start:i], escaped, nil
+			return data[start:i], escaped, i + 1, nil
 		case c == '\\':
 			_, size := escape(data[i:])
 			if size == 0 {
-				return raw, false, errSyntax
+				return raw, false, pos, errSyntax
 			}
 			escaped = true
 			i += size
 		case c < utf8.RuneSelf: // a control character
-			return raw, false, errSyntax
+			return raw, false, pos, errSyntax
 		default:
 			r, size := utf8.DecodeRuneInString(string(data[i:min(i+utf8.UTFMax, len(data))]))
 			if r == utf8.RuneError && size == 1 {
-				return raw, false, errUTF8
+				return raw, false, pos, errUTF8
 			}
 			i += size
 		}
