@@ -28,6 +28,7 @@ type Claims struct {
 	// Where the lists above stand when they are short, as they nearly always are: one piece of memory instead of three.
 	audienceRoom [1]string
 	scopeRoom    [4]string
+	roleRoom     [2]string
 }
 
 // Issuer returns iss (RFC 7519 section 4.1.1), which equals the issuer given to [WithIssuer].
@@ -191,7 +192,6 @@ func (d *distinct) addScopes(value string) {
 func (d *distinct) addAll(value string) {
 	var room [8]string
 	list, _ := appendStrings(room[:0], value)
-	d.values = slices.Grow(d.values, len(list))
 	for _, v := range list {
 		d.add(v)
 	}

@@ -290,7 +290,7 @@ func (iss *issuer) readClaims(c *Claims, payload string) (f facts, err *Error) {
 			scopes.addScopes(value)
 		}
 	}
-	var roles distinct
+	roles := distinct{values: c.roleRoom[:0]}
 	if value, found := lookup(members, iss.rolesClaim); found {
 		roles.addAll(value)
 	}

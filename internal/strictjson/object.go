@@ -58,9 +58,12 @@ func Object(document string) ([]Member, error) { return AppendObject(nil, docume
 
 // AppendObject is [Object] with a place for the members: it appends them to a slice.
 func AppendObject(members []Member, document string) ([]Member, error) {
-	err := Walk(document, 0, func(name, value string) error {
-		members = append(members, Member{name, value})
-		return nil
+	l := lexer[string]{data: document}
+	err := l.document(func(int) error {
+		name := l.names.last()
+		start, end, err := l.span()
+		members = append(members, Member{name, document[start:end]})
+		return err
 	})
 	if err != nil {
 		return nil, err
