@@ -78,4 +78,10 @@
 //   - Serve unready instances no traffic: [Middleware.ReadyHandler] says when keys are there.
 //
 // A token that was verified is good until it expires: keep lifetimes short.
+//
+// # What is remembered
+//
+// A verified token is remembered with its claims ([WithCache]), so that its signature is not verified again. No decision is: on
+// every request its key must be in the issuer's set, it must not have expired, and the route's requirements are asked. A key that
+// leaves the set takes the tokens with it that it signed.
 package bearer
