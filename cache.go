@@ -25,6 +25,9 @@ const (
 	// maxUses is where the count of an entry's uses ends: more would only make it take longer to forget a token.
 	maxUses = 3
 
+	// smallPart is the small queue's part of the cache: one of so many, as in the paper.
+	smallPart = 10
+
 	// cachedUnlimited is how long a token without exp is remembered; see InsecureNoExpiry.
 	cachedUnlimited = 5 * time.Minute
 )
@@ -181,7 +184,7 @@ func (p *principal) size() int {
 
 // evict makes room for one entry at least. The caller holds the lock, and one of the queues is not empty.
 func (c *cache) evict() {
-	if c.small.entries*10 >= c.maxEntries || c.small.bytes*10 >= c.maxBytes || c.main.entries == 0 {
+	if c.main.entries == 0 || c.small.entries > c.maxEntries/smallPart || c.small.bytes > c.maxBytes/smallPart {
 		e := c.small.pop()
 		switch {
 		case e.gone:

@@ -16,6 +16,7 @@ import (
 	"io"
 	"log/slog"
 	"maps"
+	"math"
 	"math/big"
 	"math/rand/v2"
 	"net/http"
@@ -833,7 +834,7 @@ func TestCacheOptions(t *testing.T) {
 		errs []string
 	}{
 		"fewest":           {[]bearer.Option{bearer.WithCache(1, least)}, nil},
-		"most":             {[]bearer.Option{bearer.WithCache(most, 1<<40)}, nil},
+		"most":             {[]bearer.Option{bearer.WithCache(most, math.MaxInt)}, nil},
 		"off":              {[]bearer.Option{bearer.WithoutCache()}, nil},
 		"none":             {[]bearer.Option{bearer.WithCache(0, least)}, []string{"WithCache"}},
 		"negative":         {[]bearer.Option{bearer.WithCache(-1, least)}, []string{"WithCache"}},

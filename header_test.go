@@ -16,7 +16,7 @@ func TestHeadersAreLearntFromGoodTokensAlone(t *testing.T) {
 	auth := p.auth(t)
 	header := func(token string) string { return token[:strings.IndexByte(token, '.')] }
 	secret := []byte(strings.Repeat("s", 32))
-	claims := c{"iss": pressIssuer, "aud": "api", "exp": 4102444800, "sub": "alice"}
+	claims := c{"iss": pressIssuer, "aud": "api", "exp": int64(4102444800), "sub": "alice"}
 	good := signedBy(c{"alg": "HS256", "kid": "good"}, claims, "HS256", secret)
 	for name, token := range map[string]string{
 		"a bad signature":   forged(good),
@@ -48,7 +48,7 @@ func TestHeadersAreLearntFromGoodTokensAlone(t *testing.T) {
 func TestHeadersAreNotConfused(t *testing.T) {
 	auth := newPress().auth(t, bearer.WithoutCache())
 	secret := []byte(strings.Repeat("s", 32))
-	claims := c{"iss": pressIssuer, "aud": "api", "exp": 4102444800}
+	claims := c{"iss": pressIssuer, "aud": "api", "exp": int64(4102444800)}
 	type sample struct {
 		token string
 		want  bearer.Reason
@@ -105,7 +105,7 @@ func TestKnownHeadersAreJudgedByEachIssuer(t *testing.T) {
 				} {
 					alg := header[8:13]
 					for i, want := range wants {
-						claims := c{"iss": fmt.Sprintf("https://%d.example", i+1), "aud": "api", "exp": 4102444800}
+						claims := c{"iss": fmt.Sprintf("https://%d.example", i+1), "aud": "api", "exp": int64(4102444800)}
 						members := c{"alg": alg, "typ": header[strings.LastIndex(header, `:"`)+2 : len(header)-2]}
 						token := signedBy(members, claims, alg, secret)
 						if !strings.HasPrefix(token, b64(header)+".") {

@@ -24,6 +24,7 @@ const (
 	chartHeight = 21 * vg.Centimeter
 	chartMargin = 4 * vg.Millimeter
 	barHeight   = 5 * vg.Millimeter / 2
+	labelRoom   = 9 * vg.Millimeter // right of the names: whoever shows the chart may have a wider font
 )
 
 // chartAlgorithms and chartColors belong together.
@@ -87,6 +88,7 @@ func (b *bench) chart(file string) error {
 	p.X.Min, p.X.Max = 100, 5e5
 	p.Y.Min, p.Y.Max = -0.6, float64(len(rows))-0.4
 	p.NominalY(rows...)
+	p.Y.Padding = labelRoom
 	p.Legend.Top, p.Legend.ThumbnailWidth = true, barHeight*2
 	grid := plotter.NewGrid()
 	grid.Horizontal.Width = 0
