@@ -11,7 +11,8 @@ import (
 )
 
 // Claims are the facts of a verified token: everything they say was signed by the issuer, and every check of the pipeline
-// has passed. They are immutable and safe for concurrent use; methods that return a slice return a fresh copy.
+// has passed. They are immutable and safe for concurrent use; methods that return a slice return a fresh copy. Requests with the
+// same token share one value: never assign to what a *Claims points to.
 //
 // A Claims value does not print its content, so that a stray log line does not carry a person's data. Only a Middleware
 // makes one; the zero value is of no use.

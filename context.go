@@ -14,6 +14,9 @@ type principal struct {
 	claims *Claims // nil for an anonymous request
 	by     *Middleware
 	token  string // the one that was verified
+
+	// authorization is the request's Authorization header, when it is not "Bearer" and the token.
+	authorization string
 }
 
 // covers reports whether a Middleware has verified this request already. A context can be handed on to another request, such
@@ -27,7 +30,7 @@ func (p *principal) covers(r *http.Request, m *Middleware) bool {
 		return true
 	case 1:
 		scheme, token, _ := strings.Cut(values[0], " ")
-		return token == p.token && isBearer(scheme)
+		return token == p.token && isBearer(scheme) || p.authorization != "" && values[0] == p.authorization
 	default:
 		return false
 	}

@@ -132,3 +132,36 @@ func TestWhichRequestsCountAsVerified(t *testing.T) {
 		}
 	})
 }
+
+// A request counts as verified, wherever the token stood, as long as its Authorization header stays as it was.
+func TestVerifiedWithAnUnchangedHeader(t *testing.T) {
+	issuer := bearertest.NewIssuer()
+	auth := newAuth(t, issuer)
+	cookie := get("Basic dXNlcjpwYXNz")
+	cookie.AddCookie(&http.Cookie{Name: "access_token", Value: issuer.Token()})
+	for name, test := range map[string]struct {
+		request      *http.Request
+		outer, inner bearer.TokenSource
+	}{
+		"a cookie beside another scheme": {cookie, bearer.FromCookie(), bearer.FromHeader()},
+		"two spaces":                     {get("Bearer  " + issuer.Token()), bearer.FromHeader(), bearer.FromCookie()},
+		"another case":                   {get("bEARER " + issuer.Token()), bearer.FromHeader(), bearer.FromCookie()},
+	} {
+		t.Run(name, func(t *testing.T) {
+			for range 2 { // the second time out of the cache
+				verified, err := auth.Authenticate(test.request, bearer.TokensFrom(test.outer))
+				if err != nil {
+					t.Fatal(err)
+				}
+				if _, err := auth.Authenticate(verified, bearer.TokensFrom(test.inner)); err != nil {
+					t.Errorf("the inner guard: %v", err)
+				}
+				other := verified.Clone(verified.Context())
+				other.Header.Set("Authorization", "Basic b3RoZXI6cGFzcw==")
+				if _, err := auth.Authenticate(other, bearer.TokensFrom(bearer.FromHeader())); err == nil {
+					t.Error("another header passes")
+				}
+			}
+		})
+	}
+}

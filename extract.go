@@ -104,6 +104,7 @@ type extraction struct {
 	token         string
 	request       *http.Request // as the handler shall see it
 	authorization []string      // the Authorization header
+	inHeader      bool          // a token is there
 	credentials   int           // how many tokens, in all places
 	otherScheme   bool          // an Authorization header of another scheme
 	form          *bytes.Reader // the body, when it was read in search of a token
@@ -177,6 +178,7 @@ func (x *extraction) fromHeader() *Error {
 	value := x.authorization[0]
 	switch {
 	case len(value) > scheme && value[scheme] == ' ' && isBearer(value[:scheme]):
+		x.inHeader = true
 		x.found(strings.TrimLeft(value[scheme:], " "))
 	case isBearer(value):
 		x.found("")
@@ -194,7 +196,7 @@ func (x *extraction) fromHeader() *Error {
 // not the token. It is asked when the token has turned out not to be one, so that no good token is looked through for it, and none
 // that is too large.
 func (x *extraction) secondWord() bool {
-	if len(x.authorization) != 1 || !strings.HasSuffix(x.authorization[0], x.token) {
+	if !x.inHeader {
 		return false
 	}
 	return strings.IndexByte(x.token, ' ') >= 0 || strings.IndexByte(x.token, '\t') >= 0 // ContainsAny goes byte by byte

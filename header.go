@@ -35,7 +35,10 @@ func readHeader(raw []byte) (h header, err *Error) {
 	h.typ = "jwt"
 	signed, unsupported := false, false
 	text := func(value []byte, longest int) (string, error) {
-		if len(value) > 6*longest { // an escape has up to 6 bytes for one
+		if value[0] != '"' {
+			return "", errMalformed
+		}
+		if len(value) > 6*longest+2 { // an escape has up to 6 bytes for one
 			return tooLong, nil
 		}
 		s, ok := strictjson.String(value)

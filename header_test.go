@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/bearer-go/bearer"
+	"github.com/bearer-go/bearer/bearertest"
 )
 
 // What is known of headers decides nothing, but whoever could fill the memory would choose what is in it.
@@ -116,5 +117,19 @@ func TestKnownHeadersAreJudgedByEachIssuer(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// A member of a wrong type is refused, however long it is.
+func TestHeaderMembersOfAnotherType(t *testing.T) {
+	issuer := bearertest.NewIssuer()
+	auth := newAuth(t, issuer)
+	for _, name := range []string{"alg", "kid", "typ"} {
+		for _, length := range []int{0, 1, 100, 4000} {
+			for _, value := range []any{make([]int, length), c{"a": strings.Repeat("x", length)}, 1, true} {
+				header := c{name: value}
+				wantReason(t, auth, issuer.Sign(header), bearer.ReasonMalformedToken)
+			}
+		}
 	}
 }

@@ -25,7 +25,7 @@ type Middleware struct {
 	closed        atomic.Bool
 	headers       headerMemo
 	cache         cache
-	scratch       sync.Pool // of *[]byte, each as long as a token may be when decoded
+	scratch       sync.Pool // of *[]byte, to decode tokens into
 }
 
 // New returns a Middleware for the given issuers. It performs no I/O and starts nothing: keys are fetched on the first request
@@ -117,6 +117,10 @@ func (m *Middleware) decide(r *http.Request, rt *route) (*http.Request, *Error) 
 			return request, nil // nobody else's claims are in the way
 		}
 		now = &principal{}
+	} else if !now.covers(r, m) { // the token stands elsewhere, or the header is spelt in an unusual way
+		own := *now
+		own.authorization = r.Header.Get("Authorization")
+		now = &own
 	}
 	return request.WithContext(context.WithValue(ctx, contextKey{}, now)), nil
 }

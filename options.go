@@ -495,7 +495,8 @@ func WithMaxTokenSize(bytes int) Option {
 }
 
 // WithCache bounds the cache of verified tokens: how many are remembered, from 1 to 16 million, and how many bytes they take
-// in memory, 64 KiB at least. Default: [DefaultCacheEntries] and [DefaultCacheBytes]. Memory is taken as it is needed.
+// in memory, 64 KiB at least. Default: [DefaultCacheEntries] and [DefaultCacheBytes]. No memory is taken before the first token;
+// with it comes a table of 16 bytes for each entry, and the rest as it is needed.
 //
 // A remembered token is still checked on every request, but for its signature: that its key is in the issuer's set, that it has
 // not expired, and what the route requires.
@@ -534,7 +535,7 @@ func (c *config) build() (*Middleware, error) {
 		c.wrong("New", "", "no issuer is trusted; add WithIssuer")
 	}
 	m.scratch.New = func() any {
-		buffer := make([]byte, m.maxTokenSize)
+		buffer := make([]byte, min(m.maxTokenSize, scratchSize))
 		return &buffer
 	}
 	defaults := []jwks.Option{jwks.Logger(m.logger)}

@@ -28,6 +28,9 @@ func (m *Middleware) verify(ctx context.Context, token string, ev *Event) (*prin
 	}
 	scratch := m.scratch.Get().(*[]byte)
 	defer m.scratch.Put(scratch)
+	if len(*scratch) < len(token) { // it is held while keys are waited for, and so no longer than it must be
+		*scratch = make([]byte, len(token))
+	}
 	jws, ok := split(token, *scratch)
 	if !ok || len(jws.payload) == 0 {
 		return nil, refuse(ReasonMalformedToken)
@@ -78,6 +81,9 @@ type verified struct {
 	principal principal
 }
 
+// scratchSize is how long a buffer for decoding is to begin with: as long as most tokens. It grows with the tokens it is for.
+const scratchSize = 2 << 10
+
 // compact is a JWS in compact serialization (RFC 7515 section 7.1), taken apart.
 type compact struct {
 	headerText, signingInput   string
@@ -86,7 +92,7 @@ type compact struct {
 
 // split checks the shape of a token and decodes it into the buffer: three parts of base64url characters (RFC 4648 section 5)
 // and nothing else, so no padding, no line breaks, no JSON serialization and no JWE, each in its canonical spelling. The payload
-// of a JWS may be empty, that of a token may not. The buffer is as long as the token's size may be; the parts share it.
+// of a JWS may be empty, that of a token may not. The buffer is as long as the token at least; the parts share it.
 func split(token string, buffer []byte) (jws compact, ok bool) {
 	first := strings.IndexByte(token, '.')
 	if first <= 0 {
@@ -307,8 +313,8 @@ func numericDate(value string) (time.Time, bool) {
 	if value == "" || value[0] < '0' || value[0] > '9' {
 		return time.Time{}, false
 	}
-	if seconds, err := strconv.ParseInt(value, 10, 64); err == nil {
-		return time.Unix(seconds, 0), seconds <= maxNumericDate
+	if seconds, err := strconv.ParseInt(value, 10, 64); err == nil && seconds <= maxNumericDate {
+		return time.Unix(seconds, 0), true
 	}
 	f, err := strconv.ParseFloat(value, 64)
 	if err != nil || f > maxNumericDate {

@@ -4,7 +4,10 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
+	"math"
+	"runtime"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -486,4 +489,39 @@ func TestLineBreaksAnywhere(t *testing.T) {
 			}
 		}
 	}
+}
+
+// A date that no clock shows counts as absent where a claim may be.
+func TestAuthTimeBeyondTheYear9999IsAbsent(t *testing.T) {
+	issuer := bearertest.NewIssuer()
+	auth := newAuth(t, issuer)
+	for value, absent := range map[int64]bool{253402300799: false, 253402300800: true, math.MaxInt64: true} {
+		claims, err := auth.Verify(t.Context(), issuer.Token(c{"auth_time": value}))
+		if err != nil || claims.AuthTime().IsZero() != absent {
+			t.Errorf("auth_time %d: %v, %v", value, claims.AuthTime(), err)
+		}
+	}
+}
+
+// Requests that wait for keys hold no more memory than their tokens need.
+func TestWaitingRequestsHoldLittle(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		issuer := bearertest.NewIssuer()
+		issuer.Hang()
+		auth := newAuth(t, issuer, bearer.WithMaxTokenSize(1<<20))
+		token := issuer.Token()
+		var before, waiting runtime.MemStats
+		runtime.GC()
+		runtime.ReadMemStats(&before)
+		var wg sync.WaitGroup
+		for range 200 {
+			wg.Go(func() { wantReason(t, auth, token, bearer.ReasonKeysUnavailable) })
+		}
+		synctest.Wait()
+		runtime.ReadMemStats(&waiting)
+		if held := int64(waiting.HeapAlloc) - int64(before.HeapAlloc); held > 20<<20 {
+			t.Errorf("200 waiting requests hold %d MiB", held>>20)
+		}
+		wg.Wait()
+	})
 }
