@@ -628,17 +628,28 @@ func promiseOfClientGone(t *testing.T) {
 	}
 }
 
-// A bubble fails when a goroutine is left in it: that nothing runs any more needs no other check.
+// A bubble fails when a goroutine is left in it: that nothing runs any more, or yet, needs no other check.
 func promiseOfClose(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		issuer, token := newIssuer()
-		before := runtime.NumGoroutine()
-		unused, cold, warm := newAuth(t, issuer), newAuth(t, issuer), newWarm(t, issuer)
-		<-time.After(time.Hour)
-		synctest.Wait()
-		if after := runtime.NumGoroutine(); after > before {
-			t.Errorf("%d goroutines before, %d with services that do nothing", before, after)
+		trusted := bearer.WithIssuer(issuer.URL(), issuer.Audience())
+		unused, err := bearer.New(trusted, bearer.WithHTTPClient(issuer.Client())) // and never closed
+		if err != nil {
+			t.Fatal(err)
 		}
+		used, err := bearer.New(trusted, bearer.WithHTTPClient(issuer.Client())) // nor this one
+		if err != nil {
+			t.Fatal(err)
+		}
+		wantStatus(t, used, token(), 204)
+		<-time.After(time.Hour)
+		if stats := unused.Stats()[0]; stats.Fetches != 0 || stats.Fetching {
+			t.Errorf("a service that nobody uses: %+v", stats)
+		}
+	})
+	synctest.Test(t, func(t *testing.T) {
+		issuer, token := newIssuer()
+		unused, cold, warm := newAuth(t, issuer), newAuth(t, issuer), newWarm(t, issuer)
 		issuer.Hang()
 		go func() { _, _ = cold.Verify(t.Context(), token()) }()
 		go func() { _, _ = warm.Verify(t.Context(), issuer.Sign(c{"kid": "unknown"})) }()
