@@ -44,7 +44,7 @@ type cache struct {
 	maxBytes   int
 	seed       maphash.Seed
 
-	table atomic.Pointer[cacheTable] // nil until a token is remembered, and after clear
+	table atomic.Pointer[cacheTable] // nil until a token is remembered, and after close
 
 	mu          sync.Mutex // guards everything below, and every change of a chain
 	closed      bool
@@ -67,7 +67,7 @@ type cached struct {
 	iss       *issuer
 	kid       string // of the header
 	key       jwks.Key
-	from, to  time.Time // when judgeTimes finds nothing wrong with it: up to, and not including, the second
+	from, to  time.Time // judgeTimes lets it pass at the first and until just before the second
 
 	uses  atomic.Int32
 	next  atomic.Pointer[cached] // in the chain
@@ -182,7 +182,8 @@ func (p *principal) size() int {
 	return cachedOverhead + len(p.token) + len(p.claims.payload) + text*lists
 }
 
-// evict makes room for one entry at least. The caller holds the lock, and one of the queues is not empty.
+// evict takes one step towards room for another entry: it forgets one, or gives one that was used a further round, which none gets
+// more often than it was used. The caller holds the lock, and one of the queues is not empty.
 func (c *cache) evict() {
 	if c.main.entries == 0 || c.small.entries > c.maxEntries/smallPart || c.small.bytes > c.maxBytes/smallPart {
 		e := c.small.pop()
@@ -191,7 +192,6 @@ func (c *cache) evict() {
 		case e.uses.Load() > 0:
 			e.uses.Store(0)
 			c.main.push(e)
-			return // which made no room: the caller asks again
 		default:
 			*c.ghost(e) = e.hash
 			c.unlink(e)

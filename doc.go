@@ -58,7 +58,8 @@
 //	                     each half minute; 200 for known keys
 //	                     meanwhile, even if the fetch hangs
 //	NewKeyWhileDown      503 for the new key, 200 for the old
-//	Restart                                                      200 with jwks.LastKnownGood, otherwise 503
+//	Restart                                                      200 with jwks.LastKnownGood, once the issuer failed
+//	                                                             or 5 seconds passed, otherwise 503
 //	ClientGone           the fetch goes on for the others        the fetch goes on for the others
 //	Close                503, and nothing runs any more          503
 //

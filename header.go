@@ -28,7 +28,7 @@ const (
 
 var errMalformed = errors.New("malformed")
 
-// tooLong stands for a kid or a typ beyond its bound. No media type begins with NUL.
+// tooLong stands for a text beyond its bound. No algorithm and no media type begins with NUL.
 const tooLong = "\x00"
 
 func readHeader(raw []byte) (h header, err *Error) {

@@ -56,8 +56,8 @@ func (m *Middleware) verify(ctx context.Context, token string, ev *Event) (*prin
 		m.headers.learn(jws.headerText, header)
 	}
 
-	verified := new(verified)
-	claims, p := &verified.claims, &verified.principal
+	v := new(verified)
+	claims, p := &v.claims, &v.principal
 	facts, err := iss.readClaims(claims, string(jws.payload))
 	if err != nil {
 		return nil, err

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"net/url"
 	"time"
 
 	"github.com/bearer-go/bearer/internal/weburl"
@@ -227,27 +228,42 @@ func (c *config) policy() policy {
 }
 
 // remote gives a remote source the client it fetches with, and judges what concerns both.
-func (c *config) remote(option, url string, r *remote) *remote {
+func (c *config) remote(option, location string, r *remote) *remote {
 	if p := c.policy(); p.maxStaleness > 0 && p.maxStaleness < p.longest {
 		c.fail("MaxStaleness: %s is shorter than the longest lifetime, %s; give more, or a shorter Lifetime", p.maxStaleness, p.longest)
 	}
 	r.insecureHTTP, r.keep = c.insecureHTTP, c.file != nil
 	var err error
-	if r.client, err = c.newClient(url); err != nil {
-		c.fail("PublicAddressesOnly: %s for %q: %w", option, weburl.Redacted(url), err)
+	if r.client, err = c.newClient(location); err != nil {
+		c.fail("PublicAddressesOnly: %s for %q: %w", option, weburl.Redacted(location), err)
 	}
 	return r
 }
 
 var (
 	errGuardedClient    = errors.New("a client of one's own cannot be guarded; drop one of the two options")
+	errProxyUnknown     = errors.New("the proxy for it cannot be told; look at the variables HTTPS_PROXY and HTTP_PROXY")
 	errGuardedTransport = errors.New("http.DefaultTransport was replaced by something that cannot be guarded; leave the option out")
 )
+
+// discreet keeps the error of a proxy function to itself: package net/http quotes a malformed variable with the password in it.
+func discreet(proxy func(*http.Request) (*url.URL, error)) func(*http.Request) (*url.URL, error) {
+	if proxy == nil {
+		return nil
+	}
+	return func(request *http.Request) (*url.URL, error) {
+		through, err := proxy(request)
+		if err != nil {
+			return nil, errProxyUnknown
+		}
+		return through, nil
+	}
+}
 
 // newClient returns the client for a URL. Nothing of a given client is changed.
 //
 // The default client keeps no connections: fetches are many minutes apart, and a connection would keep goroutines.
-func (c *config) newClient(url string) (*http.Client, error) {
+func (c *config) newClient(location string) (*http.Client, error) {
 	client := &http.Client{}
 	if c.client != nil {
 		if c.publicOnly {
@@ -258,8 +274,9 @@ func (c *config) newClient(url string) (*http.Client, error) {
 		transport = transport.Clone()
 		transport.DisableKeepAlives = true
 		transport.MaxResponseHeaderBytes = maxHeader
+		transport.Proxy = discreet(transport.Proxy)
 		if c.publicOnly {
-			if err := checkGuarded(transport, url); err != nil {
+			if err := checkGuarded(transport, location); err != nil {
 				return nil, err
 			}
 			guard(transport)

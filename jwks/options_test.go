@@ -6,6 +6,8 @@ import (
 	"io/fs"
 	"log/slog"
 	"math"
+	"net/http"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -336,4 +338,24 @@ func TestColdWaitIsForColdSetsAlone(t *testing.T) {
 			t.Errorf("stale keys were refreshed after %s", wait)
 		}
 	})
+}
+
+// The environment's proxy may have a password, and package net/http quotes what it cannot read.
+func TestProxyErrorsTellNothing(t *testing.T) {
+	transport := http.DefaultTransport.(*http.Transport)
+	before := transport.Proxy
+	t.Cleanup(func() { transport.Proxy = before })
+	transport.Proxy = func(*http.Request) (*url.URL, error) { return nil, errors.New(`invalid proxy "http://u:hunter2@"`) }
+	set, err := jwks.New(jwks.Remote("https://issuer.test/keys"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = set.Close() })
+	_, fetched := set.Keys(t.Context(), "a", "EdDSA")
+	_, guarded := jwks.New(jwks.Remote("https://issuer.test/keys", jwks.PublicAddressesOnly()))
+	for _, err := range []error{fetched, guarded} {
+		if err == nil || strings.Contains(err.Error(), "hunter2") || !strings.Contains(err.Error(), "HTTPS_PROXY") {
+			t.Errorf("the error is %v", err)
+		}
+	}
 }

@@ -169,7 +169,7 @@ type Set struct {
 	failures failures
 	searches budget
 	counts   counts
-	unread   bool // the file of the last known good keys, if there is one
+	unread   bool // there is a file of last known good keys, and nobody has read it yet
 
 	file       *file                    // of the last known good keys, or nil
 	unsaved    atomic.Pointer[snapshot] // the last one, until somebody writes it to the file
