@@ -131,19 +131,7 @@ func appendStrings(list []string, value string) (appended []string, ok bool) {
 	if s, ok := strictjson.String(value); ok {
 		return append(list, s), true
 	}
-	var room [8]string
-	elements, ok := strictjson.AppendElements(room[:0], value)
-	if !ok {
-		return nil, false
-	}
-	for _, e := range elements {
-		s, ok := strictjson.String(e)
-		if !ok {
-			return nil, false
-		}
-		list = append(list, s)
-	}
-	return list, true
+	return strictjson.AppendStrings(list, value)
 }
 
 // fewValues is the number of values up to which repetitions are looked for one by one.

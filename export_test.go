@@ -10,7 +10,7 @@ func (m *Middleware) VerifyJWS(ctx context.Context, issuer, token string) error 
 	if !ok {
 		return refuse(ReasonMalformedToken)
 	}
-	header, err := readHeader(jws.header)
+	header, err := readHeader(jws.headerText, jws.room)
 	if err != nil {
 		return err
 	}

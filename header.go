@@ -31,7 +31,12 @@ var errMalformed = errors.New("malformed")
 // tooLong stands for a text beyond its bound. No algorithm and no media type begins with NUL.
 const tooLong = "\x00"
 
-func readHeader(raw []byte) (h header, err *Error) {
+// readHeader reads a header as it stands in a token. The buffer is to decode it into, and as long.
+func readHeader(part string, buffer []byte) (h header, err *Error) {
+	raw, _, ok := decode(part, buffer)
+	if !ok {
+		return h, refuse(ReasonMalformedToken)
+	}
 	h.typ = "jwt"
 	signed, unsupported := false, false
 	text := func(value []byte, longest int) (string, error) {

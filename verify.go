@@ -38,7 +38,7 @@ func (m *Middleware) verify(ctx context.Context, token string, ev *Event) (*prin
 	header, learnt := m.headers.recall(jws.headerText)
 	if !learnt {
 		var err *Error
-		if header, err = readHeader(jws.header); err != nil {
+		if header, err = readHeader(jws.headerText, jws.room); err != nil {
 			return nil, err
 		}
 	}
@@ -86,13 +86,15 @@ const scratchSize = 2 << 10
 
 // compact is a JWS in compact serialization (RFC 7515 section 7.1), taken apart.
 type compact struct {
-	headerText, signingInput   string
-	header, payload, signature []byte
+	headerText, signingInput string
+	payload, signature       []byte
+	room                     []byte // of the buffer, for the header
 }
 
 // split checks the shape of a token and decodes it into the buffer: three parts of base64url characters (RFC 4648 section 5)
 // and nothing else, so no padding, no line breaks, no JSON serialization and no JWE, each in its canonical spelling. The payload
-// of a JWS may be empty, that of a token may not. The buffer is as long as the token at least; the parts share it.
+// of a JWS may be empty, that of a token may not. The header is left as it stands, for mostly it is known. The buffer is as long
+// as the token at least; the parts share it.
 func split(token string, buffer []byte) (jws compact, ok bool) {
 	first := strings.IndexByte(token, '.')
 	if first <= 0 {
@@ -107,13 +109,10 @@ func split(token string, buffer []byte) (jws compact, ok bool) {
 		return jws, false
 	}
 	jws.headerText, jws.signingInput = token[:first], token[:second]
-	if jws.header, buffer, ok = decode(token[:first], buffer); !ok {
-		return jws, false
-	}
 	if jws.payload, buffer, ok = decode(token[first+1:second], buffer); !ok {
 		return jws, false
 	}
-	jws.signature, _, ok = decode(token[second+1:], buffer)
+	jws.signature, jws.room, ok = decode(token[second+1:], buffer)
 	return jws, ok
 }
 

@@ -116,23 +116,41 @@ func Members(value string) ([]Member, bool) {
 
 // Elements returns the elements of a value that is an array, each as it stands in the document, and false for any other
 // value. The value is part of a document that [Object] has accepted; an array that could not be is false as well.
-func Elements(value string) ([]string, bool) { return AppendElements(nil, value) }
-
-// AppendElements is [Elements] with a place for them: it appends them to a slice.
-func AppendElements(elements []string, value string) ([]string, bool) {
+func Elements(value string) (elements []string, ok bool) {
 	l := lexer[string]{data: value}
-	if l.next() != '[' {
-		return nil, false
-	}
-	err := l.array(func() error {
+	if !l.elements(func() error {
 		start, end, err := l.span()
 		elements = append(elements, value[start:end])
 		return err
-	})
-	if err != nil || l.end() != nil {
+	}) {
 		return nil, false
 	}
 	return elements, true
+}
+
+// AppendStrings appends the texts of a value that is an array of strings to a list, and returns false for any other value,
+// which like that of [Elements] is part of a document.
+func AppendStrings(list []string, value string) (appended []string, ok bool) {
+	l := lexer[string]{data: value}
+	if !l.elements(func() error {
+		if l.next() != '"' {
+			return errSyntax
+		}
+		raw, escaped, end, err := quoted(value, l.pos)
+		if l.pos = end; escaped {
+			raw = string(appendUnescaped(nil, raw))
+		}
+		list = append(list, raw)
+		return err
+	}) {
+		return nil, false
+	}
+	return list, true
+}
+
+// elements reads a whole document that is an array, and reports whether it is one.
+func (l *lexer[T]) elements(element func() error) bool {
+	return l.next() == '[' && l.array(element) == nil && l.end() == nil
 }
 
 // String returns the text of a value that is a string, unescaped, and false for any other value. The value is part of a

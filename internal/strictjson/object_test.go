@@ -283,11 +283,11 @@ func TestReadingCostsNoMemory(t *testing.T) {
 		"Find":   func() bool { v, ok, err := strictjson.Find(data, "nested"); return err == nil && ok && v[0] == '{' },
 		"absent": func() bool { _, ok, err := strictjson.Find(data, "no such name"); return err == nil && !ok },
 		"Elements": func() bool {
-			e, ok := strictjson.AppendElements(elements, `["a","b",["c"]]`)
+			e, ok := strictjson.AppendStrings(elements, `["a","b","c"]`)
 			return ok && len(e) == 3
 		},
 		"String":   func() bool { s, ok := strictjson.String(doc[7:28]); return ok && s == "https://issuer.test" },
-		"no array": func() bool { _, ok := strictjson.AppendElements(elements, doc); return !ok },
+		"no array": func() bool { _, ok := strictjson.AppendStrings(elements, doc); return !ok },
 		"broken":   func() bool { _, err := strictjson.AppendObject(members, doc[:60]); return err != nil },
 	} {
 		if !read() {
@@ -475,6 +475,29 @@ func TestElements(t *testing.T) {
 	} {
 		if elements, ok := strictjson.Elements(value); ok || elements != nil {
 			t.Errorf("%q is an array: %q", value, elements)
+		}
+	}
+}
+
+// The texts of an array are those of its elements, and there are none unless each is a string.
+func TestAppendStrings(t *testing.T) {
+	for _, value := range []string{
+		`[]`, `[ ]`, `["a"]`, `[ "a" , "\u0062\n" ,""]`, `[1]`, `["a",null]`, `["a",["b"]]`, `{}`, `"a"`, `1`, `null`, ``, `[`, `["a`, `["a"`, `["a",]`, `[,]`,
+		`["a" "b"]`, `["a"]]`, `["a"] x`, `["\x"]`, `["\ud800"]`, "[\"\xff\"]", "[\"\n\"]",
+	} {
+		want, ok := []string{"before"}, false
+		if elements, isArray := strictjson.Elements(value); isArray {
+			ok = true
+			for _, e := range elements {
+				s, isString := strictjson.String(e)
+				want, ok = append(want, s), ok && isString
+			}
+		}
+		if !ok {
+			want = nil
+		}
+		if got, gotOK := strictjson.AppendStrings([]string{"before"}, value); gotOK != ok || !slices.Equal(got, want) {
+			t.Errorf("%q: %q, %t; want %q, %t", value, got, gotOK, want, ok)
 		}
 	}
 }
