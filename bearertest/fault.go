@@ -12,9 +12,11 @@ import (
 	"math/big"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"net/netip"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -39,6 +41,17 @@ func (i *Issuer) Down() {
 	})
 }
 
+// Busy makes the issuer answer every request with 429 Too Many Requests (RFC 6585 section 4), and with a Retry-After of this
+// time in seconds (RFC 9110 section 10.2.3). A good client asks for nothing before it is over. It panics unless the time is
+// a number of whole seconds above zero.
+func (i *Issuer) Busy(retryAfter time.Duration) {
+	mustSeconds("Busy", retryAfter)
+	i.setFault(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Retry-After", strconv.FormatInt(int64(retryAfter/time.Second), 10))
+		http.Error(w, "the issuer is busy", http.StatusTooManyRequests)
+	})
+}
+
 // Slow makes every answer of the issuer begin so much later; it is the right one, as of then. A good service that has
 // keys lets no request wait for it; one that has none waits for a while and then answers 503. It panics unless the time
 // is above zero.
@@ -47,7 +60,10 @@ func (i *Issuer) Slow(by time.Duration) {
 		panic(fmt.Sprintf("bearertest: Slow(%v): want a time above zero", by))
 	}
 	i.setFault(func(w http.ResponseWriter, r *http.Request) {
+		// To wait takes the body, which the answer may need; what is wrong with it is for the one who waits to find.
+		body, _ := io.ReadAll(io.LimitReader(r.Body, maxForm+1))
 		pause(r, by)
+		r.Body = io.NopCloser(bytes.NewReader(body))
 		i.answer(w, r, i.KeySet)
 	})
 }
@@ -60,6 +76,17 @@ func (i *Issuer) Slow(by time.Duration) {
 func (i *Issuer) Hang() {
 	i.setFault(func(_ http.ResponseWriter, r *http.Request) {
 		awaitEnd(r, nil)
+	})
+}
+
+// Mute makes the issuer do what it is asked to and break the connection instead of giving the answer: a code is used up, a
+// refresh token is rotated, and the client never hears of it. With [Issuer.Hang] in contrast nothing has happened. A good
+// client does not take the loss of an answer for a refusal, and when the refresh token it has turns out to be used up, it
+// asks for a new login.
+func (i *Issuer) Mute() {
+	i.setFault(func(_ http.ResponseWriter, r *http.Request) {
+		i.answer(httptest.NewRecorder(), r, i.KeySet)
+		panic(http.ErrAbortHandler)
 	})
 }
 
@@ -118,10 +145,11 @@ func (i *Issuer) setKeySet(keySet func() []byte) {
 	i.setFault(func(w http.ResponseWriter, r *http.Request) { i.answer(w, r, keySet) })
 }
 
-// Redirect makes the issuer send every request to another origin with 302 Found, where it is itself again and has the
-// right answers: whoever follows gets good keys, and is found out because each request is then counted twice. A good
-// service takes keys from the origin it was told to trust and from no other; so it goes on with the keys it has, and
-// answers 503 when it has none.
+// Redirect makes the issuer send every request to another origin with 302 Found, where it is itself again and has the right
+// answers: whoever follows gets good keys, and is found out because each request is then counted twice. A good service takes
+// keys from the origin it was told to trust and from no other; so it goes on with the keys it has, and answers 503 when it
+// has none. A POST is sent there with 307 Temporary Redirect, and so with its body (RFC 9110 section 15.4.8): a good client
+// sends its secrets to no other place than it was told.
 //
 // The other origin has the same scheme and port. Its host is "elsewhere.test", which the issuer's client reaches inside
 // the process; for an issuer at a loopback address it is "localhost", which leads to the same socket.
@@ -134,7 +162,11 @@ func (i *Issuer) Redirect() {
 		}
 		target := *r.URL
 		target.Scheme, target.Host = other.Scheme, other.Host
-		http.Redirect(w, r, target.String(), http.StatusFound) //nolint:gosec // the host is not the client's choice
+		status := http.StatusFound
+		if r.Method == http.MethodPost {
+			status = http.StatusTemporaryRedirect
+		}
+		http.Redirect(w, r, target.String(), status) //nolint:gosec // the host is not the client's choice
 	})
 }
 

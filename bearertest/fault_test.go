@@ -59,9 +59,14 @@ func everyFault() []fault {
 	drip.after = func(bytes int) time.Duration { return time.Duration(bytes) * time.Second }
 	huge := inKeySet("Huge", (*bearertest.Issuer).Huge, "right, and white space after it")
 	huge.discovery = huge.keySet
+	refuse := inKeySet("Refuse", func(i *bearertest.Issuer) { i.Refuse("invalid_client") }, right)
+	refuse.harmless = true
 	faults := []fault{
 		none, slow, hang, drip, huge,
 		everywhere("Down", (*bearertest.Issuer).Down, "503"),
+		everywhere("Busy", func(i *bearertest.Issuer) { i.Busy(time.Second) }, "429"),
+		everywhere("Mute", (*bearertest.Issuer).Mute, "no answer"),
+		refuse,
 		everywhere("HTML200", (*bearertest.Issuer).HTML200, "a web page"),
 		inKeySet("EmptyKeys", (*bearertest.Issuer).EmptyKeys, `{"keys":[]}`),
 		everywhere("Redirect", (*bearertest.Issuer).Redirect, "a redirect elsewhere"),

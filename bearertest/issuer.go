@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto"
 	"crypto/sha256"
+	"crypto/tls"
 	"encoding/base64"
 	"fmt"
 	"maps"
@@ -30,16 +31,28 @@ const (
 )
 
 // Issuer is an authorization server for tests: it publishes a discovery document (OpenID Connect Discovery 1.0 section 4)
-// and a key set (RFC 7517 section 5), and it signs whatever it is asked to. It has no endpoint that hands out tokens;
-// they come from [Issuer.Token].
+// and a key set (RFC 7517 section 5), and it signs whatever it is asked to: see [Issuer.Token].
 //
-// It misbehaves on request: [Issuer.Down], [Issuer.Slow], [Issuer.Hang], [Issuer.Drip], [Issuer.Huge],
-// [Issuer.HTML200], [Issuer.EmptyKeys], [Issuer.Poison] and [Issuer.Redirect] each begin a fault, which stands until
-// the next one takes its place or [Issuer.Restore] ends it. A request meets the fault that stands when it comes in, and
-// is counted. The issuer goes on signing all the while: a service that has its keys has no reason to refuse a token.
+// To the clients that are registered with it, by [Client], [PublicClient], [KeyClient] and [CertificateClient], it also hands
+// out tokens, strictly by the book. Its discovery document names the endpoints:
+//
+//   - The token endpoint, POST /token, has the grants client_credentials, authorization_code with PKCE by S256 alone
+//     (RFC 7636), refresh_token, token exchange (RFC 8693) and jwt-bearer (RFC 7523). Every scope is granted, and resource and
+//     audience become the token's aud (RFC 8707). A refresh token is good for one use, which brings the next; a second use
+//     ends the session (RFC 9700 section 4.14.2). With the scope openid a login brings an ID token, too.
+//   - The authorization endpoint, GET /authorize, approves at once, for the subject in login_hint or else "alice", and sends
+//     the user back with code, state and iss (RFC 9207). A code is good for one minute and one use.
+//   - The revocation endpoint is POST /revoke (RFC 7009).
+//
+// It misbehaves on request: [Issuer.Down], [Issuer.Busy], [Issuer.Slow], [Issuer.Hang], [Issuer.Mute], [Issuer.Drip],
+// [Issuer.Huge], [Issuer.HTML200], [Issuer.Refuse], [Issuer.EmptyKeys], [Issuer.Poison] and [Issuer.Redirect] each begin a
+// fault, which stands until the next one takes its place or [Issuer.Restore] ends it. A request meets the fault that stands
+// when it comes in, and is counted. The issuer goes on signing all the while: a service that has its keys has no reason to
+// refuse a token.
 //
 // It is itself the [http.Handler] that answers for it, at the paths below its URL, so that it can be mounted on a server
-// of one's own. Its methods may be called from several goroutines at once. Make one with [NewIssuer] or [NewServer].
+// of one's own. Its methods may be called from several goroutines at once. Make one with [NewIssuer], [NewServer] or
+// [NewTLSServer].
 type Issuer struct {
 	url       string
 	origin    *url.URL // url, parsed
@@ -49,6 +62,8 @@ type Issuer struct {
 	defaults  []Claims
 	caching   string // the Cache-Control of the key set, or "" for none
 	transport http.RoundTripper
+	mutualTLS bool // a client can show a certificate
+	server    authServer
 
 	mu       sync.Mutex
 	current  *key             // nil until a key is needed
@@ -56,6 +71,8 @@ type Issuer struct {
 	fault    http.HandlerFunc // what answers instead, or nil while nothing is wrong
 	requests int
 	fetches  int
+
+	tokenRequests int
 }
 
 // Option sets one property of an [Issuer]. Of the same option given twice the later one counts; [DefaultClaims] adds up.
@@ -126,17 +143,40 @@ func NewIssuer(opts ...Option) *Issuer {
 // The end of the test also ends the requests that a fault keeps waiting.
 func NewServer(tb testing.TB, opts ...Option) *Issuer {
 	tb.Helper()
+	return listen(tb, "NewServer", "http", opts)
+}
+
+// NewTLSServer is [NewServer] with https, as [CertificateClient] needs it. Its URL is "https://127.0.0.1" and its port.
+// [Issuer.Client] trusts its certificate; to prove itself a client makes one with a certificate of its own:
+//
+//	transport := issuer.Client().Transport.(*http.Transport).Clone()
+//	transport.TLSClientConfig.Certificates = []tls.Certificate{certificate}
+//
+// The server's certificate is not good for the origin that [Issuer.Redirect] leads to: who follows gets an error.
+func NewTLSServer(tb testing.TB, opts ...Option) *Issuer {
+	tb.Helper()
+	return listen(tb, "NewTLSServer", "https", opts)
+}
+
+func listen(tb testing.TB, name, scheme string, opts []Option) *Issuer {
+	tb.Helper()
 	issuer := newIssuer(opts)
 	if issuer.url != "" {
-		tb.Fatal("bearertest: NewServer: the option URL is for NewIssuer; a server's URL is its address")
+		tb.Fatalf("bearertest: %s: the option URL is for NewIssuer; a server's URL is its address", name)
 	}
 	server := httptest.NewUnstartedServer(issuer)
-	URL("http://" + server.Listener.Addr().String())(issuer)
+	URL(scheme + "://" + server.Listener.Addr().String())(issuer)
 	// Close waits for every request that is under way. Those that wait for the time or for their client end with the
 	// test's context, also one that comes in later; those that write to a client which does not read end with their
 	// connection.
 	server.Config.BaseContext = func(net.Listener) context.Context { return tb.Context() }
-	server.Start()
+	if scheme == "https" {
+		server.TLS = &tls.Config{ClientAuth: tls.RequestClientCert}
+		server.StartTLS()
+		issuer.mutualTLS = true
+	} else {
+		server.Start()
+	}
 	tb.Cleanup(func() {
 		server.CloseClientConnections()
 		server.Close()
@@ -146,7 +186,7 @@ func NewServer(tb testing.TB, opts ...Option) *Issuer {
 }
 
 func newIssuer(opts []Option) *Issuer {
-	issuer := &Issuer{}
+	issuer := &Issuer{server: newAuthServer()}
 	for _, opt := range slices.Concat([]Option{Audience(defaultAudience), Algorithm(defaultAlgorithm)}, opts) {
 		opt(issuer)
 	}
@@ -240,6 +280,13 @@ func (i *Issuer) Requests() int {
 	return i.requests
 }
 
+// TokenRequests returns how many requests reached the token endpoint, those included that met a fault.
+func (i *Issuer) TokenRequests() int {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	return i.tokenRequests
+}
+
 // KeySet returns the key set as JSON (RFC 7517 section 5), as it is served below the issuer's URL at /jwks while no
 // fault stands. A service that is to make no requests at all takes it as a static source of keys.
 func (i *Issuer) KeySet() []byte { return i.publish() }
@@ -255,20 +302,40 @@ func (i *Issuer) publish(first ...any) []byte {
 	return mustJSON(map[string]any{"keys": keys})
 }
 
-// discovery is the metadata of an issuer that has no endpoints: what a resource server reads, and the lists that OpenID
-// Connect Discovery 1.0 section 3 requires.
+// discovery is the issuer's metadata (OpenID Connect Discovery 1.0 section 3, RFC 8414 section 2, RFC 9207 section 3).
 func (i *Issuer) discovery() []byte {
+	methods := []string{"client_secret_basic", "client_secret_post", "private_key_jwt", "none"}
+	if i.mutualTLS {
+		methods = append(methods, "self_signed_tls_client_auth")
+	}
+	var algorithms []string
+	for _, algorithm := range signingAlgorithms {
+		algorithms = append(algorithms, algorithm.Name)
+	}
 	return mustJSON(map[string]any{
-		"issuer":                                i.url,
-		"jwks_uri":                              strings.TrimSuffix(i.url, "/") + keySetPath,
-		"response_types_supported":              []string{"code"},
-		"subject_types_supported":               []string{"public"},
-		"id_token_signing_alg_values_supported": []string{i.algorithm},
+		"issuer":                                                i.url,
+		"jwks_uri":                                              i.endpoint(keySetPath),
+		"authorization_endpoint":                                i.endpoint(authorizationPath),
+		"token_endpoint":                                        i.endpoint(tokenPath),
+		"revocation_endpoint":                                   i.endpoint(revocationPath),
+		"response_types_supported":                              []string{"code"},
+		"subject_types_supported":                               []string{"public"},
+		"id_token_signing_alg_values_supported":                 []string{i.algorithm},
+		"grant_types_supported":                                 grantTypes,
+		"token_endpoint_auth_methods_supported":                 methods,
+		"token_endpoint_auth_signing_alg_values_supported":      algorithms,
+		"revocation_endpoint_auth_methods_supported":            methods,
+		"revocation_endpoint_auth_signing_alg_values_supported": algorithms,
+		"code_challenge_methods_supported":                      []string{"S256"},
+		"authorization_response_iss_parameter_supported":        true,
 	})
 }
 
-// ServeHTTP answers for the discovery document and the key set, or as the fault has it that stands when the request
-// comes in. The key set's answers carry an ETag, and a service that has them already is told so with 304 (RFC 9110
+// endpoint is the URL of a path below the issuer's.
+func (i *Issuer) endpoint(path string) string { return strings.TrimSuffix(i.url, "/") + path }
+
+// ServeHTTP answers for the discovery document, the key set and the endpoints, or as the fault has it that stands when the
+// request comes in. The key set's answers carry an ETag, and a service that has them already is told so with 304 (RFC 9110
 // section 13.1.2).
 //
 // A request that a fault leaves without an answer ends in a panic with [http.ErrAbortHandler], which a server of
@@ -286,8 +353,11 @@ func (i *Issuer) arrive(r *http.Request) http.HandlerFunc {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	i.requests++
-	if i.below(r) == keySetPath {
+	switch i.below(r) {
+	case keySetPath:
 		i.fetches++
+	case tokenPath:
+		i.tokenRequests++
 	}
 	return i.fault
 }
@@ -295,6 +365,12 @@ func (i *Issuer) arrive(r *http.Request) http.HandlerFunc {
 // answer is what an issuer answers that has no fault, except perhaps in what its key set says.
 func (i *Issuer) answer(w http.ResponseWriter, r *http.Request, keySet func() []byte) {
 	switch path := i.below(r); {
+	case path == tokenPath:
+		i.answerToken(w, r)
+	case path == revocationPath:
+		i.answerRevocation(w, r)
+	case path == authorizationPath:
+		i.answerAuthorization(w, r, nil)
 	case r.Method != http.MethodGet && r.Method != http.MethodHead:
 		w.Header().Set("Allow", "GET, HEAD")
 		http.Error(w, "method not allowed", http.StatusMethodNotAllowed)

@@ -637,12 +637,16 @@ func TestNewServerEndsWithItsTest(t *testing.T) {
 }
 
 func TestNewServerRefusesAURL(t *testing.T) {
-	text := fatal(t, func(tb testing.TB) {
-		tb.Helper()
-		bearertest.NewServer(tb, bearertest.URL("https://login.example.com"))
-	})
-	if !strings.Contains(text, "NewServer: the option URL") {
-		t.Errorf("the test failed with %q", text)
+	for name, start := range map[string]func(testing.TB, ...bearertest.Option) *bearertest.Issuer{
+		"NewServer": bearertest.NewServer, "NewTLSServer": bearertest.NewTLSServer,
+	} {
+		text := fatal(t, func(tb testing.TB) {
+			tb.Helper()
+			start(tb, bearertest.URL("https://login.example.com"))
+		})
+		if !strings.Contains(text, name+": the option URL") {
+			t.Errorf("%s: the test failed with %q", name, text)
+		}
 	}
 }
 
