@@ -4,23 +4,19 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
-	"net/url"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/bearer-go/bearer/internal/strictjson"
+	"github.com/bearer-go/bearer/internal/webclient"
 	"github.com/bearer-go/bearer/internal/weburl"
 )
 
 const (
 	fetchTimeout = 5 * time.Second // of one HTTP request, its redirects and its body included
-	maxBody      = 1 << 20         // bytes of an answer's body, uncompressed
-	maxHeader    = 64 << 10        // bytes of its header, with the default client
-	maxRedirects = 5
-	maxETag      = 1 << 10 // bytes of an entity tag that is sent back
+	maxETag      = 1 << 10         // bytes of an entity tag that is sent back
 
 	rereadPause   = time.Hour       // between two answers of an issuer to whether its keys have moved
 	rereadRetry   = 5 * time.Minute // when it did not answer
@@ -140,19 +136,13 @@ func (r *remote) fetchKeys(ctx context.Context) (answer, error) {
 	return a, nil
 }
 
-// discover asks the issuer where its keys are: by OpenID Connect Discovery section 4, and if there is no such document,
-// by RFC 8414 section 3, which puts the well-known path before the issuer's own.
+// discover asks the issuer where its keys are.
 func (r *remote) discover(ctx context.Context) (keysURL string, err error) {
-	issuer, err := url.Parse(r.issuer)
-	if err != nil {
-		return "", err
-	}
 	const accept = "application/json"
-	location := strings.TrimSuffix(r.issuer, "/") + "/.well-known/openid-configuration"
+	location, other := weburl.WellKnown(r.issuer)
 	document, err := r.get(ctx, location, accept, "")
 	if status, ok := errors.AsType[*statusError](err); ok && status.code == http.StatusNotFound {
-		path := strings.TrimSuffix(issuer.EscapedPath(), "/")
-		location = issuer.Scheme + "://" + issuer.Host + "/.well-known/oauth-authorization-server" + path
+		location = other
 		document, err = r.get(ctx, location, accept, "")
 	}
 	if err != nil {
@@ -165,38 +155,24 @@ func (r *remote) discover(ctx context.Context) (keysURL string, err error) {
 	return keysURL, nil
 }
 
-// readMetadata reads the two members of the document that matter here. The issuer must be the configured one, to the
-// character: otherwise one issuer could speak for another (OpenID Connect Discovery section 4.3, RFC 8414 section 3.3).
+// readMetadata reads the two members of the document that matter here.
 func (r *remote) readMetadata(document string) (keysURL string, err error) {
 	members, err := strictjson.Object(document)
 	if err != nil {
 		return "", err
 	}
 	metadata := jwkMembers(members)
-	switch issuer := metadata.text("issuer"); {
-	case issuer == r.issuer:
-	case strings.TrimSuffix(issuer, "/") == strings.TrimSuffix(r.issuer, "/"):
-		return "", fmt.Errorf("it is for an issuer that differs from %q in a slash at the end", r.issuer)
-	default:
-		return "", fmt.Errorf("it is not for the issuer %q", r.issuer)
+	if err := weburl.SameIssuer(metadata.text("issuer"), r.issuer); err != nil {
+		return "", err
 	}
 	keysURL = metadata.text("jwks_uri")
 	if keysURL == "" {
 		return "", errors.New("it names no jwks_uri")
 	}
-	if err := r.checkKeysURL(keysURL); err != nil {
+	if err := weburl.CheckOf(r.issuer, keysURL, r.insecureHTTP); err != nil {
 		return "", fmt.Errorf("its jwks_uri %w", err)
 	}
 	return keysURL, nil
-}
-
-// checkKeysURL judges a URL out of an issuer's document. An issuer behind TLS may not lead to keys without it, and so not to
-// services on this machine's loopback either.
-func (r *remote) checkKeysURL(keysURL string) error {
-	if strings.HasPrefix(r.issuer, "https:") && strings.HasPrefix(keysURL, "http:") && !r.insecureHTTP {
-		return errors.New("is not https, unlike the issuer")
-	}
-	return weburl.Check(keysURL, r.insecureHTTP)
 }
 
 // statusError is an answer with a status other than 200.
@@ -230,11 +206,8 @@ func (r *remote) get(ctx context.Context, location, accept, etag string) (got, e
 	if etag != "" {
 		request.Header.Set("If-None-Match", etag)
 	}
-	response, err := r.client.Do(request)
+	response, err := webclient.Do(r.client, request)
 	if err != nil {
-		if wrapped, ok := errors.AsType[*url.Error](err); ok {
-			err = wrapped.Err // without the last URL, which may be one that the server made up
-		}
 		return got{}, fmt.Errorf("GET %s: %w", location, err)
 	}
 	defer response.Body.Close()
@@ -245,14 +218,11 @@ func (r *remote) get(ctx context.Context, location, accept, etag string) (got, e
 	case response.StatusCode != http.StatusOK:
 		return got{}, &statusError{location, response.StatusCode}
 	}
-	body, err := io.ReadAll(io.LimitReader(response.Body, maxBody+1))
+	body, err := webclient.Body(response)
 	if err != nil {
 		return got{}, fmt.Errorf("GET %s: %w", location, err)
 	}
-	if len(body) > maxBody {
-		return got{}, fmt.Errorf("GET %s: the answer is longer than %d bytes", location, maxBody)
-	}
-	return got{redirected: redirected, header: response.Header, body: string(body)}, nil
+	return got{redirected: redirected, header: response.Header, body: body}, nil
 }
 
 // withinOrigin makes a client follow redirects within one origin only. The entity tag stays behind: at the other URL it may
@@ -260,27 +230,13 @@ func (r *remote) get(ctx context.Context, location, accept, etag string) (got, e
 func withinOrigin(client *http.Client) {
 	next := client.CheckRedirect
 	client.CheckRedirect = func(request *http.Request, via []*http.Request) error {
-		if len(via) > maxRedirects {
-			return fmt.Errorf("more than %d redirects", maxRedirects)
-		}
-		if origin(request.URL) != origin(via[0].URL) {
-			return errors.New("a redirect to another origin is not followed")
-		}
 		request.Header.Del("If-None-Match")
 		if next != nil {
 			return next(request, via)
 		}
 		return nil
 	}
-}
-
-// origin is the scheme, host and port of a URL (RFC 6454 section 4).
-func origin(u *url.URL) string {
-	port := u.Port()
-	if port == "" {
-		port = map[string]string{"https": "443", "http": "80"}[u.Scheme]
-	}
-	return u.Scheme + "://" + strings.ToLower(u.Hostname()) + ":" + port
+	webclient.WithinOrigin(client)
 }
 
 // entityTag is the answer's entity tag (RFC 9110 section 8.8.3), or "" if there is none, or none that should be sent back: what

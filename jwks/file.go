@@ -12,10 +12,11 @@ import (
 	"time"
 
 	"github.com/bearer-go/bearer/internal/strictjson"
+	"github.com/bearer-go/bearer/internal/webclient"
 )
 
 // maxFile is what a file can be long: the longest key set, and room for what stands around it.
-const maxFile = maxBody + 64<<10
+const maxFile = webclient.MaxBody + 64<<10
 
 // file keeps the last known good keys of one source. It holds a JSON object of three members: the source, when its keys were
 // asked for (RFC 3339), and the JWK Set as it was fetched, which is judged anew when it is read.

@@ -5,9 +5,9 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
-	"net/url"
 	"time"
 
+	"github.com/bearer-go/bearer/internal/webclient"
 	"github.com/bearer-go/bearer/internal/weburl"
 )
 
@@ -242,23 +242,8 @@ func (c *config) remote(option, location string, r *remote) *remote {
 
 var (
 	errGuardedClient    = errors.New("a client of one's own cannot be guarded; drop one of the two options")
-	errProxyUnknown     = errors.New("the proxy for it cannot be told; look at the variables HTTPS_PROXY and HTTP_PROXY")
 	errGuardedTransport = errors.New("http.DefaultTransport was replaced by something that cannot be guarded; leave the option out")
 )
-
-// discreet keeps the error of a proxy function to itself: package net/http quotes a malformed variable with the password in it.
-func discreet(proxy func(*http.Request) (*url.URL, error)) func(*http.Request) (*url.URL, error) {
-	if proxy == nil {
-		return nil
-	}
-	return func(request *http.Request) (*url.URL, error) {
-		through, err := proxy(request)
-		if err != nil {
-			return nil, errProxyUnknown
-		}
-		return through, nil
-	}
-}
 
 // newClient returns the client for a URL. Nothing of a given client is changed.
 //
@@ -270,11 +255,7 @@ func (c *config) newClient(location string) (*http.Client, error) {
 			return nil, errGuardedClient
 		}
 		*client = *c.client
-	} else if transport, ok := http.DefaultTransport.(*http.Transport); ok {
-		transport = transport.Clone()
-		transport.DisableKeepAlives = true
-		transport.MaxResponseHeaderBytes = maxHeader
-		transport.Proxy = discreet(transport.Proxy)
+	} else if transport := webclient.Transport(); transport != nil {
 		if c.publicOnly {
 			if err := checkGuarded(transport, location); err != nil {
 				return nil, err

@@ -32,22 +32,11 @@ type Source struct {
 // It must be an https URL without user name, query and fragment; http is for loopback addresses, or [InsecureHTTP].
 func Discover(issuer string, options ...Option) Source {
 	return Source{name: issuer, options: options, open: func(c *config) (*remote, keySet) {
-		if err := checkIssuer(issuer, c.insecureHTTP); err != nil {
+		if err := weburl.CheckIssuer(issuer, c.insecureHTTP); err != nil {
 			c.fail("Discover: the issuer %q %w; give the https URL that the tokens have as iss", weburl.Redacted(issuer), err)
 		}
 		return c.remote("Discover", issuer, &remote{issuer: issuer}), keySet{}
 	}}
-}
-
-// checkIssuer refuses what OpenID Connect Discovery section 3 and RFC 8414 section 2 do.
-func checkIssuer(issuer string, insecureHTTP bool) error {
-	if issuer == "" {
-		return errors.New("is empty")
-	}
-	if strings.Contains(issuer, "?") {
-		return errors.New("has a query, which no issuer has")
-	}
-	return weburl.Check(issuer, insecureHTTP)
 }
 
 // Remote fetches a JWK Set (RFC 7517 section 5) from this URL. It must be an https URL without user name and fragment;

@@ -1,0 +1,102 @@
+// Package webclient holds what the HTTP clients of this module have in common: where redirects may lead, how much of an
+// answer is read, and that no error shows what a server made up.
+package webclient
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+
+	"github.com/bearer-go/bearer/internal/weburl"
+)
+
+// The bounds of an answer.
+const (
+	MaxBody   = 1 << 20  // bytes of an answer's body, uncompressed
+	MaxHeader = 64 << 10 // bytes of its header, with a transport of [Transport]
+
+	maxRedirects = 5
+)
+
+// What can go wrong, in texts that are fixed.
+var (
+	// ErrProxyUnknown takes the place of a proxy function's error: package net/http quotes a malformed variable with the
+	// password in it.
+	ErrProxyUnknown = errors.New("the proxy for it cannot be told; look at the variables HTTPS_PROXY and HTTP_PROXY")
+
+	ErrRedirects   = fmt.Errorf("more than %d redirects", maxRedirects)
+	ErrOtherOrigin = errors.New("a redirect to another origin is not followed")
+	ErrTooLong     = fmt.Errorf("the answer is longer than %d bytes", MaxBody)
+)
+
+// Transport returns a copy of [http.DefaultTransport] that keeps no connections, reads a bounded header and keeps the error
+// of its proxy function to itself. It is nil if the default was replaced by something else than an [*http.Transport].
+func Transport() *http.Transport {
+	standard, ok := http.DefaultTransport.(*http.Transport)
+	if !ok {
+		return nil
+	}
+	transport := standard.Clone()
+	transport.DisableKeepAlives = true
+	transport.MaxResponseHeaderBytes = MaxHeader
+	transport.Proxy = discreet(transport.Proxy)
+	return transport
+}
+
+func discreet(proxy func(*http.Request) (*url.URL, error)) func(*http.Request) (*url.URL, error) {
+	if proxy == nil {
+		return nil
+	}
+	return func(request *http.Request) (*url.URL, error) {
+		through, err := proxy(request)
+		if err != nil {
+			return nil, ErrProxyUnknown
+		}
+		return through, nil
+	}
+}
+
+// WithinOrigin makes a client follow redirects within one origin only, and then ask its own CheckRedirect.
+func WithinOrigin(client *http.Client) {
+	next := client.CheckRedirect
+	client.CheckRedirect = func(request *http.Request, via []*http.Request) error {
+		if len(via) > maxRedirects {
+			return ErrRedirects
+		}
+		if weburl.Origin(request.URL) != weburl.Origin(via[0].URL) {
+			return ErrOtherOrigin
+		}
+		if next != nil {
+			return next(request, via)
+		}
+		return nil
+	}
+}
+
+// WithoutRedirects makes a client follow none: the answer that would redirect it is the answer.
+func WithoutRedirects(client *http.Client) {
+	client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+}
+
+// Do sends a request. Its error does not name the last URL, which may be one that the server made up.
+func Do(client *http.Client, request *http.Request) (*http.Response, error) {
+	response, err := client.Do(request) //nolint:gosec // where it goes is for the callers to judge, who do
+	if wrapped, ok := errors.AsType[*url.Error](err); ok {
+		err = wrapped.Err
+	}
+	return response, err
+}
+
+// Body reads the body of an answer, of which more than [MaxBody] bytes are an error.
+func Body(response *http.Response) (string, error) {
+	body, err := io.ReadAll(io.LimitReader(response.Body, MaxBody+1))
+	if err != nil {
+		return "", err
+	}
+	if len(body) > MaxBody {
+		return "", ErrTooLong
+	}
+	return string(body), nil
+}

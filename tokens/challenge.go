@@ -1,0 +1,153 @@
+package tokens
+
+import (
+	"net/http"
+	"strings"
+)
+
+const maxChallenges = 8 << 10 // bytes of an answer's WWW-Authenticate, all of its lines together; longer ones are not read
+
+// saysInvalidToken reports whether an answer's challenges say that the token is not accepted: one of the scheme Bearer has the
+// error invalid_token (RFC 6750 section 3.1).
+//
+// A server that is not understood has not said it, and one line that cannot be read makes the others doubtful: the caller
+// gets the answer as it is, and that is all.
+func saysInvalidToken(header http.Header) bool {
+	lines := header.Values("WWW-Authenticate")
+	size := 0
+	for _, line := range lines {
+		size += len(line)
+	}
+	if size > maxChallenges {
+		return false
+	}
+	says := false
+	for _, line := range lines {
+		here, ok := readChallenges(line)
+		if !ok {
+			return false
+		}
+		says = says || here
+	}
+	return says
+}
+
+// readChallenges reads a list of challenges (RFC 9110 section 11.6.1). Says is whether one of them is what saysInvalidToken looks
+// for, ok that the list can be read, and in one way only.
+//
+// Two dialects are read beside the grammar, since they are common and can mean but one thing: Amazon's API Gateway puts a space in
+// place of the comma between parameters, and oauthlib and Google's ESP put a comma between the scheme and its first parameter.
+func readChallenges(list string) (says, ok bool) {
+	var (
+		bearer bool // what comes belongs to a challenge of that scheme,
+		coded  bool // which has an error already
+		bare   bool // a scheme and nothing else was read of the challenge
+		open   bool // parameters may come: there was a scheme, and no token68 after it
+	)
+	for s := "," + list; ; {
+		var before gap
+		if s, before = cutGap(s); s == "" {
+			return says, true
+		}
+		name, value, rest, isParam := cutParam(s)
+		switch {
+		case isParam:
+			code := strings.EqualFold(name, "error")
+			if !open || before == noGap || code && coded { // a parameter occurs once (RFC 9110 section 11.2)
+				return false, false
+			}
+			says = says || bearer && code && value == "invalid_token"
+			coded, bare = coded || code, false
+		case before == commaGap:
+			name, rest = cutToken(s)
+			bearer, coded, bare, open = strings.EqualFold(name, "Bearer"), false, true, true
+		case before == spaceGap && bare:
+			rest = cutToken68(s)
+			bare, open = false, false
+		default:
+			return false, false
+		}
+		s = rest // where nothing was cut off, it comes again without a gap before it
+	}
+}
+
+// gap is what is between two parts of a list.
+type gap int
+
+const (
+	noGap gap = iota
+	spaceGap
+	commaGap // with or without spaces; several are one (RFC 9110 section 5.6.1.2)
+)
+
+func cutGap(s string) (rest string, found gap) {
+	rest = strings.TrimLeft(s, " \t,")
+	switch cut := s[:len(s)-len(rest)]; {
+	case strings.Contains(cut, ","):
+		return rest, commaGap
+	case cut != "":
+		return rest, spaceGap
+	}
+	return rest, noGap
+}
+
+// cutParam cuts off a parameter: a name, "=", and a token or a quoted string as its value, perhaps with spaces around the "=".
+func cutParam(s string) (name, value, rest string, ok bool) {
+	name, rest = cutToken(s)
+	rest, ok = strings.CutPrefix(strings.TrimLeft(rest, " \t"), "=")
+	if name == "" || !ok {
+		return "", "", "", false
+	}
+	rest = strings.TrimLeft(rest, " \t")
+	if strings.HasPrefix(rest, `"`) {
+		value, rest, ok = cutQuoted(rest)
+	} else {
+		value, rest = cutToken(rest)
+		ok = value != ""
+	}
+	return name, value, rest, ok
+}
+
+// cutToken cuts off a token (RFC 9110 section 5.6.2), "" if there is none.
+func cutToken(s string) (token, rest string) {
+	n := 0
+	for n < len(s) && (isAlphanumeric(s[n]) || strings.IndexByte("!#$%&'*+-.^_`|~", s[n]) >= 0) {
+		n++
+	}
+	return s[:n], s[n:]
+}
+
+// cutToken68 cuts off a token68 (RFC 9110 section 11.2).
+func cutToken68(s string) (rest string) {
+	n := 0
+	for n < len(s) && (isAlphanumeric(s[n]) || strings.IndexByte("-._~+/", s[n]) >= 0) {
+		n++
+	}
+	if n == 0 {
+		return s
+	}
+	return strings.TrimLeft(s[n:], "=")
+}
+
+// cutQuoted cuts off a quoted string (RFC 9110 section 5.6.4), and returns what it stands for. It is not ok if it has no end, or a
+// control character in it.
+func cutQuoted(s string) (value, rest string, ok bool) {
+	var b strings.Builder
+	for i := 1; i < len(s); i++ {
+		switch {
+		case s[i] == '"':
+			return b.String(), s[i+1:], true
+		case s[i] == '\\' && i+1 < len(s):
+			i++
+		}
+		if s[i] < ' ' && s[i] != '\t' || s[i] == 0x7f {
+			return "", "", false
+		}
+		b.WriteByte(s[i])
+	}
+	return "", "", false
+}
+
+func isAlphanumeric(c byte) bool {
+	return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9'
+}

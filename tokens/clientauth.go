@@ -1,0 +1,185 @@
+package tokens
+
+import (
+	"context"
+	"crypto/tls"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+)
+
+// ClientAuth is how a [Client] proves that it is the client it says. [NoClientAuth] is for one that cannot. The zero
+// ClientAuth is an error of [NewClient], as is whatever is wrong with the arguments it was made of. It prints nothing of
+// them.
+type ClientAuth struct {
+	err error // what is wrong with it
+
+	// apply adds what proves it to a request, and returns what must not come back in an error, beside the values of the form.
+	apply func(ctx context.Context, c *Client, form url.Values, header http.Header) (secrets []string, err error)
+
+	// certificate is what the TLS connection shows; nil for the other methods.
+	certificate func(*tls.CertificateRequestInfo) (*tls.Certificate, error)
+
+	public bool // nothing proves it
+}
+
+// String returns "[client authentication]".
+func (ClientAuth) String() string { return "[client authentication]" }
+
+// GoString returns what String does.
+func (a ClientAuth) GoString() string { return a.String() }
+
+// badAuth is a ClientAuth that cannot be used.
+func badAuth(format string, args ...any) ClientAuth {
+	return ClientAuth{err: fmt.Errorf(format, args...)}
+}
+
+// A secret is VSCHAR (RFC 6749 appendix A.2).
+var errSecret = errors.New("the secret is empty or not printable ASCII; mind the newline at the end of a file")
+
+func checkSecret(secret Secret) error {
+	if secret == "" || !isPrintable(string(secret)) {
+		return errSecret
+	}
+	return nil
+}
+
+// fixed is a function that returns the same secret each time.
+func fixed(secret Secret) func(context.Context) (Secret, error) {
+	return func(context.Context) (Secret, error) { return secret, nil }
+}
+
+// read gets a secret from a function and judges it.
+func read(ctx context.Context, secret func(context.Context) (Secret, error)) (Secret, error) {
+	value, err := secret(ctx)
+	if err == nil {
+		err = checkSecret(value)
+	}
+	if err != nil {
+		return "", fmt.Errorf("the client's secret cannot be had: %w", err)
+	}
+	return value, nil
+}
+
+// ClientSecretBasic sends the secret in the Authorization header (client_secret_basic, RFC 6749 section 2.3.1): identifier
+// and secret are encoded as in a form first, which not every client does. The secret is printable ASCII; an empty one is an
+// error of [NewClient].
+func ClientSecretBasic(secret Secret) ClientAuth {
+	if err := checkSecret(secret); err != nil {
+		return badAuth("ClientSecretBasic: %w", err)
+	}
+	return ClientSecretBasicFunc(fixed(secret))
+}
+
+// ClientSecretBasicFunc is [ClientSecretBasic] with a secret that changes: the function is called for each request, at
+// several at once. Its error is in that of the request.
+func ClientSecretBasicFunc(secret func(context.Context) (Secret, error)) ClientAuth {
+	if secret == nil {
+		return badAuth("ClientSecretBasicFunc: the function is nil")
+	}
+	return ClientAuth{apply: func(ctx context.Context, c *Client, _ url.Values, header http.Header) ([]string, error) {
+		value, err := read(ctx, secret)
+		if err != nil {
+			return nil, err
+		}
+		pair := url.QueryEscape(c.id) + ":" + url.QueryEscape(string(value))
+		credentials := base64.StdEncoding.EncodeToString([]byte(pair))
+		header.Set("Authorization", "Basic "+credentials)
+		return []string{string(value), credentials}, nil
+	}}
+}
+
+// ClientSecretPost sends the secret in the body (client_secret_post, RFC 6749 section 2.3.1), for servers that do not take
+// [ClientSecretBasic]. The secret is printable ASCII; an empty one is an error of [NewClient].
+func ClientSecretPost(secret Secret) ClientAuth {
+	if err := checkSecret(secret); err != nil {
+		return badAuth("ClientSecretPost: %w", err)
+	}
+	return ClientSecretPostFunc(fixed(secret))
+}
+
+// ClientSecretPostFunc is [ClientSecretPost] with a secret that changes; see [ClientSecretBasicFunc].
+func ClientSecretPostFunc(secret func(context.Context) (Secret, error)) ClientAuth {
+	if secret == nil {
+		return badAuth("ClientSecretPostFunc: the function is nil")
+	}
+	return ClientAuth{apply: func(ctx context.Context, c *Client, form url.Values, _ http.Header) ([]string, error) {
+		value, err := read(ctx, secret)
+		if err != nil {
+			return nil, err
+		}
+		form.Set("client_id", c.id)
+		form.Set("client_secret", string(value))
+		return nil, nil
+	}}
+}
+
+// TLSClientAuth shows a certificate when the connection is made (tls_client_auth, RFC 8705 section 2.1). The requests go to
+// what discovery names in mtls_endpoint_aliases, if it does (section 5).
+func TLSClientAuth(certificate tls.Certificate) ClientAuth {
+	if err := checkCertificate(&certificate); err != nil {
+		return badAuth("TLSClientAuth: %w", err)
+	}
+	return TLSClientAuthFunc(func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return &certificate, nil })
+}
+
+// SelfSignedTLSClientAuth is [TLSClientAuth] with a certificate that the server knows and nobody has signed
+// (self_signed_tls_client_auth, RFC 8705 section 2.2).
+func SelfSignedTLSClientAuth(certificate tls.Certificate) ClientAuth {
+	if err := checkCertificate(&certificate); err != nil {
+		return badAuth("SelfSignedTLSClientAuth: %w", err)
+	}
+	return TLSClientAuthFunc(func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return &certificate, nil })
+}
+
+// TLSClientAuthFunc is either of [TLSClientAuth] and [SelfSignedTLSClientAuth] with a certificate that changes: the function
+// is called for each connection, as [tls.Config.GetClientCertificate] is, at several at once.
+func TLSClientAuthFunc(certificate func(*tls.CertificateRequestInfo) (*tls.Certificate, error)) ClientAuth {
+	if certificate == nil {
+		return badAuth("TLSClientAuthFunc: the function is nil")
+	}
+	return ClientAuth{
+		apply: identify,
+		certificate: func(info *tls.CertificateRequestInfo) (*tls.Certificate, error) {
+			got, err := certificate(info)
+			if err == nil {
+				err = checkCertificate(got)
+			}
+			if err != nil {
+				return nil, &certificateError{err}
+			}
+			return got, nil
+		},
+	}
+}
+
+// certificateError is why the client's certificate cannot be shown.
+type certificateError struct{ err error }
+
+func (e *certificateError) Error() string {
+	return "the client's certificate cannot be had: " + e.err.Error()
+}
+
+func (e *certificateError) Unwrap() error { return e.err }
+
+var errCertificate = errors.New("there is no certificate, or none with its private key; load it with tls.LoadX509KeyPair")
+
+func checkCertificate(certificate *tls.Certificate) error {
+	if certificate == nil || len(certificate.Certificate) == 0 || certificate.PrivateKey == nil {
+		return errCertificate
+	}
+	return nil
+}
+
+// NoClientAuth is for a public client, which can keep no secret (none, OpenID Connect Core section 9): it gives its
+// identifier alone. Such a client cannot ask for a token of its own: [Client.ClientCredentials] refuses (RFC 6749 section
+// 4.4).
+func NoClientAuth() ClientAuth { return ClientAuth{apply: identify, public: true} }
+
+// identify names the client and proves nothing.
+func identify(_ context.Context, c *Client, form url.Values, _ http.Header) ([]string, error) {
+	form.Set("client_id", c.id)
+	return nil, nil
+}

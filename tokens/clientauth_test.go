@@ -1,0 +1,297 @@
+package tokens_test
+
+import (
+	"context"
+	"crypto"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/base64"
+	"errors"
+	"math/big"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/bearer-go/bearer/tokens"
+)
+
+// clientCertificate is a self-signed certificate for a key.
+func clientCertificate(t testing.TB, key crypto.Signer) tls.Certificate {
+	t.Helper()
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "orders"},
+		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
+		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}
+}
+
+func TestEachMethodSendsItsParametersAndNoOther(t *testing.T) {
+	for name, tt := range map[string]struct {
+		id            string
+		auth          tokens.ClientAuth
+		authorization string
+		form          url.Values
+	}{
+		"basic, RFC 6749 section 2.3.1": {
+			"s6BhdRkqt3", tokens.ClientSecretBasic("7Fjfp0ZBr1KtDRbnfVdmIw"),
+			"Basic czZCaGRSa3F0Mzo3RmpmcDBaQnIxS3REUmJuZlZkbUl3",
+			url.Values{},
+		},
+		"basic, RFC 6749 section 4.4.2": {
+			"s6BhdRkqt3", tokens.ClientSecretBasic("gX1fBat3bV"), "Basic czZCaGRSa3F0MzpnWDFmQmF0M2JW", url.Values{},
+		},
+		"basic, encoded as in a form first": {
+			"my orders:1", tokens.ClientSecretBasic(`p+q r:s%/&=~"\`),
+			"Basic " + base64.StdEncoding.EncodeToString([]byte(`my+orders%3A1:p%2Bq+r%3As%25%2F%26%3D~%22%5C`)),
+			url.Values{},
+		},
+		"basic, by a function": {
+			"s6BhdRkqt3", tokens.ClientSecretBasicFunc(func(context.Context) (tokens.Secret, error) { return "gX1fBat3bV", nil }),
+			"Basic czZCaGRSa3F0MzpnWDFmQmF0M2JW",
+			url.Values{},
+		},
+		"post, RFC 6749 section 2.3.1": {
+			"s6BhdRkqt3", tokens.ClientSecretPost("7Fjfp0ZBr1KtDRbnfVdmIw"), "",
+			url.Values{"client_id": {"s6BhdRkqt3"}, "client_secret": {"7Fjfp0ZBr1KtDRbnfVdmIw"}},
+		},
+		"post, of odd characters": {
+			"my orders:1", tokens.ClientSecretPost(`p+q r:s%/&=~"\`), "",
+			url.Values{"client_id": {"my orders:1"}, "client_secret": {`p+q r:s%/&=~"\`}},
+		},
+		"none": {"s6BhdRkqt3", tokens.NoClientAuth(), "", url.Values{"client_id": {"s6BhdRkqt3"}}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			server := newClientServer()
+			c, err := tokens.NewClient(clientIssuer, tt.id, tt.auth, tokens.HTTPClient(&http.Client{Transport: server}))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := c.Revoke(t.Context(), "45ghiukldjahdnhzdauz", "refresh_token"); err != nil {
+				t.Fatal(err)
+			}
+			got := server.seen("/revoke")[0]
+			tt.form.Set("token", "45ghiukldjahdnhzdauz")
+			tt.form.Set("token_type_hint", "refresh_token")
+			if got.form.Encode() != tt.form.Encode() || strings.Join(got.header.Values("Authorization"), "|") != tt.authorization {
+				t.Errorf("sent %q and %q, want %q and %q", got.header.Values("Authorization"), got.form, tt.authorization, tt.form)
+			}
+		})
+	}
+}
+
+func TestSecretIsReadForEachRequest(t *testing.T) {
+	for name, auth := range map[string]func(func(context.Context) (tokens.Secret, error)) tokens.ClientAuth{
+		"basic": tokens.ClientSecretBasicFunc,
+		"post":  tokens.ClientSecretPostFunc,
+	} {
+		t.Run(name, func(t *testing.T) {
+			server := newClientServer()
+			now, broken := tokens.Secret("first-secret-of-this-client"), error(nil)
+			fetcher := server.client(t, auth(func(context.Context) (tokens.Secret, error) { return now, broken })).ClientCredentials()
+			sent := func() string {
+				requests := server.seen("/token")
+				last := requests[len(requests)-1]
+				_, secret, _ := (&http.Request{Header: last.header}).BasicAuth()
+				return secret + last.form.Get("client_secret")
+			}
+			for _, now = range []tokens.Secret{now, "second-secret-of-this-client"} {
+				if _, err := fetcher.Fetch(t.Context(), tokens.Request{}); err != nil || sent() != string(now) {
+					t.Fatalf("sent %q, %v; want %q", sent(), err, string(now))
+				}
+			}
+			requests := len(server.seen("/token"))
+			errVault := errors.New("the vault is sealed")
+			now, broken = "", errVault
+			if _, err := fetcher.Fetch(t.Context(), tokens.Request{}); !errors.Is(err, errVault) ||
+				!strings.Contains(err.Error(), "secret cannot be had") {
+				t.Errorf("a function that fails: %v", err)
+			}
+			for _, now = range []tokens.Secret{"", "with a newline\n"} {
+				broken = nil
+				_, err := fetcher.Fetch(t.Context(), tokens.Request{})
+				if e, ok := errors.AsType[*tokens.Error](err); !ok || e.Op != "token" || e.Permanent() ||
+					strings.Contains(err.Error(), "with a") {
+					t.Errorf("a secret of %q: %v", string(now), err)
+				}
+			}
+			if n := len(server.seen("/token")) - requests; n != 0 {
+				t.Errorf("%d requests without a secret", n)
+			}
+		})
+	}
+}
+
+// clientTLS is an authorization server that asks for certificates and notes which it got.
+func clientTLS(t *testing.T, shown *[]*x509.Certificate, authorities *x509.CertPool) *httptest.Server {
+	t.Helper()
+	var server *httptest.Server
+	server = httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		if r.URL.Path == clientOpenID {
+			_, _ = w.Write([]byte(`{"issuer":"` + server.URL + `","token_endpoint":"` + server.URL + `/plain",` +
+				`"mtls_endpoint_aliases":{"token_endpoint":"` + server.URL + `/mtls"}}`))
+			return
+		}
+		*shown = append(*shown, r.TLS.PeerCertificates...)
+		if r.URL.Path != "/mtls" || r.PostFormValue("client_id") != "orders" || r.Header.Get("Authorization") != "" {
+			w.WriteHeader(http.StatusBadRequest)
+		}
+		_, _ = w.Write([]byte(clientGood))
+	}))
+	server.TLS = &tls.Config{ClientAuth: tls.RequestClientCert, ClientCAs: authorities, MinVersion: tls.VersionTLS12}
+	server.StartTLS()
+	t.Cleanup(server.Close)
+	return server
+}
+
+func TestCertificateIsShownAtTheAlias(t *testing.T) {
+	certificate := clientCertificate(t, clientKey(t))
+	other := clientCertificate(t, clientKey(t))
+	authority, err := x509.ParseCertificate(other.Certificate[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	authorities := x509.NewCertPool() // of which the client's certificate is not
+	authorities.AddCert(authority)
+	for name, auth := range map[string]tokens.ClientAuth{
+		"tls_client_auth":             tokens.TLSClientAuth(certificate),
+		"self_signed_tls_client_auth": tokens.SelfSignedTLSClientAuth(certificate),
+		"a function": tokens.TLSClientAuthFunc(func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
+			return &certificate, nil
+		}),
+	} {
+		t.Run(name, func(t *testing.T) {
+			var shown []*x509.Certificate
+			server := clientTLS(t, &shown, authorities)
+			given := server.Client()
+			before := given.Transport.(*http.Transport).TLSClientConfig.Clone()
+			c, err := tokens.NewClient(server.URL, "orders", auth, tokens.HTTPClient(given))
+			if err != nil {
+				t.Fatal(err)
+			}
+			for range 2 {
+				if _, err := c.ClientCredentials().Fetch(t.Context(), tokens.Request{}); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if len(shown) != 2 || string(shown[0].Raw) != string(certificate.Certificate[0]) {
+				t.Errorf("%d certificates were shown", len(shown))
+			}
+			if after := given.Transport.(*http.Transport).TLSClientConfig; after.GetClientCertificate != nil ||
+				before.GetClientCertificate != nil {
+				t.Error("the transport that was given is changed")
+			}
+		})
+	}
+}
+
+func TestOtherMethodsDoNotGoToTheAlias(t *testing.T) {
+	server := newClientServer()
+	server.on(clientOpenID, clientJSON(http.StatusOK, clientDocument(map[string]any{
+		"mtls_endpoint_aliases": map[string]string{"token_endpoint": clientIssuer + "/mtls"},
+	})))
+	if _, err := server.fetch(t); err != nil || len(server.seen("/mtls")) != 0 {
+		t.Error("asked at the alias:", err)
+	}
+}
+
+func TestCertificateThatCannotBeShown(t *testing.T) {
+	errVault := errors.New("the vault is sealed")
+	for name, certificate := range map[string]func() (*tls.Certificate, error){
+		"an error":           func() (*tls.Certificate, error) { return nil, errVault },
+		"nil":                func() (*tls.Certificate, error) { return nil, nil },
+		"an empty one":       func() (*tls.Certificate, error) { return &tls.Certificate{}, nil },
+		"one without a key":  func() (*tls.Certificate, error) { return &tls.Certificate{Certificate: [][]byte{{1}}}, nil },
+		"one that is no X.5": func() (*tls.Certificate, error) { return &tls.Certificate{PrivateKey: clientKey(t)}, nil },
+	} {
+		t.Run(name, func(t *testing.T) {
+			var shown []*x509.Certificate
+			server := clientTLS(t, &shown, nil)
+			server.Config.ErrorLog = nil
+			auth := tokens.TLSClientAuthFunc(func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return certificate() })
+			c, err := tokens.NewClient(server.URL, "orders", auth, tokens.HTTPClient(server.Client()),
+				tokens.TokenEndpoint(server.URL+"/mtls"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			_, err = c.ClientCredentials().Fetch(t.Context(), tokens.Request{})
+			if err == nil || !strings.Contains(err.Error(), "certificate cannot be had") || name == "an error" &&
+				!errors.Is(err, errVault) {
+				t.Errorf("Fetch: %v", err)
+			}
+		})
+	}
+}
+
+func TestCertificateNeedsATransportForIt(t *testing.T) {
+	certificate := clientCertificate(t, clientKey(t))
+	const cannot = "cannot be given the client's certificate"
+	for name, tt := range map[string]struct {
+		auth tokens.ClientAuth
+		http *http.Client // nil: none is given
+		want string
+	}{
+		"no client":                    {tokens.TLSClientAuth(certificate), nil, ""},
+		"a client without a transport": {tokens.TLSClientAuth(certificate), &http.Client{}, ""},
+		"a transport":                  {tokens.TLSClientAuth(certificate), &http.Client{Transport: &http.Transport{}}, ""},
+		"a transport of another kind":  {tokens.TLSClientAuth(certificate), &http.Client{Transport: newClientServer()}, cannot},
+		"another kind, self-signed": {
+			tokens.SelfSignedTLSClientAuth(certificate), &http.Client{Transport: newClientServer()}, cannot,
+		},
+		"no certificate": {tokens.TLSClientAuth(tls.Certificate{}), nil, "TLSClientAuth: there is no certificate"},
+		"no certificate, self-signed": {
+			tokens.SelfSignedTLSClientAuth(tls.Certificate{}), nil, "SelfSignedTLSClientAuth: there is no",
+		},
+		"no function":                   {tokens.TLSClientAuthFunc(nil), nil, "the function is nil"},
+		"a certificate without its key": {tokens.TLSClientAuth(tls.Certificate{Certificate: [][]byte{{1}}}), nil, "private key"},
+		"a transport that dials TLS": {
+			tokens.TLSClientAuth(certificate), &http.Client{Transport: &http.Transport{
+				DialTLSContext: func(context.Context, string, string) (net.Conn, error) { return nil, errors.New("no") },
+			}}, cannot,
+		},
+		"a transport that dials TLS in the old way": {
+			tokens.TLSClientAuth(certificate), &http.Client{Transport: &http.Transport{
+				//nolint:staticcheck // deprecated, but a transport heeds it
+				DialTLS: func(string, string) (net.Conn, error) { return nil, errors.New("no") },
+			}}, cannot,
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var opts []tokens.ClientOption
+			if tt.http != nil {
+				opts = append(opts, tokens.HTTPClient(tt.http))
+			}
+			_, err := tokens.NewClient(clientIssuer, "orders", tt.auth, opts...)
+			if (err == nil) != (tt.want == "") || err != nil && !strings.Contains(err.Error(), tt.want) {
+				t.Errorf("NewClient: %v, want %q", err, tt.want)
+			}
+		})
+	}
+}
+
+// Without TLS nothing would prove who asks.
+func TestCertificateIsNotForPlainHTTP(t *testing.T) {
+	var asked bool
+	server := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { asked = true }))
+	defer server.Close()
+	auth := tokens.TLSClientAuth(clientCertificate(t, clientKey(t)))
+	c, err := tokens.NewClient(server.URL, "orders", auth, tokens.TokenEndpoint(server.URL))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.ClientCredentials().Fetch(t.Context(), tokens.Request{}); err == nil ||
+		!strings.Contains(err.Error(), "https URL only") || asked {
+		t.Errorf("Fetch: %v, asked %v", err, asked)
+	}
+}

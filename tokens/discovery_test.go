@@ -1,0 +1,503 @@
+package tokens_test
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"runtime"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/bearer-go/bearer/tokens"
+)
+
+func TestDiscoveryFindsTheEndpoints(t *testing.T) {
+	for name, tt := range map[string]struct {
+		issuer  string
+		asked   []string // in this order
+		present string   // the one of them that is there
+	}{
+		"OpenID Connect": {
+			clientIssuer, []string{clientIssuer + clientOpenID}, clientIssuer + clientOpenID,
+		},
+		"with a path": {
+			clientIssuer + "/tenant/", []string{clientIssuer + "/tenant" + clientOpenID}, clientIssuer + "/tenant" + clientOpenID,
+		},
+		"RFC 8414": {
+			clientIssuer, []string{clientIssuer + clientOpenID, clientIssuer + clientOAuth}, clientIssuer + clientOAuth,
+		},
+		"RFC 8414 with a path": {
+			clientIssuer + "/a%2Fb",
+			[]string{clientIssuer + "/a%2Fb" + clientOpenID, clientIssuer + clientOAuth + "/a%2Fb"},
+			clientIssuer + clientOAuth + "/a%2Fb",
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			server := newClientServer()
+			delete(server.handlers, clientOpenID)
+			server.on(tt.present, clientJSON(http.StatusOK, clientDocument(map[string]any{"issuer": tt.issuer})))
+			c, err := tokens.NewClient(tt.issuer, "orders", tokens.NoClientAuth(), tokens.HTTPClient(&http.Client{Transport: server}))
+			if err != nil {
+				t.Fatal(err)
+			}
+			facts, err := tokens.FactsOf(t.Context(), c)
+			if err != nil || facts.Authorization != clientIssuer+"/authorize" || facts.Revocation != clientIssuer+"/revoke" {
+				t.Errorf("%+v, %v", facts, err)
+			}
+			for i, r := range server.seen("") {
+				if r.method != http.MethodGet || r.url != tt.asked[i] || r.header.Get("Accept") != "application/json" {
+					t.Errorf("asked %s %s, want %s", r.method, r.url, tt.asked[i])
+				}
+			}
+		})
+	}
+}
+
+func TestDiscoveryTellsALoginWhatItNeeds(t *testing.T) {
+	for name, tt := range map[string]struct {
+		members map[string]any
+		want    tokens.LoginFacts
+	}{
+		"nothing": {nil, tokens.LoginFacts{}},
+		"everything": {
+			map[string]any{
+				"authorization_response_iss_parameter_supported": true, "code_challenge_methods_supported": []string{"plain", "S256"},
+			},
+			tokens.LoginFacts{IssParameter: true, S256: true, S256Said: true},
+		},
+		"plain": {
+			map[string]any{
+				"authorization_response_iss_parameter_supported": false, "code_challenge_methods_supported": []string{"plain"},
+			},
+			tokens.LoginFacts{S256Said: true},
+		},
+		"wrong types": {
+			map[string]any{"authorization_response_iss_parameter_supported": "true", "code_challenge_methods_supported": "S256"},
+			tokens.LoginFacts{},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			server := newClientServer()
+			server.on(clientOpenID, clientJSON(http.StatusOK, clientDocument(tt.members)))
+			got, err := tokens.FactsOf(t.Context(), server.client(t, tokens.NoClientAuth()))
+			tt.want.Authorization, tt.want.Revocation = clientIssuer+"/authorize", clientIssuer+"/revoke"
+			if err != nil || got != tt.want {
+				t.Errorf("%+v, %v; want %+v", got, err, tt.want)
+			}
+		})
+	}
+}
+
+func TestDocumentsThatAreRefused(t *testing.T) {
+	with := func(name string, value any) string { return clientDocument(map[string]any{name: value}) }
+	for name, tt := range map[string]struct {
+		document string
+		opts     []tokens.ClientOption
+		want     string
+	}{
+		"another issuer":      {with("issuer", "https://evil.example"), nil, "it is not for the issuer"},
+		"a slash more":        {with("issuer", clientIssuer+"/"), nil, "differs from \"" + clientIssuer + "\" in a slash"},
+		"another case":        {with("issuer", "https://LOGIN.example.com"), nil, "it is not for the issuer"},
+		"no issuer":           {with("issuer", nil), nil, "it is not for the issuer"},
+		"an issuer in a list": {with("issuer", []string{clientIssuer}), nil, "it is not for the issuer"},
+		"no token endpoint":   {with("token_endpoint", nil), nil, "it names no token_endpoint"},
+		"a number for an URL": {with("token_endpoint", 1), nil, "it names no token_endpoint"},
+		"a relative URL":      {with("token_endpoint", "/token"), nil, "its token_endpoint is not an absolute https URL"},
+		"a URL with a user": {
+			with("token_endpoint", "https://u:hunter2@login.example.com"), nil, "its token_endpoint has a user name",
+		},
+		"a URL with a fragment": {with("token_endpoint", clientTokenURL+"#a"), nil, "its token_endpoint has a fragment"},
+		"http": {
+			with("token_endpoint", "http://login.example.com/token"), nil, "its token_endpoint is not https",
+		},
+		"HTTP in capitals": {with("token_endpoint", "HTTP://127.0.0.1/token"), nil, "its token_endpoint is not https"},
+		"http on this machine": {
+			with("token_endpoint", "http://127.0.0.1/token"), nil, "its token_endpoint is not https, unlike the issuer",
+		},
+		"http, allowed": {
+			with("token_endpoint", "http://login.example.com/token"), []tokens.ClientOption{tokens.InsecureHTTP()}, "",
+		},
+		"revocation over http": {
+			with("revocation_endpoint", "http://login.example.com"), nil, "its revocation_endpoint is not https",
+		},
+		"logins over http": {
+			with("authorization_endpoint", "http://login.example.com"), nil, "its authorization_endpoint is not https",
+		},
+		"a query":               {with("token_endpoint", clientTokenURL+"?tenant=1"), nil, ""},
+		"an endpoint elsewhere": {with("token_endpoint", "https://oauth2.example.net/token"), nil, ""},
+		"two issuers": {
+			`{"issuer":"https://evil.example",` + clientDocument(nil)[1:], nil, "invalid JSON: a member name occurs twice",
+		},
+		"a list":        {"[]", nil, "invalid JSON: not an object"},
+		"nothing":       {"", nil, "invalid JSON"},
+		"a web page":    {"<!doctype html>", nil, "invalid JSON"},
+		"the right one": {clientDocument(nil), nil, ""},
+		"the longest":   {clientDocument(nil) + strings.Repeat(" ", 1<<20-len(clientDocument(nil))), nil, ""},
+		"one byte more than may": {
+			clientDocument(nil) + strings.Repeat(" ", 1<<20-len(clientDocument(nil))+1), nil, "longer than 1048576 bytes",
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			server := newClientServer()
+			server.on(clientOpenID, clientGives(http.StatusOK, "", tt.document))
+			_, err := server.fetch(t, tt.opts...)
+			if tt.want == "" {
+				if err != nil {
+					t.Error(err)
+				}
+				return
+			}
+			e, ok := errors.AsType[*tokens.Error](err)
+			if !ok || e.Op != "discovery" || e.Permanent() || !strings.Contains(err.Error(), tt.want) ||
+				strings.Contains(err.Error(), "hunter2") {
+				t.Errorf("Fetch: %v, want %q", err, tt.want)
+			}
+			if len(server.seen("/token")) != 0 {
+				t.Error("a token was asked for")
+			}
+		})
+	}
+}
+
+func TestAliasesThatAreRefused(t *testing.T) {
+	for name, tt := range map[string]struct {
+		aliases any
+		want    string
+	}{
+		"a list":     {[]string{}, "its mtls_endpoint_aliases is not an object"},
+		"plain http": {map[string]string{"token_endpoint": "http://mtls.example.com"}, "its token_endpoint is not https"},
+		"one of three": {
+			map[string]string{"revocation_endpoint": "https://mtls.example.com/revoke", "authorization_endpoint": "http://x"}, "",
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var server *httptest.Server
+			server = httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+				_, _ = io.WriteString(w, clientDocument(map[string]any{"issuer": server.URL, "mtls_endpoint_aliases": tt.aliases}))
+			}))
+			defer server.Close()
+			auth := tokens.TLSClientAuth(clientCertificate(t, clientKey(t)))
+			c, err := tokens.NewClient(server.URL, "orders", auth, tokens.HTTPClient(server.Client()))
+			if err != nil {
+				t.Fatal(err)
+			}
+			facts, err := tokens.FactsOf(t.Context(), c)
+			if tt.want != "" && (err == nil || !strings.Contains(err.Error(), tt.want)) {
+				t.Errorf("%v, want %q", err, tt.want)
+			}
+			if tt.want == "" && (err != nil || facts.Revocation != "https://mtls.example.com/revoke" ||
+				facts.Authorization != clientIssuer+"/authorize") {
+				t.Errorf("%+v, %v", facts, err)
+			}
+		})
+	}
+}
+
+func TestNoDiscoveryWhenTheEndpointsAreGiven(t *testing.T) {
+	server := newClientServer()
+	given := []tokens.ClientOption{
+		tokens.TokenEndpoint(clientTokenURL), tokens.RevocationEndpoint(clientIssuer + "/revoke"),
+		tokens.AuthorizationEndpoint(clientIssuer + "/login"),
+	}
+	c := server.client(t, tokens.ClientSecretBasic(clientSecret), given...)
+	if _, err := c.ClientCredentials().Fetch(t.Context(), tokens.Request{}); err != nil {
+		t.Error(err)
+	}
+	if err := c.Revoke(t.Context(), "token", ""); err != nil {
+		t.Error(err)
+	}
+	if facts, err := tokens.FactsOf(t.Context(), c); err != nil || facts.Authorization != clientIssuer+"/login" {
+		t.Error(facts, err)
+	}
+	if n := len(server.seen(".well-known")); n != 0 {
+		t.Errorf("%d requests for the document", n)
+	}
+}
+
+func TestOptionsReplaceWhatDiscoverySays(t *testing.T) {
+	server := newClientServer()
+	server.on("/token/own", clientJSON(http.StatusOK, clientGood))
+	server.on(clientOpenID, clientJSON(http.StatusOK, clientDocument(map[string]any{"token_endpoint": "not even a URL"})))
+	c := server.client(t, tokens.ClientSecretBasic(clientSecret), tokens.TokenEndpoint(clientIssuer+"/token/own"))
+	if facts, err := tokens.FactsOf(t.Context(), c); err != nil || facts.Authorization != clientIssuer+"/authorize" {
+		t.Error(facts, err)
+	}
+	if _, err := c.ClientCredentials().Fetch(t.Context(), tokens.Request{}); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestDiscoveryIsMadeOnceForAll(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		server := newClientServer()
+		server.on(clientOpenID, func(r *http.Request, form url.Values) (*http.Response, error) {
+			<-time.After(time.Second)
+			return clientJSON(http.StatusOK, clientDocument(nil))(r, form)
+		})
+		fetcher := server.client(t, tokens.ClientSecretBasic(clientSecret)).ClientCredentials()
+		impatient, cancel := context.WithTimeout(t.Context(), time.Millisecond)
+		defer cancel()
+		var wg sync.WaitGroup
+		wg.Go(func() { // the first one, who leaves before the answer comes
+			_, err := fetcher.Fetch(impatient, tokens.Request{})
+			e, ok := errors.AsType[*tokens.Error](err)
+			if !ok || e.Op != "discovery" || !errors.Is(err, context.DeadlineExceeded) {
+				t.Errorf("the impatient one: %v", err)
+			}
+		})
+		synctest.Wait()
+		for range 50 {
+			wg.Go(func() {
+				if _, err := fetcher.Fetch(t.Context(), tokens.Request{}); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		wg.Wait()
+		if n := len(server.seen(clientOpenID)); n != 1 {
+			t.Errorf("%d requests for the document", n)
+		}
+	})
+}
+
+func TestFailedDiscoveryIsSharedAndNotRemembered(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		server := newClientServer()
+		server.on(clientOpenID, func(r *http.Request, form url.Values) (*http.Response, error) {
+			<-time.After(time.Second)
+			return clientGives(http.StatusServiceUnavailable, "text/html", "down", "Retry-After", "7")(r, form)
+		})
+		fetcher := server.client(t, tokens.ClientSecretBasic(clientSecret)).ClientCredentials()
+		var wg sync.WaitGroup
+		for range 10 {
+			wg.Go(func() {
+				_, err := fetcher.Fetch(t.Context(), tokens.Request{})
+				e, ok := errors.AsType[*tokens.Error](err)
+				if !ok || e.Op != "discovery" || e.Status != http.StatusServiceUnavailable || e.RetryAfter != 7*time.Second ||
+					e.Permanent() {
+					t.Errorf("Fetch: %v", err)
+				}
+			})
+		}
+		wg.Wait()
+		if n := len(server.seen(clientOpenID)); n != 1 {
+			t.Errorf("%d requests for the document", n)
+		}
+		server.on(clientOpenID, clientJSON(http.StatusOK, clientDocument(nil)))
+		if _, err := fetcher.Fetch(t.Context(), tokens.Request{}); err != nil {
+			t.Error("a failure is remembered:", err)
+		}
+	})
+}
+
+// The document that is a day old is used while it is read again.
+func TestDiscoveryIsRepeatedAfterADay(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		server := newClientServer()
+		server.on("/token/v2", clientJSON(http.StatusOK, clientGood))
+		fetcher := server.client(t, tokens.ClientSecretBasic(clientSecret)).ClientCredentials()
+		fetch := func() {
+			t.Helper()
+			start := time.Now()
+			if _, err := fetcher.Fetch(t.Context(), tokens.Request{}); err != nil {
+				t.Error(err)
+			}
+			if wait := time.Since(start); wait != 0 {
+				t.Errorf("waited %s", wait)
+			}
+			synctest.Wait()
+		}
+		count := func(documents, v1, v2 int) {
+			t.Helper()
+			d, second := len(server.seen(clientOpenID)), len(server.seen("/token/v2"))
+			first := len(server.seen("/token")) - second
+			if d != documents || first != v1 || second != v2 {
+				t.Errorf("%d documents, %d and %d requests; want %d, %d and %d", d, first, second, documents, v1, v2)
+			}
+		}
+		fetch()
+		<-time.After(24*time.Hour - time.Second)
+		fetch()
+		count(1, 2, 0)
+
+		// It hangs: nobody waits, and it is asked again 5 minutes after it failed.
+		server.on(clientOpenID, func(r *http.Request, _ url.Values) (*http.Response, error) {
+			<-r.Context().Done()
+			return nil, context.Cause(r.Context())
+		})
+		<-time.After(time.Second)
+		fetch()
+		fetch()
+		count(2, 4, 0)
+		<-time.After(10*time.Second + 5*time.Minute - 1)
+		fetch()
+		count(2, 5, 0)
+
+		// It has moved.
+		server.on(clientOpenID, clientJSON(http.StatusOK, clientDocument(map[string]any{"token_endpoint": clientIssuer + "/token/v2"})))
+		<-time.After(1)
+		fetch()
+		count(3, 6, 0)
+		fetch()
+		<-time.After(24*time.Hour - 1)
+		fetch()
+		count(3, 6, 2)
+	})
+}
+
+func TestEndpointThatIsGoneIsLookedForAtMostHourly(t *testing.T) {
+	for name, status := range map[string]int{"404": http.StatusNotFound, "410": http.StatusGone} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				server := newClientServer()
+				server.on("/token/v2", clientJSON(http.StatusOK, clientGood))
+				fetcher := server.client(t, tokens.ClientSecretBasic(clientSecret)).ClientCredentials()
+				fetch := func(wantDocuments int, wantOK bool) {
+					t.Helper()
+					_, err := fetcher.Fetch(t.Context(), tokens.Request{})
+					if n := len(server.seen(clientOpenID)); n != wantDocuments || (err == nil) != wantOK {
+						t.Errorf("%d documents, %v; want %d, %v", n, err, wantDocuments, wantOK)
+					}
+					if e, ok := errors.AsType[*tokens.Error](err); !wantOK && (!ok || e.Op != "token" || e.Status != status) {
+						t.Errorf("the error is %v", err)
+					}
+				}
+				fetch(1, true)
+				server.on("/token", clientGives(status, "text/html", "<h1>gone</h1>"))
+				fetch(2, false) // at once, because it may have moved since
+				fetch(2, false)
+				<-time.After(time.Hour - 1)
+				fetch(2, false)
+				server.on(clientOpenID, clientJSON(http.StatusServiceUnavailable, ""))
+				<-time.After(1)
+				fetch(3, false)
+				<-time.After(5*time.Minute - 1)
+				fetch(3, false) // a question that failed does not use up the hour
+				server.on(clientOpenID, clientJSON(http.StatusOK, clientDocument(map[string]any{"token_endpoint": clientIssuer + "/token/v2"})))
+				<-time.After(1)
+				fetch(4, true)
+				fetch(4, true)
+			})
+		})
+	}
+}
+
+// A 404 in which the authorization server speaks is its answer.
+func TestOAuthErrorIsNoMissingEndpoint(t *testing.T) {
+	server := newClientServer()
+	server.on("/token", clientJSON(http.StatusNotFound, `{"error":"invalid_grant"}`))
+	_, err := server.fetch(t)
+	e, ok := errors.AsType[*tokens.Error](err)
+	if !ok || e.Code != "invalid_grant" || !e.Permanent() || len(server.seen(clientOpenID)) != 1 {
+		t.Errorf("Fetch: %v, %d documents", err, len(server.seen(clientOpenID)))
+	}
+}
+
+// All who find the endpoint gone share the question where it is now.
+func TestGoneEndpointIsLookedForOnceForAll(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		server := newClientServer()
+		server.on("/token/v2", clientJSON(http.StatusOK, clientGood))
+		fetcher := server.client(t, tokens.ClientSecretBasic(clientSecret)).ClientCredentials()
+		if _, err := fetcher.Fetch(t.Context(), tokens.Request{}); err != nil {
+			t.Fatal(err)
+		}
+		server.on("/token", clientGives(http.StatusNotFound, "", ""))
+		server.on(clientOpenID, func(r *http.Request, form url.Values) (*http.Response, error) {
+			<-time.After(time.Second)
+			return clientJSON(http.StatusOK, clientDocument(map[string]any{"token_endpoint": clientIssuer + "/token/v2"}))(r, form)
+		})
+		var wg sync.WaitGroup
+		for i := range 20 {
+			wg.Go(func() {
+				<-time.After(time.Duration(i) * 100 * time.Millisecond)
+				if _, err := fetcher.Fetch(t.Context(), tokens.Request{}); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		wg.Wait()
+		if n := len(server.seen(clientOpenID)); n != 2 {
+			t.Errorf("%d requests for the document", n)
+		}
+	})
+}
+
+func TestDiscoveryFollowsRedirectsWithinTheOrigin(t *testing.T) {
+	for name, tt := range map[string]struct {
+		location string
+		want     string
+	}{
+		"within":         {clientIssuer + ":443/moved", ""},
+		"another host":   {"https://evil.example/moved", "a redirect to another origin is not followed"},
+		"another port":   {clientIssuer + ":8443/moved", "a redirect to another origin is not followed"},
+		"without TLS":    {"http://login.example.com/moved", "a redirect to another origin is not followed"},
+		"round a loop":   {clientIssuer + clientOpenID, "more than 5 redirects"},
+		"what is no URL": {"https://%zz" + clientSecret, "the exchange failed"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			server := newClientServer()
+			server.on(clientOpenID, clientGives(http.StatusFound, "", "", "Location", tt.location))
+			server.on("/moved", clientJSON(http.StatusOK, clientDocument(nil)))
+			_, err := server.fetch(t)
+			if (err == nil) != (tt.want == "") || err != nil && (!strings.Contains(err.Error(), tt.want) ||
+				strings.Contains(err.Error(), clientSecret)) {
+				t.Errorf("Fetch: %v, want %q", err, tt.want)
+			}
+			if tt.want != "" && len(server.seen("moved")) != 0 {
+				t.Error("followed")
+			}
+		})
+	}
+}
+
+// Discovery takes 10 seconds a request, however slowly the document comes, and no request has the client's secret.
+func TestSlowDiscoveryEnds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		server := newClientServer()
+		server.on(clientOpenID, func(r *http.Request, _ url.Values) (*http.Response, error) {
+			return clientResponse(http.StatusOK, &clientDrip{ctx: r.Context()}), nil
+		})
+		start := time.Now()
+		_, err := server.fetch(t)
+		e, ok := errors.AsType[*tokens.Error](err)
+		if wait := time.Since(start); wait != 10*time.Second || !ok || e.Op != "discovery" ||
+			!errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("after %s: %v", wait, err)
+		}
+		if server.seen("")[0].header.Get("Authorization") != "" {
+			t.Error("the secret went to the document")
+		}
+	})
+}
+
+// clientDrip gives a byte a second.
+type clientDrip struct{ ctx context.Context }
+
+func (d *clientDrip) Read(p []byte) (int, error) {
+	select {
+	case <-time.After(time.Second):
+		p[0] = ' '
+		return 1, nil
+	case <-d.ctx.Done():
+		return 0, d.ctx.Err()
+	}
+}
+
+// A transport that ends its goroutine, as a test's does that calls FailNow, leaves nobody waiting.
+func TestDiscoveryThatNeverReturns(t *testing.T) {
+	server := newClientServer()
+	server.on(clientOpenID, func(*http.Request, url.Values) (*http.Response, error) {
+		runtime.Goexit()
+		return nil, io.EOF
+	})
+	if _, err := server.fetch(t); err == nil {
+		t.Error("no error")
+	}
+}

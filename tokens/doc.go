@@ -1,0 +1,47 @@
+// Package tokens gives a service its own access tokens, for its calls to other services: it obtains them from an authorization
+// server (RFC 6749), keeps them, renews them ahead of their end, attaches them to requests, and is quiet while the server is down.
+//
+//	client, err := tokens.NewClient("https://login.example.com", "orders", tokens.ClientSecretBasic(secret))
+//	manager, err := tokens.NewManager(client.ClientCredentials())
+//	source := manager.Source(tokens.Key{Resource: "https://billing.example.com", Scope: "billing:write"})
+//	transport, err := source.Transport(nil)
+//	billing := &http.Client{Transport: transport}
+//
+// # The parts
+//
+// A [Client] is this service as its authorization server knows it: an identifier and a way to prove it. Its methods make a
+// [Fetcher] for each grant. A [Manager] over a Fetcher keeps one token for each [Key] and hands it out through a [Source]. A
+// [Transport] attaches it to requests. A [Store] keeps refresh tokens beyond the life of a process, and a [Session] is all of
+// it for a person who logged in.
+//
+// # The life of a token
+//
+// A token is fresh until its refresh point: what the server says (refresh_in), or else a random point between 70 and 85 % of
+// its life, so that a fleet does not ask all at once. From then on it is stale: it is still handed out, while one request for
+// the next is made in the background. It is expired when its life is over but for 10 seconds or a tenth, whichever is less,
+// because a request takes a while to arrive. A life begins when the token was asked for; one that the server does not name
+// is five minutes. What the token itself says of its times is never read: an access token is opaque to a client (RFC 9068
+// section 6).
+//
+// Two clocks are asked, and a token is over when either says so: the monotonic one stands still while a machine is suspended,
+// and the wall clock can be set back.
+//
+// # When the authorization server fails
+//
+// All who need a token at once wait for one request, each for as long as its own context allows, and share what comes of it, a
+// failure as well as a token. After a failure nothing is asked for a while, at random within a bound that doubles from half a
+// second to 30 seconds, or for as long as Retry-After says; whoever needs a token meanwhile, and has none that is good,
+// hears an [*UnavailableError] at once. A failure that no repetition mends, such as invalid_client, is asked about again after
+// 30 seconds to 5 minutes. A token that is not expired is handed out all the while.
+//
+// # Refresh tokens
+//
+// A server that rotates refresh tokens takes a second use of one for a theft and ends the session (RFC 9700 section 4.14.2). So
+// one is used by one process at a time ([Store].Lock), the next is saved before anything else is done with it, and a process
+// that is told invalid_grant looks whether another has renewed it meanwhile. What cannot be mended is [ErrLoginRequired].
+//
+// # Secrets
+//
+// Nothing here prints a token, a secret or a key: not with any verb of package fmt, not to package log/slog, not as JSON, and in
+// no error. They come out where they are asked for by name: [Token.AccessToken] and [Token.Authorization].
+package tokens

@@ -1,0 +1,378 @@
+package tokens
+
+import (
+	"context"
+	"crypto/tls"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"mime"
+	"net"
+	"net/http"
+	"net/url"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/bearer-go/bearer/internal/strictjson"
+	"github.com/bearer-go/bearer/internal/webclient"
+)
+
+const (
+	requestTimeout = 10 * time.Second           // of one HTTP request, its body included
+	maxLife        = 100 * 365 * 24 * time.Hour // of a token; more is a server's mistake
+	maxAskedPause  = time.Hour                  // that Retry-After may ask for
+
+	maxCode        = 64  // characters of an error code
+	maxDescription = 256 // characters of its description
+	minQuote       = 16  // characters in a row that make a description a quotation of a secret
+)
+
+// What [Error].Op says.
+const (
+	opDiscovery  = "discovery"
+	opToken      = "token"
+	opRevocation = "revocation"
+)
+
+var (
+	errNoAnswer  = fmt.Errorf("no complete answer within %s: %w", requestTimeout, context.DeadlineExceeded)
+	errRedirect  = errors.New("the endpoint redirects, which is not followed: what is sent to it is secret; name the right URL")
+	errStatus    = errors.New("the status is not 200")
+	errNotJSON   = errors.New("the answer is not application/json; is this the right URL?")
+	errPlainMTLS = errors.New("a client certificate is shown to an https URL only")
+
+	errNoAccessToken = errors.New("the answer has no access_token that could be sent")
+	errExpiresIn     = fmt.Errorf("expires_in is not a number of seconds above 0 and at most %d", int64(maxLife/time.Second))
+	errScope         = errors.New("scope has a character that no scope has")
+	errRefreshToken  = errors.New("refresh_token cannot be sent back: it is too long or not printable ASCII")
+)
+
+// secretParameters are those of a request that must not be seen.
+var secretParameters = []string{
+	"client_secret", "client_assertion",
+	"assertion", "subject_token", "actor_token", "refresh_token", "code", "code_verifier",
+	"token",
+}
+
+// token asks for a token: it sends a form with the client's authentication to the token endpoint (RFC 6749 sections 3.2 and
+// 5).
+func (c *Client) token(ctx context.Context, form url.Values) (*Grant, error) {
+	grant, _, err := c.ask(ctx, form)
+	return grant, err
+}
+
+// ask is token, and returns the issued_token_type of RFC 8693 section 2.2.1 as well. An endpoint that is gone is looked for
+// anew.
+func (c *Client) ask(ctx context.Context, form url.Values) (grant *Grant, issued string, err error) {
+	endpoint, err := c.tokenEndpoint(ctx)
+	if err != nil {
+		return nil, "", err
+	}
+	a, err := c.post(ctx, opToken, endpoint, form)
+	if e, ok := errors.AsType[*Error](err); ok && e.gone() {
+		if other, ok := c.moved(ctx, endpoint); ok {
+			a, err = c.post(ctx, opToken, other, form)
+		}
+	}
+	if err != nil {
+		return nil, "", err
+	}
+	grant, issued, err = a.token()
+	if err != nil {
+		return nil, "", a.failure(opToken, err)
+	}
+	return grant, issued, nil
+}
+
+// gone reports that there is nothing at the URL: no authorization server speaks.
+func (e *Error) gone() bool {
+	return (e.Status == http.StatusNotFound || e.Status == http.StatusGone) && e.Code == ""
+}
+
+// answer is what an endpoint answered.
+type answer struct {
+	sent    time.Time // the request
+	secrets []string  // of the request
+	status  int
+	header  http.Header
+	body    string
+}
+
+// post sends a form with the client's authentication to an endpoint. Any status but 200 is an [*Error].
+func (c *Client) post(ctx context.Context, op, endpoint string, form url.Values) (*answer, error) {
+	form, header := maps.Clone(form), make(http.Header)
+	secrets, err := c.auth.apply(ctx, c, form, header)
+	if err != nil {
+		return nil, &Error{Op: op, Err: err}
+	}
+	for _, name := range secretParameters {
+		secrets = append(secrets, form[name]...)
+	}
+
+	ctx, cancel := context.WithTimeoutCause(ctx, requestTimeout, errNoAnswer)
+	defer cancel()
+	request, err := http.NewRequestWithContext(ctx, http.MethodPost, endpoint, strings.NewReader(form.Encode()))
+	if err != nil {
+		return nil, &Error{Op: op, Err: quiet(ctx, err)}
+	}
+	if c.auth.certificate != nil && request.URL.Scheme != "https" {
+		return nil, &Error{Op: op, Err: errPlainMTLS}
+	}
+	request.Header = header
+	header.Set("Accept", "application/json")
+	header.Set("Content-Type", "application/x-www-form-urlencoded")
+	a := &answer{sent: time.Now(), secrets: secrets}
+	response, err := webclient.Do(c.asker, request)
+	if err != nil {
+		return nil, &Error{Op: op, Err: quiet(ctx, err)}
+	}
+	defer response.Body.Close()
+	a.status, a.header = response.StatusCode, response.Header
+	if a.body, err = webclient.Body(response); err != nil {
+		return nil, a.failure(op, quiet(ctx, err))
+	}
+	if a.status != http.StatusOK {
+		return nil, a.failure(op, nil)
+	}
+	return a, nil
+}
+
+// failure is what to say of an answer that is not what was asked for. The server's own word for it (RFC 6749 section 5.2),
+// which some have with the status 200, says more than what was found wrong.
+func (a *answer) failure(op string, err error) *Error {
+	e := &Error{Op: op, Status: a.status, RetryAfter: retryAfter(a.header), Err: err}
+	if 300 <= a.status && a.status < 400 {
+		e.Err = errRedirect
+		return e
+	}
+	e.Code, e.Description = a.problem()
+	switch {
+	case e.Code != "":
+		e.Err = nil
+	case err == nil && a.status < 300:
+		e.Err = errStatus
+	}
+	return e
+}
+
+// problem reads error and error_description, as far as they may be shown.
+func (a *answer) problem() (code, description string) {
+	m, err := readObject(a.body)
+	if err != nil {
+		return "", ""
+	}
+	code = m.text("error")
+	if len(code) > maxCode || strings.ContainsFunc(code, isNotCode) || !permanent[code] && a.quoted(code) {
+		code = ""
+	}
+	description = clean(m.text("error_description"))
+	description = description[:min(len(description), maxDescription+minQuote)]
+	if a.quoted(description) {
+		description = ""
+	}
+	return code, description[:min(len(description), maxDescription)]
+}
+
+func isNotCode(r rune) bool {
+	return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') && !strings.ContainsRune("._-", r)
+}
+
+// clean replaces by question marks what RFC 6749 section 5.2 does not allow in a description.
+func clean(text string) string {
+	return strings.Map(func(r rune) rune {
+		if r < ' ' || r > '~' || r == '"' || r == '\\' {
+			return '?'
+		}
+		return r
+	}, text)
+}
+
+// quoted reports whether a server's text has a secret of the request in it, as it is or encoded, or a good part of one.
+func (a *answer) quoted(text string) bool {
+	return slices.ContainsFunc(a.secrets, func(secret string) bool {
+		return quotes(text, clean(secret)) || quotes(alphanumeric(text), alphanumeric(secret)) ||
+			quotes(text, base64.RawStdEncoding.EncodeToString([]byte(secret))) ||
+			quotes(text, base64.RawURLEncoding.EncodeToString([]byte(secret)))
+	})
+}
+
+var notAlphanumeric = regexp.MustCompile(`%[0-9A-Fa-f]{2}|[^0-9A-Za-z]`)
+
+// alphanumeric is what every way to encode a text in a URL leaves as it is.
+func alphanumeric(text string) string { return notAlphanumeric.ReplaceAllString(text, "") }
+
+func quotes(text, secret string) bool {
+	size := min(len(secret), minQuote)
+	for i := 0; size > 0 && i+size <= len(text); i++ {
+		if strings.Contains(secret, text[i:i+size]) {
+			return true
+		}
+	}
+	return false
+}
+
+// token reads an answer with a token (RFC 6749 section 5.1). A member that is null counts as absent. The errors quote
+// nothing.
+func (a *answer) token() (grant *Grant, issued string, err error) {
+	if !isJSON(a.header) {
+		return nil, "", errNotJSON
+	}
+	m, err := readObject(a.body)
+	if err != nil {
+		return nil, "", fmt.Errorf("the answer cannot be read: %w", err)
+	}
+	r := memberReader{m: m}
+	grant = &Grant{
+		AccessToken:  Secret(r.text("access_token")),
+		TokenType:    r.text("token_type"),
+		Scope:        r.text("scope"),
+		RefreshToken: Secret(r.text("refresh_token")),
+		IDToken:      Secret(r.text("id_token")),
+		Requested:    a.sent,
+	}
+	issued = r.text("issued_token_type")
+	grant.ExpiresIn = r.life("expires_in")
+	grant.RefreshIn, _ = readSeconds(m["refresh_in"])
+	switch {
+	case r.err != nil:
+		return nil, "", r.err
+	case !isSendable(string(grant.AccessToken)):
+		return nil, "", errNoAccessToken
+	case !strings.EqualFold(grant.TokenType, "Bearer"):
+		return nil, "", errTokenType
+	case !isScope(grant.Scope):
+		return nil, "", errScope
+	case len(grant.RefreshToken) > maxTokenSize || !isPrintable(string(grant.RefreshToken)):
+		return nil, "", errRefreshToken
+	}
+	return grant, issued, nil
+}
+
+// isJSON reports that an answer says that it is JSON, or says nothing (RFC 6749 section 5.1, RFC 6839 section 3.1).
+func isJSON(header http.Header) bool {
+	if len(header.Values("Content-Type")) == 0 {
+		return true
+	}
+	kind, _, err := mime.ParseMediaType(header.Get("Content-Type"))
+	subtype, ok := strings.CutPrefix(kind, "application/")
+	return err == nil && ok && (subtype == "json" || strings.HasSuffix(subtype, "+json"))
+}
+
+// isScope reports that a text is made of scopes (RFC 6749 section 3.3). Servers are not exact about the spaces between them.
+func isScope(text string) bool { return isPrintable(text) && !strings.ContainsAny(text, `"\`) }
+
+// memberReader reads members and keeps the first error.
+type memberReader struct {
+	m   metadata
+	err error
+}
+
+// text reads a member that is a string or absent.
+func (r *memberReader) text(name string) string {
+	value, ok := r.m[name]
+	if !ok || value == "null" {
+		return ""
+	}
+	text, ok := strictjson.String(value)
+	if !ok && r.err == nil {
+		r.err = fmt.Errorf("%s is not a string", name)
+	}
+	return text
+}
+
+// life reads a member that is a number of seconds or absent.
+func (r *memberReader) life(name string) time.Duration {
+	value, ok := r.m[name]
+	if !ok || value == "null" {
+		return 0
+	}
+	life, ok := readSeconds(value)
+	if !ok && r.err == nil {
+		r.err = errExpiresIn
+	}
+	return life
+}
+
+// readSeconds reads a number of seconds above zero, with or without a fraction, or the string of digits that some servers
+// give instead.
+func readSeconds(value string) (life time.Duration, ok bool) {
+	if text, isText := strictjson.String(value); isText {
+		if strings.Trim(text, "0123456789") != "" {
+			return 0, false
+		}
+		value = text
+	}
+	seconds, err := strconv.ParseFloat(value, 64)
+	if err != nil || seconds < 0 || seconds > maxLife.Seconds() {
+		return 0, false
+	}
+	life = time.Duration(seconds * float64(time.Second))
+	return life, life > 0
+}
+
+// retryAfter reads the header of that name (RFC 9110 section 10.2.3). Nonsense, and what is past, is 0.
+func retryAfter(header http.Header) time.Duration {
+	text := header.Get("Retry-After")
+	if text != "" && strings.Trim(text, "0123456789") == "" {
+		seconds, err := strconv.ParseUint(text, 10, 64)
+		if err != nil || seconds > uint64(maxAskedPause/time.Second) { // also a number that is too large for any type
+			return maxAskedPause
+		}
+		return time.Duration(seconds) * time.Second
+	}
+	at, err := http.ParseTime(text)
+	if err != nil {
+		return 0
+	}
+	return min(max(0, time.Until(at)), maxAskedPause)
+}
+
+// ended is why a context has ended. It is context.DeadlineExceeded or context.Canceled, whatever cause there is beside.
+func ended(ctx context.Context) error {
+	cause := context.Cause(ctx)
+	if errors.Is(cause, ctx.Err()) {
+		return cause
+	}
+	return fmt.Errorf("%w: %w", ctx.Err(), cause)
+}
+
+// harmless are errors of an exchange whose texts are fixed.
+var harmless = []error{
+	io.EOF, io.ErrUnexpectedEOF, http.ErrSchemeMismatch,
+	webclient.ErrProxyUnknown, webclient.ErrRedirects, webclient.ErrOtherOrigin, webclient.ErrTooLong,
+}
+
+// quiet is an error of an exchange with nothing in its text that the server made up: package net/http quotes what it cannot
+// read, and a server can repeat what was sent to it. What is known to quote nothing is shown, any other can only be
+// unwrapped.
+func quiet(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return ended(ctx)
+	}
+	shown := errors.New("the exchange failed; the reason is not shown, because it may quote what was sent")
+	for _, known := range harmless {
+		if errors.Is(err, known) {
+			shown = known
+		}
+	}
+	if e, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
+		shown = e
+	} else if e, ok := errors.AsType[*certificateError](err); ok {
+		shown = e
+	} else if e, ok := errors.AsType[net.Error](err); ok {
+		shown = e
+	}
+	return &quietError{shown: shown, err: err}
+}
+
+// quietError is an error with the text of another.
+type quietError struct{ shown, err error }
+
+func (e *quietError) Error() string { return e.shown.Error() }
+
+func (e *quietError) Unwrap() error { return e.err }

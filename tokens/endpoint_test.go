@@ -1,0 +1,762 @@
+package tokens_test
+
+import (
+	"bufio"
+	"compress/gzip"
+	"context"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/bearer-go/bearer/tokens"
+)
+
+// endpointWith is a good answer with a member replaced; "" takes it away.
+func endpointWith(name, value string) string {
+	members := map[string]string{"access_token": `"2YotnFZFEjr1zCsicMWpAA"`, "token_type": `"Bearer"`, name: value}
+	var parts []string
+	for name, value := range members {
+		if value != "" {
+			parts = append(parts, fmt.Sprintf("%q:%s", name, value))
+		}
+	}
+	return "{" + strings.Join(parts, ",") + "}"
+}
+
+// endpointFetch asks a server whose token endpoint gives this answer.
+func endpointFetch(t testing.TB, handler clientHandler) (*tokens.Grant, error) {
+	t.Helper()
+	server := newClientServer()
+	server.on("/token", handler)
+	return server.fetch(t, tokens.TokenEndpoint(clientTokenURL))
+}
+
+func TestTokenRequest(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		server := newClientServer()
+		server.on("/token", func(r *http.Request, form url.Values) (*http.Response, error) {
+			<-time.After(3 * time.Second) // the token's life begins before
+			return clientJSON(http.StatusOK, clientGood)(r, form)
+		})
+		start := time.Now()
+		grant, err := server.fetch(t, tokens.TokenEndpoint(clientTokenURL+"?tenant=1"))
+		if err != nil || !grant.Requested.Equal(start) {
+			t.Fatalf("%+v, %v; asked at %s", grant, err, start)
+		}
+		got := server.seen("")[0]
+		if got.method != http.MethodPost || got.url != clientTokenURL+"?tenant=1" ||
+			got.header.Get("Accept") != "application/json" ||
+			got.header.Get("Content-Type") != "application/x-www-form-urlencoded" {
+			t.Errorf("sent %s %s %q", got.method, got.url, got.header)
+		}
+	})
+}
+
+func TestAnswersThatAreRead(t *testing.T) {
+	for name, tt := range map[string]struct {
+		contentType, body string
+		want              tokens.Grant
+	}{
+		"RFC 6749 section 5.1": {"application/json;charset=UTF-8", `{
+       "access_token":"2YotnFZFEjr1zCsicMWpAA",
+       "token_type":"example",
+       "expires_in":3600,
+       "refresh_token":"tGzv3JOkF0XG5Qx2TlKWIA",
+       "example_parameter":"example_value"
+     }`, tokens.Grant{}}, // its token type is none that can be used
+		"RFC 6749 section 4.4.3": {
+			"application/json;charset=UTF-8",
+			`{"access_token":"2YotnFZFEjr1zCsicMWpAA","token_type":"bearer","expires_in":3600,"example_parameter":"example_value"}`,
+			tokens.Grant{TokenType: "bearer", ExpiresIn: time.Hour},
+		},
+		"everything": {
+			"application/json",
+			`{"access_token":"2YotnFZFEjr1zCsicMWpAA","token_type":"BEARER","expires_in":3600,"refresh_in":1800,"scope":"a b",` +
+				`"refresh_token":"r t","id_token":"a.b.c"}`,
+			tokens.Grant{
+				TokenType: "BEARER", ExpiresIn: time.Hour, RefreshIn: 30 * time.Minute, Scope: "a b", RefreshToken: "r t", IDToken: "a.b.c",
+			},
+		},
+		"no content type": {"", endpointWith("", ""), tokens.Grant{TokenType: "Bearer"}},
+		"a kind of JSON":  {"application/token+json", endpointWith("", ""), tokens.Grant{TokenType: "Bearer"}},
+		"capitals":        {"Application/JSON", endpointWith("", ""), tokens.Grant{TokenType: "Bearer"}},
+		"null is absent":  {"", endpointWith("refresh_token", "null"), tokens.Grant{TokenType: "Bearer"}},
+		"a null life":     {"", endpointWith("expires_in", "null"), tokens.Grant{TokenType: "Bearer"}},
+		"an empty scope":  {"", endpointWith("scope", `""`), tokens.Grant{TokenType: "Bearer"}},
+		"a string of digits": {
+			"", endpointWith("expires_in", `"3600"`), tokens.Grant{TokenType: "Bearer", ExpiresIn: time.Hour},
+		},
+		"a fraction": {
+			"", endpointWith("expires_in", `1.5`), tokens.Grant{TokenType: "Bearer", ExpiresIn: 1500 * time.Millisecond},
+		},
+		"an exponent": {"", endpointWith("expires_in", `36e2`), tokens.Grant{TokenType: "Bearer", ExpiresIn: time.Hour}},
+		"one second":  {"", endpointWith("expires_in", `1`), tokens.Grant{TokenType: "Bearer", ExpiresIn: time.Second}},
+		"a hundred years": {
+			"", endpointWith("expires_in", `3153600000`), tokens.Grant{TokenType: "Bearer", ExpiresIn: 876000 * time.Hour},
+		},
+		"another life": {"", endpointWith("ext_expires_in", `"x"`), tokens.Grant{TokenType: "Bearer"}},
+		"refresh_in as text": {
+			"", endpointWith("refresh_in", `"60"`), tokens.Grant{TokenType: "Bearer", RefreshIn: time.Minute},
+		},
+		"refresh_in, negative": {"", endpointWith("refresh_in", `-60`), tokens.Grant{TokenType: "Bearer"}},
+		"refresh_in, absurd":   {"", endpointWith("refresh_in", `1e99`), tokens.Grant{TokenType: "Bearer"}},
+		"refresh_in, a list":   {"", endpointWith("refresh_in", `[]`), tokens.Grant{TokenType: "Bearer"}},
+		"refresh_expires_in":   {"", endpointWith("refresh_expires_in", `[]`), tokens.Grant{TokenType: "Bearer"}},
+		"an error beside":      {"", endpointWith("error", `"invalid_grant"`), tokens.Grant{TokenType: "Bearer"}},
+		"the longest refresh": {
+			"", endpointWith("refresh_token", `"`+strings.Repeat("a", tokens.MaxToken)+`"`), tokens.Grant{TokenType: "Bearer", RefreshToken: tokens.Secret(strings.Repeat("a", tokens.MaxToken))},
+		},
+		"the longest body": {
+			"", endpointWith("", "") + strings.Repeat(" ", 1<<20-len(endpointWith("", ""))), tokens.Grant{TokenType: "Bearer"},
+		},
+		"escapes in the member": {
+			"", `{"access\u005ftoken":"2Yotn\u0046ZFEjr1zCsicMWpAA","token_type":"Bearer"}`, tokens.Grant{TokenType: "Bearer"},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			grant, err := endpointFetch(t, clientGives(http.StatusOK, tt.contentType, tt.body))
+			if tt.want.TokenType == "" {
+				if err == nil {
+					t.Error("it is read")
+				}
+				return
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			tt.want.AccessToken, tt.want.Requested = "2YotnFZFEjr1zCsicMWpAA", grant.Requested
+			if *grant != tt.want || grant.Requested.IsZero() {
+				t.Errorf("%#v, want %#v", *grant, tt.want)
+			}
+		})
+	}
+}
+
+func TestAnswersThatAreRefused(t *testing.T) {
+	const (
+		life    = "expires_in is not a number of seconds above 0 and at most 3153600000"
+		noToken = "no access_token that could be sent"
+		noType  = "of a type that is not Bearer"
+		html    = "is not application/json"
+	)
+	for name, tt := range map[string]struct {
+		contentType, body, want string
+	}{
+		"a web page":                 {"text/html", "<!doctype html>", html},
+		"a web page without a type":  {"", "<!doctype html>", "invalid JSON: not an object"},
+		"a form":                     {"application/x-www-form-urlencoded", "access_token=a&token_type=bearer", html},
+		"JSON as text":               {"text/plain", clientGood, html},
+		"JSON as a script":           {"text/javascript", clientGood, html},
+		"an image of JSON":           {"image/svg+json", clientGood, html},
+		"a type that is none":        {"application/json; charset", clientGood, html},
+		"an empty type":              {" ", clientGood, html},
+		"nothing":                    {"", "", "invalid JSON"},
+		"a list":                     {"", "[]", "invalid JSON"},
+		"two documents":              {"", clientGood + clientGood, "invalid JSON"},
+		"half a document":            {"", clientGood[:20], "invalid JSON"},
+		"not UTF-8":                  {"", endpointWith("x", "\"\xff\""), "invalid JSON"},
+		"a member twice":             {"", `{"access_token":"a",` + clientGood[1:], "a member name occurs twice"},
+		"a member twice, escaped":    {"", `{"access\u005ftoken":"a",` + clientGood[1:], "a member name occurs twice"},
+		"one byte too long":          {"", clientGood + strings.Repeat(" ", 1<<20-len(clientGood)+1), "longer than 1048576 bytes"},
+		"no token":                   {"", endpointWith("access_token", ""), noToken},
+		"a null token":               {"", endpointWith("access_token", "null"), noToken},
+		"an empty token":             {"", endpointWith("access_token", `""`), noToken},
+		"a token of a number":        {"", endpointWith("access_token", `1`), "access_token is not a string"},
+		"a token with a line break":  {"", endpointWith("access_token", `"a\r\nX-Evil: 1"`), noToken},
+		"a token with a space":       {"", endpointWith("access_token", `"a b"`), noToken},
+		"a token not in ASCII":       {"", endpointWith("access_token", `"\u00e9"`), noToken},
+		"a token that is too long":   {"", endpointWith("access_token", `"`+strings.Repeat("a", tokens.MaxToken+1)+`"`), noToken},
+		"another case":               {"", `{"ACCESS_TOKEN":"a","token_type":"Bearer"}`, noToken},
+		"no type":                    {"", endpointWith("token_type", ""), noType},
+		"another type":               {"", endpointWith("token_type", `"DPoP"`), noType},
+		"N_A":                        {"", endpointWith("token_type", `"N_A"`), noType},
+		"a look-alike of Bearer":     {"", endpointWith("token_type", `"Bearer "`), noType},
+		"a type of a number":         {"", endpointWith("token_type", `1`), "token_type is not a string"},
+		"a negative life":            {"", endpointWith("expires_in", "-1"), life},
+		"no life at all":             {"", endpointWith("expires_in", "0"), life},
+		"minus nothing":              {"", endpointWith("expires_in", "-0"), life},
+		"a life too short to count":  {"", endpointWith("expires_in", "1e-10"), life},
+		"a life beyond all floats":   {"", endpointWith("expires_in", "1e999"), life},
+		"a life below all floats":    {"", endpointWith("expires_in", "1e-999"), life},
+		"an absurd life":             {"", endpointWith("expires_in", "3153600001"), life},
+		"the largest integer":        {"", endpointWith("expires_in", fmt.Sprint(uint64(math.MaxUint64))), life},
+		"a life of words":            {"", endpointWith("expires_in", `"one hour"`), life},
+		"a life of NaN":              {"", endpointWith("expires_in", `"NaN"`), life},
+		"a bare NaN":                 {"", endpointWith("expires_in", `NaN`), "invalid JSON"},
+		"a life of infinity":         {"", endpointWith("expires_in", `"Inf"`), life},
+		"a life of hexadecimals":     {"", endpointWith("expires_in", `"0x10"`), life},
+		"a life of nothing":          {"", endpointWith("expires_in", `""`), life},
+		"a life of minus text":       {"", endpointWith("expires_in", `"-3600"`), life},
+		"a life of a text fraction":  {"", endpointWith("expires_in", `"1.5"`), life},
+		"a life of true":             {"", endpointWith("expires_in", `true`), life},
+		"a life of a list":           {"", endpointWith("expires_in", `[3600]`), life},
+		"a life of an object":        {"", endpointWith("expires_in", `{}`), life},
+		"a scope in a list":          {"", endpointWith("scope", `["a"]`), "scope is not a string"},
+		"a scope with a line break":  {"", endpointWith("scope", `"a\nb"`), "scope has a character"},
+		"a scope with a quote":       {"", endpointWith("scope", `"a\"b"`), "scope has a character"},
+		"a refresh token of a list":  {"", endpointWith("refresh_token", `[]`), "refresh_token is not a string"},
+		"a refresh token of control": {"", endpointWith("refresh_token", `"\u0000"`), "refresh_token cannot be sent back"},
+		"a refresh token too long": {
+			"", endpointWith("refresh_token", `"`+strings.Repeat("a", tokens.MaxToken+1)+`"`), "cannot be sent back",
+		},
+		"an ID token of true": {"", endpointWith("id_token", `true`), "id_token is not a string"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			grant, err := endpointFetch(t, clientGives(http.StatusOK, tt.contentType, tt.body))
+			e, ok := errors.AsType[*tokens.Error](err)
+			if grant != nil || !ok || e.Op != "token" || e.Status != http.StatusOK || e.Permanent() ||
+				!strings.Contains(err.Error(), tt.want) {
+				t.Errorf("%v, %v; want %q", grant, err, tt.want)
+			}
+		})
+	}
+}
+
+func TestErrorAnswers(t *testing.T) {
+	long := strings.Repeat("x", 300)
+	for name, tt := range map[string]struct {
+		status            int
+		contentType, body string
+		want              tokens.Error // without Op
+		permanent         bool
+	}{
+		"RFC 6749 section 5.2": {
+			http.StatusBadRequest, "application/json;charset=UTF-8", `{"error":"invalid_request"}`, tokens.Error{Code: "invalid_request"}, true,
+		},
+		"a description": {
+			http.StatusUnauthorized, "application/json", `{"error":"invalid_client","error_description":"no such client"}`,
+			tokens.Error{Code: "invalid_client", Description: "no such client"},
+			true,
+		},
+		"an error with the status 200": {
+			http.StatusOK, "application/json", `{"error":"invalid_grant"}`, tokens.Error{Code: "invalid_grant"}, true,
+		},
+		"an error as text": {
+			http.StatusBadRequest, "text/plain", `{"error":"invalid_grant"}`, tokens.Error{Code: "invalid_grant"}, true,
+		},
+		"a code of one's own": {
+			http.StatusBadRequest, "", `{"error":"AADSTS7000215.x-y"}`, tokens.Error{Code: "AADSTS7000215.x-y"}, false,
+		},
+		"down": {http.StatusServiceUnavailable, "text/html", "<h1>down</h1>", tokens.Error{}, false},
+		"down, and invalid": {
+			http.StatusBadGateway, "", `{"error":"invalid_grant"}`, tokens.Error{Code: "invalid_grant"}, false,
+		},
+		"too many requests": {
+			http.StatusTooManyRequests, "", `{"error":"invalid_client"}`, tokens.Error{Code: "invalid_client"}, false,
+		},
+		"no JSON": {http.StatusBadRequest, "application/json", `{"error":`, tokens.Error{}, false},
+		"the error twice": {
+			http.StatusBadRequest, "", `{"error":"invalid_grant","error":"x"}`, tokens.Error{}, false,
+		},
+		"an error of an object":      {http.StatusBadRequest, "", `{"error":{"code":"invalid_grant"}}`, tokens.Error{}, false},
+		"an error with a line break": {http.StatusBadRequest, "", `{"error":"invalid\ngrant"}`, tokens.Error{}, false},
+		"an error with a space":      {http.StatusBadRequest, "", `{"error":"invalid grant"}`, tokens.Error{}, false},
+		"an error with a look-alike": {http.StatusBadRequest, "", `{"error":"\u0456nvalid_grant"}`, tokens.Error{}, false},
+		"an error of 64 characters": {
+			http.StatusBadRequest, "", `{"error":"` + long[:64] + `"}`, tokens.Error{Code: long[:64]}, false,
+		},
+		"an error of 65 characters": {http.StatusBadRequest, "", `{"error":"` + long[:65] + `"}`, tokens.Error{}, false},
+		"a description of 257": {
+			http.StatusBadRequest, "", `{"error_description":"` + long[:257] + `"}`, tokens.Error{Description: long[:256]}, false,
+		},
+		"a description of a number": {http.StatusBadRequest, "", `{"error_description":7}`, tokens.Error{}, false},
+		"a description of bad letters": {
+			http.StatusBadRequest, "", `{"error_description":"a\u001b[31m\r\nb\"\\\u00e9\u007f!"}`, tokens.Error{Description: "a?[31m??b????!"}, false,
+		},
+		"another success": {
+			http.StatusCreated, "application/json", clientGood, tokens.Error{Err: errors.New("the status is not 200")}, false,
+		},
+		"no content": {http.StatusNoContent, "", "", tokens.Error{Err: errors.New("the status is not 200")}, false},
+		"not modified": {
+			http.StatusNotModified, "", `{"error":"invalid_grant"}`, tokens.Error{Err: errors.New("redirects, which is not followed")}, false,
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, err := endpointFetch(t, clientGives(tt.status, tt.contentType, tt.body))
+			e, ok := errors.AsType[*tokens.Error](err)
+			if !ok || e.Op != "token" || e.Status != tt.status || e.Code != tt.want.Code || e.Description != tt.want.Description ||
+				e.Permanent() != tt.permanent {
+				t.Fatalf("%+v", e)
+			}
+			if (e.Err == nil) != (tt.want.Err == nil) || e.Err != nil && !strings.Contains(e.Err.Error(), tt.want.Err.Error()) {
+				t.Errorf("%v, want %v", e.Err, tt.want.Err)
+			}
+			if e.Description != "" && strings.Contains(err.Error(), e.Description) {
+				t.Errorf("the description is in the error: %v", err)
+			}
+		})
+	}
+}
+
+func TestRetryAfter(t *testing.T) {
+	for value, want := range map[string]time.Duration{
+		"": 0, "0": 0, "1": time.Second, "120": 2 * time.Minute, "3600": time.Hour, "3601": time.Hour, "99999999999999999999999": time.Hour,
+		"18446744073709551615": time.Hour, "-1": 0, "1.5": 0, "+1": 0, "0x10": 0, "soon": 0, "1, 2": 0, " ": 0,
+		"Sat, 01 Jan 2000 00:02:00 GMT": 2 * time.Minute, "Sat, 01 Jan 2000 05:00:00 GMT": time.Hour, "Fri, 31 Dec 1999 23:59:00 GMT": 0,
+		"Saturday, 01-Jan-00 00:00:30 GMT": 30 * time.Second, "Sat, 01 Jan 9999 00:00:00 GMT": time.Hour, "Sat, 99 Jan 2000 00:00:00 GMT": 0,
+	} {
+		synctest.Test(t, func(t *testing.T) { // whose clock begins with the year 2000
+			_, err := endpointFetch(t, clientGives(http.StatusServiceUnavailable, "", "", "Retry-After", value))
+			if e, ok := errors.AsType[*tokens.Error](err); !ok || e.RetryAfter != want {
+				t.Errorf("%q: %+v, want %s", value, e, want)
+			}
+		})
+	}
+}
+
+// A redirect would take the secret along (RFC 9110 section 15.4.8), or turn the POST into a GET.
+func TestTokenEndpointsRedirectIsNotFollowed(t *testing.T) {
+	for _, status := range []int{300, 301, 302, 303, 307, 308} {
+		for _, location := range []string{"https://evil.example/token", clientIssuer + "/elsewhere", "", "/elsewhere"} {
+			server := newClientServer()
+			server.on("/token", clientGives(status, "", "", "Location", location))
+			_, err := server.fetch(t)
+			e, ok := errors.AsType[*tokens.Error](err)
+			if !ok || e.Status != status || !strings.Contains(err.Error(), "redirects, which is not followed") ||
+				strings.Contains(err.Error(), "evil") {
+				t.Errorf("%d: %v", status, err)
+			}
+			if n := len(server.seen("")); n != 2 {
+				t.Errorf("%d to %q: %d requests", status, location, n)
+			}
+		}
+	}
+}
+
+// The client's own CheckRedirect does not change that.
+func TestCheckRedirectOfTheGivenClientIsNotAsked(t *testing.T) {
+	server := newClientServer()
+	server.on("/token", clientGives(http.StatusTemporaryRedirect, "", "", "Location", "https://evil.example/token"))
+	c, err := tokens.NewClient(clientIssuer, "orders", tokens.ClientSecretPost(clientSecret), tokens.HTTPClient(&http.Client{
+		Transport: server, CheckRedirect: func(*http.Request, []*http.Request) error { return nil },
+	}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.ClientCredentials().Fetch(t.Context(), tokens.Request{}); err == nil || len(server.seen("evil")) != 0 {
+		t.Error("followed:", err)
+	}
+}
+
+// endpointSpace is endless white space, and counts what is read of it.
+type endpointSpace struct{ read int }
+
+func (s *endpointSpace) Read(p []byte) (int, error) {
+	for i := range p {
+		p[i] = ' '
+	}
+	s.read += len(p)
+	if s.read > 1<<30 {
+		return 0, io.EOF
+	}
+	return len(p), nil
+}
+
+func TestHugeAnswerIsNotRead(t *testing.T) {
+	for _, status := range []int{http.StatusOK, http.StatusBadRequest, http.StatusServiceUnavailable} {
+		space := &endpointSpace{}
+		_, err := endpointFetch(t, func(*http.Request, url.Values) (*http.Response, error) {
+			return clientResponse(status, io.MultiReader(strings.NewReader(clientGood), space)), nil
+		})
+		e, ok := errors.AsType[*tokens.Error](err)
+		if !ok || e.Status != status || !strings.Contains(err.Error(), "longer than 1048576 bytes") || space.read > 2<<20 {
+			t.Errorf("%d: %v after %d bytes", status, err, space.read)
+		}
+	}
+}
+
+func TestCompressedAnswerIsCountedUncompressed(t *testing.T) {
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Encoding", "gzip")
+		w.Header().Set("Content-Type", "application/json")
+		z := gzip.NewWriter(w)
+		defer z.Close()
+		_, _ = io.WriteString(z, clientGood)
+		space := []byte(strings.Repeat(" ", 1<<20))
+		for range 64 {
+			if _, err := z.Write(space); err != nil {
+				return
+			}
+		}
+	}))
+	defer server.Close()
+	c, err := tokens.NewClient(server.URL, "orders", tokens.ClientSecretBasic(clientSecret), tokens.TokenEndpoint(server.URL))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = c.ClientCredentials().Fetch(t.Context(), tokens.Request{})
+	if err == nil || !strings.Contains(err.Error(), "longer than 1048576 bytes") {
+		t.Errorf("Fetch: %v", err)
+	}
+}
+
+func TestSlowAnswerEnds(t *testing.T) {
+	for name, handler := range map[string]clientHandler{
+		"a body of a byte a second": func(r *http.Request, _ url.Values) (*http.Response, error) {
+			return clientResponse(http.StatusOK, &clientDrip{ctx: r.Context()}), nil
+		},
+		"an error's body of a byte a second": func(r *http.Request, _ url.Values) (*http.Response, error) {
+			return clientResponse(http.StatusBadRequest, &clientDrip{ctx: r.Context()}), nil
+		},
+		"no answer": func(r *http.Request, _ url.Values) (*http.Response, error) {
+			<-r.Context().Done()
+			return nil, r.Context().Err()
+		},
+		"no answer, and the cause": func(r *http.Request, _ url.Values) (*http.Response, error) {
+			<-r.Context().Done()
+			return nil, context.Cause(r.Context())
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				start := time.Now()
+				_, err := endpointFetch(t, handler)
+				e, ok := errors.AsType[*tokens.Error](err)
+				if wait := time.Since(start); wait != 10*time.Second || !ok || e.Permanent() ||
+					!errors.Is(err, context.DeadlineExceeded) {
+					t.Errorf("after %s: %v", wait, err)
+				}
+				if !strings.Contains(err.Error(), "no complete answer within 10s") {
+					t.Errorf("the error does not say how long it was waited: %v", err)
+				}
+
+				// The caller's own end comes first, and can be told by both its kind and its cause.
+				server := newClientServer()
+				server.on("/token", handler)
+				errWhy := errors.New("why")
+				fetcher := server.client(t, tokens.ClientSecretBasic(clientSecret), tokens.TokenEndpoint(clientTokenURL)).ClientCredentials()
+				ctx, cancel := context.WithTimeoutCause(t.Context(), 3*time.Second, errWhy)
+				defer cancel()
+				start = time.Now()
+				_, err = fetcher.Fetch(ctx, tokens.Request{})
+				if wait := time.Since(start); wait != 3*time.Second || !errors.Is(err, context.DeadlineExceeded) ||
+					!errors.Is(err, errWhy) {
+					t.Errorf("after %s: %v", wait, err)
+				}
+				canceled, stop := context.WithCancel(t.Context())
+				stop()
+				if _, err = fetcher.Fetch(canceled, tokens.Request{}); !errors.Is(err, context.Canceled) {
+					t.Error(err)
+				}
+			})
+		})
+	}
+}
+
+func TestTimeoutOfTheGivenClientCounts(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		server := newClientServer()
+		server.on("/token", func(r *http.Request, _ url.Values) (*http.Response, error) {
+			<-r.Context().Done()
+			return nil, r.Context().Err()
+		})
+		c, err := tokens.NewClient(clientIssuer, "orders", tokens.NoClientAuth(), tokens.TokenEndpoint(clientTokenURL),
+			tokens.HTTPClient(&http.Client{Transport: server, Timeout: 2 * time.Second}))
+		if err != nil {
+			t.Fatal(err)
+		}
+		start := time.Now()
+		_, err = c.JWTBearer(func(context.Context, tokens.Key) (tokens.Secret, error) { return "a.b.c", nil }).Fetch(t.Context(), tokens.Request{})
+		if wait := time.Since(start); wait != 2*time.Second || !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("after %s: %v", wait, err)
+		}
+	})
+}
+
+// endpointForms are the forms in which a text may stand in another.
+func endpointForms(secret string) []string {
+	return []string{
+		secret, url.QueryEscape(secret), url.PathEscape(secret), base64.StdEncoding.EncodeToString([]byte(secret)),
+		base64.RawURLEncoding.EncodeToString([]byte(secret)),
+	}
+}
+
+// endpointQuotes reports whether an error, any of those that it wraps, or what it shows beside its text has a secret in it.
+func endpointQuotes(err error, secrets ...string) string {
+	texts := []string{fmt.Sprintf("%v %+v %s", err, err, err)}
+	if e, ok := errors.AsType[*tokens.Error](err); ok {
+		texts = append(texts, e.Code, e.Description)
+	}
+	for _, secret := range secrets {
+		for _, form := range endpointForms(secret) {
+			for _, text := range texts {
+				if strings.Contains(text, form) {
+					return text
+				}
+			}
+		}
+	}
+	return ""
+}
+
+// A server that sends back what it was sent does not get it into an error.
+func TestErrorsQuoteNoSecret(t *testing.T) {
+	const (
+		secret = "s3cr+t/of &this=client~"
+		token  = "an.access/token+that==is%20secret"
+		short  = "hunter2"
+	)
+	key := func(kind string) tokens.ClientAuth { return tokens.PrivateKeyJWT(assertionKeys()[kind], "") }
+	exchange := func(c *tokens.Client) tokens.Fetcher {
+		give := func(context.Context, tokens.Key) (tokens.SecurityToken, error) {
+			return tokens.SecurityToken{Token: token}, nil
+		}
+		return c.Exchange(give, tokens.Actor(give))
+	}
+	bearer := func(c *tokens.Client) tokens.Fetcher {
+		return c.JWTBearer(func(context.Context, tokens.Key) (tokens.Secret, error) { return token, nil })
+	}
+	for name, tt := range map[string]struct {
+		auth tokens.ClientAuth
+		make func(*tokens.Client) tokens.Fetcher
+	}{
+		"basic":          {tokens.ClientSecretBasic(secret), (*tokens.Client).ClientCredentials},
+		"post":           {tokens.ClientSecretPost(secret), (*tokens.Client).ClientCredentials},
+		"a short secret": {tokens.ClientSecretPost(short), (*tokens.Client).ClientCredentials},
+		"an assertion":   {key("Ed25519"), (*tokens.Client).ClientCredentials},
+		"an exchange":    {tokens.ClientSecretBasic(secret), exchange},
+		"a JWT":          {tokens.NoClientAuth(), bearer},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var sent []string
+			// echoes are the server's ways to say what it heard.
+			echoes := map[string]func(text string) (*http.Response, error){}
+			for _, status := range []int{http.StatusOK, http.StatusBadRequest, http.StatusInternalServerError} {
+				for name, body := range map[string]string{
+					"the code": `{"error":%q}`, "the description": `{"error":"own_code","error_description":%q}`,
+					"a sentence":  `{"error":"own_code","error_description":"what is %%s? " + %q}`,
+					"a late word": `{"error":"own_code","error_description":` + `"` + strings.Repeat("x", 240) + `" + %q}`,
+					"the token":   `{"access_token":%q}`, "the type": `{"access_token":"a","token_type":%q}`,
+					"the life": `{"access_token":"a","token_type":"Bearer","expires_in":%q}`,
+				} {
+					echoes[fmt.Sprint(name, " of ", status)] = func(text string) (*http.Response, error) {
+						body := strings.ReplaceAll(fmt.Sprintf(body, text), `" + "`, "")
+						return clientResponse(status, strings.NewReader(body), "Content-Type", "application/json"), nil
+					}
+				}
+			}
+			echoes["the content type"] = func(text string) (*http.Response, error) {
+				return clientResponse(http.StatusOK, strings.NewReader(clientGood), "Content-Type", text), nil
+			}
+			echoes["Retry-After"] = func(text string) (*http.Response, error) {
+				return clientResponse(http.StatusServiceUnavailable, strings.NewReader(text), "Retry-After", text), nil
+			}
+			echoes["Location"] = func(text string) (*http.Response, error) {
+				return clientResponse(http.StatusFound, strings.NewReader(text), "Location", "https://%zz"+text), nil
+			}
+			echoes["the transport"] = func(text string) (*http.Response, error) {
+				return nil, fmt.Errorf("malformed HTTP response %q", text)
+			}
+			for how, echo := range echoes {
+				for form := range endpointForms("") {
+					for part, parts := 0, 1; part < parts; part++ { // of what was sent
+						server := newClientServer()
+						server.on("/token", func(r *http.Request, values url.Values) (*http.Response, error) {
+							sent = nil
+							for _, name := range []string{
+								"client_secret", "client_assertion", "assertion", "subject_token", "actor_token",
+							} {
+								sent = append(sent, values[name]...)
+							}
+							if _, value, ok := r.BasicAuth(); ok {
+								decoded, _ := url.QueryUnescape(value)
+								sent = append(sent, decoded, strings.TrimPrefix(r.Header.Get("Authorization"), "Basic "))
+							}
+							parts = len(sent)
+							return echo(endpointForms(sent[part])[form])
+						})
+						c := server.client(t, tt.auth, tokens.TokenEndpoint(clientTokenURL))
+						r := tokens.Request{}
+						if name == "an exchange" {
+							r.Key.Subject = "alice"
+						}
+						if _, err := tt.make(c).Fetch(t.Context(), r); err == nil {
+							t.Fatalf("%s: no error", how)
+						} else if text := endpointQuotes(err, sent...); text != "" {
+							t.Fatalf("%s, form %d, shows %q", how, form, text)
+						}
+					}
+				}
+			}
+		})
+	}
+}
+
+// Also a part of a long secret is one.
+func TestDescriptionWithAPartOfASecretIsDropped(t *testing.T) {
+	for text, want := range map[string]string{
+		"the secret " + clientSecret[5:21] + " is wrong":        "",
+		"the secret " + clientSecret[5:20] + " is wrong":        "the secret " + clientSecret[5:20] + " is wrong",
+		"the secret of client orders is wrong":                  "the secret of client orders is wrong",
+		strings.Repeat("x", 256) + clientSecret:                 "",
+		strings.Repeat("x", 256-8) + clientSecret[:16]:          "",
+		strings.Repeat("x", 256-8) + clientSecret[:9]:           strings.Repeat("x", 256-8) + clientSecret[:8],
+		strings.ToUpper(clientSecret) + " is in capitals":       strings.ToUpper(clientSecret) + " is in capitals",
+		base64.StdEncoding.EncodeToString([]byte(clientSecret)): "",
+	} {
+		_, err := endpointFetch(t, clientJSON(http.StatusUnauthorized, fmt.Sprintf(`{"error":"invalid_client","error_description":%q}`, text)))
+		if e, ok := errors.AsType[*tokens.Error](err); !ok || e.Description != want || e.Code != "invalid_client" {
+			t.Errorf("%q: %+v", text, e)
+		}
+	}
+}
+
+// What package net/http says of an answer that it cannot read has the answer in it.
+func TestErrorsOfTheConnectionQuoteNothing(t *testing.T) {
+	for name, answer := range map[string]string{
+		"a status line": "hunter2 %s\r\n\r\n",
+		"a version":     "HTTP/9.%s 200 OK\r\n\r\n",
+		"a status":      "HTTP/1.1 %s\r\n\r\n",
+		"a header":      "HTTP/1.1 200 OK\r\nhunter2 %s\r\n\r\n",
+		"a length":      "HTTP/1.1 200 OK\r\nContent-Length: hunter2%s\r\n\r\n",
+		"an encoding":   "HTTP/1.1 200 OK\r\nTransfer-Encoding: hunter2%s\r\n\r\n",
+		"a chunk":       "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\nhunter2%s\r\n",
+		"half a body":   "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 10000\r\n\r\n{\"hunter2\":%s",
+		"nothing":       "%.0s",
+	} {
+		t.Run(name, func(t *testing.T) {
+			listener, err := net.Listen("tcp", "127.0.0.1:0")
+			if err != nil {
+				t.Fatal(err)
+			}
+			done := make(chan struct{})
+			go func() {
+				defer close(done)
+				connection, err := listener.Accept()
+				if err != nil {
+					return
+				}
+				defer connection.Close()
+				r, err := http.ReadRequest(bufio.NewReader(connection))
+				if err != nil {
+					return
+				}
+				body, _ := io.ReadAll(r.Body)
+				fmt.Fprintf(connection, answer, body)
+			}()
+			endpoint := "http://" + listener.Addr().String()
+			c, err := tokens.NewClient(endpoint, "orders", tokens.ClientSecretPost(clientSecret), tokens.TokenEndpoint(endpoint))
+			if err != nil {
+				t.Fatal(err)
+			}
+			_, err = c.ClientCredentials().Fetch(t.Context(), tokens.Request{})
+			listener.Close()
+			<-done
+			e, ok := errors.AsType[*tokens.Error](err)
+			if !ok || e.Op != "token" || e.Permanent() || strings.Contains(err.Error(), "hunter2") ||
+				endpointQuotes(err, clientSecret) != "" {
+				t.Errorf("Fetch: %v", err)
+			}
+		})
+	}
+}
+
+// What can be shown is shown, and what cannot can be had by whoever knows it.
+func TestErrorsOfTheConnectionSayWhatTheyMay(t *testing.T) {
+	errOwn := errors.New("a transport's own reason")
+	_, err := endpointFetch(t, func(*http.Request, url.Values) (*http.Response, error) { return nil, errOwn })
+	if !errors.Is(err, errOwn) || strings.Contains(err.Error(), "own reason") ||
+		!strings.Contains(err.Error(), "the exchange failed") {
+		t.Errorf("Fetch: %v", err)
+	}
+	_, err = endpointFetch(t, func(*http.Request, url.Values) (*http.Response, error) {
+		return nil, &net.OpError{Op: "dial", Net: "tcp", Err: errors.New("connection refused")}
+	})
+	if err == nil || !strings.Contains(err.Error(), "dial tcp: connection refused") {
+		t.Errorf("Fetch: %v", err)
+	}
+	server := httptest.NewTLSServer(http.NotFoundHandler())
+	defer server.Close()
+	server.Config.ErrorLog = nil
+	c, err := tokens.NewClient(server.URL, "orders", tokens.ClientSecretBasic(clientSecret), tokens.TokenEndpoint(server.URL))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err = c.ClientCredentials().Fetch(t.Context(), tokens.Request{}); err == nil ||
+		!strings.Contains(err.Error(), "certificate") {
+		t.Errorf("Fetch: %v", err)
+	}
+}
+
+// The default client keeps no connection.
+func TestDefaultClientKeepsNoConnection(t *testing.T) {
+	var connections []string
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		connections = append(connections, r.RemoteAddr)
+		w.Header().Set("Content-Type", "application/json")
+		_, _ = io.WriteString(w, clientGood)
+	}))
+	defer server.Close()
+	c, err := tokens.NewClient(server.URL, "orders", tokens.ClientSecretBasic(clientSecret), tokens.TokenEndpoint(server.URL))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		if _, err := c.ClientCredentials().Fetch(t.Context(), tokens.Request{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if len(connections) != 2 || connections[0] == connections[1] {
+		t.Errorf("requests came over %q", connections)
+	}
+}
+
+// FuzzTokenAnswer holds what every answer of a token endpoint is held to, whatever it is.
+func FuzzTokenAnswer(f *testing.F) {
+	for _, status := range []int{http.StatusOK, http.StatusBadRequest, http.StatusServiceUnavailable} {
+		for _, body := range []string{
+			clientGood, "", "{}", "[]", "<html>", `{"error":"invalid_grant","error_description":"x"}`, `{"error":"\u0000"}`,
+			endpointWith("expires_in", "1e999"), endpointWith("expires_in", `"3600"`), endpointWith("expires_in", "-1"),
+			endpointWith("refresh_token", `"a"`), endpointWith("scope", `"a b"`), endpointWith("access_token", `"\r\n"`),
+			endpointWith("refresh_in", "0.5"), `{"access_token":"a","access_token":"b","token_type":"Bearer"}`,
+		} {
+			f.Add(status, "application/json", body, "")
+			f.Add(status, "", body, "120")
+		}
+	}
+	f.Fuzz(func(t *testing.T, status int, contentType, body, retryAfter string) {
+		if status < 200 || status > 599 {
+			return
+		}
+		grant, err := endpointFetch(t, clientGives(status, contentType, body, "Retry-After", retryAfter))
+		if (grant == nil) == (err == nil) {
+			t.Fatalf("%v, %v", grant, err)
+		}
+		if err == nil {
+			if status != http.StatusOK || !strings.EqualFold(grant.TokenType, "Bearer") || grant.ExpiresIn < 0 ||
+				grant.RefreshIn < 0 ||
+				grant.ExpiresIn > 876000*time.Hour || grant.RefreshIn > 876000*time.Hour || grant.Requested.IsZero() {
+				t.Errorf("%#v", grant)
+			}
+			r := http.Request{Header: http.Header{"Authorization": {"Bearer " + string(grant.AccessToken)}}}
+			if err := r.Write(io.Discard); grant.AccessToken == "" ||
+				strings.ContainsAny(string(grant.AccessToken), " \r\n\x00\x7f") {
+				t.Errorf("%q cannot be sent: %v", string(grant.AccessToken), err)
+			}
+			return
+		}
+		e, ok := errors.AsType[*tokens.Error](err)
+		if !ok || e.Op != "token" || e.Status != status || e.RetryAfter < 0 || e.RetryAfter > time.Hour || len(e.Code) > 64 ||
+			len(e.Description) > 256 {
+			t.Fatalf("%#v", err)
+		}
+		for _, c := range err.Error() + e.Description {
+			if c < ' ' || c > '~' {
+				t.Errorf("%q is in the error", c)
+			}
+		}
+		if len(err.Error()) > 400 {
+			t.Errorf("the error is long: %v", err)
+		}
+	})
+}

@@ -1,0 +1,112 @@
+package tokens
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"time"
+)
+
+var (
+	// ErrClosed means that the [Manager] or [Session] was closed.
+	ErrClosed = errors.New("tokens: closed")
+
+	// ErrLoginRequired means that no token can be had before somebody logs in: there is no refresh token, or the server does
+	// not accept it any more.
+	ErrLoginRequired = errors.New("tokens: a new login is required")
+
+	// ErrNoRevocation means that the authorization server names no endpoint where tokens are revoked; see [Client.Revoke].
+	ErrNoRevocation = errors.New("tokens: the server has no revocation endpoint")
+)
+
+// UnavailableError is why [Source.Token] has no token. All who waited for one request hear the same.
+type UnavailableError struct {
+	// RetryAfter is the time to the next attempt; until then everybody hears this. It is zero when nothing will be attempted
+	// any more, because the Manager is closed.
+	RetryAfter time.Duration
+
+	err error
+}
+
+// Error says what failed; see [UnavailableError.Unwrap].
+func (e *UnavailableError) Error() string { return "tokens: no token is available: " + e.err.Error() }
+
+// Unwrap returns what failed: an [*Error], [ErrLoginRequired], [ErrClosed], or what the [Fetcher] said.
+func (e *UnavailableError) Unwrap() error { return e.err }
+
+// Error is what came of a request to an authorization server that did not answer as it should.
+type Error struct {
+	// Op is what was asked for: "discovery", "token", "revocation" or "login".
+	Op string
+
+	// Status is the HTTP status; 0 when there was no answer.
+	Status int
+
+	// Code is the error code of RFC 6749 section 5.2, or one of the many that servers have beside; "" when there is none, or
+	// none that is made of letters, digits and "._-" and at most 64 of them.
+	Code string
+
+	// Description is the server's own text for it, error_description, for whoever looks into it: at most 256 characters, and
+	// none but those that RFC 6749 section 5.2 allows. It is not part of [Error.Error]: servers are known to quote what was
+	// sent to them. Show it to no client.
+	Description string
+
+	// RetryAfter is what the server's header of that name asks for, 0 if there is none.
+	RetryAfter time.Duration
+
+	// Err is what went wrong when there was no answer, or none that can be used. It may be nil.
+	Err error
+}
+
+// Error names the operation, the status and the code.
+func (e *Error) Error() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "tokens: %s", e.Op)
+	if e.Status != 0 {
+		fmt.Fprintf(&b, ": status %d", e.Status)
+	}
+	if e.Code != "" {
+		fmt.Fprintf(&b, ": %s", e.Code)
+	}
+	if e.Err != nil {
+		fmt.Fprintf(&b, ": %v", e.Err)
+	}
+	return b.String()
+}
+
+// Unwrap returns Err.
+func (e *Error) Unwrap() error { return e.Err }
+
+// permanent are the codes of RFC 6749 section 5.2, RFC 8707 section 2 and RFC 6749 section 4.1.2.1 that stay what they are
+// until somebody changes something: the client, its registration, or the request.
+var permanent = map[string]bool{
+	"invalid_request":           true,
+	"invalid_client":            true,
+	"invalid_grant":             true,
+	"unauthorized_client":       true,
+	"unsupported_grant_type":    true,
+	"unsupported_response_type": true,
+	"invalid_scope":             true,
+	"invalid_target":            true,
+	"access_denied":             true,
+}
+
+// Permanent reports that asking again does not help until somebody has changed something. It goes by the code, and never for
+// a status that says otherwise: 408, 425, 429 and those from 500.
+func (e *Error) Permanent() bool {
+	switch e.Status {
+	case http.StatusRequestTimeout, http.StatusTooEarly, http.StatusTooManyRequests:
+		return false
+	}
+	return e.Status < http.StatusInternalServerError && permanent[e.Code]
+}
+
+// isPermanent reports that for any error.
+func isPermanent(err error) bool {
+	if errors.Is(err, ErrLoginRequired) {
+		return true
+	}
+	e, ok := errors.AsType[*Error](err)
+	return ok && e.Permanent()
+}

@@ -1,0 +1,4 @@
+package tokens
+
+// SaysInvalidToken is how a Transport reads the challenges of an answer.
+var SaysInvalidToken = saysInvalidToken

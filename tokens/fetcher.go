@@ -1,0 +1,56 @@
+package tokens
+
+import (
+	"context"
+	"time"
+)
+
+// A Fetcher obtains tokens. [Client] makes one for each grant; [FetcherFunc] is one's own.
+type Fetcher interface {
+	// Fetch obtains a token. It is called for one key at a time, though for several keys at once. The context has a deadline
+	// and the values of whoever caused the call, but does not end with it: others wait for the same token.
+	//
+	// An error that is, or wraps, an [*Error] tells the [Manager] when to ask again. A Fetch that comes back after the context
+	// ended is heard nevertheless, unless another has brought a token since.
+	Fetch(ctx context.Context, r Request) (*Grant, error)
+}
+
+// FetcherFunc is a [Fetcher] made of a function.
+type FetcherFunc func(ctx context.Context, r Request) (*Grant, error)
+
+// Fetch calls f.
+func (f FetcherFunc) Fetch(ctx context.Context, r Request) (*Grant, error) { return f(ctx, r) }
+
+// Request is what a [Fetcher] is asked for.
+type Request struct {
+	Key Key // which token is meant
+
+	// Previous is the token that is to be replaced, because it is near its end or because a server refused it. The Fetcher
+	// must not return it again. It is nil for the first one.
+	Previous *Token
+}
+
+// Grant is what came of a [Request] (RFC 6749 section 5.1).
+type Grant struct {
+	AccessToken Secret // visible ASCII, at most 64 KiB
+	TokenType   string // "Bearer", in whatever case: there is no other that a Transport could use
+
+	// ExpiresIn is the life of the token, from Requested. 0 means that the server did not say: five minutes then.
+	ExpiresIn time.Duration
+
+	// RefreshIn is when the server wants it to be renewed, from Requested. 0, or a time that is not before its end, means that
+	// the server did not say.
+	RefreshIn time.Duration
+
+	// Scope is what was granted, "" if that is what was asked for.
+	Scope string
+
+	// Requested is when the request for it was sent; a zero time is when Fetch was called.
+	Requested time.Time
+
+	// Reused says that it was not fetched: another process had, and left it in a [Store].
+	Reused bool
+
+	// RefreshToken and IDToken came with it. A [Manager] has no use for them.
+	RefreshToken, IDToken Secret
+}

@@ -1,0 +1,319 @@
+package tokens
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	mathrand "math/rand/v2"
+	"os"
+	"path/filepath"
+	"runtime"
+	"sync"
+	"time"
+)
+
+// NewFileStore returns a [Store] that keeps each record in a file of its own in one directory, sealed as by [Sealed]; processes of
+// one machine share it by naming the same directory. It is made when it is first needed, for this user alone (0700); one that
+// anybody else may write, or that belongs to another user than this one or root, is refused. It must be on a local file system:
+// network file systems do not lock reliably.
+//
+// A record survives kill -9 and a power cut: its file is written beside the old one, brought to the disk and put in its place, so
+// that there is always the old one or the new one as a whole. The names of the files are hashes of the records' names: they show
+// no name, though who guesses one can confirm it. [ErrSealed] is a record that cannot be opened; nothing replaces it until
+// it is deleted. What cannot be detected is an old file that is put back, by an attacker or from a backup.
+//
+// A lock ends at once when its process does. One that is merely stopped (SIGSTOP) holds its locks on, until it is ended or goes on.
+//
+// There are such locks on Linux, macOS, the BSDs and Windows; elsewhere NewFileStore returns an error. Windows has other
+// permissions than those above, which are not looked at: make the directory where only this user can write.
+func NewFileStore(dir string, keys SealKeys) (Store, error) {
+	var errs []error
+	if dir == "" {
+		errs = append(errs, errors.New("tokens: the directory of the file store is empty"))
+	}
+	if keys == nil {
+		errs = append(errs, errNoSealKeys)
+	}
+	if !canLockFiles {
+		errs = append(errs, fmt.Errorf("tokens: there is no file store on %s, which has no file locks", runtime.GOOS))
+	}
+	if errs != nil {
+		return nil, errors.Join(errs...)
+	}
+	return &fileStore{dir, keys}, nil
+}
+
+type fileStore struct {
+	dir  string
+	keys SealKeys
+}
+
+// The files, by the hexadecimal SHA-256 of a record's name:
+//
+//	<hash>.record  the record; its version, in eight bytes, is sealed before its data
+//	<hash>.lock    there while it is locked, or was when a process ended
+//	save-<h>.lock  held while a record whose hash begins with this digit is saved or deleted; it is never removed
+//	save-<h>.new   the file being written by who holds that lock; one that a process left behind is written over by the next
+type recordFiles struct {
+	record, lock, saveLock, saveNew string
+}
+
+func filesOf(name string) recordFiles {
+	sum := sha256.Sum256([]byte(name))
+	hash := hex.EncodeToString(sum[:])
+	return recordFiles{hash + ".record", hash + ".lock", "save-" + hash[:1] + ".lock", "save-" + hash[:1] + ".new"}
+}
+
+// A lock that another has is tried again after a pause at random within a bound, which doubles from the first to the second.
+const (
+	shortestPoll = time.Millisecond
+	longestPoll  = 100 * time.Millisecond
+)
+
+const versionSize = 8 // bytes of a version in a file
+
+func (s *fileStore) Load(ctx context.Context, name string) ([]byte, int64, error) {
+	if err := checkName(ctx, name); err != nil {
+		return nil, 0, err
+	}
+	dir, err := s.openDir()
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, 0, ErrNotFound
+	}
+	if err != nil {
+		return nil, 0, err
+	}
+	defer func() { _ = dir.Close() }()
+	sealers, err := s.keys.sealers(ctx)
+	if err != nil {
+		return nil, 0, err
+	}
+	data, version, err := readRecord(dir, name, sealers)
+	return data, version, s.failed(err)
+}
+
+func (s *fileStore) Save(ctx context.Context, name string, data []byte, version int64) (int64, error) {
+	if err := checkName(ctx, name); err != nil {
+		return 0, err
+	}
+	if len(data) > maxData {
+		return 0, errData
+	}
+	sealers, err := s.keys.sealers(ctx)
+	if err != nil {
+		return 0, err
+	}
+	saved := int64(0)
+	err = s.change(ctx, name, func(dir *os.Root, files recordFiles) error {
+		_, current, err := readRecord(dir, name, sealers)
+		if err != nil && !errors.Is(err, ErrNotFound) {
+			return err
+		}
+		if current != version {
+			return ErrConflict
+		}
+		saved = newVersion(current)
+		plain, err := binary.Append(make([]byte, 0, versionSize+len(data)), binary.BigEndian, saved)
+		if err != nil {
+			return err
+		}
+		sealed := sealRecord(sealers, sealedForFile, name, append(plain, data...))
+		if err := writeFile(dir, files.saveNew, sealed); err != nil {
+			return err
+		}
+		return dir.Rename(files.saveNew, files.record)
+	})
+	if err != nil {
+		return 0, err
+	}
+	return saved, nil
+}
+
+func (s *fileStore) Delete(ctx context.Context, name string) error {
+	if err := checkName(ctx, name); err != nil {
+		return err
+	}
+	return s.change(ctx, name, func(dir *os.Root, files recordFiles) error {
+		if err := dir.Remove(files.record); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+		return nil
+	})
+}
+
+func (s *fileStore) Lock(ctx context.Context, name string, lease time.Duration) (func(), error) {
+	if err := checkLock(ctx, name, lease); err != nil {
+		return nil, err
+	}
+	dir, err := s.makeDir()
+	if err != nil {
+		return nil, err
+	}
+	lock, err := lockFile(ctx, dir, filesOf(name).lock)
+	if err != nil {
+		_ = dir.Close()
+		return nil, s.failed(err)
+	}
+	release := sync.OnceFunc(func() {
+		lock.remove(dir)
+		_ = dir.Close()
+	})
+	timer := time.AfterFunc(lease, release)
+	return func() {
+		timer.Stop()
+		release()
+	}, nil
+}
+
+// change does what changes a record, while nobody else changes it, and brings it to the disk.
+func (s *fileStore) change(ctx context.Context, name string, do func(dir *os.Root, files recordFiles) error) error {
+	dir, err := s.makeDir()
+	if err != nil {
+		return err
+	}
+	defer func() { _ = dir.Close() }()
+	files := filesOf(name)
+	lock, err := lockFile(ctx, dir, files.saveLock)
+	if err != nil {
+		return s.failed(err)
+	}
+	defer lock.release()
+	if err := do(dir, files); err != nil {
+		return s.failed(err)
+	}
+	return s.failed(syncDir(dir))
+}
+
+// failed names the directory in the system's errors, which have no more than a file's name.
+func (s *fileStore) failed(err error) error {
+	_, isPath := errors.AsType[*fs.PathError](err)
+	_, isLink := errors.AsType[*os.LinkError](err)
+	if isPath || isLink {
+		return fmt.Errorf("tokens: the directory %s: %w", s.dir, err)
+	}
+	return err
+}
+
+// makeDir opens the directory, which is made if it is not there.
+func (s *fileStore) makeDir() (*os.Root, error) {
+	dir, err := s.openDir()
+	if !errors.Is(err, fs.ErrNotExist) {
+		return dir, err
+	}
+	if err := os.MkdirAll(s.dir, 0o700); err != nil {
+		return nil, err
+	}
+	// What is in a directory is lost with it.
+	if parent, err := os.OpenRoot(filepath.Dir(filepath.Clean(s.dir))); err == nil {
+		err = syncDir(parent)
+		_ = parent.Close()
+		if err != nil {
+			return nil, err
+		}
+	}
+	return s.openDir()
+}
+
+// openDir opens the directory and judges it. The error is [fs.ErrNotExist] when there is none.
+func (s *fileStore) openDir() (*os.Root, error) {
+	dir, err := os.OpenRoot(s.dir)
+	if err != nil {
+		return nil, err
+	}
+	info, err := dir.Stat(".")
+	switch {
+	case err != nil:
+	case runtime.GOOS != "windows" && info.Mode().Perm()&0o022 != 0:
+		err = fmt.Errorf("tokens: others may write the directory %s: allow it to nobody but its owner (chmod 0700)", s.dir)
+	case isStrangers(info):
+		err = fmt.Errorf("tokens: the directory %s belongs to another user than this process runs as", s.dir)
+	}
+	if err != nil {
+		_ = dir.Close()
+		return nil, err
+	}
+	return dir, nil
+}
+
+// lockFile waits until nobody else has locked a file, and locks it.
+func lockFile(ctx context.Context, dir *os.Root, name string) (*fileLock, error) {
+	for pause := shortestPoll; ; pause = min(2*pause, longestPoll) {
+		lock, err := tryLockFile(dir, name)
+		if lock != nil || err != nil {
+			return lock, err
+		}
+		timer := time.NewTimer(mathrand.N(pause)) //nolint:gosec // it spreads attempts and is no secret
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+			timer.Stop()
+			return nil, context.Cause(ctx)
+		}
+	}
+}
+
+func readRecord(dir *os.Root, name string, sealers []sealer) (data []byte, version int64, err error) {
+	file, err := dir.OpenFile(filesOf(name).record, os.O_RDONLY|openNoWait, 0)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, 0, ErrNotFound
+	}
+	if err != nil {
+		return nil, 0, err
+	}
+	defer func() { _ = file.Close() }()
+	info, err := file.Stat()
+	if err != nil {
+		return nil, 0, err
+	}
+	if !info.Mode().IsRegular() {
+		return nil, 0, fmt.Errorf("%w: it is not a regular file", ErrSealed)
+	}
+	sealed, err := io.ReadAll(io.LimitReader(file, maxKept+1))
+	if err != nil {
+		return nil, 0, err
+	}
+	plain, err := openRecord(sealers, sealedForFile, name, sealed)
+	if err != nil {
+		return nil, 0, err
+	}
+	if _, err := binary.Decode(plain, binary.BigEndian, &version); err != nil {
+		return nil, 0, fmt.Errorf("%w: it has no version", ErrSealed)
+	}
+	return plain[versionSize:], version, nil
+}
+
+// newVersion is random: so it needs no memory of the versions that a deleted record had, and no clock that is never set back.
+func newVersion(current int64) int64 {
+	for {
+		var b [versionSize]byte
+		_, _ = rand.Read(b[:]) // never fails
+		if version := int64(binary.BigEndian.Uint64(b[:]) >> 1); version != 0 && version != current {
+			return version
+		}
+	}
+}
+
+// writeFile makes a file and brings it to the disk.
+func writeFile(dir *os.Root, name string, content []byte) error {
+	file, err := dir.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = file.Write(content)
+	if err == nil {
+		err = file.Sync()
+	}
+	if closeErr := file.Close(); err == nil {
+		err = closeErr
+	}
+	if err != nil {
+		_ = dir.Remove(name)
+	}
+	return err
+}

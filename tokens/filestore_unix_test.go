@@ -1,0 +1,202 @@
+//go:build linux || darwin || freebsd || netbsd || openbsd || dragonfly
+
+package tokens_test
+
+import (
+	"encoding/base64"
+	"errors"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/bearer-go/bearer/tokens"
+)
+
+func TestFileStoreIsForItsOwnerAlone(t *testing.T) {
+	defer syscall.Umask(syscall.Umask(0))
+	dir := filepath.Join(t.TempDir(), "new", "store")
+	store := storeInFiles(t, dir, storeKeys(1))
+	storeSave(t, store, "a", "data", 0)
+	unlock, err := store.Lock(t.Context(), "a", time.Minute)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unlock()
+	for _, path := range []string{dir, filepath.Dir(dir)} {
+		if info, err := os.Stat(path); err != nil || info.Mode().Perm() != 0o700 {
+			t.Errorf("%s: %v, error %v, want 0700", path, info.Mode(), err)
+		}
+	}
+	for _, name := range storeFiles(t, dir) {
+		if info, err := os.Stat(filepath.Join(dir, name)); err != nil || info.Mode() != 0o600 {
+			t.Errorf("%s: %v, error %v, want 0600", name, info.Mode(), err)
+		}
+	}
+}
+
+func TestFileStoreRefusesADirectoryThatOthersMayWrite(t *testing.T) {
+	dir := t.TempDir()
+	store := storeInFiles(t, dir, storeKeys(1))
+	version := storeSave(t, store, "a", "data", 0)
+	for mode, used := range map[os.FileMode]bool{
+		0o700: true, 0o750: true, 0o755: true, 0o711: true,
+		0o720: false, 0o702: false, 0o770: false, 0o777: false, 0o777 | os.ModeSticky: false,
+	} {
+		if err := os.Chmod(dir, mode); err != nil {
+			t.Fatal(err)
+		}
+		_, _, loadErr := store.Load(t.Context(), "a")
+		saved, saveErr := store.Save(t.Context(), "a", []byte("data"), version)
+		unlock, lockErr := store.Lock(t.Context(), "a", time.Minute)
+		if lockErr == nil {
+			unlock()
+		}
+		for _, err := range []error{loadErr, saveErr, lockErr, store.Delete(t.Context(), "b")} {
+			if used && err != nil || !used && (err == nil || !strings.Contains(err.Error(), "others may write")) {
+				t.Errorf("%s: %v", mode, err)
+			}
+		}
+		if saveErr == nil {
+			version = saved
+		}
+	}
+}
+
+func TestFileStoreAndKeysOfAnotherUserAreRefused(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("only root can give files away")
+	}
+	dir := t.TempDir()
+	path := storeKeyFile(t, base64.StdEncoding.EncodeToString(storeKey(1)))
+	store := storeInFiles(t, dir, tokens.SealKeysFromFile(path))
+	storeSave(t, store, "a", "data", 0)
+	for _, given := range []string{dir, path} {
+		if err := os.Chown(given, 12345, -1); err != nil {
+			t.Fatal(err)
+		}
+		if _, _, err := store.Load(t.Context(), "a"); err == nil || !strings.Contains(err.Error(), "belongs to another user") {
+			t.Errorf("Load: %v", err)
+		}
+		if err := os.Chown(given, 0, -1); err != nil {
+			t.Fatal(err)
+		}
+		storeWant(t, store, "a", "data")
+	}
+}
+
+func TestSealKeyFileIsForItsOwnerAlone(t *testing.T) {
+	path := storeKeyFile(t, base64.StdEncoding.EncodeToString(storeKey(1)))
+	keys := tokens.SealKeysFromFile(path)
+	for mode, used := range map[os.FileMode]bool{
+		0o600: true, 0o400: true, 0o500: true, 0o700: true,
+		0o640: false, 0o604: false, 0o620: false, 0o602: false, 0o610: false, 0o601: false, 0o644: false, 0o666: false,
+	} {
+		if err := os.Chmod(path, mode); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := keys(t.Context()); used != (err == nil) {
+			t.Errorf("%s: %v", mode, err)
+		}
+	}
+}
+
+// Opening a pipe waits for its other end.
+func TestStoreFilesThatArePipes(t *testing.T) {
+	dir := t.TempDir()
+	if err := syscall.Mkfifo(storeRecord(dir, "a"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	storeWantSealed(t, storeInFiles(t, dir, storeKeys(1)), "a", "a pipe", "not a regular file")
+	path := filepath.Join(t.TempDir(), "keys")
+	if err := syscall.Mkfifo(path, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := tokens.SealKeysFromFile(path)(t.Context()); err == nil || !strings.Contains(err.Error(), "not a regular file") {
+		t.Errorf("the keys from a pipe: %v", err)
+	}
+}
+
+func TestSealKeyFileMayBeALink(t *testing.T) {
+	path := storeKeyFile(t, base64.StdEncoding.EncodeToString(storeKey(1)))
+	link := path + ".link"
+	if err := os.Symlink(path, link); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := tokens.SealKeysFromFile(link)(t.Context()); err != nil {
+		t.Error(err)
+	}
+}
+
+// A file that is named in the directory but lies outside is not followed to.
+func TestFileStoreDoesNotLeaveItsDirectory(t *testing.T) {
+	dir, other := t.TempDir(), t.TempDir()
+	storeSave(t, storeInFiles(t, other, storeKeys(1)), "a", "data", 0)
+	if err := os.Symlink(storeRecord(other, "a"), storeRecord(dir, "a")); err != nil {
+		t.Fatal(err)
+	}
+	store := storeInFiles(t, dir, storeKeys(1))
+	if data, _, err := store.Load(t.Context(), "a"); err == nil || errors.Is(err, tokens.ErrNotFound) {
+		t.Errorf("Load: %q, error %v", data, err)
+	}
+}
+
+func TestFileStoreRemovesLocks(t *testing.T) {
+	dir := t.TempDir()
+	store := storeInFiles(t, dir, storeKeys(1))
+	for n := range 10 {
+		unlock, err := store.Lock(t.Context(), strings.Repeat("n", n+1), time.Hour)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(storeFiles(t, dir)) != 1 {
+			t.Errorf("while one is locked: %q", storeFiles(t, dir))
+		}
+		unlock()
+	}
+	if files := storeFiles(t, dir); len(files) != 0 {
+		t.Errorf("after unlock: %q", files)
+	}
+}
+
+// A process that is killed leaves the file of its lock. It is no lock any more.
+func TestFileStoreLockFileAloneIsNoLock(t *testing.T) {
+	dir := t.TempDir()
+	storeWrite(t, strings.TrimSuffix(storeRecord(dir, "a"), ".record")+".lock", nil)
+	unlock, err := storeInFiles(t, dir, storeKeys(1)).Lock(t.Context(), "a", time.Hour)
+	if err != nil {
+		t.Fatal(err)
+	}
+	unlock()
+}
+
+// A lock file is removed while others have it open already and are about to lock it: what they lock then is no lock.
+func TestFileStoreRemovedLockFileIsNoLock(t *testing.T) {
+	dir := t.TempDir()
+	var inside atomic.Int32
+	var all sync.WaitGroup
+	for range 32 {
+		all.Go(func() {
+			store := storeInFiles(t, dir, storeKeys(1))
+			for range 60 {
+				unlock, err := store.Lock(t.Context(), "a", time.Hour)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				if inside.Add(1) != 1 {
+					t.Error("two have the lock at once")
+				}
+				runtime.Gosched()
+				inside.Add(-1)
+				unlock()
+			}
+		})
+	}
+	all.Wait()
+}

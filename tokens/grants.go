@@ -1,0 +1,223 @@
+package tokens
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+)
+
+// The grant types (RFC 6749 section 4.4.2, RFC 8693 section 2.1, RFC 7523 section 2.1).
+const (
+	grantClientCredentials = "client_credentials"
+	grantExchange          = "urn:ietf:params:oauth:grant-type:token-exchange"
+	grantJWTBearer         = "urn:ietf:params:oauth:grant-type:jwt-bearer"
+)
+
+// The types of a [SecurityToken] (RFC 8693 section 3).
+const (
+	TypeAccessToken  = "urn:ietf:params:oauth:token-type:access_token"
+	TypeRefreshToken = "urn:ietf:params:oauth:token-type:refresh_token"
+	TypeIDToken      = "urn:ietf:params:oauth:token-type:id_token"
+	TypeSAML1        = "urn:ietf:params:oauth:token-type:saml1"
+	TypeSAML2        = "urn:ietf:params:oauth:token-type:saml2"
+	TypeJWT          = "urn:ietf:params:oauth:token-type:jwt" // any JWT that is none of the above
+)
+
+// SecurityToken is a token that stands for somebody in an exchange.
+type SecurityToken struct {
+	Token Secret // it must not be empty
+	Type  string // one of the constants, or another URI; "" is TypeAccessToken
+}
+
+var (
+	errIssuer   = errors.New("the key's Issuer is another than the client's; leave it empty")
+	errClientID = errors.New("the key's Client is another than this one; leave it empty")
+	errSubject  = errors.New("the key has a Subject, but this grant is for the client itself; leave it empty")
+	errNobody   = errors.New("the key has no Subject, so that all would share one token; name whom it is for")
+	errResource = errors.New("the key's Resource is not an absolute URI without a fragment (RFC 8707 section 2)")
+	errAudience = errors.New("the key's Audience has a control character, or is not UTF-8")
+	errScopes   = errors.New("the key's Scope is not made of scopes with one space between them; make it with Scopes")
+	errPublic   = errors.New("a client without authentication has no token of its own (RFC 6749 section 4.4)")
+	errNilFunc  = errors.New("a function that is to be asked for a token is nil, or given twice")
+	errEmpty    = errors.New("the token that was given for it is empty, or has a Type that is not a URI")
+	errIssued   = errors.New("the issued_token_type is missing, or neither an access token nor a JWT (RFC 8693 section 2.2.1)")
+)
+
+// badRequest is a request that is not made, because no server can grant it. It is [Error.Permanent].
+func badRequest(err error) error { return &Error{Op: opToken, Code: "invalid_request", Err: err} }
+
+// ClientCredentials obtains tokens for the client itself (RFC 6749 section 4.4). The key's Scope, Resource and Audience are
+// sent; it must have no Subject.
+func (c *Client) ClientCredentials() Fetcher {
+	return FetcherFunc(func(ctx context.Context, r Request) (*Grant, error) {
+		if err := c.checkKey(r.Key, false); err != nil {
+			return nil, err
+		}
+		if c.auth.public {
+			return nil, &Error{Op: opToken, Code: "unauthorized_client", Err: errPublic}
+		}
+		return c.token(ctx, c.keyForm(grantClientCredentials, r.Key))
+	})
+}
+
+// JWTBearer obtains tokens for an assertion, a JWT that somebody has signed whom the server trusts (RFC 7523 section 2.1).
+// The function is called for each request, with the key and the values of the context that caused it. The key's Subject is
+// whatever the function makes of it; when the assertion is not always for the same, each must have another Subject, because
+// equal keys share one token. The client authenticates as well, but for [NoClientAuth].
+//
+// The function's error is in that of the request.
+func (c *Client) JWTBearer(assertion func(ctx context.Context, key Key) (Secret, error)) Fetcher {
+	return FetcherFunc(func(ctx context.Context, r Request) (*Grant, error) {
+		if assertion == nil {
+			return nil, badRequest(errNilFunc)
+		}
+		if err := c.checkKey(r.Key, r.Key.Subject != ""); err != nil {
+			return nil, err
+		}
+		signed, err := assertion(ctx, r.Key)
+		if err != nil {
+			return nil, fmt.Errorf("tokens: the assertion cannot be had: %w", err)
+		}
+		if signed == "" {
+			return nil, badRequest(errEmpty)
+		}
+		form := c.keyForm(grantJWTBearer, r.Key)
+		form.Set("assertion", string(signed))
+		return c.token(ctx, form)
+	})
+}
+
+// An ExchangeOption changes what [Client.Exchange] asks for.
+type ExchangeOption func(*exchange)
+
+type exchange struct {
+	subject, actor func(ctx context.Context, key Key) (SecurityToken, error)
+	err            error
+}
+
+// Actor names who acts for the subject (actor_token, RFC 8693 section 2.1). It is called as the function for the subject is.
+func Actor(actor func(ctx context.Context, key Key) (SecurityToken, error)) ExchangeOption {
+	return func(e *exchange) {
+		if actor == nil || e.actor != nil {
+			e.err = errNilFunc
+		}
+		e.actor = actor
+	}
+}
+
+// Exchange obtains tokens in exchange for others (RFC 8693): the function returns the one that stands for the key's Subject.
+// It is called for each request, with the key and the values of the context that caused it. The key must have a Subject, a
+// name for whom the function's token stands for: equal keys share one token, so that without it one user would get
+// another's.
+//
+// An access token is asked for, and an answer with another type of token is refused. A function's error is in that of the
+// request.
+func (c *Client) Exchange(
+	subject func(ctx context.Context, key Key) (SecurityToken, error), opts ...ExchangeOption,
+) Fetcher {
+	e := exchange{subject: subject}
+	if subject == nil || slices.ContainsFunc(opts, func(opt ExchangeOption) bool { return opt == nil }) {
+		e.err = errNilFunc
+	}
+	for _, opt := range opts {
+		if opt != nil {
+			opt(&e)
+		}
+	}
+	return FetcherFunc(func(ctx context.Context, r Request) (*Grant, error) {
+		if e.err != nil {
+			return nil, badRequest(e.err)
+		}
+		if err := c.checkKey(r.Key, true); err != nil {
+			return nil, err
+		}
+		form := c.keyForm(grantExchange, r.Key)
+		form.Set("requested_token_type", TypeAccessToken)
+		if err := present(ctx, form, "subject_token", r.Key, e.subject); err != nil {
+			return nil, err
+		}
+		if e.actor != nil {
+			if err := present(ctx, form, "actor_token", r.Key, e.actor); err != nil {
+				return nil, err
+			}
+		}
+		grant, issued, err := c.ask(ctx, form)
+		if err == nil && issued != TypeAccessToken && issued != TypeJWT {
+			return nil, &Error{Op: opToken, Status: http.StatusOK, Err: errIssued}
+		}
+		return grant, err
+	})
+}
+
+// present puts a token into a form.
+func present(
+	ctx context.Context, form url.Values, name string, key Key, get func(context.Context, Key) (SecurityToken, error),
+) error {
+	token, err := get(ctx, key)
+	if err != nil {
+		return fmt.Errorf("tokens: the %s cannot be had: %w", name, err)
+	}
+	if token.Type == "" {
+		token.Type = TypeAccessToken
+	}
+	if token.Token == "" || !isURI(token.Type) {
+		return badRequest(errEmpty)
+	}
+	form.Set(name, string(token.Token))
+	form.Set(name+"_type", token.Type)
+	return nil
+}
+
+// checkKey refuses a key that the client cannot serve. With subject it must have a Subject, without it must have none.
+func (c *Client) checkKey(key Key, subject bool) error {
+	var errs []error
+	refuse := func(when bool, err error) {
+		if when {
+			errs = append(errs, err)
+		}
+	}
+	refuse(key.Issuer != "" && key.Issuer != c.issuer, errIssuer)
+	refuse(key.Client != "" && key.Client != c.id, errClientID)
+	refuse(!subject && key.Subject != "", errSubject)
+	refuse(subject && key.Subject == "", errNobody)
+	refuse(key.Resource != "" && !isURI(key.Resource), errResource)
+	refuse(!isText(key.Audience), errAudience)
+	refuse(key.Scope != "" && !isScopeList(key.Scope), errScopes)
+	if len(errs) > 0 {
+		return badRequest(errors.Join(errs...))
+	}
+	return nil
+}
+
+// keyForm is the form of a request for a key.
+func (c *Client) keyForm(grantType string, key Key) url.Values {
+	form := url.Values{"grant_type": {grantType}}
+	for name, value := range map[string]string{"scope": key.Scope, "resource": key.Resource, "audience": key.Audience} {
+		if value != "" {
+			form.Set(name, value)
+		}
+	}
+	return form
+}
+
+// isURI reports that a text is an absolute URI without a fragment.
+func isURI(text string) bool {
+	u, err := url.Parse(text)
+	return err == nil && u.IsAbs() && u.Host+u.Opaque+u.Path != "" && isPrintable(text) && !strings.ContainsAny(text, " #")
+}
+
+// isText reports that a text is UTF-8 without control characters.
+func isText(text string) bool {
+	return utf8.ValidString(text) && !strings.ContainsFunc(text, unicode.IsControl)
+}
+
+// isScopeList reports that a text is what RFC 6749 section 3.3 has for scope.
+func isScopeList(text string) bool {
+	return isScope(text) && !slices.Contains(strings.Split(text, " "), "")
+}

@@ -1,0 +1,321 @@
+package tokens
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"crypto/subtle"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"net/url"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/bearer-go/bearer/internal/weburl"
+)
+
+// LoginLifetime is how long a [Login] can be finished after it was made.
+const LoginLifetime = 10 * time.Minute
+
+const (
+	opLogin = "login" // of an Error
+
+	loginRandom = 32 // bytes of each random value: RFC 7636 section 7.1
+)
+
+var (
+	// ErrLoginState means that an answer does not belong to the [Login] that it was given to: its state parameter is missing, is
+	// there twice, or is another. Somebody may have made it up; the Login goes on waiting for its own.
+	ErrLoginState = errors.New("tokens: login: the answer is not for this login, by its state; look up the login that the browser began")
+
+	// ErrLoginUsed means that a [Login] was finished before, or tried to be.
+	ErrLoginUsed = errors.New("tokens: login: it was finished already; begin a new one")
+
+	// ErrLoginExpired means that a [Login] is older than [LoginLifetime].
+	ErrLoginExpired = fmt.Errorf("tokens: login: it was begun more than %s ago; begin a new one", LoginLifetime)
+)
+
+// Login is a person's way through the authorization server: the authorization code grant (RFC 6749 section 4.1) with PKCE (RFC 7636,
+// always S256). [Client.NewLogin] begins one, the person's browser is sent to [Login.URL], and [Login.Finish] takes what it comes
+// back with.
+//
+// A Login is in the memory of the process that made it, which must be the one that the browser comes back to. It belongs to one
+// browser: keep it where only that one leads to, such as under the id in a cookie, and never look it up by the state alone, or
+// somebody can be made to finish another's login (RFC 9700 section 4.7). It holds secrets and prints as "[secret]". It is safe for
+// concurrent use.
+type Login struct {
+	opaque
+	client *Client
+	key    Key // what the tokens will be for
+
+	url, redirectURI       string
+	state, verifier, nonce string
+	issParameter           bool // the server names itself in every answer
+	end, endWall           time.Time
+	used                   atomic.Bool
+}
+
+// A LoginOption says what a [Login] asks for. Each but LoginParameter may be given once, and an empty value is an error.
+type LoginOption func(*loginConfig)
+
+type loginConfig struct {
+	key   Key
+	extra url.Values
+	errs  []error
+}
+
+func (c *loginConfig) wrong(format string, args ...any) {
+	c.errs = append(c.errs, fmt.Errorf("tokens: "+format, args...))
+}
+
+// LoginScope says what the tokens shall allow (RFC 6749 section 3.3). Servers have scopes of their own for a refresh token, such as
+// "offline_access"; with "openid" there is an ID token. The default is the server's.
+func LoginScope(scopes ...string) LoginOption {
+	return func(c *loginConfig) { c.set("LoginScope", &c.key.Scope, Scopes(scopes...)) }
+}
+
+// LoginResource says for which service the first access token is (RFC 8707 section 2): an absolute URI without a fragment. It is
+// that of [Key].Resource. The default is the server's.
+func LoginResource(uri string) LoginOption {
+	return func(c *loginConfig) { c.set("LoginResource", &c.key.Resource, uri) }
+}
+
+// LoginAudience is the name that some servers use instead of [LoginResource]. It is that of [Key].Audience.
+func LoginAudience(name string) LoginOption {
+	return func(c *loginConfig) { c.set("LoginAudience", &c.key.Audience, name) }
+}
+
+func (c *loginConfig) set(option string, field *string, value string) {
+	switch {
+	case value == "":
+		c.wrong("%s: the value is empty; give one, or leave the option out", option)
+	case *field != "":
+		c.wrong("%s: given twice; keep one", option)
+	}
+	*field = value
+}
+
+// reserved are the parameters that are not for LoginParameter: what this package sends and judges, what has an option of its own,
+// and what would replace all of it or change the way of the answer (RFC 9101, OAuth 2.0 Multiple Response Type Encoding).
+var reserved = []string{
+	"response_type", "response_mode", "client_id", "redirect_uri", "scope", "state", "nonce", "code_challenge",
+	"code_challenge_method", "resource", "audience", "request", "request_uri", "client_secret", "client_assertion",
+	"client_assertion_type", "code", "code_verifier", "iss", "error", "registration",
+}
+
+// LoginParameter adds a parameter to the URL, such as prompt, login_hint, acr_values or max_age of OpenID Connect Core section
+// 3.1.2.1. Each name may be given once. Those that this package sends, or that would replace them, are refused.
+func LoginParameter(name, value string) LoginOption {
+	return func(c *loginConfig) {
+		switch {
+		case !isParameterName(name):
+			c.wrong("LoginParameter(%q): a name has letters, digits and \"-._\" (RFC 6749 section 8.2)", name)
+		case slices.Contains(reserved, name):
+			c.wrong("LoginParameter(%q): this parameter is not to be set; leave it out", name)
+		case c.extra.Has(name):
+			c.wrong("LoginParameter(%q): given twice; keep one (RFC 6749 section 3.1)", name)
+		case value == "":
+			c.wrong("LoginParameter(%q): the value is empty; give one, or leave the option out", name)
+		default:
+			c.extra.Set(name, value)
+		}
+	}
+}
+
+func isParameterName(name string) bool {
+	return name != "" && !strings.ContainsFunc(name, func(r rune) bool {
+		return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') && !strings.ContainsRune("-._", r)
+	})
+}
+
+// checkRedirectURI judges where the browser is to come back to.
+func checkRedirectURI(text string) error {
+	u, err := url.Parse(text)
+	switch {
+	case err != nil, !u.IsAbs():
+		return errors.New("is not an absolute URL")
+	case u.User != nil:
+		return errors.New("has a user name in it, which would end up in logs")
+	case strings.Contains(text, "#"):
+		return errors.New("has a fragment (RFC 6749 section 3.1.2)")
+	case u.Scheme != "http" && u.Scheme != "https":
+		if !strings.Contains(u.Scheme, ".") {
+			return errors.New("has a scheme that is neither https nor a domain name of one's own in reverse (RFC 8252 section 7.1)")
+		}
+	case u.Hostname() == "":
+		return errors.New("has no host")
+	case u.Scheme == "http" && !weburl.Loopback(u.Hostname()):
+		return errors.New("is not https: anyone on the way could read the code")
+	}
+	return nil
+}
+
+// NewLogin begins a login. The redirect URI is where the browser comes back to, as it is registered at the server: an https URL,
+// an http URL to a loopback address (RFC 8252 section 7.3), or one with a private-use scheme that has a dot in it (section 7.1); no
+// fragment. The context is for discovery, which is made once for a [Client].
+//
+// When several arguments are wrong the error says all of them, and the server is not asked.
+func (c *Client) NewLogin(ctx context.Context, redirectURI string, opts ...LoginOption) (*Login, error) {
+	config := loginConfig{extra: make(url.Values)}
+	if err := checkRedirectURI(redirectURI); err != nil {
+		config.wrong("NewLogin: the redirect URI %w; give the one that is registered at the server", err)
+	}
+	for _, opt := range opts {
+		if opt == nil {
+			config.wrong("NewLogin: an option is nil; leave it out")
+			continue
+		}
+		opt(&config)
+	}
+	if err := c.checkKey(config.key, false); err != nil {
+		config.errs = append(config.errs, err)
+	}
+	if err := errors.Join(config.errs...); err != nil {
+		return nil, err
+	}
+	found, err := c.endpoints(ctx)
+	if err != nil {
+		return nil, err
+	}
+	now := time.Now()
+	l := &Login{
+		client: c, key: config.key, redirectURI: redirectURI, state: random(), verifier: random(), issParameter: found.issParameter,
+		end: now.Add(LoginLifetime),
+	}
+	l.endWall = l.end.Round(0)
+	if slices.Contains(strings.Fields(config.key.Scope), "openid") {
+		l.nonce = random()
+	}
+	if l.url, err = l.location(found, config.extra); err != nil {
+		return nil, &Error{Op: opLogin, Err: err}
+	}
+	return l, nil
+}
+
+// random returns a text that nobody guesses, made of characters that need no escape anywhere.
+func random() string {
+	var b [loginRandom]byte
+	_, _ = rand.Read(b[:]) // it never fails
+	return base64.RawURLEncoding.EncodeToString(b[:])
+}
+
+var (
+	errNoAuthorization = errors.New("the server names no authorization_endpoint; give AuthorizationEndpoint")
+	errNoS256          = errors.New("the server says that it has no PKCE with S256, without which a code is not safe")
+	errRepeated        = errors.New("the authorization endpoint's URL has a parameter in it that this login sends, too")
+)
+
+// location returns the URL for the browser (RFC 6749 section 4.1.1, RFC 7636 section 4.3).
+func (l *Login) location(found endpoints, extra url.Values) (string, error) {
+	switch {
+	case found.authorization == "":
+		return "", errNoAuthorization
+	case found.s256Said && !found.s256:
+		return "", errNoS256
+	}
+	u, err := url.Parse(found.authorization)
+	if err != nil {
+		return "", err
+	}
+	challenge := sha256.Sum256([]byte(l.verifier))
+	for name, value := range map[string]string{
+		"response_type": "code", "client_id": l.client.id, "redirect_uri": l.redirectURI, "state": l.state,
+		"code_challenge": base64.RawURLEncoding.EncodeToString(challenge[:]), "code_challenge_method": "S256",
+		"scope": l.key.Scope, "resource": l.key.Resource, "audience": l.key.Audience, "nonce": l.nonce,
+	} {
+		if value != "" {
+			extra.Set(name, value)
+		}
+	}
+	query := u.Query() // RFC 6749 section 3.1: what is there stays, and nothing is sent twice
+	for name, values := range extra {
+		if query.Has(name) {
+			return "", errRepeated
+		}
+		query[name] = values
+	}
+	u.RawQuery = query.Encode()
+	return u.String(), nil
+}
+
+// URL returns where to send the browser. It holds the state, so it is for that browser alone.
+func (l *Login) URL() string { return l.url }
+
+// Nonce returns what an ID token of this login must have as its nonce (OpenID Connect Core section 3.1.3.7), and "" when the scope
+// has no "openid". It is for whoever verifies the ID token, which this package does not.
+func (l *Login) Nonce() string { return l.nonce }
+
+// Finish takes what the browser came back with, which is the query of the redirect URI, and exchanges the code in it for tokens.
+// It may be called once; only an answer that is not for this login, [ErrLoginState], leaves it as it was, for otherwise
+// anybody could end it. Of two calls at once one has [ErrLoginUsed].
+//
+// A refusal of the server, such as access_denied, and an answer that is not as it should be are an [*Error] whose Op is
+// "login"; so is one that names another server than the client's, or none although the server always does (RFC 9207 section
+// 2.4). What comes of the exchange is an [*Error] whose Op is "token".
+//
+// The ID token is not verified, and nothing is concluded from it: who logged in is not known by it. Verify [Grant].IDToken, and
+// compare its nonce with [Login.Nonce], before it is used.
+func (l *Login) Finish(ctx context.Context, back url.Values) (*Grant, error) {
+	now := time.Now()
+	if state := back["state"]; len(state) != 1 || subtle.ConstantTimeCompare([]byte(state[0]), []byte(l.state)) != 1 {
+		return nil, ErrLoginState
+	}
+	if l.used.Swap(true) {
+		return nil, ErrLoginUsed
+	}
+	if !now.Before(l.end) || !now.Before(l.endWall) { // the monotonic clock stands still while a machine is suspended
+		return nil, ErrLoginExpired
+	}
+	code, err := l.read(back)
+	if err != nil {
+		return nil, err
+	}
+	// The scope was settled with the code (RFC 6749 section 4.1.3).
+	form := l.client.keyForm("authorization_code", Key{Resource: l.key.Resource, Audience: l.key.Audience})
+	form.Set("code", code)
+	form.Set("redirect_uri", l.redirectURI)
+	form.Set("code_verifier", l.verifier)
+	return l.client.token(ctx, form)
+}
+
+// read judges an answer whose state is right, and returns the code (RFC 6749 section 4.1.2).
+func (l *Login) read(back url.Values) (code string, err error) {
+	for _, name := range []string{"iss", "error", "error_description", "code"} {
+		if len(back[name]) > 1 {
+			return "", &Error{Op: opLogin, Err: fmt.Errorf("the answer has the parameter %s more than once", name)}
+		}
+	}
+	switch {
+	case back.Has("iss") && back.Get("iss") != l.client.issuer:
+		return "", &Error{Op: opLogin, Err: errors.New("the answer is of another server, by its iss (RFC 9207)")}
+	case l.issParameter && !back.Has("iss"):
+		return "", &Error{Op: opLogin, Err: errors.New("the answer does not say which server it is of, though this one always does (RFC 9207)")}
+	case back.Has("error"):
+		return "", l.refusal(back)
+	}
+	code = back.Get("code")
+	if code == "" || !isPrintable(code) {
+		return "", &Error{Op: opLogin, Err: errors.New("the answer has no code that could be exchanged")}
+	}
+	return code, nil
+}
+
+// refusal is the error that an answer names (RFC 6749 section 4.1.2.1). It came by way of the browser, but with the right state.
+func (l *Login) refusal(back url.Values) *Error {
+	e := &Error{Op: opLogin, Code: back.Get("error"), Description: clean(back.Get("error_description"))}
+	if len(e.Code) > maxCode || strings.ContainsFunc(e.Code, isNotCode) {
+		e.Code = ""
+	}
+	if e.Code == "" {
+		e.Err = errors.New("the answer is an error, with a code that is none (RFC 6749 section 4.1.2.1)")
+	}
+	secrets := &answer{secrets: []string{l.state, l.verifier}}
+	if secrets.quoted(e.Description) {
+		e.Description = ""
+	}
+	e.Description = e.Description[:min(len(e.Description), maxDescription)]
+	return e
+}

@@ -1,0 +1,185 @@
+package tokens
+
+import (
+	"container/list"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+)
+
+// The bounds of a [Manager], unless an option sets others.
+const (
+	DefaultMaxKeys      = 4096             // sources that it remembers
+	DefaultFetchTimeout = 15 * time.Second // of one Fetch
+)
+
+// Manager keeps one token for each [Key]. It is made by [NewManager], does nothing until a token is asked for, and is safe for
+// concurrent use.
+type Manager struct {
+	fetcher Fetcher
+	timeout time.Duration
+	maxKeys int
+	logger  *slog.Logger
+	observe func(context.Context, Event)
+
+	ctx    context.Context // of every fetch; it ends with Close
+	cancel context.CancelFunc
+	flying sync.WaitGroup
+
+	mu      sync.Mutex // guards what follows; it is taken last
+	closed  bool
+	sources map[Key]*list.Element // of *Source
+	order   *list.List            // the one that was not asked for or fetched for the longest time is at the front
+}
+
+// An Option changes what a [Manager] does.
+type Option func(*managerConfig)
+
+type managerConfig struct {
+	m    *Manager
+	errs []error
+}
+
+func (c *managerConfig) wrong(format string, args ...any) {
+	c.errs = append(c.errs, fmt.Errorf("tokens: "+format, args...))
+}
+
+// MaxKeys sets how many keys a Manager remembers, [DefaultMaxKeys] by default. When there is one more, the key is forgotten that
+// was neither asked for with [Manager.Source] nor fetched for the longest time. Nothing is lost by it but a token that can be had
+// again: refresh tokens are in a [Store]. Whoever holds the [Source] of a forgotten key goes on using it.
+func MaxKeys(n int) Option {
+	return func(c *managerConfig) {
+		if n < 1 {
+			c.wrong("MaxKeys(%d): a Manager needs at least 1", n)
+			return
+		}
+		c.m.maxKeys = n
+	}
+}
+
+// FetchTimeout sets how long one [Fetcher.Fetch] may take, [DefaultFetchTimeout] by default. Those who wait for it wait no longer,
+// and less if their own contexts say so.
+func FetchTimeout(d time.Duration) Option {
+	return func(c *managerConfig) {
+		if d <= 0 {
+			c.wrong("FetchTimeout(%s): give a time above zero", d)
+			return
+		}
+		c.m.timeout = d
+	}
+}
+
+// Logger sets where the Manager logs, [slog.Default] by default: at Warn when a token cannot be had, once until it can be again,
+// which is logged at Info; at Debug every fetch.
+func Logger(l *slog.Logger) Option {
+	return func(c *managerConfig) {
+		if l == nil {
+			c.wrong("Logger(nil): leave it out for slog.Default, or give slog.New(slog.DiscardHandler)")
+			return
+		}
+		c.m.logger = l
+	}
+}
+
+// Observer sets a function that is told of every [Event], for metrics and traces. It is called by the goroutine that the event
+// happens in, so it must be quick and safe for concurrent use.
+func Observer(observe func(context.Context, Event)) Option {
+	return func(c *managerConfig) {
+		if observe == nil {
+			c.wrong("Observer(nil): leave it out")
+			return
+		}
+		c.m.observe = observe
+	}
+}
+
+// NewManager returns a Manager over a Fetcher. It does no I/O and starts nothing. When several things are wrong the error says all
+// of them.
+func NewManager(fetcher Fetcher, opts ...Option) (*Manager, error) {
+	m := &Manager{
+		fetcher: fetcher, timeout: DefaultFetchTimeout, maxKeys: DefaultMaxKeys, logger: slog.Default(),
+		sources: make(map[Key]*list.Element), order: list.New(),
+	}
+	c := managerConfig{m: m}
+	if fetcher == nil {
+		c.wrong("NewManager: the Fetcher is nil")
+	}
+	for _, opt := range opts {
+		if opt == nil {
+			c.wrong("NewManager: an option is nil; leave it out")
+			continue
+		}
+		opt(&c)
+	}
+	if err := errors.Join(c.errs...); err != nil {
+		return nil, err
+	}
+	m.ctx, m.cancel = context.WithCancel(context.Background())
+	return m, nil
+}
+
+// Source returns the source of tokens for a key: the same one each time, until it is forgotten; see [MaxKeys]. It does no I/O. A key
+// that the Fetcher cannot serve is an error of [Source.Token].
+func (m *Manager) Source(key Key) *Source {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if e, ok := m.sources[key]; ok {
+		m.order.MoveToBack(e)
+		return e.Value.(*Source)
+	}
+	s := &Source{m: m, key: key}
+	m.sources[key] = m.order.PushBack(s)
+	for m.order.Len() > m.maxKeys {
+		oldest := m.order.Remove(m.order.Front()).(*Source)
+		delete(m.sources, oldest.key)
+	}
+	return s
+}
+
+// begin lets a fetch begin, unless the Manager is closed. Whoever began calls m.flying.Done.
+func (m *Manager) begin(s *Source) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.closed {
+		return false
+	}
+	m.flying.Add(1)
+	if e, ok := m.sources[s.key]; ok && e.Value == s {
+		m.order.MoveToBack(e)
+	}
+	return true
+}
+
+// all returns the sources that are remembered, in their order.
+func (m *Manager) all() []*Source {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	all := make([]*Source, 0, m.order.Len())
+	for e := m.order.Front(); e != nil; e = e.Next() {
+		all = append(all, e.Value.(*Source))
+	}
+	return all
+}
+
+// reset resets all sources.
+func (m *Manager) reset() {
+	for _, s := range m.all() {
+		s.Reset()
+	}
+}
+
+// Close ends every fetch under way, waits until the Fetcher has returned from each, and forgets all tokens. Afterwards
+// [Source.Token] gives [ErrClosed]; only the Source of a key that was forgotten before hands out what it has until that is stale. It
+// may be called more than once and always returns nil.
+func (m *Manager) Close() error {
+	m.mu.Lock()
+	m.closed = true
+	m.mu.Unlock()
+	m.cancel()
+	m.flying.Wait()
+	m.reset()
+	return nil
+}

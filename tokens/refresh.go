@@ -1,0 +1,469 @@
+package tokens
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"sync"
+	"time"
+
+	"github.com/bearer-go/bearer/internal/strictjson"
+)
+
+const (
+	// A process that has the lock begins to ask the server within maxAhead, and in less if its context says so. From then on
+	// its context is not heeded: a refresh token whose answer nobody waits for is lost. There is askTime for the answer and
+	// saveTime for saving what came. The lease ends leaseSlack after all of it.
+	maxAhead   = 35 * time.Second
+	askTime    = 10 * time.Second
+	saveTime   = 10 * time.Second
+	leaseSlack = 5 * time.Second
+
+	saveAttempts = 4                      // at one record
+	savePause    = 100 * time.Millisecond // after the first of them; it doubles
+
+	recordFormat     = 1  // of the bytes in the Store
+	maxRecordsTokens = 16 // access tokens in one record
+)
+
+var (
+	errStoreless  = errors.New("tokens: RefreshToken: the Store is nil; give one, such as NewMemoryStore()")
+	errRecord     = errors.New("the record cannot be read by this version of the library; log out or log in to replace it")
+	errRecordSize = fmt.Errorf("the refresh token does not fit into a record of %d bytes; let the server give shorter ones", maxData)
+)
+
+// StoreError is what came of a [Store] that could not do its part. It is a matter of trying again.
+type StoreError struct {
+	Op  string // what was asked for: "lock", "load", "save" or "delete"
+	Err error  // what the Store said; [ErrConflict] when somebody else was faster although this process had the lock
+}
+
+// Error names the operation and what the Store said.
+func (e *StoreError) Error() string {
+	return fmt.Sprintf("tokens: the store cannot %s the session: %v", e.Op, e.Err)
+}
+
+// Unwrap returns Err.
+func (e *StoreError) Unwrap() error { return e.Err }
+
+// RefreshToken returns a Fetcher for the refresh token grant (RFC 6749 section 6). [Key].Subject names the session whose
+// refresh token it is, and must not be "". [Session] is the way to put one into the Store; one refresh token serves all keys
+// that differ in resource, audience and scope.
+//
+// Several processes that share a Store share the refresh token and the access tokens that came of it. A fetch locks the session, and
+// returns an access token that another process has left there, unless its time to be renewed has come. Otherwise it asks the
+// server, and saves what came before it returns. What cannot be saved is kept in this Fetcher, which tries again at
+// the next fetch and asks the server for nothing until it is saved; the error is a [*StoreError] meanwhile. So it is lost only if the
+// process ends before, or if another process uses the old refresh token meanwhile.
+//
+// A request that has been sent is not given up when the context ends, but after 10 seconds: the server may have replaced the
+// refresh token already, and takes a second use of the old one for a theft.
+//
+// Without a refresh token, and when the server refuses it as invalid_grant and no other process has renewed it, the error is
+// [ErrLoginRequired], which wraps the [*Error] if there is one. All other errors leave the session as it was.
+func (c *Client) RefreshToken(store Store) Fetcher { return newRefresher(c, store) }
+
+// refresher is a Fetcher over the refresh tokens in a Store.
+type refresher struct {
+	opaque
+	client *Client
+	store  Store
+
+	mu      sync.Mutex
+	unsaved map[string]held // by name: what is to replace the version it has
+}
+
+func newRefresher(c *Client, store Store) *refresher {
+	return &refresher{client: c, store: store, unsaved: make(map[string]held)}
+}
+
+// record is what a Store has of one session. It is for encoding/json.
+type record struct {
+	Format       int           `json:"v"`
+	RefreshToken string        `json:"refresh_token,omitempty"`
+	Scope        string        `json:"scope,omitempty"` // that was granted at the login, "" if that is not known
+	Saved        time.Time     `json:"saved"`
+	Ended        bool          `json:"ended,omitempty"` // the server refused the refresh token
+	Tokens       []storedToken `json:"tokens,omitempty"`
+}
+
+// storedToken is an access token, and the key that it was granted for.
+type storedToken struct {
+	Resource string `json:"resource,omitempty"`
+	Audience string `json:"audience,omitempty"`
+	Scope    string `json:"scope,omitempty"`
+
+	AccessToken string        `json:"access_token"`
+	Type        string        `json:"type"`
+	Granted     string        `json:"granted,omitempty"`
+	Requested   time.Time     `json:"requested"`
+	ExpiresIn   time.Duration `json:"expires_in,omitempty"` // nanoseconds
+	RefreshIn   time.Duration `json:"refresh_in,omitempty"` // nanoseconds
+}
+
+// held is a record and the version that it has, or that it is to replace.
+type held struct {
+	record
+	version int64
+}
+
+// recordName is the name of a session's record. It is a hash: the names in a Store do not tell who its users are. Each part is
+// preceded by its length, so that no two sessions have the same text.
+func (c *Client) recordName(subject string) string {
+	h := sha256.New()
+	for _, part := range []string{"bearer session", c.issuer, c.id, subject} {
+		h.Write(binary.BigEndian.AppendUint64(nil, uint64(len(part))))
+		h.Write([]byte(part))
+	}
+	return "session-" + hex.EncodeToString(h.Sum(nil))
+}
+
+// life is how long the token is good for, as newToken has it.
+func (t *storedToken) life() time.Duration {
+	if t.ExpiresIn == 0 {
+		return unsaidLife
+	}
+	return t.ExpiresIn
+}
+
+// over is its age from when on it is not handed out.
+func (t *storedToken) over() time.Duration { return t.life() - min(maxMargin, t.life()/10) }
+
+// due is its age from when on it is renewed. It is the earliest that newToken chooses: whoever comes later renews it anyway.
+func (t *storedToken) due() time.Duration {
+	if t.RefreshIn > 0 && t.RefreshIn < t.over() {
+		return t.RefreshIn
+	}
+	return time.Duration(earliestRefresh * float64(t.life()))
+}
+
+func (t *storedToken) isFor(key Key) bool {
+	return t.Resource == key.Resource && t.Audience == key.Audience && t.Scope == key.Scope
+}
+
+// find returns the token for a request, unless it is the one that is to be replaced or has reached an age. One from the future is
+// none: a clock was set back, and its age is not known.
+func (r *record) find(q Request, now time.Time, age func(*storedToken) time.Duration) *Grant {
+	for i := range r.Tokens {
+		t := &r.Tokens[i]
+		replaced := q.Previous != nil && q.Previous.AccessToken() == t.AccessToken
+		if passed := now.Sub(t.Requested); !t.isFor(q.Key) || replaced || passed < 0 || passed >= age(t) {
+			continue
+		}
+		return &Grant{
+			AccessToken: Secret(t.AccessToken), TokenType: t.Type, Scope: t.Granted,
+			Requested: t.Requested, ExpiresIn: t.ExpiresIn, RefreshIn: t.RefreshIn, Reused: true,
+		}
+	}
+	return nil
+}
+
+// with returns the record as it is after a grant.
+func (r record) with(key Key, g *Grant, now time.Time) record {
+	if g.RefreshToken != "" { // otherwise the old one stays good (RFC 6749 section 6)
+		r.RefreshToken = string(g.RefreshToken)
+	}
+	tokens := []storedToken{{
+		Resource: key.Resource, Audience: key.Audience, Scope: key.Scope,
+		AccessToken: string(g.AccessToken), Type: g.TokenType, Granted: g.Scope,
+		Requested: g.Requested.Round(0).UTC(), ExpiresIn: g.ExpiresIn, RefreshIn: g.RefreshIn,
+	}}
+	for _, t := range r.Tokens { // the newest first
+		if !t.isFor(key) && now.Sub(t.Requested) < t.over() && len(tokens) < maxRecordsTokens {
+			tokens = append(tokens, t)
+		}
+	}
+	r.Tokens = tokens
+	return r
+}
+
+// encode returns the bytes for the Store. Access tokens that do not fit are left out, the oldest first; they can be had again.
+func (r record) encode(now time.Time) ([]byte, error) {
+	r.Format, r.Saved = recordFormat, now.UTC()
+	for {
+		data, err := json.Marshal(r) //nolint:gosec // secrets are what a Store is for
+		switch {
+		case err != nil:
+			return nil, err
+		case len(data) <= maxData:
+			return data, nil
+		case len(r.Tokens) == 0:
+			return nil, errRecordSize
+		}
+		r.Tokens = r.Tokens[:len(r.Tokens)-1]
+	}
+}
+
+func decodeRecord(data []byte) (record, error) {
+	var r record
+	if err := strictjson.Unmarshal(data, &r); err != nil || r.Format != recordFormat || (r.RefreshToken == "") != r.Ended {
+		return record{}, errRecord // and not what encoding/json says, which quotes
+	}
+	return r, nil
+}
+
+// turn is the time in which this process has a session to itself.
+type turn struct {
+	f    *refresher
+	name string
+	ctx  context.Context // for what can be given up: it ends with the caller's
+	sent context.Context // for a request that is on its way, whatever becomes of the caller
+	late context.Context // for saving what came of it
+	end  func()
+}
+
+// lock waits for a session's turn. The caller ends it.
+func (f *refresher) lock(ctx context.Context, name string) (*turn, error) {
+	if f.store == nil {
+		return nil, errStoreless
+	}
+	ahead := maxAhead
+	if deadline, ok := ctx.Deadline(); ok {
+		ahead = max(0, min(ahead, time.Until(deadline)))
+	}
+	unlock, err := f.store.Lock(ctx, name, ahead+askTime+saveTime+leaseSlack)
+	if err != nil {
+		return nil, &StoreError{"lock", err}
+	}
+	t := &turn{f: f, name: name}
+	lasting := context.WithoutCancel(ctx)
+	var cancel, cancelSent, cancelLate context.CancelFunc
+	t.ctx, cancel = context.WithTimeout(ctx, ahead)
+	t.sent, cancelSent = context.WithTimeout(lasting, ahead+askTime)
+	t.late, cancelLate = context.WithTimeout(lasting, ahead+askTime+saveTime)
+	t.end = func() {
+		cancel()
+		cancelSent()
+		cancelLate()
+		unlock()
+	}
+	return t, nil
+}
+
+// Fetch implements [Fetcher].
+func (f *refresher) Fetch(ctx context.Context, q Request) (*Grant, error) {
+	if err := f.client.checkKey(q.Key, true); err != nil {
+		return nil, err
+	}
+	t, err := f.lock(ctx, f.client.recordName(q.Key.Subject))
+	if err != nil {
+		return nil, err
+	}
+	defer t.end()
+	h, err := t.load(t.ctx)
+	if err != nil {
+		return nil, err
+	}
+	g, err := t.renew(q, h)
+	if !isRefused(err) {
+		return g, err
+	}
+	// The lease may have run out, by a machine's sleep for example, and another process renewed it.
+	there, loadErr := t.load(t.late)
+	switch {
+	case errors.Is(loadErr, ErrLoginRequired):
+		return nil, fmt.Errorf("%w: %w", ErrLoginRequired, err)
+	case loadErr != nil:
+		return nil, loadErr
+	case there.RefreshToken != h.RefreshToken:
+		if g, err = t.renew(q, there); !isRefused(err) {
+			return g, err
+		}
+	}
+	return nil, t.refused(there, err)
+}
+
+// isRefused reports that the server does not accept the refresh token.
+func isRefused(err error) bool {
+	e, ok := errors.AsType[*Error](err)
+	return ok && e.Code == "invalid_grant" && e.Permanent()
+}
+
+// renew returns a token out of the record, or from the server. Then the record is saved first.
+func (t *turn) renew(q Request, h held) (*Grant, error) {
+	if g := h.find(q, time.Now(), (*storedToken).due); g != nil {
+		return g, nil
+	}
+	form := t.f.client.keyForm("refresh_token", q.Key)
+	form.Set("refresh_token", h.RefreshToken)
+	g, err := t.ask(form)
+	if err != nil {
+		// After a restart the server need not be there before the token ends.
+		if g := h.find(q, time.Now(), (*storedToken).over); g != nil && !isPermanent(err) {
+			return g, nil
+		}
+		return nil, err
+	}
+	if g.Scope == "" && q.Key.Scope == "" {
+		g.Scope = h.Scope // RFC 6749 section 6: what is not asked for is what was granted before
+	}
+	next := held{h.with(q.Key, g, time.Now()), h.version}
+	switch _, err = t.save(next); {
+	case err == nil:
+		g.RefreshToken = "" // it is the Store's
+		return g, nil
+	case errors.Is(err, ErrConflict):
+		return t.overtaken(q, g)
+	case errors.Is(err, errRecordSize):
+		return nil, &Error{Op: opToken, Status: http.StatusOK, Err: err}
+	}
+	t.f.keep(t.name, next)
+	return nil, err
+}
+
+// ask sends a refresh token. What comes before that is given up when the caller's context ends.
+func (t *turn) ask(form url.Values) (*Grant, error) {
+	if _, err := t.f.client.tokenEndpoint(t.ctx); err != nil {
+		return nil, err
+	}
+	if t.ctx.Err() != nil {
+		return nil, &Error{Op: opToken, Err: ended(t.ctx)}
+	}
+	return t.f.client.token(t.sent, form)
+}
+
+// overtaken is for when the record has changed while the server was asked, although this process had the lock: what is there now
+// stands.
+func (t *turn) overtaken(q Request, g *Grant) (*Grant, error) {
+	h, err := t.load(t.late)
+	if errors.Is(err, ErrLoginRequired) {
+		if g.RefreshToken != "" { // somebody logged out; nobody is to have what came after that
+			_ = t.f.client.Revoke(t.late, g.RefreshToken, hintRefreshToken)
+		}
+		return nil, err
+	}
+	if err != nil {
+		return nil, err
+	}
+	if g := h.find(q, time.Now(), (*storedToken).due); g != nil {
+		return g, nil
+	}
+	return nil, &StoreError{"save", ErrConflict}
+}
+
+// refused ends the session whose refresh token the server does not accept, and returns why.
+func (t *turn) refused(h held, reason error) error {
+	reason = fmt.Errorf("%w: %w", ErrLoginRequired, reason)
+	_, err := t.save(held{record{Ended: true}, h.version})
+	if errors.Is(err, ErrConflict) {
+		return err // somebody was faster, and may have a better one
+	}
+	if err != nil { // then the next fetch hears the same from the server
+		return fmt.Errorf("%w; %w", reason, err)
+	}
+	return reason
+}
+
+// load returns the record of a session that goes on, or [ErrLoginRequired]. What could not be saved before is saved first, if
+// the record is still the one that it is to replace.
+func (t *turn) load(ctx context.Context) (held, error) {
+	data, version, err := t.f.store.Load(ctx, t.name)
+	missing := errors.Is(err, ErrNotFound)
+	if err != nil && !missing {
+		return held{}, &StoreError{"load", err}
+	}
+	if next, ok := t.f.kept(t.name); ok && !missing && next.version == version {
+		next, err := t.save(next)
+		if err != nil {
+			return held{}, err
+		}
+		t.f.forget(t.name)
+		return next, nil
+	}
+	t.f.forget(t.name)
+	if missing {
+		return held{}, ErrLoginRequired
+	}
+	r, err := decodeRecord(data)
+	switch {
+	case err != nil:
+		return held{}, &StoreError{"load", err}
+	case r.Ended:
+		return held{}, ErrLoginRequired
+	}
+	return held{r, version}, nil
+}
+
+// save replaces the version that h has, and returns h with the new one. The error is a [*StoreError], or errRecordSize.
+func (t *turn) save(h held) (held, error) {
+	data, err := h.encode(time.Now())
+	if err != nil {
+		return held{}, err
+	}
+	pause := savePause
+	for attempt := 1; ; attempt++ {
+		saved, err := t.f.store.Save(t.late, t.name, data, h.version)
+		if err == nil {
+			h.version = saved
+			return h, nil
+		}
+		if errors.Is(err, ErrConflict) {
+			// Of a Save that failed nobody knows whether it took place.
+			there, version, loadErr := t.f.store.Load(t.late, t.name)
+			if loadErr == nil && bytes.Equal(there, data) {
+				h.version = version
+				return h, nil
+			}
+			return held{}, &StoreError{"save", err}
+		}
+		if attempt == saveAttempts || !wait(t.late, pause) {
+			return held{}, &StoreError{"save", err}
+		}
+		pause *= 2
+	}
+}
+
+// wait returns false when the context ends first.
+func wait(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+func (f *refresher) keep(name string, h held) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.unsaved[name] = h
+}
+
+func (f *refresher) kept(name string) (held, bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	h, ok := f.unsaved[name]
+	return h, ok
+}
+
+func (f *refresher) forget(name string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	delete(f.unsaved, name)
+}
+
+// opaque makes a type print as "[secret]".
+type opaque struct{}
+
+// String returns "[secret]".
+func (opaque) String() string { return redacted }
+
+// Format writes "[secret]" for every verb of package fmt.
+func (opaque) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, redacted) }
+
+// LogValue returns "[secret]" to package log/slog.
+func (opaque) LogValue() slog.Value { return slog.StringValue(redacted) }
+
+// MarshalText returns "[secret]", to package encoding/json as well.
+func (opaque) MarshalText() ([]byte, error) { return []byte(redacted), nil }

@@ -1,0 +1,298 @@
+package tokens
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"net/url"
+	"sync/atomic"
+	"time"
+)
+
+// The token_type_hint of a revocation (RFC 7009 section 2.1).
+const (
+	hintRefreshToken = "refresh_token"
+	hintAccessToken  = "access_token"
+)
+
+const closeTime = 10 * time.Second // for saving, when a Session ends, what could not be saved before
+
+var (
+	// ErrNoRefreshToken means that a login brought none, so that there is nothing to keep a [Session] going with.
+	ErrNoRefreshToken = errors.New("tokens: the login brought no refresh token; ask for the scope that your server gives one for, " +
+		"such as offline_access, or let the server register the client for the refresh_token grant")
+
+	// ErrNotRevoked means that a [Session] was logged out here, but that the server may go on accepting its tokens.
+	ErrNotRevoked = errors.New("tokens: logged out here, but the tokens were not revoked at the server")
+)
+
+var errOtherSession = errors.New("the key's Subject is not the name of this Session; leave it empty")
+
+// Session is a person's login that goes on: its refresh token is in a [Store], and access tokens are renewed until it is logged out
+// or the server ends it. It survives the process: a Session with the same client, Store and name, made by another process or
+// after a restart, is the same session. Several processes may use one at a time; see [Client.RefreshToken].
+//
+//	session, err := tokens.NewSession(client, store, "alice")
+//	login, err := session.Login(ctx, "https://app.example.com/callback", tokens.LoginScope("offline_access", "billing:read"))
+//	http.Redirect(w, r, login.URL(), http.StatusFound)             // and when the browser is back at /callback:
+//	err = session.Complete(r.Context(), login, r.URL.Query())
+//	token, err := session.Token(ctx)
+//
+// It is safe for concurrent use and prints as "[secret]".
+type Session struct {
+	opaque
+	client    *Client
+	name      string
+	refresher *refresher
+	manager   *Manager
+	closed    atomic.Bool
+}
+
+// NewSession returns the session with this name. The name is whatever the application tells its sessions apart by, such as a
+// user's id; it is not sent, and is in the Store as a hash. The options are those of a [Manager]. NewSession does no I/O and starts
+// nothing. When several things are wrong the error says all of them.
+func NewSession(client *Client, store Store, name string, opts ...Option) (*Session, error) {
+	var errs []error
+	if client == nil {
+		errs = append(errs, errors.New("tokens: NewSession: the Client is nil"))
+	}
+	if store == nil {
+		errs = append(errs, errors.New("tokens: NewSession: the Store is nil; give one, such as NewMemoryStore()"))
+	}
+	if name == "" {
+		errs = append(errs, errors.New("tokens: NewSession: the name is empty; give one that tells this session from others"))
+	}
+	s := &Session{client: client, name: name, refresher: newRefresher(client, store)}
+	var err error
+	if s.manager, err = NewManager(FetcherFunc(s.fetch), opts...); err != nil {
+		errs = append(errs, err)
+	}
+	if err := errors.Join(errs...); err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+// fetch is the refresher's, for this session alone.
+func (s *Session) fetch(ctx context.Context, q Request) (*Grant, error) {
+	if q.Key.Subject != s.name {
+		return nil, badRequest(errOtherSession)
+	}
+	return s.refresher.Fetch(ctx, q)
+}
+
+// Source returns the source of access tokens for a key, as [Manager.Source] does. Its Issuer, Client and Subject are this session's
+// and may be left out. Another there is an error of [Source.Token], [Error.Permanent].
+func (s *Session) Source(key Key) *Source {
+	key.Issuer = cmp.Or(key.Issuer, s.client.issuer)
+	key.Client = cmp.Or(key.Client, s.client.id)
+	key.Subject = cmp.Or(key.Subject, s.name)
+	return s.manager.Source(key)
+}
+
+// Token returns an access token for the key without resource, audience and scope; see [Session.Source] for others and [Source.Token]
+// for the errors, of which [ErrLoginRequired] is one.
+func (s *Session) Token(ctx context.Context) (*Token, error) { return s.Source(Key{}).Token(ctx) }
+
+// Login begins a login, as [Client.NewLogin] does. It changes nothing about the session before [Session.Complete].
+func (s *Session) Login(ctx context.Context, redirectURI string, opts ...LoginOption) (*Login, error) {
+	if s.closed.Load() {
+		return nil, ErrClosed
+	}
+	return s.client.NewLogin(ctx, redirectURI, opts...)
+}
+
+// Complete finishes a login of this session's client, as [Login.Finish] does, and saves what came. It takes the place of whatever the
+// session was before: the tokens of a login before it are not revoked, because servers revoke the new ones with them. The
+// ID token is dropped; who needs it uses [Login.Finish] and [Session.Adopt].
+//
+// The errors are those of Finish, [ErrNoRefreshToken], and [*StoreError]. After one the session is what it was before, and the
+// person has to log in again, unless the error is [ErrLoginState] or says that the session could not be locked or loaded: then the Login
+// can still be completed.
+func (s *Session) Complete(ctx context.Context, login *Login, answer url.Values) error {
+	switch {
+	case s.closed.Load():
+		return ErrClosed
+	case login == nil || login.client != s.client:
+		return errors.New("tokens: Complete: the Login is nil, or was begun by another Client; give the one that this session began")
+	}
+	t, err := s.lock(ctx)
+	if err != nil {
+		return err
+	}
+	defer t.end()
+	version, err := t.version(t.ctx) // while the login can still be finished another time
+	if err != nil {
+		return err
+	}
+	g, err := login.Finish(t.ctx, answer)
+	switch {
+	case err != nil:
+		return err
+	case g.RefreshToken == "":
+		return ErrNoRefreshToken
+	}
+	scope := cmp.Or(g.Scope, login.key.Scope)
+	g.Scope = scope
+	// A refresh without a scope gives what was granted at the login (RFC 6749 section 6), so that this token is for that key.
+	key := Key{Resource: login.key.Resource, Audience: login.key.Audience}
+	if err := s.begin(t, held{record{Scope: scope}.with(key, g, time.Now()), version}); err != nil {
+		_ = s.client.Revoke(t.late, g.RefreshToken, hintRefreshToken) // nobody has it
+		return err
+	}
+	return nil
+}
+
+// Adopt makes a refresh token from elsewhere that of this session, in place of whatever the session was before. The
+// token must be of this session's client, and must not be used anywhere else from then on. The server is not asked.
+func (s *Session) Adopt(ctx context.Context, refreshToken Secret) error {
+	switch {
+	case s.closed.Load():
+		return ErrClosed
+	case refreshToken == "" || !isPrintable(string(refreshToken)):
+		return errors.New("tokens: Adopt: the refresh token is empty or not printable ASCII (RFC 6749 appendix A.17)")
+	}
+	t, err := s.lock(ctx)
+	if err != nil {
+		return err
+	}
+	defer t.end()
+	version, err := t.version(t.ctx)
+	if err != nil {
+		return err
+	}
+	return s.begin(t, held{record{RefreshToken: string(refreshToken)}, version})
+}
+
+// begin saves the first record of a session, over the one that is there.
+func (s *Session) begin(t *turn, h held) error {
+	_, err := t.save(h)
+	if err != nil {
+		if errors.Is(err, errRecordSize) {
+			err = fmt.Errorf("tokens: %w", err)
+		}
+		return err
+	}
+	s.refresher.forget(t.name)
+	s.manager.reset()
+	return nil
+}
+
+// LoggedIn reports that there is a refresh token which the server has not refused yet. The server is not asked.
+func (s *Session) LoggedIn(ctx context.Context) (bool, error) {
+	if s.closed.Load() {
+		return false, ErrClosed
+	}
+	data, _, err := s.refresher.store.Load(ctx, s.recordName())
+	if errors.Is(err, ErrNotFound) {
+		return false, nil
+	}
+	if err != nil {
+		return false, &StoreError{"load", err}
+	}
+	r, err := decodeRecord(data)
+	if err != nil {
+		return false, &StoreError{"load", err}
+	}
+	return !r.Ended, nil
+}
+
+// Logout ends the session: the refresh token is revoked (RFC 7009), and the access tokens at hand as well as may be; the record is
+// deleted, and [Session.Token] gives [ErrLoginRequired] from then on, in this process at once and in others when the tokens that they
+// have are renewed. Only the [Source] of a key that was forgotten ([MaxKeys]) hands out what it has until that is stale.
+//
+// When the server cannot be reached or does not do it, the record is deleted all the same and the error is [ErrNotRevoked] and
+// why: [ErrNoRevocation] for a server that has no such endpoint. A [*StoreError] means that the session was not logged out here;
+// call Logout again. When it could not be locked or loaded nothing has changed. A session that is not logged in is no error.
+func (s *Session) Logout(ctx context.Context) error {
+	if s.closed.Load() {
+		return ErrClosed
+	}
+	t, err := s.lock(ctx)
+	if err != nil {
+		return err
+	}
+	defer t.end()
+	data, version, err := s.refresher.store.Load(t.ctx, t.name)
+	if err != nil && !errors.Is(err, ErrNotFound) {
+		return &StoreError{"load", err}
+	}
+	var notRevoked error
+	if err == nil {
+		notRevoked = s.revoke(t, data, version)
+	}
+	// Whoever asked may be gone by now; the record must be, too.
+	if err := s.refresher.store.Delete(t.late, t.name); err != nil {
+		return errors.Join(&StoreError{"delete", err}, notRevoked)
+	}
+	s.refresher.forget(t.name)
+	s.manager.reset()
+	return notRevoked
+}
+
+// revoke revokes what is in a record, or was to replace it.
+func (s *Session) revoke(t *turn, data []byte, version int64) error {
+	r, err := decodeRecord(data)
+	if next, ok := s.refresher.kept(t.name); ok && next.version == version {
+		r, err = next.record, nil
+	}
+	switch {
+	case err != nil:
+		return fmt.Errorf("%w: %w", ErrNotRevoked, err)
+	case r.Ended: // the server refused it
+		return nil
+	}
+	if err := s.client.Revoke(t.ctx, Secret(r.RefreshToken), hintRefreshToken); err != nil {
+		return fmt.Errorf("%w: %w", ErrNotRevoked, err)
+	}
+	// Servers revoke the access tokens along with it, or need not be able to at all (RFC 7009 section 2.1), and they end soon.
+	for _, token := range r.Tokens {
+		if s.client.Revoke(t.ctx, Secret(token.AccessToken), hintAccessToken) != nil {
+			break
+		}
+	}
+	return nil
+}
+
+// Close ends the session in this process, and in no other; it is not logged out. It waits for the refresh under way, which may
+// take 20 seconds with a server that does not answer, and saves what could not be saved before: the error is that this failed and
+// that a login will be required. Afterwards everything gives [ErrClosed]. It may be called more than once.
+func (s *Session) Close() error {
+	s.closed.Store(true)
+	_ = s.manager.Close() // it has no error
+	name := s.recordName()
+	if _, ok := s.refresher.kept(name); !ok {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), closeTime)
+	defer cancel()
+	t, err := s.lock(ctx)
+	if err != nil {
+		return err
+	}
+	defer t.end()
+	_, err = t.load(t.ctx)
+	if errors.Is(err, ErrLoginRequired) { // somebody else saw to it
+		err = nil
+	}
+	return err
+}
+
+func (s *Session) recordName() string { return s.client.recordName(s.name) }
+
+func (s *Session) lock(ctx context.Context) (*turn, error) {
+	return s.refresher.lock(ctx, s.recordName())
+}
+
+// version is that of the record, whatever is in it.
+func (t *turn) version(ctx context.Context) (int64, error) {
+	_, version, err := t.f.store.Load(ctx, t.name)
+	switch {
+	case errors.Is(err, ErrNotFound):
+		return 0, nil
+	case err != nil:
+		return 0, &StoreError{"load", err}
+	}
+	return version, nil
+}

@@ -1,0 +1,321 @@
+package tokens
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+const (
+	// After failures in a row nothing is asked for a random time within a bound that doubles from the first to the second.
+	firstBackoff = 500 * time.Millisecond
+	maxBackoff   = 30 * time.Second
+
+	// The same after a failure that no repetition mends, which takes at least the first of these.
+	minPermanentBackoff = 30 * time.Second
+	maxPermanentBackoff = 5 * time.Minute
+
+	maxRetryAfter = 5 * time.Minute // that a server is granted
+
+	// forcedPause is the time between two renewals of a token that is not stale, because a server refused it.
+	forcedPause = 30 * time.Second
+
+	// renewalPause is the time between two fetches that succeed, however short the lives are that the server gives.
+	renewalPause = 500 * time.Millisecond
+)
+
+var (
+	errTimeout   = errors.New("the Fetcher did not return in time")
+	errGone      = errors.New("the Fetcher did not return")
+	errStillborn = errors.New("the token's life was over when it came")
+)
+
+// Source hands out the token of one [Key]. [Manager.Source] returns it. It is safe for concurrent use.
+type Source struct {
+	m   *Manager
+	key Key
+
+	fresh atomic.Pointer[Token] // the token that has nothing against it but, perhaps, its times; or nil
+
+	mu       sync.Mutex // guards what follows, and every change of fresh
+	token    *Token     // the last one; nil before the first
+	refused  bool       // by a server: it is handed out only while no other can be had
+	flight   *flight    // the fetch under way, or nil
+	flights  int        // that have begun
+	newest   int        // of the flights that brought a token, or all of them when the source was reset
+	err      error      // of the last flight; nil if it brought a token
+	failures int        // in a row
+	next     time.Time  // no flight begins before, unless there is neither a token nor a failure
+	forced   time.Time  // when one last began because a server refused the token
+	stats    Stats
+}
+
+// flight is one call of the Fetcher, and those who wait for it.
+type flight struct {
+	number   int
+	began    time.Time
+	previous *Token
+
+	landed bool          // guarded by the source's mutex
+	done   chan struct{} // closed when it has landed, and what follows is known
+	token  *Token
+	err    error
+	again  bool // neither: who waits looks anew
+}
+
+// Key returns the key that the tokens are for.
+func (s *Source) Key() Key { return s.key }
+
+// Token returns a token that is not expired. It returns at once while there is one; a stale one is renewed in the background
+// meanwhile. Otherwise it waits for one fetch, which it shares with all others, until the context ends.
+//
+// The error is an [*UnavailableError], or has the context's cause in it. A token that a server refused is returned while no other
+// can be had; see [Source.Invalidate].
+func (s *Source) Token(ctx context.Context) (*Token, error) {
+	now := time.Now()
+	if t := s.fresh.Load(); t != nil && t.isFresh(now) {
+		return t, nil
+	}
+	for {
+		t, f, err := s.join(ctx, now)
+		if f == nil {
+			return t, err
+		}
+		select {
+		case <-f.done:
+		case <-ctx.Done():
+			return nil, fmt.Errorf("tokens: waiting for a token: %w", context.Cause(ctx))
+		}
+		if !f.again {
+			return f.token, f.err
+		}
+		now = time.Now()
+	}
+}
+
+// join returns the token that is to be handed out now, or the flight to wait for, or why there is neither.
+func (s *Source) join(ctx context.Context, now time.Time) (*Token, *flight, error) {
+	s.mu.Lock()
+	t := s.usable(now)
+	wanted := t == nil || s.refused || !t.isFresh(now)
+	if wanted && s.flight == nil && (!now.Before(s.next) || t == nil && s.err == nil) {
+		s.begin(ctx, now)
+	}
+	f := s.flight
+	switch {
+	case s.m.ctx.Err() != nil:
+		s.mu.Unlock()
+		return nil, nil, &UnavailableError{err: ErrClosed}
+	case f != nil && (t == nil || s.refused):
+		s.mu.Unlock()
+		return nil, f, nil
+	case t != nil:
+		s.mu.Unlock()
+		return t, nil, nil
+	}
+	err := &UnavailableError{RetryAfter: s.next.Sub(now), err: s.err}
+	s.stats.TurnedAway++
+	s.mu.Unlock()
+	s.m.report(ctx, Event{Kind: EventBackoff, Key: s.key, Err: err})
+	return nil, nil, err
+}
+
+// usable returns the token if it can be handed out. The caller holds the lock.
+func (s *Source) usable(now time.Time) *Token {
+	if s.token == nil || !s.token.isUsable(now) || s.refused && isPermanent(s.err) {
+		return nil
+	}
+	return s.token
+}
+
+// begin starts a flight, unless the Manager is closed. The caller holds the lock.
+func (s *Source) begin(ctx context.Context, now time.Time) {
+	if !s.m.begin(s) {
+		return
+	}
+	s.flights++
+	s.flight = &flight{number: s.flights, began: now, previous: s.token, done: make(chan struct{})}
+	if s.refused {
+		s.forced = now
+	}
+	go s.fly(context.WithoutCancel(ctx), s.flight)
+}
+
+// fly makes a flight. It has the values of whoever caused it, such as a trace, and a time of its own.
+func (s *Source) fly(ctx context.Context, f *flight) {
+	defer s.m.flying.Done()
+	ctx, cancel := context.WithTimeoutCause(ctx, s.m.timeout, errTimeout)
+	defer cancel()
+	defer context.AfterFunc(s.m.ctx, cancel)()
+
+	// Who waits is let go in time even if the Fetcher does not heed its context.
+	letGo := make(chan struct{})
+	stop := context.AfterFunc(ctx, func() {
+		defer close(letGo)
+		s.land(ctx, f, nil, context.Cause(ctx))
+	})
+	var grant *Grant
+	err := errGone // by runtime.Goexit
+	defer func() {
+		if !stop() {
+			<-letGo
+		}
+		s.land(ctx, f, grant, err)
+	}()
+	grant, err = s.m.fetcher.Fetch(ctx, Request{Key: s.key, Previous: f.previous})
+}
+
+// land takes in what came of a flight. It may be called twice: a Fetcher that did not return in time may bring a token
+// nevertheless, which is welcome if no later flight has brought one.
+func (s *Source) land(ctx context.Context, f *flight, grant *Grant, err error) {
+	now := time.Now()
+	var token *Token
+	if err == nil {
+		if token, err = newToken(grant, s.key, f.began); err == nil && !token.isUsable(now) {
+			token, err = nil, errStillborn
+		}
+	}
+	if err != nil && s.m.ctx.Err() != nil {
+		err = ErrClosed
+	}
+	ev := Event{Kind: EventFetch, Key: s.key, Duration: now.Sub(f.began), Err: err}
+
+	s.mu.Lock()
+	before := s.failures
+	switch {
+	case f.number <= s.newest: // overtaken
+		s.settle(f)
+		s.mu.Unlock()
+		return
+	case token != nil:
+		if f.previous != nil {
+			ev.Kind = EventRefresh
+		}
+		if grant.Reused {
+			ev.Kind = EventReuse
+		}
+		s.token, s.refused, s.newest = token, false, f.number
+		s.err, s.failures, s.next = nil, 0, now.Add(renewalPause)
+		s.fresh.Store(token)
+		f.token = token
+	case f.landed:
+		s.mu.Unlock()
+		return
+	default:
+		ev.Kind = EventFailure
+		s.failures++
+		ev.RetryAfter = pause(s.failures, err)
+		s.err, s.next = err, now.Add(ev.RetryAfter)
+		if f.token = s.usable(now); f.token == nil { // which only a refused one can be, or nobody waits
+			f.err = &UnavailableError{RetryAfter: ev.RetryAfter, err: err}
+		}
+	}
+	s.stats.count(ev, now)
+	s.settle(f)
+	s.mu.Unlock()
+
+	s.log(ctx, ev, before)
+	s.m.report(ctx, ev)
+}
+
+// settle lets go who waits for a flight. Without a token or an error they look anew. The caller holds the lock.
+func (s *Source) settle(f *flight) {
+	if f.landed {
+		return
+	}
+	f.landed, f.again = true, f.token == nil && f.err == nil
+	close(f.done)
+	if s.flight == f {
+		s.flight = nil
+	}
+}
+
+// pause is for how long nothing is asked for after so many failures in a row. It is random all the way down to nothing ("full
+// jitter"), so that those who failed together do not come back together, on top of what the server asks for.
+func pause(failures int, err error) time.Duration {
+	if isPermanent(err) {
+		return minPermanentBackoff + rand.N(maxPermanentBackoff-minPermanentBackoff)
+	}
+	bound := maxBackoff
+	if doublings := failures - 1; doublings < 6 { // 2^6 times the first is more than the bound
+		bound = min(firstBackoff<<doublings, maxBackoff)
+	}
+	var asked time.Duration
+	if e, ok := errors.AsType[*Error](err); ok {
+		asked = min(max(e.RetryAfter, 0), maxRetryAfter)
+	}
+	return asked + 1 + rand.N(bound)
+}
+
+// Invalidate says that a server refused a token as invalid (RFC 6750 section 3.1), and reports whether it makes sense to ask for
+// another with [Source.Token], and to try again.
+//
+// If it is still the current token it is to be renewed: Token waits for another, and returns it again only if none can be had, for
+// otherwise one server could keep a good token from all others. A server that refuses whatever it gets causes one renewal in 30
+// seconds; in between, the token stays in use and the answer is false. It is true when another token has taken its place already.
+func (s *Source) Invalidate(t *Token) bool {
+	now := time.Now()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case t == nil || s.token == nil:
+		return false
+	case t.Authorization() != s.token.Authorization():
+		return true
+	case s.refused:
+		return s.flight != nil || !now.Before(s.next)
+	case !s.forced.IsZero() && now.Sub(s.forced) < forcedPause || s.failures > 0 && now.Before(s.next):
+		return false
+	}
+	s.refused = true
+	s.fresh.Store(nil)
+	if s.failures == 0 {
+		s.next = time.Time{}
+	}
+	return true
+}
+
+// Reset forgets the token, the last failure and the pause after it: the next [Source.Token] fetches anew, and what a fetch under
+// way brings is dropped. It is for after a login or a logout.
+func (s *Source) Reset() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.token, s.refused, s.err, s.failures, s.next, s.forced = nil, false, nil, 0, time.Time{}, time.Time{}
+	s.newest = s.flights
+	s.fresh.Store(nil)
+	if s.flight != nil {
+		s.settle(s.flight)
+	}
+}
+
+// log reports a failure after a success, and a success after a failure. Nothing of the key is logged that says whom it is about.
+func (s *Source) log(ctx context.Context, ev Event, failuresBefore int) {
+	level, text := slog.LevelDebug, "tokens: "+string(ev.Kind)
+	switch {
+	case ev.Err != nil && failuresBefore == 0:
+		level, text = slog.LevelWarn, "tokens: a token cannot be had"
+	case ev.Err == nil && failuresBefore > 0:
+		level, text = slog.LevelInfo, "tokens: tokens can be had again"
+	}
+	if errors.Is(ev.Err, ErrClosed) || !s.m.logger.Enabled(ctx, level) {
+		return
+	}
+	attrs := []slog.Attr{slog.Duration("duration", ev.Duration)}
+	for _, a := range []slog.Attr{
+		slog.String("issuer", s.key.Issuer), slog.String("client", s.key.Client), slog.String("resource", s.key.Resource),
+		slog.String("audience", s.key.Audience), slog.String("scope", s.key.Scope),
+	} {
+		if a.Value.String() != "" {
+			attrs = append(attrs, a)
+		}
+	}
+	if ev.Err != nil {
+		attrs = append(attrs, slog.Duration("retry_after", ev.RetryAfter), slog.Any("error", ev.Err))
+	}
+	s.m.logger.LogAttrs(ctx, level, text, attrs...)
+}

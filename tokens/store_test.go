@@ -1,0 +1,86 @@
+package tokens_test
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"testing"
+
+	"github.com/bearer-go/bearer/tokens"
+	"github.com/bearer-go/bearer/tokens/storetest"
+)
+
+func TestStoresKeepTheContract(t *testing.T) {
+	t.Run("memory", func(t *testing.T) {
+		storetest.Run(t, func(*testing.T) tokens.Store { return tokens.NewMemoryStore() }, storetest.Bubble())
+	})
+	t.Run("sealed memory", func(t *testing.T) {
+		storetest.Run(t,
+			func(t *testing.T) tokens.Store { return storeSealed(t, tokens.NewMemoryStore(), storeKeys(1)) },
+			storetest.Shared(func(t *testing.T) (one, other tokens.Store) {
+				memory := tokens.NewMemoryStore()
+				return storeSealed(t, memory, storeKeys(1, 2)), storeSealed(t, memory, storeKeys(2, 1))
+			}),
+			storetest.Bubble())
+	})
+	t.Run("file", func(t *testing.T) {
+		storetest.Run(t,
+			func(t *testing.T) tokens.Store { return storeInFiles(t, t.TempDir(), storeKeys(1)) },
+			storetest.Shared(func(t *testing.T) (one, other tokens.Store) {
+				dir := t.TempDir()
+				return storeInFiles(t, dir, storeKeys(1, 2)), storeInFiles(t, dir, storeKeys(2, 1))
+			}))
+	})
+}
+
+// storeKey is the key of a number.
+func storeKey(n byte) []byte {
+	key := sha256.Sum256([]byte{n})
+	return key[:]
+}
+
+// storeKeys are the keys of these numbers.
+func storeKeys(numbers ...byte) tokens.SealKeys {
+	return func(context.Context) (keys [][]byte, err error) {
+		for _, n := range numbers {
+			keys = append(keys, bytes.Clone(storeKey(n)))
+		}
+		return keys, nil
+	}
+}
+
+func storeSealed(t testing.TB, store tokens.Store, keys tokens.SealKeys) tokens.Store {
+	t.Helper()
+	sealed, err := tokens.Sealed(store, keys)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return sealed
+}
+
+func storeInFiles(t testing.TB, dir string, keys tokens.SealKeys) tokens.Store {
+	t.Helper()
+	store, err := tokens.NewFileStore(dir, keys)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return store
+}
+
+func storeSave(t testing.TB, store tokens.Store, name, data string, version int64) int64 {
+	t.Helper()
+	saved, err := store.Save(t.Context(), name, []byte(data), version)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return saved
+}
+
+func storeWant(t testing.TB, store tokens.Store, name, want string) (version int64) {
+	t.Helper()
+	data, version, err := store.Load(t.Context(), name)
+	if err != nil || string(data) != want {
+		t.Fatalf("Load: %q, error %v, want %q", data, err, want)
+	}
+	return version
+}

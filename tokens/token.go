@@ -1,0 +1,127 @@
+package tokens
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"math/rand/v2"
+	"strings"
+	"time"
+)
+
+const (
+	unsaidLife = 5 * time.Minute  // of a token whose server does not say (RFC 6749 section 5.1 leaves it open)
+	maxMargin  = 10 * time.Second // before a token's end, from when on it is not handed out; a tenth of its life if that is less
+
+	maxTokenSize = 64 << 10 // bytes of one
+
+	// Between these parts of its life a token becomes stale, at random, unless the server says when.
+	earliestRefresh = 0.70
+	latestRefresh   = 0.85
+)
+
+// Token is an access token. It does not change and prints as "[secret]".
+type Token struct {
+	// authorization is "Bearer " and the token, behind a pointer: package fmt looks into a field of any struct that a Token may be
+	// copied to, and follows none.
+	authorization *string
+
+	scopes []string
+	expiry time.Time // without the monotonic clock, as are all times with Wall in their name
+
+	due, dueWall   time.Time // it is stale from then on
+	over, overWall time.Time // it is expired from then on
+}
+
+const bearerPrefix = "Bearer "
+
+// AccessToken returns the token itself.
+func (t *Token) AccessToken() string { return (*t.authorization)[len(bearerPrefix):] }
+
+// Authorization returns the value of an Authorization header with the token (RFC 6750 section 2.1).
+func (t *Token) Authorization() string { return *t.authorization }
+
+// Scopes returns what the token allows, as granted, or as asked for when the server did not say.
+func (t *Token) Scopes() []string { return append([]string(nil), t.scopes...) }
+
+// Expiry returns when the token ends, as its server said. [Source.Token] stops handing it out a little earlier.
+func (t *Token) Expiry() time.Time { return t.expiry }
+
+// String returns "[secret]".
+func (Token) String() string { return redacted }
+
+// Format writes "[secret]" for every verb of package fmt.
+func (Token) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, redacted) }
+
+// LogValue returns "[secret]" to package log/slog.
+func (Token) LogValue() slog.Value { return slog.StringValue(redacted) }
+
+// MarshalText returns "[secret]", to package encoding/json as well.
+func (Token) MarshalText() ([]byte, error) { return []byte(redacted), nil }
+
+var (
+	errNoToken   = errors.New("the answer has no access token that could be sent")
+	errTokenType = errors.New("the token is of a type that is not Bearer")
+	errLife      = errors.New("the token's life is negative")
+)
+
+// newToken judges a grant. A server's answer is what the network gave: that the token can stand in a header is made sure of here,
+// for every Fetcher.
+func newToken(g *Grant, key Key, asked time.Time) (*Token, error) {
+	switch {
+	case g == nil || !isSendable(string(g.AccessToken)):
+		return nil, errNoToken
+	case !strings.EqualFold(g.TokenType, "Bearer"):
+		return nil, errTokenType
+	case g.ExpiresIn < 0 || g.RefreshIn < 0:
+		return nil, errLife
+	}
+	from := g.Requested
+	if from.IsZero() {
+		from = asked
+	}
+	life := g.ExpiresIn
+	if life == 0 {
+		life = unsaidLife
+	}
+	margin := min(maxMargin, life/10)
+	due := g.RefreshIn
+	if due == 0 || due >= life-margin {
+		due = time.Duration((earliestRefresh + rand.Float64()*(latestRefresh-earliestRefresh)) * float64(life))
+	}
+	scope := g.Scope
+	if scope == "" {
+		scope = key.Scope
+	}
+	authorization := bearerPrefix + string(g.AccessToken)
+	t := &Token{
+		authorization: &authorization,
+		scopes:        strings.Fields(scope),
+		expiry:        from.Add(life).Round(0),
+		due:           from.Add(due),
+		over:          from.Add(life - margin),
+	}
+	t.dueWall, t.overWall = t.due.Round(0), t.over.Round(0)
+	return t, nil
+}
+
+// isSendable reports that a token can stand in a header: b64token of RFC 6750 section 2.1, or at least visible ASCII, which is what
+// RFC 6749 appendix A.12 allows, and not too long for one.
+func isSendable(token string) bool {
+	if len(token) > maxTokenSize {
+		return false
+	}
+	for i := range len(token) {
+		if token[i] <= ' ' || token[i] >= 0x7f {
+			return false
+		}
+	}
+	return token != ""
+}
+
+// isFresh reports that nothing is to be done about it yet. Of the two clocks either can say no.
+func (t *Token) isFresh(now time.Time) bool { return now.Before(t.due) && now.Before(t.dueWall) }
+
+// isUsable reports that it can be handed out.
+func (t *Token) isUsable(now time.Time) bool { return now.Before(t.over) && now.Before(t.overWall) }
