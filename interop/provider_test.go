@@ -2,6 +2,8 @@ package interop_test
 
 import (
 	"bufio"
+	"encoding/json"
+	"net/http"
 	"os"
 	"os/exec"
 	"strings"
@@ -12,14 +14,56 @@ import (
 // startLimit is far more than any machine needs to start the provider (it makes two RSA keys).
 const startLimit = time.Minute
 
+// providerConfig is what provider.mjs reads, and describes.
+type providerConfig struct {
+	Clients     []clientMetadata `json:"clients,omitempty"`
+	TLS         *providerTLS     `json:"tls,omitempty"`
+	AnswerDelay int              `json:"answerDelay,omitempty"`
+}
+
+// clientMetadata describes a client (RFC 7591 section 2).
+type clientMetadata struct {
+	ID            string   `json:"client_id"`
+	Secret        string   `json:"client_secret,omitempty"`
+	AuthMethod    string   `json:"token_endpoint_auth_method"`
+	SigningAlg    string   `json:"token_endpoint_auth_signing_alg,omitempty"`
+	SANDNS        string   `json:"tls_client_auth_san_dns,omitempty"`
+	JWKS          *jwks    `json:"jwks,omitempty"`
+	GrantTypes    []string `json:"grant_types"`
+	ResponseTypes []string `json:"response_types"`
+	RedirectURIs  []string `json:"redirect_uris"`
+}
+
+type jwks struct {
+	Keys []map[string]any `json:"keys"`
+}
+
+// providerTLS is PEM.
+type providerTLS struct {
+	Key  string `json:"key"`
+	Cert string `json:"cert"`
+	CA   string `json:"ca"`
+}
+
 // startProvider runs provider.mjs until the test ends and returns its issuer URL.
 func startProvider(t *testing.T) string {
 	t.Helper()
+	return startProviderWith(t, providerConfig{})
+}
+
+// startProviderWith is startProvider with a configuration.
+func startProviderWith(t *testing.T, config providerConfig) (issuer string) {
+	t.Helper()
 	node := requireParts(t)
+	line, err := json.Marshal(config)
+	if err != nil {
+		t.Fatal(err)
+	}
 
 	cmd := exec.CommandContext(t.Context(), node, "provider.mjs") // The context ends before the cleanup runs.
 	cmd.Stderr = t.Output()
-	if _, err := cmd.StdinPipe(); err != nil { // Held open; its end tells an orphaned provider to end too.
+	stdin, err := cmd.StdinPipe() // Held open; its end tells an orphaned provider to end too.
+	if err != nil {
 		t.Fatal(err)
 	}
 	stdout, err := cmd.StdoutPipe()
@@ -32,12 +76,39 @@ func startProvider(t *testing.T) string {
 	t.Cleanup(func() { _ = cmd.Wait() }) // Always an error: the provider is killed.
 
 	tooLate := time.AfterFunc(startLimit, func() { _ = cmd.Process.Kill() })
-	line, err := bufio.NewReader(stdout).ReadString('\n')
-	tooLate.Stop()
+	defer tooLate.Stop()
+	if _, err := stdin.Write(append(line, '\n')); err != nil {
+		t.Fatalf("the provider did not start: %v", err)
+	}
+	issuer, err = bufio.NewReader(stdout).ReadString('\n')
 	if err != nil {
 		t.Fatalf("the provider did not start (%v); what it said is above", err)
 	}
-	return strings.TrimSpace(line)
+	return strings.TrimSpace(issuer)
+}
+
+// providerReport is what happened to tokens at the provider.
+type providerReport struct {
+	Refreshed int               `json:"refreshed"` // refresh tokens that were exchanged for another
+	Revoked   int               `json:"revoked"`   // access tokens of clients that were revoked
+	Refused   map[string]int    `json:"refused"`   // what was refused: how often, by reason
+	Proofs    map[string]string `json:"proofs"`    // how each client proved who it is when it last got a token
+}
+
+// reused is why oidc-provider refuses a refresh token that was used before, when it also ends its family.
+const reused = "refresh token already used"
+
+func reportOf(t *testing.T, issuer string) (report providerReport) {
+	t.Helper()
+	response, err := http.DefaultClient.Get(issuer + "/report")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	if err := json.NewDecoder(response.Body).Decode(&report); err != nil {
+		t.Fatal(err)
+	}
+	return report
 }
 
 // requireParts returns the path of Node.js. Without the parts from npm it skips the test, or fails it when they are

@@ -1,0 +1,335 @@
+package interop_test
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"maps"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"slices"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/bearer-go/bearer/tokens"
+)
+
+const (
+	renewals = 1000 // of one refresh token, by the processes that share it
+	sharers  = 2    // processes
+
+	kills = 200 // of processes that renew
+
+	maxRest = 5 * time.Millisecond // of a process between two renewals, so that all come to it
+
+	// answerDelay is for which the provider keeps its answer back, in milliseconds, when processes are killed: long enough
+	// that some of them die between the provider's new refresh token and their saving it.
+	answerDelay = 2
+
+	// childLimit is far more than a child needs between two lines. One that takes longer hangs.
+	childLimit = time.Minute
+)
+
+// The environment of a child: what it does, as JSON, and the key of its store.
+const (
+	jobVariable  = "BEARER_INTEROP_JOB"
+	sealVariable = "BEARER_INTEROP_SEAL_KEY"
+)
+
+// job is what a child process does with alice's session.
+type job struct {
+	Issuer, Dir string
+	Renewals    int // how often it renews, and asks the provider for it; 0 is until it is killed
+}
+
+// line is what a child says of it.
+type line struct {
+	Kind   string
+	Err    string `json:",omitempty"`
+	Asked  int    `json:",omitempty"` // renewals that the provider was asked for
+	Shared int    `json:",omitempty"` // and those that another process had asked for meanwhile
+}
+
+// The kinds of lines.
+const (
+	works         = "works"          // the session goes on: a token was handed out and renewed
+	loginRequired = "login required" // the last line
+	renewing      = "renewing"       // the next renewal begins now
+	done          = "done"           // the last line
+	failed        = "failed"         // anything else, and the last line
+)
+
+func TestMain(m *testing.M) {
+	if text := os.Getenv(jobVariable); text != "" {
+		beChild(text)
+		return
+	}
+	m.Run()
+}
+
+// beChild does a job and says what comes of it.
+func beChild(text string) {
+	go func() { // a child does not outlive its parent
+		_, _ = io.Copy(io.Discard, os.Stdin)
+		os.Exit(1)
+	}()
+	out := json.NewEncoder(os.Stdout)
+	var j job
+	err := json.Unmarshal([]byte(text), &j)
+	var asked, shared int
+	if err == nil {
+		asked, shared, err = j.do(context.Background(), func(kind string) { _ = out.Encode(line{Kind: kind}) })
+	}
+	last := line{Kind: done, Asked: asked, Shared: shared}
+	if err != nil {
+		last.Kind, last.Err = failed, err.Error()
+		if errors.Is(err, tokens.ErrLoginRequired) {
+			last.Kind = loginRequired
+		}
+	}
+	_ = out.Encode(last)
+}
+
+// do renews the token of one key over and over.
+func (j job) do(ctx context.Context, say func(kind string)) (asked, shared int, err error) {
+	session, err := j.session()
+	if err != nil {
+		return 0, 0, err
+	}
+	source := session.Source(tokens.Key{Resource: orders})
+	for j.Renewals == 0 || asked < j.Renewals {
+		<-time.After(rand.N(maxRest))
+		source.Reset() // so that the token comes out of the store, and may be renewed again
+		old, err := source.Token(ctx)
+		if err != nil {
+			return asked, shared, err
+		}
+		before := source.Stats()
+		if j.Renewals == 0 {
+			say(renewing)
+		}
+		source.Invalidate(old)
+		token, err := source.Token(ctx)
+		after := source.Stats()
+		switch {
+		case err != nil:
+			return asked, shared, err
+		case token.AccessToken() == old.AccessToken():
+			return asked, shared, fmt.Errorf("the token was not renewed: %w", after.LastError)
+		}
+		asked += after.Fetches - before.Fetches
+		shared += after.Reuses - before.Reuses
+		if j.Renewals == 0 {
+			say(works)
+		}
+	}
+	return asked, shared, session.Close()
+}
+
+// session is alice's, over the store that all processes share.
+func (j job) session() (*tokens.Session, error) {
+	store, err := tokens.NewFileStore(j.Dir, tokens.SealKeysFromEnv(sealVariable))
+	if err != nil {
+		return nil, err
+	}
+	client, err := tokens.NewClient(j.Issuer, webID, tokens.ClientSecretBasic(webSecret))
+	if err != nil {
+		return nil, err
+	}
+	return tokens.NewSession(client, store, personName, tokens.Logger(slog.New(slog.DiscardHandler)))
+}
+
+// prepare gives this process and its children a store, and logs alice in.
+func (j job) prepare(t *testing.T) *tokens.Session {
+	t.Helper()
+	t.Setenv(sealVariable, string(tokens.GenerateSealKey()))
+	session, err := j.session()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = session.Close() })
+	logIn(t, session)
+	return session
+}
+
+// child is this test's binary, run once more.
+type child struct {
+	cmd   *exec.Cmd
+	lines *bufio.Scanner
+	late  atomic.Bool
+}
+
+func (j job) start(t *testing.T) *child {
+	t.Helper()
+	text, err := json.Marshal(j)
+	if err != nil {
+		t.Fatal(err)
+	}
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := &child{cmd: exec.CommandContext(t.Context(), self)}
+	c.cmd.Env = append(os.Environ(), jobVariable+"="+string(text))
+	c.cmd.Stderr = t.Output()
+	if _, err := c.cmd.StdinPipe(); err != nil { // held open while this process lives
+		t.Fatal(err)
+	}
+	stdout, err := c.cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.lines = bufio.NewScanner(stdout)
+	if err := c.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(c.kill)
+	return c
+}
+
+// kill ends the child by SIGKILL, and returns when it is gone. It may be called more than once.
+func (c *child) kill() {
+	_ = c.cmd.Process.Kill()
+	_ = c.cmd.Wait()
+}
+
+// next is the child's next line.
+func (c *child) next(t *testing.T) (l line) {
+	t.Helper()
+	tooLate := time.AfterFunc(childLimit, func() {
+		c.late.Store(true)
+		_ = c.cmd.Process.Kill()
+	})
+	defer tooLate.Stop()
+	if !c.lines.Scan() {
+		t.Fatalf("the process said nothing more (it hung: %t); %v", c.late.Load(), c.lines.Err())
+	}
+	if err := json.Unmarshal(c.lines.Bytes(), &l); err != nil {
+		t.Fatal(err)
+	}
+	return l
+}
+
+// Two processes share one refresh token that rotates, and each renews all the time. The provider sees every refresh token once.
+func TestTwoProcessesShareARefreshToken(t *testing.T) {
+	issuer := startProviderWith(t, providerConfig{Clients: []clientMetadata{webClient}})
+	j := job{Issuer: issuer, Dir: t.TempDir(), Renewals: renewals / sharers}
+	session := j.prepare(t)
+
+	began := time.Now()
+	var children []*child
+	for range sharers {
+		children = append(children, j.start(t))
+	}
+	var asked, shared int
+	for _, c := range children {
+		l := c.next(t)
+		if l.Kind != done || l.Asked < j.Renewals {
+			t.Fatalf("a process ended with %+v, want %d renewals", l, j.Renewals)
+		}
+		asked += l.Asked
+		shared += l.Shared
+	}
+	t.Logf("%d renewals by %d processes in %s; %d times one took the token that another had renewed",
+		asked, sharers, time.Since(began).Round(time.Millisecond), shared)
+	if shared == 0 {
+		t.Error("the processes did not get into each other's way: nothing was tested")
+	}
+	report := reportOf(t, issuer)
+	if report.Refreshed != asked {
+		t.Errorf("the provider was asked %d times, and the processes asked %d times", report.Refreshed, asked)
+	}
+	if len(report.Refused) > 0 {
+		t.Errorf("the provider refused: %v", report.Refused)
+	}
+	if _, err := renewed(t, session.Source(tokens.Key{Resource: orders})); err != nil {
+		t.Errorf("the session does not go on: %v", err)
+	}
+}
+
+// A process that renews is killed at any moment of it, 200 times. The next one either goes on with the session, or
+// learns that a login is required: then the provider had given a new refresh token that the process did not live to
+// save. Nothing else happens, and a login mends it.
+func TestKilledWhileRenewing(t *testing.T) {
+	issuer := startProviderWith(t, providerConfig{Clients: []clientMetadata{webClient}, AnswerDelay: answerDelay})
+	j := job{Issuer: issuer, Dir: t.TempDir()}
+	session := j.prepare(t)
+	mustWork := func(c *child) {
+		t.Helper()
+		if first, second := c.next(t), c.next(t); first.Kind != renewing || second.Kind != works {
+			t.Fatalf("after a login a process said %+v and %+v", first, second)
+		}
+	}
+
+	c := j.start(t)
+	mustWork(c)
+	cycle := c.cycle(t)
+	began := time.Now()
+	outcomes := map[string]int{}
+	for range kills {
+		c.killWithin(t, cycle)
+		if loggedIn, err := session.LoggedIn(t.Context()); !loggedIn || err != nil {
+			t.Fatalf("the record of a killed process: LoggedIn is %t, %v", loggedIn, err)
+		}
+		c = j.start(t)
+		l := c.next(t)
+		if l.Kind == renewing { // the token in the store; what matters is whether it can be renewed
+			l = c.next(t)
+		}
+		outcomes[l.Kind]++
+		switch l.Kind {
+		case works:
+		case loginRequired:
+			c.kill()
+			logIn(t, session)
+			c = j.start(t)
+			mustWork(c)
+		default:
+			t.Fatalf("the process after a killed one said %+v", l)
+		}
+	}
+	t.Logf("killed %d times in a cycle of %s: %d sessions went on, %d needed a login; %s",
+		kills, cycle, outcomes[works], outcomes[loginRequired], time.Since(began).Round(time.Millisecond))
+
+	if outcomes[works] == 0 || outcomes[loginRequired] == 0 {
+		t.Error("all were killed at the same moment: nothing was tested")
+	}
+	report := reportOf(t, issuer)
+	if want := map[string]int{reused: outcomes[loginRequired]}; !maps.Equal(report.Refused, want) {
+		t.Errorf("the provider refused %v, want %v", report.Refused, want)
+	}
+}
+
+// cycle is how long one renewal takes, and what is between two.
+func (c *child) cycle(t *testing.T) time.Duration {
+	t.Helper()
+	var all []time.Duration
+	var began time.Time
+	for len(all) < 20 {
+		if c.next(t).Kind != renewing {
+			continue
+		}
+		now := time.Now()
+		if !began.IsZero() {
+			all = append(all, now.Sub(began))
+		}
+		began = now
+	}
+	slices.Sort(all)
+	return all[len(all)/2]
+}
+
+// killWithin kills the child at random within this time of a renewal's beginning.
+func (c *child) killWithin(t *testing.T, cycle time.Duration) {
+	t.Helper()
+	for c.next(t).Kind != renewing {
+	}
+	<-time.After(rand.N(cycle))
+	c.kill()
+}
