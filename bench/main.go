@@ -25,11 +25,12 @@ import (
 // How much is measured. A figure is the median of all rounds.
 const (
 	normalRounds = 9
-	normalRound  = 50 * time.Millisecond // of one subject; subjects take turns in each round
-	normalLoad   = time.Second           // of one server under load
-	normalLoads  = 7                     // rounds of load
-	normalTokens = 10_000                // live tokens, where they rotate
-	normalScan   = 1_000_000             // one-time tokens that pass through a cache
+	normalRound  = 50 * time.Millisecond  // of one subject; subjects take turns in each round
+	normalLoad   = time.Second            // of one server under load
+	normalLoads  = 7                      // rounds of load
+	normalTokens = 10_000                 // live tokens, where they rotate
+	normalScan   = 1_000_000              // one-time tokens that pass through a cache
+	normalAnswer = 200 * time.Millisecond // of an issuer that is down
 
 	shortRounds = 3
 	shortRound  = 2 * time.Millisecond
@@ -37,6 +38,7 @@ const (
 	shortLoads  = 1
 	shortTokens = 200
 	shortScan   = 20_000
+	shortAnswer = 5 * time.Millisecond
 )
 
 // effort is how much is measured.
@@ -45,13 +47,14 @@ type effort struct {
 	round, load   time.Duration
 	tokens, scan  int
 	algorithms    []string
+	answer        time.Duration
 }
 
 func effortOf(short bool) effort {
 	if short {
-		return effort{shortRounds, shortLoads, shortRound, shortLoad, shortTokens, shortScan, algorithms}
+		return effort{shortRounds, shortLoads, shortRound, shortLoad, shortTokens, shortScan, algorithms, shortAnswer}
 	}
-	return effort{normalRounds, normalLoads, normalRound, normalLoad, normalTokens, normalScan, algorithms}
+	return effort{normalRounds, normalLoads, normalRound, normalLoad, normalTokens, normalScan, algorithms, normalAnswer}
 }
 
 // bench is one run.
@@ -76,7 +79,9 @@ var sections = []struct {
 	{"rotating", false, (*bench).rotating},
 	{"scaling", false, (*bench).scaling},
 	{"flood", false, (*bench).flood},
+	{"fresh", false, (*bench).fresh},
 	{"memory", false, (*bench).memory},
+	{"herd", true, (*bench).herd},
 	{"endtoend", true, (*bench).endToEnd},
 	{"haproxy", true, (*bench).haproxy},
 }

@@ -111,6 +111,18 @@ func (b *bench) markdown(short bool) (string, error) {
 	section("A flood of forged tokens", flooded,
 		tell("Latency of good tokens, which are cached, while one core sends distinct forged ones as fast as it can."),
 		put(b.floodTable()))
+	_, handed := b.figures[freshKey(sourceRow, 1)]
+	section("The token manager: a fresh token", handed,
+		tell("One token that is at hand, from Source.Token of package tokens, ReuseTokenSource of x/oauth2 %s and "+
+			"NewCachedTokenProvider of cloud.google.com/go/auth %s. On two cores, two callers ask for the same one; the figures are "+
+			"calls of both together.",
+			version("golang.org/x/oauth2"), version("cloud.google.com/go/auth")), put(b.freshTable()))
+	_, herded := b.figures[herdKey(sourceRow, "calls")]
+	section("The token manager: an issuer that is down", herded,
+		tell("%d callers with %v each need a token at once, from an issuer on loopback that answers 503 after %v. Then it is well, and one "+
+			"caller asks every %v until there is a token, for which the issuer takes as long. One run each. The others make no "+
+			"pause after a failure: they ask for every caller, one after the other, and so have a token sooner afterwards.",
+			herdCallers, herdPatience, b.answer, herdPoll), put(b.herdTable()))
 	_, held := b.figures["memory/token"]
 	section("Memory", held, b.memoryText(say))
 	_, served := b.figures[endToEndKey(openServer, 1)]
@@ -250,6 +262,25 @@ func (b *bench) floodTable() *table {
 	return t
 }
 
+func (b *bench) freshTable() *table {
+	t := newTable("", "time", "beside time.Now", "allocations", "1 core, per second", "2 cores, per second")
+	for _, row := range freshRows {
+		one := b.figures[freshKey(row, 1)]
+		t.row(row, duration(one.ns), times(one.ns/b.figures.ns(freshKey(clockRow, 1))), plain(one.allocs),
+			perSecond(one.ns), perSecond(b.figures.ns(freshKey(row, 2))))
+	}
+	return t
+}
+
+func (b *bench) herdTable() *table {
+	t := newTable("", "requests at the issuer", "slowest caller", "a token after")
+	for _, row := range herdRows {
+		f := func(what string) float64 { return b.figures.ns(herdKey(row, what)) }
+		t.row(row, plain(f("calls")), seconds(f("slowest")), seconds(f("recovery")))
+	}
+	return t
+}
+
 func (b *bench) memoryText(say func(string, ...any)) func() {
 	return func() {
 		say("A cached token of %d bytes takes %s bytes of heap, all told: the mean of %s tokens, RS256.",
@@ -313,6 +344,14 @@ func duration(ns float64) string {
 		return fmt.Sprintf("%.2f us", ns/1e3)
 	}
 	return fmt.Sprintf("%.0f us", ns/1e3)
+}
+
+// seconds writes nanoseconds that are many.
+func seconds(ns float64) string {
+	if math.IsNaN(ns) {
+		return missing
+	}
+	return fmt.Sprintf("%.2f s", ns/1e9)
 }
 
 func times(ratio float64) string {

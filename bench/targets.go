@@ -55,7 +55,7 @@ func worst(names []string, value func(string) float64) (largest float64, name st
 
 // goals are all targets, beside what was measured.
 func (b *bench) goals() (all []goal) {
-	return slices.Concat(b.cachedGoals(), b.coldGoals(), b.refusalGoals(), b.loadGoals())
+	return slices.Concat(b.cachedGoals(), b.coldGoals(), b.refusalGoals(), b.loadGoals(), b.tokenGoals())
 }
 
 func (b *bench) cachedGoals() (all []goal) {
@@ -176,5 +176,24 @@ func (b *bench) loadGoals() []goal {
 		atMost("flood of forged tokens: good ones keep p99 within 3 x of quiet", flooded, 3, timesOf(kind)),
 		atMost(grouped(b.scan)+" one-time tokens: the heap stays within the cache's bound", room, 1, percent),
 		atLeast(grouped(b.scan)+" one-time tokens: a hot set keeps a hit rate above 95 %", f.ns("scan/hits"), 0.95, percent),
+	}
+}
+
+func (b *bench) tokenGoals() []goal {
+	f := b.figures
+	beside := func(row string, cores int) float64 {
+		return f.ns(freshKey(sourceRow, cores)) / f.ns(freshKey(row, cores))
+	}
+	slower, cores := worst([]string{"1 core", "2 cores"}, func(cores string) float64 { return beside(oauth2Row, int(cores[0]-'0')) })
+	herd := fmt.Sprintf("%d callers and an issuer that is down: ", herdCallers)
+	return []goal{
+		atMost("a fresh token: at most 1.6 x time.Now", beside(clockRow, 1), 1.6, times),
+		atMost("a fresh token: no allocation", f.allocs(freshKey(sourceRow, 1)), 0, plain),
+		atMost("a fresh token: not slower than x/oauth2's ReuseTokenSource", slower, 1, timesOf(cores)),
+		atMost(herd+"1 request", f.ns(herdKey(sourceRow, "calls")), 1, plain),
+		atMost(herd+"the slowest waits for it and no longer (within 1.25 x)",
+			f.ns(herdKey(sourceRow, "slowest"))/float64(b.answer), 1.25, times),
+		atMost(fmt.Sprintf("recovery: within one pause of %v and one request", herdPause),
+			f.ns(herdKey(sourceRow, "recovery"))/float64(herdPause+b.answer), 1.05, times),
 	}
 }
