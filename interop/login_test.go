@@ -207,8 +207,8 @@ func TestLoginAndRotation(t *testing.T) {
 	}
 }
 
-// A service that the login was not for: this provider refuses that only after it has replaced the refresh token, and
-// hands out no other one with the refusal. So the session may be over, and then says that a login is required.
+// A service that the login was not for: this provider refuses that only after it has replaced the refresh token, and hands
+// out no other one with the refusal. So it is not asked, and the session goes on.
 func TestResourceThatTheLoginWasNotFor(t *testing.T) {
 	issuer := startProviderWith(t, providerConfig{Clients: []clientMetadata{webClient}})
 	session, _ := newSession(t, issuer, webID, tokens.NewMemoryStore())
@@ -217,17 +217,27 @@ func TestResourceThatTheLoginWasNotFor(t *testing.T) {
 	if e, ok := errors.AsType[*tokens.Error](err); !ok || e.Code != "invalid_target" || !e.Permanent() {
 		t.Errorf("a resource that the login was not for: %v, want a permanent invalid_target", err)
 	}
-	source := session.Source(tokens.Key{Resource: orders})
-	if _, err := source.Token(t.Context()); err != nil {
-		t.Errorf("the token that is at hand: %v", err)
+	if _, err := renewed(t, session.Source(tokens.Key{Resource: orders})); err != nil {
+		t.Errorf("after that: %v", err)
 	}
-	if _, err = renewed(t, source); err == nil {
-		return
+}
+
+// One login for two services.
+func TestLoginForTwoResources(t *testing.T) {
+	issuer := startProviderWith(t, providerConfig{Clients: []clientMetadata{webClient}})
+	session, _ := newSession(t, issuer, webID, tokens.NewMemoryStore())
+	login, err := session.Login(t.Context(), callback, tokens.LoginScope("openid", "offline_access", "orders:read"),
+		tokens.LoginResource(orders, invoices), tokens.LoginParameter("prompt", "consent"))
+	if err != nil {
+		t.Fatal(err)
 	}
-	wantLoginRequired(t, "the next renewal", err)
-	logIn(t, session)
-	if _, err = renewed(t, source); err != nil {
-		t.Errorf("after a new login: %v", err)
+	if err := session.Complete(t.Context(), login, browse(t, login)); err != nil {
+		t.Fatal(err)
+	}
+	for _, resource := range []string{orders, invoices, orders} {
+		if _, err := renewed(t, session.Source(tokens.Key{Resource: resource})); err != nil {
+			t.Errorf("%s: %v", resource, err)
+		}
 	}
 }
 

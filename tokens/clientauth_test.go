@@ -196,6 +196,30 @@ func TestCertificateIsShownAtTheAlias(t *testing.T) {
 	}
 }
 
+// The next connection shows the next certificate, so each request has one of its own.
+func TestCertificateChangesWithTheFunction(t *testing.T) {
+	certificates := []tls.Certificate{clientCertificate(t, clientKey(t)), clientCertificate(t, clientKey(t))}
+	calls := 0
+	auth := tokens.TLSClientAuthFunc(func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
+		calls++
+		return &certificates[calls-1], nil
+	})
+	var shown []*x509.Certificate
+	server := clientTLS(t, &shown, nil)
+	c, err := tokens.NewClient(server.URL, "orders", auth, tokens.HTTPClient(server.Client()), tokens.TokenEndpoint(server.URL+"/mtls"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range certificates {
+		if _, err := c.ClientCredentials().Fetch(t.Context(), tokens.Request{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if len(shown) != 2 || string(shown[1].Raw) != string(certificates[1].Certificate[0]) {
+		t.Errorf("%d certificates were shown, or the first one twice", len(shown))
+	}
+}
+
 func TestOtherMethodsDoNotGoToTheAlias(t *testing.T) {
 	server := newClientServer()
 	server.on(clientOpenID, clientJSON(http.StatusOK, clientDocument(map[string]any{

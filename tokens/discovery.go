@@ -114,7 +114,7 @@ func (c *Client) beginReading(ctx context.Context) *reading {
 	if d.flight != nil {
 		return d.flight
 	}
-	r := &reading{done: make(chan struct{}), err: errNoReading}
+	r := &reading{done: make(chan struct{}), err: &Error{Op: opDiscovery, Err: errNoReading}}
 	d.flight = r
 	if d.last != nil {
 		d.again = time.Now().Add(rediscoverPause)

@@ -237,7 +237,11 @@ func TestDiscoveryIsMadeOnceForAll(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		server := newClientServer()
 		server.on(clientOpenID, func(r *http.Request, form url.Values) (*http.Response, error) {
-			<-time.After(time.Second)
+			select {
+			case <-time.After(time.Second):
+			case <-r.Context().Done():
+				return nil, r.Context().Err()
+			}
 			return clientJSON(http.StatusOK, clientDocument(nil))(r, form)
 		})
 		fetcher := server.client(t, tokens.ClientSecretBasic(clientSecret)).ClientCredentials()
@@ -497,7 +501,8 @@ func TestDiscoveryThatNeverReturns(t *testing.T) {
 		runtime.Goexit()
 		return nil, io.EOF
 	})
-	if _, err := server.fetch(t); err == nil {
-		t.Error("no error")
+	_, err := server.fetch(t)
+	if e, ok := errors.AsType[*tokens.Error](err); !ok || e.Op != "discovery" {
+		t.Errorf("Fetch: %v", err)
 	}
 }

@@ -195,15 +195,15 @@ func clean(text string) string {
 // quoted reports whether a server's text has a secret of the request in it, as it is or encoded, or a good part of one.
 func (a *answer) quoted(text string) bool {
 	return slices.ContainsFunc(a.secrets, func(secret string) bool {
-		return quotes(text, clean(secret)) || quotes(alphanumeric(text), alphanumeric(secret)) ||
-			quotes(text, base64.RawStdEncoding.EncodeToString([]byte(secret))) ||
-			quotes(text, base64.RawURLEncoding.EncodeToString([]byte(secret)))
+		encoded := base64.RawStdEncoding.EncodeToString([]byte(secret))
+		return quotes(text, clean(secret)) ||
+			quotes(alphanumeric(text), alphanumeric(secret)) || quotes(alphanumeric(text), alphanumeric(encoded))
 	})
 }
 
 var notAlphanumeric = regexp.MustCompile(`%[0-9A-Fa-f]{2}|[^0-9A-Za-z]`)
 
-// alphanumeric is what every way to encode a text in a URL leaves as it is.
+// alphanumeric is what every way to encode a text in a URL leaves as it is, and what all alphabets of base64 have in common.
 func alphanumeric(text string) string { return notAlphanumeric.ReplaceAllString(text, "") }
 
 func quotes(text, secret string) bool {

@@ -30,8 +30,10 @@ type Request struct {
 	Previous *Token
 }
 
-// Grant is what came of a [Request] (RFC 6749 section 5.1).
+// Grant is what came of a [Request] (RFC 6749 section 5.1). It prints as "[secret]".
 type Grant struct {
+	opaque
+
 	AccessToken Secret // visible ASCII, at most 64 KiB
 	TokenType   string // "Bearer", in whatever case: there is no other that a Transport could use
 

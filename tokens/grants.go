@@ -31,6 +31,8 @@ const (
 
 // SecurityToken is a token that stands for somebody in an exchange.
 type SecurityToken struct {
+	opaque
+
 	Token Secret // it must not be empty
 	Type  string // one of the constants, or another URI; "" is TypeAccessToken
 }

@@ -49,8 +49,9 @@ var (
 type Login struct {
 	opaque
 	client *Client
-	key    Key // what the tokens will be for
+	key    Key // what the first token will be for
 
+	resources              []string // of all tokens; nil if that is the server's to say
 	url, redirectURI       string
 	state, verifier, nonce string
 	issParameter           bool // the server names itself in every answer
@@ -62,9 +63,10 @@ type Login struct {
 type LoginOption func(*loginConfig)
 
 type loginConfig struct {
-	key   Key
-	extra url.Values
-	errs  []error
+	key       Key // its Resource is the first of those below
+	resources []string
+	extra     url.Values
+	errs      []error
 }
 
 func (c *loginConfig) wrong(format string, args ...any) {
@@ -77,10 +79,26 @@ func LoginScope(scopes ...string) LoginOption {
 	return func(c *loginConfig) { c.set("LoginScope", &c.key.Scope, Scopes(scopes...)) }
 }
 
-// LoginResource says for which service the first access token is (RFC 8707 section 2): an absolute URI without a fragment. It is
-// that of [Key].Resource. The default is the server's.
-func LoginResource(uri string) LoginOption {
-	return func(c *loginConfig) { c.set("LoginResource", &c.key.Resource, uri) }
+// LoginResource says for which services the tokens are (RFC 8707 section 2): absolute URIs without a fragment, as [Key].Resource
+// names them. The first access token is for the first of them, and those of a [Session] can be for each, and for no other. The default
+// is the server's.
+func LoginResource(uris ...string) LoginOption {
+	return func(c *loginConfig) {
+		if len(uris) == 0 || len(uris) > maxResources {
+			c.wrong("LoginResource: %d resources; name 1 to %d, or leave the option out", len(uris), maxResources)
+			return
+		}
+		c.set("LoginResource", &c.key.Resource, uris[0])
+		for i, uri := range uris[1:] {
+			switch {
+			case uri == "":
+				c.wrong("LoginResource: a value is empty; leave it out")
+			case slices.Contains(uris[:i+1], uri):
+				c.wrong("LoginResource: a value is there twice; leave one out")
+			}
+		}
+		c.resources = slices.Clone(uris)
+	}
 }
 
 // LoginAudience is the name that some servers use instead of [LoginResource]. It is that of [Key].Audience.
@@ -170,8 +188,9 @@ func (c *Client) NewLogin(ctx context.Context, redirectURI string, opts ...Login
 		}
 		opt(&config)
 	}
-	if err := c.checkKey(config.key, false); err != nil {
-		config.errs = append(config.errs, err)
+	config.errs = append(config.errs, c.checkKey(config.key, false))
+	for _, uri := range config.resources[min(1, len(config.resources)):] {
+		config.errs = append(config.errs, c.checkKey(Key{Resource: uri}, false))
 	}
 	if err := errors.Join(config.errs...); err != nil {
 		return nil, err
@@ -182,7 +201,7 @@ func (c *Client) NewLogin(ctx context.Context, redirectURI string, opts ...Login
 	}
 	now := time.Now()
 	l := &Login{
-		client: c, key: config.key, redirectURI: redirectURI, state: random(), verifier: random(), issParameter: found.issParameter,
+		client: c, key: config.key, resources: config.resources, redirectURI: redirectURI, state: random(), verifier: random(), issParameter: found.issParameter,
 		end: now.Add(LoginLifetime),
 	}
 	l.endWall = l.end.Round(0)
@@ -224,11 +243,14 @@ func (l *Login) location(found endpoints, extra url.Values) (string, error) {
 	for name, value := range map[string]string{
 		"response_type": "code", "client_id": l.client.id, "redirect_uri": l.redirectURI, "state": l.state,
 		"code_challenge": base64.RawURLEncoding.EncodeToString(challenge[:]), "code_challenge_method": "S256",
-		"scope": l.key.Scope, "resource": l.key.Resource, "audience": l.key.Audience, "nonce": l.nonce,
+		"scope": l.key.Scope, "audience": l.key.Audience, "nonce": l.nonce,
 	} {
 		if value != "" {
 			extra.Set(name, value)
 		}
+	}
+	if l.resources != nil {
+		extra["resource"] = l.resources
 	}
 	query := u.Query() // RFC 6749 section 3.1: what is there stays, and nothing is sent twice
 	for name, values := range extra {

@@ -67,6 +67,13 @@ func (w *sessionWorld) login(t *testing.T, opts ...tokens.LoginOption) *tokens.L
 	return l
 }
 
+func urns(n int) (urns []string) {
+	for i := range n {
+		urns = append(urns, fmt.Sprintf("urn:%d", i))
+	}
+	return urns
+}
+
 func TestLoginURL(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newSessionWorld(t)
@@ -397,6 +404,12 @@ func TestLoginRefusesConfigurations(t *testing.T) {
 		"empty resource":         {sessionRedirect, []tokens.LoginOption{tokens.LoginResource("")}, 1},
 		"relative resource":      {sessionRedirect, []tokens.LoginOption{tokens.LoginResource("/a")}, 1},
 		"resource twice":         {sessionRedirect, []tokens.LoginOption{tokens.LoginResource("urn:a"), tokens.LoginResource("urn:a")}, 1},
+		"no resource":            {sessionRedirect, []tokens.LoginOption{tokens.LoginResource()}, 1},
+		"one resource twice":     {sessionRedirect, []tokens.LoginOption{tokens.LoginResource("urn:a", "urn:b", "urn:a")}, 1},
+		"empty second resource":  {sessionRedirect, []tokens.LoginOption{tokens.LoginResource("urn:a", "")}, 1},
+		"bad second resource":    {sessionRedirect, []tokens.LoginOption{tokens.LoginResource("urn:a", "/b")}, 1},
+		"16 resources":           {sessionRedirect, []tokens.LoginOption{tokens.LoginResource(urns(16)...)}, 0},
+		"17 resources":           {sessionRedirect, []tokens.LoginOption{tokens.LoginResource(urns(17)...)}, 1},
 		"empty audience":         {sessionRedirect, []tokens.LoginOption{tokens.LoginAudience("")}, 1},
 		"parameter without name": {sessionRedirect, []tokens.LoginOption{tokens.LoginParameter("", "a")}, 1},
 		"odd name":               {sessionRedirect, []tokens.LoginOption{tokens.LoginParameter("a&state", "a")}, 1},

@@ -9,10 +9,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
-	"log/slog"
 	"net/http"
 	"net/url"
+	"slices"
 	"sync"
 	"time"
 
@@ -33,12 +32,14 @@ const (
 
 	recordFormat     = 1  // of the bytes in the Store
 	maxRecordsTokens = 16 // access tokens in one record
+	maxResources     = 16 // that a login can be for
 )
 
 var (
-	errStoreless  = errors.New("tokens: RefreshToken: the Store is nil; give one, such as NewMemoryStore()")
-	errRecord     = errors.New("the record cannot be read by this version of the library; log out or log in to replace it")
-	errRecordSize = fmt.Errorf("the refresh token does not fit into a record of %d bytes; let the server give shorter ones", maxData)
+	errStoreless     = errors.New("tokens: RefreshToken: the Store is nil; give one, such as NewMemoryStore()")
+	errRecord        = errors.New("the record cannot be read by this version of the library; log out or log in to replace it")
+	errOtherResource = errors.New("the login was not for this resource; name it with LoginResource")
+	errRecordSize    = fmt.Errorf("the refresh token does not fit into a record of %d bytes; let the server give shorter ones", maxData)
 )
 
 // StoreError is what came of a [Store] that could not do its part. It is a matter of trying again.
@@ -69,7 +70,9 @@ func (e *StoreError) Unwrap() error { return e.Err }
 // refresh token already, and takes a second use of the old one for a theft.
 //
 // Without a refresh token, and when the server refuses it as invalid_grant and no other process has renewed it, the error is
-// [ErrLoginRequired], which wraps the [*Error] if there is one. All other errors leave the session as it was.
+// [ErrLoginRequired], which wraps the [*Error] if there is one. All other errors leave the session as it was here; a server may have
+// used the refresh token up before it refused something else about the request, and then ends the session the next time. So a
+// resource that the login was not for is refused without asking, as invalid_target, where [LoginResource] has said which ones it is for.
 func (c *Client) RefreshToken(store Store) Fetcher { return newRefresher(c, store) }
 
 // refresher is a Fetcher over the refresh tokens in a Store.
@@ -90,7 +93,8 @@ func newRefresher(c *Client, store Store) *refresher {
 type record struct {
 	Format       int           `json:"v"`
 	RefreshToken string        `json:"refresh_token,omitempty"`
-	Scope        string        `json:"scope,omitempty"` // that was granted at the login, "" if that is not known
+	Scope        string        `json:"scope,omitempty"`     // that was granted at the login, "" if that is not known
+	Resources    []string      `json:"resources,omitempty"` // that the login was for, none if that is not known
 	Saved        time.Time     `json:"saved"`
 	Ended        bool          `json:"ended,omitempty"` // the server refused the refresh token
 	Tokens       []storedToken `json:"tokens,omitempty"`
@@ -293,6 +297,9 @@ func (t *turn) renew(q Request, h held) (*Grant, error) {
 	if g := h.find(q, time.Now(), (*storedToken).due); g != nil {
 		return g, nil
 	}
+	if len(h.Resources) > 0 && q.Key.Resource != "" && !slices.Contains(h.Resources, q.Key.Resource) {
+		return nil, &Error{Op: opToken, Code: "invalid_target", Err: errOtherResource} // a server that says so may have used the token up
+	}
 	form := t.f.client.keyForm("refresh_token", q.Key)
 	form.Set("refresh_token", h.RefreshToken)
 	g, err := t.ask(form)
@@ -452,18 +459,3 @@ func (f *refresher) forget(name string) {
 	defer f.mu.Unlock()
 	delete(f.unsaved, name)
 }
-
-// opaque makes a type print as "[secret]".
-type opaque struct{}
-
-// String returns "[secret]".
-func (opaque) String() string { return redacted }
-
-// Format writes "[secret]" for every verb of package fmt.
-func (opaque) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, redacted) }
-
-// LogValue returns "[secret]" to package log/slog.
-func (opaque) LogValue() slog.Value { return slog.StringValue(redacted) }
-
-// MarshalText returns "[secret]", to package encoding/json as well.
-func (opaque) MarshalText() ([]byte, error) { return []byte(redacted), nil }

@@ -137,7 +137,7 @@ func (s *Session) Complete(ctx context.Context, login *Login, answer url.Values)
 	g.Scope = scope
 	// A refresh without a scope gives what was granted at the login (RFC 6749 section 6), so that this token is for that key.
 	key := Key{Resource: login.key.Resource, Audience: login.key.Audience}
-	if err := s.begin(t, held{record{Scope: scope}.with(key, g, time.Now()), version}); err != nil {
+	if err := s.begin(t, held{record{Scope: scope, Resources: login.resources}.with(key, g, time.Now()), version}); err != nil {
 		_ = s.client.Revoke(t.late, g.RefreshToken, hintRefreshToken) // nobody has it
 		return err
 	}
@@ -252,7 +252,7 @@ func (s *Session) revoke(t *turn, data []byte, version int64) error {
 			break
 		}
 	}
-	return nil
+	return nil //nolint:nilerr // of the access tokens: see above
 }
 
 // Close ends the session in this process, and in no other; it is not logged out. It waits for the refresh under way, which may

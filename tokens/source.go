@@ -202,7 +202,9 @@ func (s *Source) land(ctx context.Context, f *flight, grant *Grant, err error) {
 		s.token, s.refused, s.newest = token, false, f.number
 		s.err, s.failures, s.next = nil, 0, now.Add(renewalPause)
 		s.fresh.Store(token)
-		f.token = token
+		if !f.landed {
+			f.token = token
+		}
 	case f.landed:
 		s.mu.Unlock()
 		return
@@ -238,7 +240,8 @@ func (s *Source) settle(f *flight) {
 // pause is for how long nothing is asked for after so many failures in a row. It is random all the way down to nothing ("full
 // jitter"), so that those who failed together do not come back together, on top of what the server asks for.
 func pause(failures int, err error) time.Duration {
-	if isPermanent(err) {
+	e, isError := errors.AsType[*Error](err)
+	if isError && e.Permanent() {
 		return minPermanentBackoff + rand.N(maxPermanentBackoff-minPermanentBackoff)
 	}
 	bound := maxBackoff
@@ -246,7 +249,7 @@ func pause(failures int, err error) time.Duration {
 		bound = min(firstBackoff<<doublings, maxBackoff)
 	}
 	var asked time.Duration
-	if e, ok := errors.AsType[*Error](err); ok {
+	if isError {
 		asked = min(max(e.RetryAfter, 0), maxRetryAfter)
 	}
 	return asked + 1 + rand.N(bound)
@@ -293,19 +296,21 @@ func (s *Source) Reset() {
 	}
 }
 
-// log reports a failure after a success, and a success after a failure. Nothing of the key is logged that says whom it is about.
+// log reports a failure after a success, and a success after a failure, and at Debug all else. Nothing of the key is logged that says
+// whom it is about.
 func (s *Source) log(ctx context.Context, ev Event, failuresBefore int) {
-	level, text := slog.LevelDebug, "tokens: "+string(ev.Kind)
+	level := slog.LevelDebug
 	switch {
+	case errors.Is(ev.Err, ErrClosed):
 	case ev.Err != nil && failuresBefore == 0:
-		level, text = slog.LevelWarn, "tokens: a token cannot be had"
+		level = slog.LevelWarn
 	case ev.Err == nil && failuresBefore > 0:
-		level, text = slog.LevelInfo, "tokens: tokens can be had again"
+		level = slog.LevelInfo
 	}
-	if errors.Is(ev.Err, ErrClosed) || !s.m.logger.Enabled(ctx, level) {
+	if !s.m.logger.Enabled(ctx, level) {
 		return
 	}
-	attrs := []slog.Attr{slog.Duration("duration", ev.Duration)}
+	attrs := []slog.Attr{slog.String("event", string(ev.Kind)), slog.Duration("duration", ev.Duration)}
 	for _, a := range []slog.Attr{
 		slog.String("issuer", s.key.Issuer), slog.String("client", s.key.Client), slog.String("resource", s.key.Resource),
 		slog.String("audience", s.key.Audience), slog.String("scope", s.key.Scope),
@@ -316,6 +321,8 @@ func (s *Source) log(ctx context.Context, ev Event, failuresBefore int) {
 	}
 	if ev.Err != nil {
 		attrs = append(attrs, slog.Duration("retry_after", ev.RetryAfter), slog.Any("error", ev.Err))
+		s.m.logger.LogAttrs(ctx, level, "tokens: a token cannot be had", attrs...)
+		return
 	}
-	s.m.logger.LogAttrs(ctx, level, text, attrs...)
+	s.m.logger.LogAttrs(ctx, level, "tokens: a token was obtained", attrs...)
 }

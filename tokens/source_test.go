@@ -326,7 +326,7 @@ func TestTheLifeOfAToken(t *testing.T) {
 					pass(test.gone - 1 - time.Since(began))
 					wantToken(t, source, "token-1")
 					pass(1)
-					wantUnavailable(t, source)
+					_ = wantUnavailable(t, source)
 				})
 			}
 		})
@@ -375,7 +375,7 @@ func TestTheRefreshPointIsRandom(t *testing.T) {
 		for i := range 1500 {
 			source := m.Source(tokens.Key{Subject: fmt.Sprint(i)})
 			mustToken(t, source)
-			point := source.Stats().Refresh.Sub(time.Now())
+			point := time.Until(source.Stats().Refresh)
 			if point < 700*time.Second || point >= 850*time.Second {
 				t.Fatalf("refresh point after %v", point)
 			}
@@ -440,14 +440,17 @@ func TestPausesThatTheServerAsksFor(t *testing.T) {
 		err         error
 		least, most time.Duration
 	}{
-		"Retry-After":         {&tokens.Error{Status: 503, RetryAfter: 20 * time.Second}, 20 * time.Second, 20*time.Second + 500*time.Millisecond},
-		"Retry-After of 429":  {&tokens.Error{Status: 429, Code: "invalid_request", RetryAfter: 7 * time.Second}, 7 * time.Second, 8 * time.Second},
-		"an absurd one":       {&tokens.Error{Status: 503, RetryAfter: 1 << 62}, 5 * time.Minute, 5*time.Minute + 500*time.Millisecond},
-		"a negative one":      {&tokens.Error{Status: 503, RetryAfter: -1}, 0, 500 * time.Millisecond},
-		"wrapped":             {fmt.Errorf("it: %w", &tokens.Error{Status: 503, RetryAfter: 20 * time.Second}), 20 * time.Second, 21 * time.Second},
-		"invalid_client":      {&tokens.Error{Status: 401, Code: "invalid_client"}, 30 * time.Second, 5 * time.Minute},
-		"invalid_scope":       {&tokens.Error{Status: 400, Code: "invalid_scope"}, 30 * time.Second, 5 * time.Minute},
-		"login":               {fmt.Errorf("it: %w", tokens.ErrLoginRequired), 30 * time.Second, 5 * time.Minute},
+		"Retry-After":                    {&tokens.Error{Status: 503, RetryAfter: 20 * time.Second}, 20 * time.Second, 20*time.Second + 500*time.Millisecond},
+		"Retry-After of 429":             {&tokens.Error{Status: 429, Code: "invalid_request", RetryAfter: 7 * time.Second}, 7 * time.Second, 8 * time.Second},
+		"an absurd one":                  {&tokens.Error{Status: 503, RetryAfter: 1 << 62}, 5 * time.Minute, 5*time.Minute + 500*time.Millisecond},
+		"a negative one":                 {&tokens.Error{Status: 503, RetryAfter: -1}, 0, 500 * time.Millisecond},
+		"wrapped":                        {fmt.Errorf("it: %w", &tokens.Error{Status: 503, RetryAfter: 20 * time.Second}), 20 * time.Second, 21 * time.Second},
+		"invalid_client":                 {&tokens.Error{Status: 401, Code: "invalid_client"}, 30 * time.Second, 5 * time.Minute},
+		"invalid_scope":                  {&tokens.Error{Status: 400, Code: "invalid_scope"}, 30 * time.Second, 5 * time.Minute},
+		"no login, and nobody was asked": {fmt.Errorf("it: %w", tokens.ErrLoginRequired), 0, 500 * time.Millisecond},
+		"a login that the server has ended": {
+			fmt.Errorf("%w: %w", tokens.ErrLoginRequired, &tokens.Error{Status: 400, Code: "invalid_grant"}), 30 * time.Second, 5 * time.Minute,
+		},
 		"invalid_client, 503": {&tokens.Error{Status: 503, Code: "invalid_client"}, 0, 500 * time.Millisecond},
 		"an unknown code":     {&tokens.Error{Status: 400, Code: "temporarily_unavailable"}, 0, 500 * time.Millisecond},
 	} {
@@ -548,7 +551,7 @@ func TestAFetcherThatExits(t *testing.T) {
 			runtime.Goexit()
 			return nil, nil
 		})
-		wantUnavailable(t, newManager(t, fetcher).Source(tokens.Key{}))
+		_ = wantUnavailable(t, newManager(t, fetcher).Source(tokens.Key{}))
 	})
 }
 
@@ -714,7 +717,7 @@ func TestReset(t *testing.T) {
 
 		s.set(func() { s.err = tokens.ErrLoginRequired })
 		source.Reset()
-		wantUnavailable(t, source)
+		_ = wantUnavailable(t, source)
 		s.set(func() { s.err = nil })
 		source.Reset()
 		wantToken(t, source, "token-4")
@@ -849,16 +852,16 @@ func TestEventsAndLogs(t *testing.T) {
 		next(tokens.EventReuse)
 		s.set(func() { s.err = errDown })
 		source.Reset()
-		wantUnavailable(t, source)
+		_ = wantUnavailable(t, source)
 		if ev := next(tokens.EventFailure); ev.Err != errDown || ev.RetryAfter <= 0 {
 			t.Errorf("%+v", ev)
 		}
-		wantUnavailable(t, source)
+		_ = wantUnavailable(t, source)
 		if ev := next(tokens.EventBackoff); !errors.Is(ev.Err, errDown) {
 			t.Errorf("%+v", ev)
 		}
 		pass(time.Second)
-		wantUnavailable(t, source)
+		_ = wantUnavailable(t, source)
 		next(tokens.EventFailure)
 		pass(2 * time.Second)
 		s.set(func() { s.err = nil })
@@ -888,7 +891,7 @@ func TestNothingPrintsAToken(t *testing.T) {
 	grant := tokens.Grant{AccessToken: secret, RefreshToken: secret, IDToken: secret}
 	values := map[string]any{
 		"Secret": tokens.Secret(secret), "*Token": token, "Token": *token, "Grant": grant, "*Grant": &grant,
-		"Request": tokens.Request{Previous: token}, "slice": []any{tokens.Secret(secret), token}, "map": map[string]any{"a": token, "b": tokens.Secret(secret)},
+		"Request": tokens.Request{Previous: token}, "slice": []any{tokens.Secret(secret), token}, "pointers": []any{&grant, &tokens.SecurityToken{Token: secret}}, "grants": []*tokens.Grant{&grant}, "map": map[string]any{"a": token, "b": tokens.Secret(secret)},
 		"struct": struct {
 			S tokens.Secret
 			T *tokens.Token

@@ -2,9 +2,6 @@ package tokens
 
 import (
 	"errors"
-	"fmt"
-	"io"
-	"log/slog"
 	"math/rand/v2"
 	"strings"
 	"time"
@@ -23,6 +20,8 @@ const (
 
 // Token is an access token. It does not change and prints as "[secret]".
 type Token struct {
+	opaque
+
 	// authorization is "Bearer " and the token, behind a pointer: package fmt looks into a field of any struct that a Token may be
 	// copied to, and follows none.
 	authorization *string
@@ -47,18 +46,6 @@ func (t *Token) Scopes() []string { return append([]string(nil), t.scopes...) }
 
 // Expiry returns when the token ends, as its server said. [Source.Token] stops handing it out a little earlier.
 func (t *Token) Expiry() time.Time { return t.expiry }
-
-// String returns "[secret]".
-func (Token) String() string { return redacted }
-
-// Format writes "[secret]" for every verb of package fmt.
-func (Token) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, redacted) }
-
-// LogValue returns "[secret]" to package log/slog.
-func (Token) LogValue() slog.Value { return slog.StringValue(redacted) }
-
-// MarshalText returns "[secret]", to package encoding/json as well.
-func (Token) MarshalText() ([]byte, error) { return []byte(redacted), nil }
 
 var (
 	errNoToken   = errors.New("the answer has no access token that could be sent")
