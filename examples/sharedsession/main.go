@@ -41,13 +41,11 @@ func main() {
 
 // start is the whole program; a worker is started with the variables above.
 func start() int {
-	ctx, err := context.Background(), error(nil)
+	do := run
 	if os.Getenv(storeVariable) != "" {
-		err = work(ctx, os.Stdout)
-	} else {
-		err = run(ctx, os.Stdout)
+		do = work
 	}
-	if err != nil {
+	if err := do(context.Background(), os.Stdout); err != nil {
 		fmt.Fprintln(os.Stderr, "sharedsession:", err)
 		return 1
 	}
@@ -68,12 +66,12 @@ func newSession(issuer, dir string) (*tokens.Session, error) {
 }
 
 // work is what the two processes do: they need a token again and again, for longer than one is good for.
-func work(ctx context.Context, out io.Writer) error {
+func work(ctx context.Context, out io.Writer) (err error) {
 	session, err := newSession(os.Getenv(issuerVariable), os.Getenv(storeVariable))
 	if err != nil {
 		return err
 	}
-	defer session.Close()
+	defer func() { err = errors.Join(err, session.Close()) }() // it saves what could not be saved before
 	seen := make(map[string]bool)
 	for end := time.Now().Add(3 * time.Second); time.Now().Before(end); <-time.After(20 * time.Millisecond) {
 		token, err := session.Token(ctx)
@@ -87,7 +85,7 @@ func work(ctx context.Context, out io.Writer) error {
 	return err
 }
 
-func run(ctx context.Context, out io.Writer) error {
+func run(ctx context.Context, out io.Writer) (err error) {
 	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
 	if err != nil {
 		return err
@@ -96,13 +94,13 @@ func run(ctx context.Context, out io.Writer) error {
 		bearertest.PublicClient(clientID, callback), bearertest.TokenLifetime(time.Second))
 	server := &http.Server{Handler: issuer, ReadHeaderTimeout: 5 * time.Second}
 	go func() { _ = server.Serve(listener) }() // until Close
-	defer server.Close()
+	defer func() { _ = server.Close() }()
 
 	dir, err := os.MkdirTemp("", "sharedsession")
 	if err != nil {
 		return err
 	}
-	defer os.RemoveAll(dir)
+	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
 	key := string(tokens.GenerateSealKey())
 	if err := os.Setenv(keyVariable, key); err != nil {
 		return err
@@ -111,7 +109,7 @@ func run(ctx context.Context, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	defer session.Close()
+	defer func() { err = errors.Join(err, session.Close()) }() // it saves what could not be saved before
 	if err := login(ctx, session); err != nil {
 		return err
 	}
