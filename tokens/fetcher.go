@@ -25,8 +25,8 @@ func (f FetcherFunc) Fetch(ctx context.Context, r Request) (*Grant, error) { ret
 type Request struct {
 	Key Key // which token is meant
 
-	// Previous is the token that is to be replaced, because it is near its end or because a server refused it. The Fetcher
-	// must not return it again. It is nil for the first one.
+	// Previous is the token that is to be replaced, because it is near its end or because a server refused it. A Fetcher that keeps
+	// tokens must not return it from there. It is nil for the first one.
 	Previous *Token
 }
 

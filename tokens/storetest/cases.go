@@ -275,7 +275,7 @@ func manyChanges(t *trial) {
 				t.Errorf("Load: %v", err)
 				return
 			}
-			_, err = store.Save(t.context(), "a", append(data, '+'), version)
+			_, err = store.Save(t.context(), "a", []byte(string(data)+"+"), version)
 			switch {
 			case err == nil:
 				changes++
