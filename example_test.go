@@ -68,7 +68,7 @@ func ExampleNew() {
 	// Output:
 	// bearer: Leeway(1h0m0s) for issuer "http://login.example.com": must be from 0 to 5m0s; a larger difference is a clock to be mended
 	// bearer: WithIssuer("http://login.example.com", ""): the audience is empty; give the value this service has in the tokens' aud; is a variable unset?
-	// bearer: WithIssuer("http://login.example.com"): jwks: Discover: the issuer "http://login.example.com" is not https: anyone on the way could replace the keys; give the https URL that the tokens have as iss
+	// bearer: WithIssuer("http://login.example.com"): jwks: Discover: the issuer "http://login.example.com" is not https: anyone on the way could read or replace what is sent; give the https URL that the tokens have as iss
 	// true
 }
 

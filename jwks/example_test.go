@@ -55,7 +55,7 @@ func ExampleNew_mistakes() {
 	fmt.Println(err)
 	// Output:
 	// jwks: Logger: the logger is nil; give one, or leave the option out
-	// jwks: Discover: the issuer "http://login.example.com" is not https: anyone on the way could replace the keys; give the https URL that the tokens have as iss
+	// jwks: Discover: the issuer "http://login.example.com" is not https: anyone on the way could read or replace what is sent; give the https URL that the tokens have as iss
 }
 
 func ExampleSet_Keys_unavailable() {

@@ -39,7 +39,8 @@ func RS256() AssertionOption { return func(c *assertionConfig) { c.rs256 = true 
 
 // PrivateKeyJWT signs an assertion for each request (private_key_jwt, RFC 7523 section 2.2, OpenID Connect Core section 9):
 // issuer and subject are the client's identifier, the audience is the server's issuer identifier alone, and it is good for
-// 60 seconds and one use. The key decides the algorithm: PS256 for RSA of at least 2048 bits ([RS256] changes it), ES256,
+// 60 seconds and one use. Microsoft Entra ID asks for two things that are not there: the thumbprint of a certificate in the
+// header (x5t), and the token endpoint as the audience. The key decides the algorithm: PS256 for RSA of at least 2048 bits ([RS256] changes it), ES256,
 // ES384 or ES512 for P-256, P-384 and P-521, EdDSA for Ed25519. The keyID names the public key to the server (kid); with ""
 // it is not named.
 //
@@ -89,6 +90,7 @@ type algorithm struct {
 
 var (
 	errNoSigner  = errors.New("the signer is nil; give the private key, or what signs with it")
+	errHalfKey   = errors.New("the private key is empty or cut short; give the whole of it")
 	errWeakRSA   = fmt.Errorf("the RSA key has fewer than %d bits; make a longer one", minRSABits)
 	errNoKeyType = errors.New("the key cannot be used; give one of RSA, P-256, P-384, P-521 or Ed25519")
 	errNotRSA    = errors.New("RS256 is for RSA keys; leave the option out")
@@ -99,6 +101,9 @@ var (
 func algorithmOf(signer crypto.Signer, rs256 bool) (*algorithm, error) {
 	if v := reflect.ValueOf(signer); !v.IsValid() || v.Kind() == reflect.Pointer && v.IsNil() {
 		return nil, errNoSigner
+	}
+	if !isWhole(signer) {
+		return nil, errHalfKey
 	}
 	public := signer.Public()
 	if _, ok := public.(*rsa.PublicKey); rs256 && !ok {
@@ -131,6 +136,21 @@ func algorithmOf(signer crypto.Signer, rs256 bool) (*algorithm, error) {
 		}
 	}
 	return nil, errNoKeyType
+}
+
+// isWhole reports that a key in memory has its private part: without it some of those of package crypto panic.
+func isWhole(signer crypto.Signer) bool {
+	switch key := signer.(type) {
+	case ed25519.PrivateKey:
+		return len(key) == ed25519.PrivateKeySize
+	case *ed25519.PrivateKey:
+		return len(*key) == ed25519.PrivateKeySize
+	case *rsa.PrivateKey:
+		return key.D != nil
+	case *ecdsa.PrivateKey:
+		return key.D != nil && key.X != nil && key.Y != nil //nolint:staticcheck // deprecated is changing them
+	}
+	return true
 }
 
 func rs256With(key *rsa.PublicKey) *algorithm {

@@ -189,8 +189,22 @@ func TestKeysThatCannotSignAssertions(t *testing.T) {
 		opts   options
 		want   string
 	}{
-		"no signer":       {nil, "", nil, "the signer is nil"},
-		"a nil key":       {noECDSA, "", nil, "the signer is nil"},
+		"no signer":         {nil, "", nil, "the signer is nil"},
+		"a nil key":         {noECDSA, "", nil, "the signer is nil"},
+		"no Ed25519 key":    {ed25519.PrivateKey(nil), "", nil, "empty or cut short"},
+		"a cut Ed25519 key": {ed25519.PrivateKey(make([]byte, 32)), "", nil, "empty or cut short"},
+		"63 bytes of it":    {ed25519.PrivateKey(make([]byte, 63)), "", nil, "empty or cut short"},
+		"64 bytes":          {ed25519.PrivateKey(make([]byte, 64)), "", nil, ""},
+		"65 bytes":          {ed25519.PrivateKey(make([]byte, 65)), "", nil, "empty or cut short"},
+		"a pointer to none": {new(ed25519.PrivateKey), "", nil, "empty or cut short"},
+		"an empty RSA key":  {&rsa.PrivateKey{}, "", nil, "empty or cut short"},
+		"an RSA key that is public": {
+			&rsa.PrivateKey{PublicKey: rsa.PublicKey{N: long, E: 65537}}, "", nil, "empty or cut short",
+		},
+		"an empty ECDSA key": {&ecdsa.PrivateKey{}, "", nil, "empty or cut short"},
+		"an ECDSA key that is public": {
+			&ecdsa.PrivateKey{PublicKey: *keys["P-256"].Public().(*ecdsa.PublicKey)}, "", nil, "empty or cut short",
+		},
 		"a short RSA key": {weak, "", nil, "fewer than 2048 bits"},
 		"an RSA key of 2047 bits": {
 			&assertionSigner{public: &rsa.PublicKey{N: new(big.Int).Rsh(long, 1), E: 65537}}, "", nil, "fewer than 2048 bits",

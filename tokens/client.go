@@ -5,21 +5,23 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"net/url"
 	"strings"
+	"sync/atomic"
 
 	"github.com/bearer-go/bearer/internal/webclient"
 	"github.com/bearer-go/bearer/internal/weburl"
 )
 
 // Client is a client of an authorization server: this service, as the server knows it. It makes a [Fetcher] for each grant.
-// It is safe for concurrent use, keeps nothing but where the server's endpoints are, and need not be closed.
+// It is safe for concurrent use, keeps no token, only where the server's endpoints are and for how long it asked for
+// rest, and need not be closed.
 type Client struct {
 	issuer, id   string
 	auth         ClientAuth
 	insecureHTTP bool
 	given        endpoints // by options; "" where there was none
 	discovery    discovery
+	rest         atomic.Pointer[rest] // that the token endpoint asked for last; nil before
 
 	asker, reader *http.Client // the first follows no redirect; the second is for discovery
 }
@@ -46,7 +48,8 @@ func (c *clientConfig) wrong(format string, args ...any) {
 // itself, or nil; a clone of it is used.
 //
 // Without this option, requests go through a copy of [http.DefaultTransport] that keeps no connections: one that the server
-// closes at the wrong moment would lose an answer, and with it a refresh token that was rotated.
+// closes at the wrong moment would lose an answer, and with it a refresh token that was rotated. If that was replaced by
+// something else than an [*http.Transport], they go through it as it is.
 func HTTPClient(client *http.Client) ClientOption {
 	return func(c *clientConfig) {
 		switch {
@@ -62,7 +65,12 @@ func HTTPClient(client *http.Client) ClientOption {
 // InsecureHTTP allows http URLs to hosts other than this one. Whoever is on the way can then read the client's secret and
 // the tokens. Loopback addresses need no such permission, unless the issuer is https and its document names them.
 func InsecureHTTP() ClientOption {
-	return func(c *clientConfig) { c.insecureHTTP = true }
+	return func(c *clientConfig) {
+		if c.insecureHTTP {
+			c.wrong("InsecureHTTP: given twice; keep one")
+		}
+		c.insecureHTTP = true
+	}
 }
 
 // TokenEndpoint is where tokens are asked for (RFC 6749 section 3.2), instead of what discovery says. With it no discovery
@@ -108,7 +116,7 @@ func NewClient(issuer, id string, auth ClientAuth, opts ...ClientOption) (*Clien
 		}
 		opt(&config)
 	}
-	if err := errors.Join(weburl.CheckIssuer(issuer, true), checkTLS(issuer, config.insecureHTTP)); err != nil {
+	if err := weburl.CheckIssuer(issuer, config.insecureHTTP); err != nil {
 		config.wrong("NewClient: the issuer %q %w; give the https URL that the server names as its issuer",
 			weburl.Redacted(issuer), err)
 	}
@@ -136,29 +144,9 @@ func (c *clientConfig) checkEndpoint(option, text string) {
 	if text == "" {
 		return
 	}
-	if err := checkURL(text, c.insecureHTTP); err != nil {
+	if err := weburl.Check(text, c.insecureHTTP); err != nil {
 		c.wrong("%s: the URL %q %w; give the https URL of the endpoint", option, weburl.Redacted(text), err)
 	}
-}
-
-// checkURL refuses what no endpoint's URL is (RFC 6749 sections 3.1 and 3.2).
-func checkURL(text string, insecureHTTP bool) error {
-	if err := checkTLS(text, insecureHTTP); err != nil {
-		return err
-	}
-	return weburl.Check(text, insecureHTTP)
-}
-
-var errPlainHTTP = errors.New("is not https: anyone on the way could read what is sent")
-
-// checkTLS refuses a plain http URL to another host than this one, unless it was asked for. What is no URL is for others to
-// refuse.
-func checkTLS(text string, insecureHTTP bool) error {
-	u, err := url.Parse(text)
-	if err == nil && u.Scheme == "http" && !insecureHTTP && !weburl.Loopback(u.Hostname()) {
-		return errPlainHTTP
-	}
-	return nil
 }
 
 // clients returns the client for the endpoints and the one for discovery.
@@ -178,8 +166,8 @@ func (c *clientConfig) clients(auth ClientAuth) (asker, reader *http.Client) {
 	return asker, reader
 }
 
-// presentCertificate makes a client show a certificate (RFC 8705 section 2). Its connections are not kept: the certificate
-// of a kept one may have been replaced since.
+// presentCertificate makes a client show a certificate (RFC 8705 section 2). Neither its connections nor its TLS
+// sessions are kept: the certificate of a kept one may have been replaced since.
 func (c *clientConfig) presentCertificate(client *http.Client, auth ClientAuth) {
 	given := client.Transport
 	if given == nil {
@@ -200,6 +188,7 @@ func (c *clientConfig) presentCertificate(client *http.Client, auth ClientAuth) 
 	// Not Config.Certificates: of those none is sent that the server's list of authorities does not cover, as it covers none
 	// that is self-signed.
 	transport.TLSClientConfig.GetClientCertificate = auth.certificate
+	transport.TLSClientConfig.ClientSessionCache = nil
 	client.Transport = transport
 }
 

@@ -200,7 +200,10 @@ func TestNewClientJudgesItsConfiguration(t *testing.T) {
 		"http elsewhere": {
 			"http://login.example.com", "orders", good, nil, "is not https: anyone on the way could read",
 		},
-		"http elsewhere, allowed":   {"http://login.example.com", "orders", good, options{tokens.InsecureHTTP()}, ""},
+		"http elsewhere, allowed": {"http://login.example.com", "orders", good, options{tokens.InsecureHTTP()}, ""},
+		"allowed twice": {
+			"http://login.example.com", "orders", good, options{tokens.InsecureHTTP(), tokens.InsecureHTTP()}, "InsecureHTTP: given twice",
+		},
 		"no issuer":                 {"", "orders", good, nil, "is empty"},
 		"an issuer with a query":    {clientIssuer + "?x", "orders", good, nil, "has a query"},
 		"an issuer with a fragment": {clientIssuer + "#x", "orders", good, nil, "has a fragment"},

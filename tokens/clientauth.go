@@ -119,17 +119,18 @@ func ClientSecretPostFunc(secret func(context.Context) (Secret, error)) ClientAu
 // TLSClientAuth shows a certificate when the connection is made (tls_client_auth, RFC 8705 section 2.1). The requests go to
 // what discovery names in mtls_endpoint_aliases, if it does (section 5).
 func TLSClientAuth(certificate tls.Certificate) ClientAuth {
-	if err := checkCertificate(&certificate); err != nil {
-		return badAuth("TLSClientAuth: %w", err)
-	}
-	return TLSClientAuthFunc(func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return &certificate, nil })
+	return showing("TLSClientAuth", certificate)
 }
 
 // SelfSignedTLSClientAuth is [TLSClientAuth] with a certificate that the server knows and nobody has signed
 // (self_signed_tls_client_auth, RFC 8705 section 2.2).
 func SelfSignedTLSClientAuth(certificate tls.Certificate) ClientAuth {
+	return showing("SelfSignedTLSClientAuth", certificate)
+}
+
+func showing(method string, certificate tls.Certificate) ClientAuth {
 	if err := checkCertificate(&certificate); err != nil {
-		return badAuth("SelfSignedTLSClientAuth: %w", err)
+		return badAuth("%s: %w", method, err)
 	}
 	return TLSClientAuthFunc(func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return &certificate, nil })
 }

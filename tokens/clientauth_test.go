@@ -206,7 +206,10 @@ func TestCertificateChangesWithTheFunction(t *testing.T) {
 	})
 	var shown []*x509.Certificate
 	server := clientTLS(t, &shown, nil)
-	c, err := tokens.NewClient(server.URL, "orders", auth, tokens.HTTPClient(server.Client()), tokens.TokenEndpoint(server.URL+"/mtls"))
+	given := server.Client()
+	config := given.Transport.(*http.Transport).TLSClientConfig
+	config.ClientSessionCache = tls.NewLRUClientSessionCache(0) // a session that is resumed has the certificate that it began with
+	c, err := tokens.NewClient(server.URL, "orders", auth, tokens.HTTPClient(given), tokens.TokenEndpoint(server.URL+"/mtls"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -217,6 +220,9 @@ func TestCertificateChangesWithTheFunction(t *testing.T) {
 	}
 	if len(shown) != 2 || string(shown[1].Raw) != string(certificates[1].Certificate[0]) {
 		t.Errorf("%d certificates were shown, or the first one twice", len(shown))
+	}
+	if config.ClientSessionCache == nil {
+		t.Error("the transport that was given is changed")
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strings"
 	"sync"
 	"time"
 
@@ -36,6 +37,9 @@ type discovery struct {
 	read   time.Time  // when that was
 	again  time.Time  // before then it is not read again
 	flight *reading   // the one under way, or nil
+
+	failures int    // in a row
+	err      *Error // of the last of them
 }
 
 // reading is the document being read, by one for all.
@@ -58,13 +62,16 @@ func (c *Client) endpoints(ctx context.Context) (endpoints, error) {
 	return c.discover(ctx)
 }
 
-// tokenEndpoint returns where tokens are asked for.
-func (c *Client) tokenEndpoint(ctx context.Context) (string, error) {
-	if c.given.token != "" {
-		return c.given.token, nil
+func tokenEndpoint(e endpoints) string      { return e.token }
+func revocationEndpoint(e endpoints) string { return e.revocation }
+
+// endpoint returns where one of them is, "" if nobody names it.
+func (c *Client) endpoint(ctx context.Context, which func(endpoints) string) (string, error) {
+	if given := which(c.given); given != "" {
+		return given, nil
 	}
 	found, err := c.discover(ctx)
-	return found.token, err
+	return which(found), err
 }
 
 // discover returns what the server's document says. One that is old is used while it is read again.
@@ -79,23 +86,28 @@ func (c *Client) discover(ctx context.Context) (endpoints, error) {
 		d.mu.Unlock()
 		return found, nil
 	}
+	if left := time.Until(d.again); d.flight == nil && d.err != nil && left > 0 { // for all keys that the client serves
+		err := *d.err
+		err.RetryAfter = left
+		d.mu.Unlock()
+		return endpoints{}, &err
+	}
 	r := c.beginReading(ctx)
 	d.mu.Unlock()
 	return r.wait(ctx)
 }
 
-// moved returns where tokens are asked for now, when an endpoint said that it is not there any more. False means that
-// nothing better is known.
-func (c *Client) moved(ctx context.Context, from string) (string, bool) {
-	if c.given.token != "" {
+// moved returns where an endpoint is now, when it is not any more where it was. False means that nothing better is known.
+func (c *Client) moved(ctx context.Context, from string, which func(endpoints) string) (string, bool) {
+	if which(c.given) != "" {
 		return "", false
 	}
 	d := &c.discovery
 	d.mu.Lock()
-	if d.last != nil && d.last.token != from { // another has found out
-		found := d.last.token
+	if d.last != nil && which(*d.last) != from { // another has found out
+		found := which(*d.last)
 		d.mu.Unlock()
-		return found, true
+		return found, found != ""
 	}
 	if d.flight == nil && time.Now().Before(d.again) {
 		d.mu.Unlock()
@@ -104,38 +116,63 @@ func (c *Client) moved(ctx context.Context, from string) (string, bool) {
 	r := c.beginReading(ctx)
 	d.mu.Unlock()
 	found, err := r.wait(ctx)
-	return found.token, err == nil && found.token != from
+	to := which(found)
+	return to, err == nil && to != from && to != ""
 }
 
 // beginReading starts reading the document, or joins who does. The caller holds the lock. The reading has the values of the
-// context, such as a trace, but does not end with it: others wait, too. It ends by itself, after two requests at most.
+// context, such as a trace, but does not end with it: others wait, too. It ends by itself, and nobody waits for longer than two
+// requests may take, whatever the transport does.
 func (c *Client) beginReading(ctx context.Context) *reading {
 	d := &c.discovery
 	if d.flight != nil {
 		return d.flight
 	}
-	r := &reading{done: make(chan struct{}), err: &Error{Op: opDiscovery, Err: errNoReading}}
+	r := &reading{done: make(chan struct{})}
 	d.flight = r
-	if d.last != nil {
-		d.again = time.Now().Add(rediscoverPause)
-	}
+	ctx, cancel := context.WithTimeoutCause(context.WithoutCancel(ctx), 2*requestTimeout, errNoAnswer)
+	stop := context.AfterFunc(ctx, func() { d.land(r, endpoints{}, &Error{Op: opDiscovery, Err: ended(ctx)}) })
 	go func() {
+		defer cancel()
+		var found endpoints
+		err := &Error{Op: opDiscovery, Err: errNoReading}
 		defer func() {
-			d.mu.Lock()
-			d.flight = nil
-			now := time.Now()
-			switch {
-			case r.err == nil:
-				d.last, d.read = &r.found, now
-			case d.last != nil:
-				d.again = now.Add(rediscoverRetry)
-			}
-			d.mu.Unlock()
-			close(r.done)
+			stop()
+			d.land(r, found, err)
 		}()
-		r.found, r.err = c.readDocument(context.WithoutCancel(ctx))
+		found, err = c.readDocument(ctx)
 	}()
 	return r
+}
+
+// land takes in what came of a reading, unless nobody waits for it any more.
+func (d *discovery) land(r *reading, found endpoints, err *Error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.flight != r {
+		return
+	}
+	now := time.Now()
+	d.flight = nil
+	switch {
+	case err == nil:
+		d.again = time.Time{}
+		if d.last != nil {
+			d.again = now.Add(rediscoverPause)
+		}
+		d.last, d.read, d.failures, d.err = &found, now, 0, nil
+		r.found = found
+	case d.last != nil:
+		d.again = now.Add(rediscoverRetry)
+		r.err = err
+	default:
+		d.failures++
+		rest := pause(d.failures, err)
+		err.RetryAfter = max(err.RetryAfter, rest)
+		d.again, d.err = now.Add(rest), err
+		r.err = err
+	}
+	close(r.done)
 }
 
 // wait waits for a reading until the context ends.
@@ -149,15 +186,15 @@ func (r *reading) wait(ctx context.Context) (endpoints, error) {
 }
 
 // readDocument asks the server for its document.
-func (c *Client) readDocument(ctx context.Context) (endpoints, error) {
+func (c *Client) readDocument(ctx context.Context) (endpoints, *Error) {
 	location, other := weburl.WellKnown(c.issuer)
-	document, err := c.get(ctx, location)
-	if e, ok := errors.AsType[*Error](err); ok && e.Status == http.StatusNotFound {
+	document, failure := c.get(ctx, location)
+	if failure != nil && failure.Status == http.StatusNotFound {
 		location = other
-		document, err = c.get(ctx, location)
+		document, failure = c.get(ctx, location)
 	}
-	if err != nil {
-		return endpoints{}, err
+	if failure != nil {
+		return endpoints{}, failure
 	}
 	found, err := c.readMetadata(document)
 	if err != nil {
@@ -170,10 +207,10 @@ func (c *Client) readDocument(ctx context.Context) (endpoints, error) {
 }
 
 // get makes one request.
-func (c *Client) get(ctx context.Context, location string) (document string, err error) {
+func (c *Client) get(ctx context.Context, location string) (document string, failure *Error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, requestTimeout, errNoAnswer)
 	defer cancel()
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, location, http.NoBody)
+	request, err := http.NewRequestWithContext(untraced{ctx}, http.MethodGet, location, http.NoBody)
 	if err != nil {
 		return "", &Error{Op: opDiscovery, Err: err}
 	}
@@ -201,7 +238,7 @@ type metadata map[string]string
 
 func (m metadata) text(name string) string {
 	text, _ := strictjson.String(m[name])
-	return text
+	return strings.Clone(text) // or it would keep the whole document in memory
 }
 
 // readObject reads a JSON object. Names and values are parts of the document.
@@ -251,7 +288,7 @@ func (c *Client) readMetadata(document string) (endpoints, error) {
 		if text == "" {
 			continue
 		}
-		if err := c.checkNamed(text); err != nil {
+		if err := weburl.CheckOf(c.issuer, text, c.insecureHTTP); err != nil {
 			return endpoints{}, fmt.Errorf("its %s %w", e.name, err)
 		}
 		*e.field = text
@@ -269,12 +306,4 @@ func (c *Client) readMetadata(document string) (endpoints, error) {
 		}
 	}
 	return found, nil
-}
-
-// checkNamed judges a URL out of the document.
-func (c *Client) checkNamed(text string) error {
-	if err := checkURL(text, c.insecureHTTP); err != nil {
-		return err
-	}
-	return weburl.CheckOf(c.issuer, text, c.insecureHTTP)
 }

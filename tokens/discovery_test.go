@@ -3,6 +3,7 @@ package tokens_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -270,7 +271,8 @@ func TestDiscoveryIsMadeOnceForAll(t *testing.T) {
 	})
 }
 
-func TestFailedDiscoveryIsSharedAndNotRemembered(t *testing.T) {
+// A server that is down is asked once, for all keys and until the pause after it is over.
+func TestFailedDiscoveryIsShared(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		server := newClientServer()
 		server.on(clientOpenID, func(r *http.Request, form url.Values) (*http.Response, error) {
@@ -283,8 +285,8 @@ func TestFailedDiscoveryIsSharedAndNotRemembered(t *testing.T) {
 			wg.Go(func() {
 				_, err := fetcher.Fetch(t.Context(), tokens.Request{})
 				e, ok := errors.AsType[*tokens.Error](err)
-				if !ok || e.Op != "discovery" || e.Status != http.StatusServiceUnavailable || e.RetryAfter != 7*time.Second ||
-					e.Permanent() {
+				if !ok || e.Op != "discovery" || e.Status != http.StatusServiceUnavailable || e.RetryAfter < 7*time.Second ||
+					e.RetryAfter > 8*time.Second || e.Permanent() {
 					t.Errorf("Fetch: %v", err)
 				}
 			})
@@ -294,10 +296,70 @@ func TestFailedDiscoveryIsSharedAndNotRemembered(t *testing.T) {
 			t.Errorf("%d requests for the document", n)
 		}
 		server.on(clientOpenID, clientJSON(http.StatusOK, clientDocument(nil)))
+		<-time.After(7*time.Second - 1)
+		_, err := fetcher.Fetch(t.Context(), tokens.Request{})
+		e, ok := errors.AsType[*tokens.Error](err)
+		if !ok || e.Status != http.StatusServiceUnavailable || e.RetryAfter > time.Second || len(server.seen(clientOpenID)) != 1 {
+			t.Fatalf("in the pause: %v, %d requests", err, len(server.seen(clientOpenID)))
+		}
+		<-time.After(e.RetryAfter)
 		if _, err := fetcher.Fetch(t.Context(), tokens.Request{}); err != nil {
-			t.Error("a failure is remembered:", err)
+			t.Error("after the pause:", err)
 		}
 	})
+}
+
+// A transport that heeds no context keeps nobody from a document for longer than two requests may take.
+func TestDiscoveryOutlivesATransportThatHangs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		server := newClientServer()
+		hang := make(chan struct{})
+		server.on(clientOpenID, func(*http.Request, url.Values) (*http.Response, error) {
+			<-hang
+			return nil, errors.New("at last")
+		})
+		fetcher := server.client(t, tokens.ClientSecretBasic(clientSecret)).ClientCredentials()
+		began := time.Now()
+		_, err := fetcher.Fetch(t.Context(), tokens.Request{})
+		if !errors.Is(err, context.DeadlineExceeded) || time.Since(began) != 20*time.Second {
+			t.Errorf("%v after %v", err, time.Since(began))
+		}
+		server.on(clientOpenID, clientJSON(http.StatusOK, clientDocument(nil)))
+		<-time.After(time.Second)
+		if _, err := fetcher.Fetch(t.Context(), tokens.Request{}); err != nil {
+			t.Error("afterwards:", err)
+		}
+		close(hang)
+	})
+}
+
+// What a server asks for by Retry-After it asks of the client, and not of one key.
+func TestRetryAfterHoldsForAllKeys(t *testing.T) {
+	for _, status := range []int{http.StatusTooManyRequests, http.StatusServiceUnavailable, http.StatusInternalServerError} {
+		synctest.Test(t, func(t *testing.T) {
+			server := newClientServer()
+			server.on("/token", clientGives(status, "text/plain", "later", "Retry-After", "60"))
+			fetcher := server.client(t, tokens.ClientSecretBasic(clientSecret)).ClientCredentials()
+			for i := range 100 {
+				_, err := fetcher.Fetch(t.Context(), tokens.Request{Key: tokens.Key{Scope: fmt.Sprint(i)}})
+				if e, ok := errors.AsType[*tokens.Error](err); !ok || e.Status != status || e.RetryAfter != time.Minute {
+					t.Fatalf("key %d: %v", i, err)
+				}
+			}
+			want := 1
+			if status == http.StatusInternalServerError { // which may be about this key alone
+				want = 100
+			}
+			if n := len(server.seen("/token")); n != want {
+				t.Errorf("status %d: %d requests, want %d", status, n, want)
+			}
+			<-time.After(time.Minute)
+			server.on("/token", clientJSON(http.StatusOK, clientGood))
+			if _, err := fetcher.Fetch(t.Context(), tokens.Request{}); err != nil {
+				t.Error("after a minute:", err)
+			}
+		})
+	}
 }
 
 // The document that is a day old is used while it is read again.

@@ -28,20 +28,24 @@
 //
 // # When the authorization server fails
 //
-// All who need a token at once wait for one request, each for as long as its own context allows, and share what comes of it, a
-// failure as well as a token. After a failure nothing is asked for a while, at random within a bound that doubles from half a
-// second to 30 seconds, or for as long as Retry-After says; whoever needs a token meanwhile, and has none that is good,
-// hears an [*UnavailableError] at once. A failure that no repetition mends, such as invalid_client, is asked about again after
-// 30 seconds to 5 minutes. A token that is not expired is handed out all the while.
+// All who need the token of a key at once wait for one request, each for as long as its own context allows, and share what comes of
+// it, a failure as well as a token. After a failure nothing is asked for that key for a while, at random within a bound that doubles
+// from half a second to 30 seconds, on top of what Retry-After says, of which up to 5 minutes are heeded; whoever needs the
+// token meanwhile, and has none that is good, hears an [*UnavailableError] at once. A failure that no repetition mends, such as
+// invalid_client, is asked about again after 30 seconds to 5 minutes. A token that is not expired is handed out all the while.
+//
+// What is about the server and not about a key holds for all keys of a [Client]: Retry-After with 429 or 503, and a discovery that
+// failed.
 //
 // # Refresh tokens
 //
 // A server that rotates refresh tokens takes a second use of one for a theft and ends the session (RFC 9700 section 4.14.2). So
-// one is used by one process at a time ([Store].Lock), the next is saved before anything else is done with it, and a process
+// one is used by one process at a time ([Store].Lock), the next is saved before it is used, and a process
 // that is told invalid_grant looks whether another has renewed it meanwhile. What cannot be mended is [ErrLoginRequired].
 //
 // # Secrets
 //
 // Nothing here prints a token, a secret or a key: not with any verb of package fmt, not to package log/slog, not as JSON, and in
-// no error. They come out where they are asked for by name: [Token.AccessToken] and [Token.Authorization].
+// no error. They come out where they are asked for by name: [Token.AccessToken] and [Token.Authorization]. A struct of one's own
+// that holds a [Secret] in an unexported field is another matter; see there.
 package tokens

@@ -11,6 +11,7 @@ import (
 	"mime"
 	"net"
 	"net/http"
+	"net/http/httptrace"
 	"net/url"
 	"regexp"
 	"slices"
@@ -29,7 +30,7 @@ const (
 
 	maxCode        = 64  // characters of an error code
 	maxDescription = 256 // characters of its description
-	minQuote       = 16  // characters in a row that make a description a quotation of a secret
+	minQuote       = 8   // characters in a row that make a description a quotation of a secret, or half of it if it is shorter
 )
 
 // What [Error].Op says.
@@ -59,34 +60,59 @@ var secretParameters = []string{
 	"token",
 }
 
-// token asks for a token: it sends a form with the client's authentication to the token endpoint (RFC 6749 sections 3.2 and
-// 5).
+// call is a request to an endpoint.
+type call struct {
+	op   string
+	form url.Values
+
+	// lasting says that it is not given up once it is sent, but for requestTimeout: its answer is the only place where the next
+	// refresh token is.
+	lasting bool
+}
+
+// token asks for a token: it sends a form with the client's authentication to the token endpoint (RFC 6749 sections 3.2 and 5).
 func (c *Client) token(ctx context.Context, form url.Values) (*Grant, error) {
-	grant, _, err := c.ask(ctx, form)
+	grant, _, err := c.exchange(ctx, call{op: opToken, form: form})
 	return grant, err
 }
 
-// ask is token, and returns the issued_token_type of RFC 8693 section 2.2.1 as well. An endpoint that is gone is looked for
-// anew.
-func (c *Client) ask(ctx context.Context, form url.Values) (grant *Grant, issued string, err error) {
-	endpoint, err := c.tokenEndpoint(ctx)
-	if err != nil {
-		return nil, "", err
-	}
-	a, err := c.post(ctx, opToken, endpoint, form)
-	if e, ok := errors.AsType[*Error](err); ok && e.gone() {
-		if other, ok := c.moved(ctx, endpoint); ok {
-			a, err = c.post(ctx, opToken, other, form)
-		}
-	}
+// exchange is token, and returns the issued_token_type of RFC 8693 section 2.2.1 as well. The error may be a [*refusedAnswer].
+func (c *Client) exchange(ctx context.Context, q call) (grant *Grant, issued string, err error) {
+	a, err := c.ask(ctx, q, tokenEndpoint)
 	if err != nil {
 		return nil, "", err
 	}
 	grant, issued, err = a.token()
 	if err != nil {
-		return nil, "", a.failure(opToken, err)
+		return nil, "", &refusedAnswer{a.failure(q.op, err), a.rotated()}
 	}
 	return grant, issued, nil
+}
+
+// refusedAnswer is an error about an answer that brought a refresh token nevertheless: the one that was sent may be used up.
+type refusedAnswer struct {
+	err          *Error
+	refreshToken Secret // "" if there was none
+}
+
+func (e *refusedAnswer) Error() string { return e.err.Error() }
+
+// Unwrap returns the error, which is all that anybody else has to know.
+func (e *refusedAnswer) Unwrap() error { return e.err }
+
+// ask sends a request to an endpoint. One that is gone is looked for anew.
+func (c *Client) ask(ctx context.Context, q call, which func(endpoints) string) (*answer, error) {
+	endpoint, err := c.endpoint(ctx, which)
+	if err != nil {
+		return nil, err
+	}
+	a, err := c.post(ctx, endpoint, q)
+	if e, ok := errors.AsType[*Error](err); ok && e.gone() {
+		if other, ok := c.moved(ctx, endpoint, which); ok {
+			a, err = c.post(ctx, other, q)
+		}
+	}
+	return a, err
 }
 
 // gone reports that there is nothing at the URL: no authorization server speaks.
@@ -103,9 +129,45 @@ type answer struct {
 	body    string
 }
 
+// untraced is a context without the hooks of net/http/httptrace in it. They are for the caller's own requests: here they would be
+// shown the client's secret, and be called after the caller has gone.
+type untraced struct{ context.Context }
+
+func (c untraced) Value(key any) any {
+	value := c.Context.Value(key)
+	if _, ok := value.(*httptrace.ClientTrace); ok {
+		return nil
+	}
+	return value
+}
+
+// rest is how long a server asked to be left alone (RFC 9110 section 10.2.3, RFC 6585 section 4). It holds for all keys of a client.
+type rest struct {
+	until time.Time
+	err   *Error
+}
+
+// resting returns the error of the request that the server answered so, while it lasts.
+func (c *Client) resting() *Error {
+	r := c.rest.Load()
+	if r == nil {
+		return nil
+	}
+	left := time.Until(r.until)
+	if left <= 0 {
+		return nil
+	}
+	err := *r.err
+	err.RetryAfter = left
+	return &err
+}
+
 // post sends a form with the client's authentication to an endpoint. Any status but 200 is an [*Error].
-func (c *Client) post(ctx context.Context, op, endpoint string, form url.Values) (*answer, error) {
-	form, header := maps.Clone(form), make(http.Header)
+func (c *Client) post(ctx context.Context, endpoint string, q call) (*answer, error) {
+	op, form, header := q.op, maps.Clone(q.form), make(http.Header)
+	if err := c.resting(); err != nil && op == opToken { // a logout does not wait
+		return nil, err
+	}
 	secrets, err := c.auth.apply(ctx, c, form, header)
 	if err != nil {
 		return nil, &Error{Op: op, Err: err}
@@ -114,9 +176,15 @@ func (c *Client) post(ctx context.Context, op, endpoint string, form url.Values)
 		secrets = append(secrets, form[name]...)
 	}
 
+	if ctx.Err() != nil {
+		return nil, &Error{Op: op, Err: ended(ctx)}
+	}
+	if q.lasting {
+		ctx = context.WithoutCancel(ctx)
+	}
 	ctx, cancel := context.WithTimeoutCause(ctx, requestTimeout, errNoAnswer)
 	defer cancel()
-	request, err := http.NewRequestWithContext(ctx, http.MethodPost, endpoint, strings.NewReader(form.Encode()))
+	request, err := http.NewRequestWithContext(untraced{ctx}, http.MethodPost, endpoint, strings.NewReader(form.Encode()))
 	if err != nil {
 		return nil, &Error{Op: op, Err: quiet(ctx, err)}
 	}
@@ -137,7 +205,11 @@ func (c *Client) post(ctx context.Context, op, endpoint string, form url.Values)
 		return nil, a.failure(op, quiet(ctx, err))
 	}
 	if a.status != http.StatusOK {
-		return nil, a.failure(op, nil)
+		err := a.failure(op, nil)
+		if err.RetryAfter > 0 && (a.status == http.StatusTooManyRequests || a.status == http.StatusServiceUnavailable) {
+			c.rest.Store(&rest{time.Now().Add(min(err.RetryAfter, maxRetryAfter)), err})
+		}
+		return nil, err
 	}
 	return a, nil
 }
@@ -195,9 +267,16 @@ func clean(text string) string {
 // quoted reports whether a server's text has a secret of the request in it, as it is or encoded, or a good part of one.
 func (a *answer) quoted(text string) bool {
 	return slices.ContainsFunc(a.secrets, func(secret string) bool {
-		encoded := base64.RawStdEncoding.EncodeToString([]byte(secret))
-		return quotes(text, clean(secret)) ||
-			quotes(alphanumeric(text), alphanumeric(secret)) || quotes(alphanumeric(text), alphanumeric(encoded))
+		if quotes(text, clean(secret)) || quotes(alphanumeric(text), alphanumeric(secret)) {
+			return true
+		}
+		for skipped := range min(3, len(secret)) { // three bytes are four characters, wherever the first of them stands
+			encoded := base64.RawStdEncoding.EncodeToString([]byte(secret[skipped:]))
+			if quotes(alphanumeric(text), alphanumeric(encoded)) {
+				return true
+			}
+		}
+		return false
 	})
 }
 
@@ -207,7 +286,7 @@ var notAlphanumeric = regexp.MustCompile(`%[0-9A-Fa-f]{2}|[^0-9A-Za-z]`)
 func alphanumeric(text string) string { return notAlphanumeric.ReplaceAllString(text, "") }
 
 func quotes(text, secret string) bool {
-	size := min(len(secret), minQuote)
+	size := min((len(secret)+1)/2, minQuote)
 	for i := 0; size > 0 && i+size <= len(text); i++ {
 		if strings.Contains(secret, text[i:i+size]) {
 			return true
@@ -232,7 +311,7 @@ func (a *answer) token() (grant *Grant, issued string, err error) {
 		TokenType:    r.text("token_type"),
 		Scope:        r.text("scope"),
 		RefreshToken: Secret(r.text("refresh_token")),
-		IDToken:      Secret(r.text("id_token")),
+		IDToken:      Secret(m.text("id_token")), // which is the caller's to judge
 		Requested:    a.sent,
 	}
 	issued = r.text("issued_token_type")
@@ -251,6 +330,15 @@ func (a *answer) token() (grant *Grant, issued string, err error) {
 		return nil, "", errRefreshToken
 	}
 	return grant, issued, nil
+}
+
+// rotated is the refresh token of an answer that is refused for something else; "" if there is none.
+func (a *answer) rotated() Secret {
+	m, err := readObject(a.body)
+	if token := m.text("refresh_token"); err == nil && len(token) <= maxTokenSize && isPrintable(token) {
+		return Secret(token)
+	}
+	return ""
 }
 
 // isJSON reports that an answer says that it is JSON, or says nothing (RFC 6749 section 5.1, RFC 6839 section 3.1).
@@ -282,7 +370,7 @@ func (r *memberReader) text(name string) string {
 	if !ok && r.err == nil {
 		r.err = fmt.Errorf("%s is not a string", name)
 	}
-	return text
+	return strings.Clone(text) // or it would keep the whole answer in memory
 }
 
 // life reads a member that is a number of seconds or absent.
@@ -354,6 +442,9 @@ func quiet(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
 		return ended(ctx)
 	}
+	for e, ok := errors.AsType[*url.Error](err); ok; e, ok = errors.AsType[*url.Error](err) {
+		err = e.Err // it quotes a URL, and is a net.Error whatever it is about
+	}
 	shown := errors.New("the exchange failed; the reason is not shown, because it may quote what was sent")
 	for _, known := range harmless {
 		if errors.Is(err, known) {
@@ -361,7 +452,8 @@ func quiet(ctx context.Context, err error) error {
 		}
 	}
 	if e, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
-		shown = e
+		text := clean(e.Error()) // with the names in the certificate
+		shown = errors.New(text[:min(len(text), maxDescription)])
 	} else if e, ok := errors.AsType[*certificateError](err); ok {
 		shown = e
 	} else if e, ok := errors.AsType[net.Error](err); ok {
@@ -370,9 +462,12 @@ func quiet(ctx context.Context, err error) error {
 	return &quietError{shown: shown, err: err}
 }
 
-// quietError is an error with the text of another.
+// quietError is an error with the text of another. It cannot be unwrapped, for whoever reports errors to others walks down to the
+// last one; errors.Is and errors.As find what is asked for by name.
 type quietError struct{ shown, err error }
 
 func (e *quietError) Error() string { return e.shown.Error() }
 
-func (e *quietError) Unwrap() error { return e.err }
+func (e *quietError) Is(target error) bool { return errors.Is(e.err, target) }
+
+func (e *quietError) As(target any) bool { return errors.As(e.err, target) }

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"compress/gzip"
 	"context"
+	"crypto/tls"
 	"encoding/base64"
 	"errors"
 	"fmt"
@@ -12,7 +13,9 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/http/httptrace"
 	"net/url"
+	"runtime"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -209,7 +212,6 @@ func TestAnswersThatAreRefused(t *testing.T) {
 		"a refresh token too long": {
 			"", endpointWith("refresh_token", `"`+strings.Repeat("a", tokens.MaxToken+1)+`"`), "cannot be sent back",
 		},
-		"an ID token of true": {"", endpointWith("id_token", `true`), "id_token is not a string"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			grant, err := endpointFetch(t, clientGives(http.StatusOK, tt.contentType, tt.body))
@@ -595,14 +597,18 @@ func TestErrorsQuoteNoSecret(t *testing.T) {
 // Also a part of a long secret is one.
 func TestDescriptionWithAPartOfASecretIsDropped(t *testing.T) {
 	for text, want := range map[string]string{
-		"the secret " + clientSecret[5:21] + " is wrong":        "",
-		"the secret " + clientSecret[5:20] + " is wrong":        "the secret " + clientSecret[5:20] + " is wrong",
+		"the secret " + clientSecret[5:13] + " is wrong":        "",
+		"the secret " + clientSecret[5:12] + " is wrong":        "the secret " + clientSecret[5:12] + " is wrong",
 		"the secret of client orders is wrong":                  "the secret of client orders is wrong",
 		strings.Repeat("x", 256) + clientSecret:                 "",
 		strings.Repeat("x", 256-8) + clientSecret[:16]:          "",
-		strings.Repeat("x", 256-8) + clientSecret[:9]:           strings.Repeat("x", 256-8) + clientSecret[:8],
+		strings.Repeat("x", 256-4) + clientSecret[:7]:           strings.Repeat("x", 256-4) + clientSecret[:4],
 		strings.ToUpper(clientSecret) + " is in capitals":       strings.ToUpper(clientSecret) + " is in capitals",
 		base64.StdEncoding.EncodeToString([]byte(clientSecret)): "",
+
+		base64.StdEncoding.EncodeToString([]byte("x" + clientSecret)):   "", // its bytes stand elsewhere in the characters
+		base64.StdEncoding.EncodeToString([]byte("xy" + clientSecret)):  "",
+		base64.URLEncoding.EncodeToString([]byte("xyz" + clientSecret)): "",
 	} {
 		_, err := endpointFetch(t, clientJSON(http.StatusUnauthorized, fmt.Sprintf(`{"error":"invalid_client","error_description":%q}`, text)))
 		if e, ok := errors.AsType[*tokens.Error](err); !ok || e.Description != want || e.Code != "invalid_client" {
@@ -657,7 +663,66 @@ func TestErrorsOfTheConnectionQuoteNothing(t *testing.T) {
 				endpointQuotes(err, clientSecret) != "" {
 				t.Errorf("Fetch: %v", err)
 			}
+			for ; err != nil; err = errors.Unwrap(err) { // as those do who report errors elsewhere
+				if strings.Contains(err.Error(), "hunter2") || endpointQuotes(err, clientSecret) != "" {
+					t.Errorf("further down: %v", err)
+				}
+			}
 		})
+	}
+}
+
+// A transport made of another client wraps what it says once more, and a certificate has names in it that anybody chose.
+func TestErrorsInErrorsQuoteNothing(t *testing.T) {
+	inner := &url.Error{Op: "Post", URL: "https://hunter2.test", Err: errors.New("malformed HTTP response hunter2")}
+	_, err := endpointFetch(t, func(*http.Request, url.Values) (*http.Response, error) { return nil, inner })
+	if err == nil || strings.Contains(err.Error(), "hunter2") || !errors.Is(err, inner.Err) {
+		t.Errorf("a url.Error: %v", err)
+	}
+	invalid := &tls.CertificateVerificationError{Err: errors.New("valid for a\n2026/01/01 ERROR made up" + strings.Repeat("x", 1000))}
+	_, err = endpointFetch(t, func(*http.Request, url.Values) (*http.Response, error) { return nil, invalid })
+	if err == nil || strings.Contains(err.Error(), "\n") || len(err.Error()) > 300 || !strings.Contains(err.Error(), "valid for a") {
+		t.Errorf("a certificate: %v", err)
+	}
+}
+
+// An answer is read, and nothing keeps the rest of it in memory.
+func TestAnswersAreNotKept(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it takes 64 MiB")
+	}
+	padding := strings.Repeat("x", 1000<<10)
+	keep := make([]any, 64)
+	var before, after runtime.MemStats
+	runtime.GC()
+	runtime.ReadMemStats(&before)
+	for i := range keep {
+		if i%2 == 0 {
+			keep[i], _ = endpointFetch(t, clientJSON(http.StatusOK, strings.TrimSuffix(clientGood, "}")+`,"scope":"a","x":"`+padding+`"}`))
+		} else {
+			_, keep[i] = endpointFetch(t, clientJSON(http.StatusBadRequest, `{"error":"odd","error_description":"odd","x":"`+padding+`"}`))
+		}
+	}
+	runtime.GC()
+	runtime.ReadMemStats(&after)
+	if kept := int64(after.HeapAlloc) - int64(before.HeapAlloc); kept > 8<<20 {
+		t.Errorf("%d KiB for %d answers", kept>>10, len(keep))
+	}
+	runtime.KeepAlive(keep)
+}
+
+// The caller's trace is of the caller's own request: this one has the secret in a header.
+func TestTheCallersTraceSeesNothing(t *testing.T) {
+	server := newClientServer()
+	ctx := httptrace.WithClientTrace(t.Context(), &httptrace.ClientTrace{GetConn: func(string) {}})
+	server.on("/token", func(r *http.Request, _ url.Values) (*http.Response, error) {
+		if httptrace.ContextClientTrace(r.Context()) != nil {
+			t.Error("a trace")
+		}
+		return clientJSON(http.StatusOK, clientGood)(r, nil)
+	})
+	if _, err := server.client(t, tokens.ClientSecretBasic(clientSecret)).ClientCredentials().Fetch(ctx, tokens.Request{}); err != nil {
+		t.Error(err)
 	}
 }
 

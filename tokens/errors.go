@@ -12,8 +12,8 @@ var (
 	// ErrClosed means that the [Manager] or [Session] was closed.
 	ErrClosed = errors.New("tokens: closed")
 
-	// ErrLoginRequired means that no token can be had before somebody logs in: there is no refresh token, or the server does
-	// not accept it any more.
+	// ErrLoginRequired means that no token can be had before somebody logs in: there is no refresh token, or the server does not
+	// accept it any more, or not for this key, which is then the only one that it is about.
 	ErrLoginRequired = errors.New("tokens: a new login is required")
 
 	// ErrNoRevocation means that the authorization server names no endpoint where tokens are revoked; see [Client.Revoke].
@@ -26,14 +26,17 @@ type UnavailableError struct {
 	// any more, because the Manager is closed.
 	RetryAfter time.Duration
 
-	err error
+	// Err is what failed: an [*Error], [ErrLoginRequired], [ErrClosed], or what the [Fetcher] said.
+	Err error
 }
 
-// Error says what failed; see [UnavailableError.Unwrap].
-func (e *UnavailableError) Error() string { return "tokens: no token is available: " + e.err.Error() }
+// Error says what failed.
+func (e *UnavailableError) Error() string {
+	return fmt.Sprintf("tokens: no token is available: %v", e.Err)
+}
 
-// Unwrap returns what failed: an [*Error], [ErrLoginRequired], [ErrClosed], or what the [Fetcher] said.
-func (e *UnavailableError) Unwrap() error { return e.err }
+// Unwrap returns Err.
+func (e *UnavailableError) Unwrap() error { return e.Err }
 
 // Error is what came of a request to an authorization server that did not answer as it should.
 type Error struct {
@@ -44,7 +47,7 @@ type Error struct {
 	Status int
 
 	// Code is the error code of RFC 6749 section 5.2, or one of the many that servers have beside; "" when there is none, or
-	// none that is made of letters, digits and "._-" and at most 64 of them.
+	// none that is made of letters, digits and "._-" and at most 64 of them, or when it repeats a secret that was sent.
 	Code string
 
 	// Description is the server's own text for it, error_description, for whoever looks into it: at most 256 characters, and
@@ -52,7 +55,7 @@ type Error struct {
 	// sent to them. Show it to no client.
 	Description string
 
-	// RetryAfter is what the server's header of that name asks for, 0 if there is none.
+	// RetryAfter is what the server's header of that name asks for, up to an hour; 0 if there is none.
 	RetryAfter time.Duration
 
 	// Err is what went wrong when there was no answer, or none that can be used. It may be nil.
@@ -78,8 +81,8 @@ func (e *Error) Error() string {
 // Unwrap returns Err.
 func (e *Error) Unwrap() error { return e.Err }
 
-// permanent are the codes of RFC 6749 section 5.2, RFC 8707 section 2 and RFC 6749 section 4.1.2.1 that stay what they are
-// until somebody changes something: the client, its registration, or the request.
+// permanent are the codes of RFC 6749 sections 4.1.2.1 and 5.2, RFC 7009 section 2.2.1 and RFC 8707 section 2 that stay what they
+// are until somebody changes something: the client, its registration, or the request.
 var permanent = map[string]bool{
 	"invalid_request":           true,
 	"invalid_client":            true,
@@ -90,6 +93,7 @@ var permanent = map[string]bool{
 	"invalid_scope":             true,
 	"invalid_target":            true,
 	"access_denied":             true,
+	"unsupported_token_type":    true,
 }
 
 // Permanent reports that asking again does not help until somebody has changed something. It goes by the code, and never for

@@ -7,8 +7,9 @@ import (
 
 // A Fetcher obtains tokens. [Client] makes one for each grant; [FetcherFunc] is one's own.
 type Fetcher interface {
-	// Fetch obtains a token. It is called for one key at a time, though for several keys at once. The context has a deadline
-	// and the values of whoever caused the call, but does not end with it: others wait for the same token.
+	// Fetch obtains a token. It is called for several keys at once, and for one key at a time, but for a second time when the first
+	// has not returned in time, or the source was reset. The context has a deadline and the values of whoever caused the call,
+	// but does not end with it: others wait for the same token. A panic is a failure, and logged.
 	//
 	// An error that is, or wraps, an [*Error] tells the [Manager] when to ask again. A Fetch that comes back after the context
 	// ended is heard nevertheless, unless another has brought a token since.

@@ -19,7 +19,8 @@ import (
 )
 
 // NewFileStore returns a [Store] that keeps each record in a file of its own in one directory, sealed as by [Sealed]; processes of
-// one machine share it by naming the same directory. It is made when it is first needed, for this user alone (0700); one that
+// one machine share it by naming the same directory. A relative name is of the directory that the process is in now, wherever it
+// goes later. It is made when it is first needed, for this user alone (0700); one that
 // anybody else may write, or that belongs to another user than this one or root, is refused. It must be on a local file system:
 // network file systems do not lock reliably.
 //
@@ -42,6 +43,10 @@ func NewFileStore(dir string, keys SealKeys) (Store, error) {
 	}
 	if !canLockFiles {
 		errs = append(errs, fmt.Errorf("tokens: there is no file store on %s, which has no file locks", runtime.GOOS))
+	}
+	dir, err := filepath.Abs(dir)
+	if err != nil {
+		errs = append(errs, fmt.Errorf("tokens: the directory of the file store cannot be told: %w", err))
 	}
 	if errs != nil {
 		return nil, errors.Join(errs...)

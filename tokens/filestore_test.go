@@ -53,6 +53,15 @@ func TestFileStoreMakesItsDirectoryWhenItIsNeeded(t *testing.T) {
 	unlock()
 }
 
+// A service that changes its directory, as daemons do, keeps its records.
+func TestFileStoreStaysWhereItWas(t *testing.T) {
+	t.Chdir(t.TempDir())
+	store := storeInFiles(t, "store", storeKeys(1))
+	storeSave(t, store, "a", "data", 0)
+	t.Chdir(t.TempDir())
+	storeWant(t, store, "a", "data")
+}
+
 // storeRecord is the path of a record's file.
 func storeRecord(dir, name string) string {
 	sum := sha256.Sum256([]byte(name))

@@ -60,9 +60,11 @@ func (l *fileLock) release() {
 	_ = l.file.Close()
 }
 
-// remove ends the lock and removes its file.
+// remove ends the lock and removes its file. If somebody has cleaned that away before, the file of this name is another's lock.
 func (l *fileLock) remove(dir *os.Root) {
-	_ = dir.Remove(l.name)
+	if l.isNamed(dir) {
+		_ = dir.Remove(l.name)
+	}
 	l.release()
 }
 

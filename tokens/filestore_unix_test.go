@@ -3,6 +3,7 @@
 package tokens_test
 
 import (
+	"context"
 	"encoding/base64"
 	"errors"
 	"os"
@@ -173,6 +174,31 @@ func TestFileStoreLockFileAloneIsNoLock(t *testing.T) {
 		t.Fatal(err)
 	}
 	unlock()
+}
+
+// What cleans up old files may remove the file of a lock. Its holder, who knows nothing of it, ends nobody else's lock.
+func TestFileStoreUnlockLeavesTheNextLock(t *testing.T) {
+	dir := t.TempDir()
+	store := storeInFiles(t, dir, storeKeys(1))
+	first, err := store.Lock(t.Context(), "a", time.Hour)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Remove(strings.TrimSuffix(storeRecord(dir, "a"), ".record") + ".lock"); err != nil {
+		t.Fatal(err)
+	}
+	second, err := store.Lock(t.Context(), "a", time.Hour)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer second()
+	first()
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	if third, err := store.Lock(ctx, "a", time.Hour); err == nil {
+		third()
+		t.Error("two have the lock at once")
+	}
 }
 
 // A lock file is removed while others have it open already and are about to lock it: what they lock then is no lock.

@@ -42,7 +42,7 @@ var (
 	errClientID = errors.New("the key's Client is another than this one; leave it empty")
 	errSubject  = errors.New("the key has a Subject, but this grant is for the client itself; leave it empty")
 	errNobody   = errors.New("the key has no Subject, so that all would share one token; name whom it is for")
-	errResource = errors.New("the key's Resource is not an absolute URI without a fragment (RFC 8707 section 2)")
+	errResource = errors.New("the key's Resource is not an absolute URI without a user name and a fragment (RFC 8707 section 2)")
 	errAudience = errors.New("the key's Audience has a control character, or is not UTF-8")
 	errScopes   = errors.New("the key's Scope is not made of scopes with one space between them; make it with Scopes")
 	errPublic   = errors.New("a client without authentication has no token of its own (RFC 6749 section 4.4)")
@@ -149,7 +149,7 @@ func (c *Client) Exchange(
 				return nil, err
 			}
 		}
-		grant, issued, err := c.ask(ctx, form)
+		grant, issued, err := c.exchange(ctx, call{op: opToken, form: form})
 		if err == nil && issued != TypeAccessToken && issued != TypeJWT {
 			return nil, &Error{Op: opToken, Status: http.StatusOK, Err: errIssued}
 		}
@@ -208,10 +208,10 @@ func (c *Client) keyForm(grantType string, key Key) url.Values {
 	return form
 }
 
-// isURI reports that a text is an absolute URI without a fragment.
+// isURI reports that a text is an absolute URI without a user name and a fragment.
 func isURI(text string) bool {
 	u, err := url.Parse(text)
-	return err == nil && u.IsAbs() && u.Host+u.Opaque+u.Path != "" && isPrintable(text) && !strings.ContainsAny(text, " #")
+	return err == nil && u.IsAbs() && u.User == nil && u.Host+u.Opaque+u.Path != "" && isPrintable(text) && !strings.ContainsAny(text, " #")
 }
 
 // isText reports that a text is UTF-8 without control characters.

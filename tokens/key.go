@@ -9,7 +9,7 @@ type Key struct {
 	// Fetcher's own; any other must equal it.
 	Issuer, Client string
 
-	// Resource is the URI of the service that the token is for (RFC 8707 section 2): absolute and without a fragment. Audience is
+	// Resource is the URI of the service that the token is for (RFC 8707 section 2): absolute, without a user name and a fragment. Audience is
 	// the name that some servers use instead (RFC 8693 section 2.1). "" is not sent.
 	Resource, Audience string
 

@@ -44,12 +44,15 @@ var (
 //
 // A Login is in the memory of the process that made it, which must be the one that the browser comes back to. It belongs to one
 // browser: keep it where only that one leads to, such as under the id in a cookie, and never look it up by the state alone, or
-// somebody can be made to finish another's login (RFC 9700 section 4.7). It holds secrets and prints as "[secret]". It is safe for
+// somebody can be made to finish another's login (RFC 9700 section 4.7). With several authorization servers give each a redirect
+// URI of its own, unless all of them name themselves in their answers (RFC 9207): otherwise one of them can have the code of another
+// sent to it (RFC 9700 section 4.4). It holds secrets and prints as "[secret]". It is safe for
 // concurrent use.
 type Login struct {
 	opaque
-	client *Client
-	key    Key // what the first token will be for
+	client  *Client
+	session string // the name of the Session that began it; "" if none did
+	key     Key    // what the first token will be for
 
 	resources              []string // of all tokens; nil if that is the server's to say
 	url, redirectURI       string
@@ -201,8 +204,8 @@ func (c *Client) NewLogin(ctx context.Context, redirectURI string, opts ...Login
 	}
 	now := time.Now()
 	l := &Login{
-		client: c, key: config.key, resources: config.resources, redirectURI: redirectURI, state: random(), verifier: random(), issParameter: found.issParameter,
-		end: now.Add(LoginLifetime),
+		client: c, key: config.key, resources: config.resources, redirectURI: redirectURI,
+		state: random(), verifier: random(), issParameter: found.issParameter, end: now.Add(LoginLifetime),
 	}
 	l.endWall = l.end.Round(0)
 	if slices.Contains(strings.Fields(config.key.Scope), "openid") {
@@ -278,6 +281,9 @@ func (l *Login) Nonce() string { return l.nonce }
 // "login"; so is one that names another server than the client's, or none although the server always does (RFC 9207 section
 // 2.4). What comes of the exchange is an [*Error] whose Op is "token".
 //
+// The context is for what comes before the code is sent. It can be used once, so that the answer is waited for even if the
+// context ends, for 10 seconds at most.
+//
 // The ID token is not verified, and nothing is concluded from it: who logged in is not known by it. Verify [Grant].IDToken, and
 // compare its nonce with [Login.Nonce], before it is used.
 func (l *Login) Finish(ctx context.Context, back url.Values) (*Grant, error) {
@@ -300,7 +306,8 @@ func (l *Login) Finish(ctx context.Context, back url.Values) (*Grant, error) {
 	form.Set("code", code)
 	form.Set("redirect_uri", l.redirectURI)
 	form.Set("code_verifier", l.verifier)
-	return l.client.token(ctx, form)
+	g, _, err := l.client.exchange(ctx, call{op: opToken, form: form, lasting: true})
+	return g, err
 }
 
 // read judges an answer whose state is right, and returns the code (RFC 6749 section 4.1.2).

@@ -29,18 +29,26 @@ type Manager struct {
 	cancel context.CancelFunc
 	flying sync.WaitGroup
 
-	mu      sync.Mutex // guards what follows; it is taken last
-	closed  bool
+	mu      sync.Mutex            // guards what follows, and the end of ctx; it is taken last
 	sources map[Key]*list.Element // of *Source
 	order   *list.List            // the one that was not asked for or fetched for the longest time is at the front
 }
 
-// An Option changes what a [Manager] does.
+// An Option changes what a [Manager] does. Each may be given once.
 type Option func(*managerConfig)
 
 type managerConfig struct {
-	m    *Manager
-	errs []error
+	m     *Manager
+	given map[string]bool
+	errs  []error
+}
+
+// once refuses an option that is given twice.
+func (c *managerConfig) once(option string) {
+	if c.given[option] {
+		c.wrong("%s: given twice; keep one", option)
+	}
+	c.given[option] = true
 }
 
 func (c *managerConfig) wrong(format string, args ...any) {
@@ -52,6 +60,7 @@ func (c *managerConfig) wrong(format string, args ...any) {
 // again: refresh tokens are in a [Store]. Whoever holds the [Source] of a forgotten key goes on using it.
 func MaxKeys(n int) Option {
 	return func(c *managerConfig) {
+		c.once("MaxKeys")
 		if n < 1 {
 			c.wrong("MaxKeys(%d): a Manager needs at least 1", n)
 			return
@@ -64,6 +73,7 @@ func MaxKeys(n int) Option {
 // and less if their own contexts say so.
 func FetchTimeout(d time.Duration) Option {
 	return func(c *managerConfig) {
+		c.once("FetchTimeout")
 		if d <= 0 {
 			c.wrong("FetchTimeout(%s): give a time above zero", d)
 			return
@@ -76,6 +86,7 @@ func FetchTimeout(d time.Duration) Option {
 // which is logged at Info; at Debug every fetch.
 func Logger(l *slog.Logger) Option {
 	return func(c *managerConfig) {
+		c.once("Logger")
 		if l == nil {
 			c.wrong("Logger(nil): leave it out for slog.Default, or give slog.New(slog.DiscardHandler)")
 			return
@@ -85,9 +96,10 @@ func Logger(l *slog.Logger) Option {
 }
 
 // Observer sets a function that is told of every [Event], for metrics and traces. It is called by the goroutine that the event
-// happens in, so it must be quick and safe for concurrent use.
+// happens in, so it must be quick and safe for concurrent use. It must not close the Manager, which would wait for it.
 func Observer(observe func(context.Context, Event)) Option {
 	return func(c *managerConfig) {
+		c.once("Observer")
 		if observe == nil {
 			c.wrong("Observer(nil): leave it out")
 			return
@@ -103,8 +115,8 @@ func NewManager(fetcher Fetcher, opts ...Option) (*Manager, error) {
 		fetcher: fetcher, timeout: DefaultFetchTimeout, maxKeys: DefaultMaxKeys, logger: slog.Default(),
 		sources: make(map[Key]*list.Element), order: list.New(),
 	}
-	c := managerConfig{m: m}
-	if fetcher == nil {
+	c := managerConfig{m: m, given: make(map[string]bool)}
+	if f, ok := fetcher.(FetcherFunc); fetcher == nil || ok && f == nil {
 		c.wrong("NewManager: the Fetcher is nil")
 	}
 	for _, opt := range opts {
@@ -131,23 +143,32 @@ func (m *Manager) Source(key Key) *Source {
 		return e.Value.(*Source)
 	}
 	s := &Source{m: m, key: key}
-	m.sources[key] = m.order.PushBack(s)
+	m.remember(s)
+	return s
+}
+
+// remember adds a source, in place of the oldest if there are too many. The caller holds the lock.
+func (m *Manager) remember(s *Source) {
+	m.sources[s.key] = m.order.PushBack(s)
 	for m.order.Len() > m.maxKeys {
 		oldest := m.order.Remove(m.order.Front()).(*Source)
 		delete(m.sources, oldest.key)
 	}
-	return s
 }
 
-// begin lets a fetch begin, unless the Manager is closed. Whoever began calls m.flying.Done.
+// begin lets a fetch begin, unless the Manager is closed. Whoever began calls m.flying.Done. A source that was forgotten, and is
+// used nevertheless, is remembered again unless another has taken its place.
 func (m *Manager) begin(s *Source) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.closed {
+	if m.ctx.Err() != nil {
 		return false
 	}
 	m.flying.Add(1)
-	if e, ok := m.sources[s.key]; ok && e.Value == s {
+	switch e, ok := m.sources[s.key]; {
+	case !ok:
+		m.remember(s)
+	case e.Value == s:
 		m.order.MoveToBack(e)
 	}
 	return true
@@ -173,13 +194,18 @@ func (m *Manager) reset() {
 
 // Close ends every fetch under way, waits until the Fetcher has returned from each, and forgets all tokens. Afterwards
 // [Source.Token] gives [ErrClosed]; only the Source of a key that was forgotten before hands out what it has until that is stale. It
-// may be called more than once and always returns nil.
+// may be called more than once.
+//
+// The error is a [*StoreError] when there is a refresh token that could still not be saved, and is lost with the process; see
+// [Client.RefreshToken]. Call it again to try again.
 func (m *Manager) Close() error {
 	m.mu.Lock()
-	m.closed = true
-	m.mu.Unlock()
 	m.cancel()
+	m.mu.Unlock()
 	m.flying.Wait()
 	m.reset()
+	if f, ok := m.fetcher.(interface{ close() error }); ok {
+		return f.close()
+	}
 	return nil
 }

@@ -9,6 +9,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/url"
 	"slices"
@@ -20,15 +21,27 @@ import (
 
 const (
 	// A process that has the lock begins to ask the server within maxAhead, and in less if its context says so. From then on
-	// its context is not heeded: a refresh token whose answer nobody waits for is lost. There is askTime for the answer and
-	// saveTime for saving what came. The lease ends leaseSlack after all of it.
-	maxAhead   = 35 * time.Second
-	askTime    = 10 * time.Second
+	// its context is not heeded: a refresh token whose answer nobody waits for is lost. There is requestTimeout for the answer,
+	// saveTime for saving what came, and lookTime for finding out whether that took place. The lease ends leaseSlack after all of it.
+	maxAhead   = 30 * time.Second
 	saveTime   = 10 * time.Second
+	lookTime   = 3 * time.Second
 	leaseSlack = 5 * time.Second
 
 	saveAttempts = 4                      // at one record
+	attemptTime  = 3 * time.Second        // of each, so that a Store that hangs once is asked again
 	savePause    = 100 * time.Millisecond // after the first of them; it doubles
+
+	revokeTime = 10 * time.Second // for revoking a refresh token that nobody is to have
+
+	// What could not be saved is tried again after a pause that doubles from the first to the second, each time for flushTime.
+	firstFlush = time.Second
+	maxFlush   = time.Minute
+	flushTime  = 10 * time.Second
+	closeTime  = 10 * time.Second // for the last time, when the Manager is closed
+	maxUnsaved = 1024             // sessions that are kept because they could not be saved
+
+	maxSkew = 5 * time.Second // that the clock of another process may be ahead
 
 	recordFormat     = 1  // of the bytes in the Store
 	maxRecordsTokens = 16 // access tokens in one record
@@ -39,6 +52,7 @@ var (
 	errStoreless     = errors.New("tokens: RefreshToken: the Store is nil; give one, such as NewMemoryStore()")
 	errRecord        = errors.New("the record cannot be read by this version of the library; log out or log in to replace it")
 	errOtherResource = errors.New("the login was not for this resource; name it with LoginResource")
+	errUnsaved       = fmt.Errorf("%d sessions could not be saved already; repair the Store, which is tried again all the while", maxUnsaved)
 	errRecordSize    = fmt.Errorf("the refresh token does not fit into a record of %d bytes; let the server give shorter ones", maxData)
 )
 
@@ -62,17 +76,24 @@ func (e *StoreError) Unwrap() error { return e.Err }
 //
 // Several processes that share a Store share the refresh token and the access tokens that came of it. A fetch locks the session, and
 // returns an access token that another process has left there, unless its time to be renewed has come. Otherwise it asks the
-// server, and saves what came before it returns. What cannot be saved is kept in this Fetcher, which tries again at
-// the next fetch and asks the server for nothing until it is saved; the error is a [*StoreError] meanwhile. So it is lost only if the
-// process ends before, or if another process uses the old refresh token meanwhile.
+// server, and saves what came before it returns. Several keys of one session wait for each other: with many of them and a slow
+// server the first fetches may take longer than [FetchTimeout].
 //
-// A request that has been sent is not given up when the context ends, but after 10 seconds: the server may have replaced the
-// refresh token already, and takes a second use of the old one for a theft.
+// What cannot be saved is kept in this Fetcher, for at most 1024 sessions. The access token is handed out, and the refresh token is
+// not used before it is saved, which is tried at each fetch and every minute or oftener besides, until [Manager.Close], which tries
+// it once more. Meanwhile the error is a [*StoreError] when another access token is needed. So it is lost only if the process ends
+// without that or the Store stays as it is, or if another process uses the old refresh token meanwhile. For the same reason
+// make one such Fetcher for a process, not one for each request.
+//
+// A request that has been sent is not given up when the context ends, but after 10 seconds, and saving what came has 13 more: the
+// server may have replaced the refresh token already, and takes a second use of the old one for a theft.
 //
 // Without a refresh token, and when the server refuses it as invalid_grant and no other process has renewed it, the error is
-// [ErrLoginRequired], which wraps the [*Error] if there is one. All other errors leave the session as it was here; a server may have
-// used the refresh token up before it refused something else about the request, and then ends the session the next time. So a
-// resource that the login was not for is refused without asking, as invalid_target, where [LoginResource] has said which ones it is for.
+// [ErrLoginRequired], which wraps the [*Error] if there is one, and the session has ended. Servers also say invalid_grant of
+// a resource or a scope that the person has yet to consent to: when no access token of the session is for such a key, it is an error
+// of that key alone. All other errors leave the session as it was here; a server may have used the refresh token up before it refused
+// something else about the request, and then ends the session the next time. So a resource that the login was not for is refused
+// without asking, as invalid_target, where [LoginResource] has said which ones it is for.
 func (c *Client) RefreshToken(store Store) Fetcher { return newRefresher(c, store) }
 
 // refresher is a Fetcher over the refresh tokens in a Store.
@@ -81,8 +102,10 @@ type refresher struct {
 	client *Client
 	store  Store
 
-	mu      sync.Mutex
+	mu      sync.Mutex      // guards what follows
 	unsaved map[string]held // by name: what is to replace the version it has
+	pause   time.Duration   // before the next flush
+	next    *flush          // the one that waits or is under way, or nil
 }
 
 func newRefresher(c *Client, store Store) *refresher {
@@ -95,8 +118,7 @@ type record struct {
 	RefreshToken string        `json:"refresh_token,omitempty"`
 	Scope        string        `json:"scope,omitempty"`     // that was granted at the login, "" if that is not known
 	Resources    []string      `json:"resources,omitempty"` // that the login was for, none if that is not known
-	Saved        time.Time     `json:"saved"`
-	Ended        bool          `json:"ended,omitempty"` // the server refused the refresh token
+	Ended        bool          `json:"ended,omitempty"`     // the server refused the refresh token
 	Tokens       []storedToken `json:"tokens,omitempty"`
 }
 
@@ -131,23 +153,19 @@ func (c *Client) recordName(subject string) string {
 	return "session-" + hex.EncodeToString(h.Sum(nil))
 }
 
-// life is how long the token is good for, as newToken has it.
-func (t *storedToken) life() time.Duration {
-	if t.ExpiresIn == 0 {
-		return unsaidLife
-	}
-	return t.ExpiresIn
-}
-
 // over is its age from when on it is not handed out.
-func (t *storedToken) over() time.Duration { return t.life() - min(maxMargin, t.life()/10) }
+func (t *storedToken) over() time.Duration {
+	_, _, over := lifetimes(t.ExpiresIn, t.RefreshIn)
+	return over
+}
 
 // due is its age from when on it is renewed. It is the earliest that newToken chooses: whoever comes later renews it anyway.
 func (t *storedToken) due() time.Duration {
-	if t.RefreshIn > 0 && t.RefreshIn < t.over() {
-		return t.RefreshIn
+	life, due, _ := lifetimes(t.ExpiresIn, t.RefreshIn)
+	if due == 0 {
+		due = time.Duration(earliestRefresh * float64(life))
 	}
-	return time.Duration(earliestRefresh * float64(t.life()))
+	return due
 }
 
 func (t *storedToken) isFor(key Key) bool {
@@ -155,17 +173,21 @@ func (t *storedToken) isFor(key Key) bool {
 }
 
 // find returns the token for a request, unless it is the one that is to be replaced or has reached an age. One from the future is
-// none: a clock was set back, and its age is not known.
+// new if the clocks of two machines can be that far apart. Otherwise it is none: a clock was set back, and its age is not known.
 func (r *record) find(q Request, now time.Time, age func(*storedToken) time.Duration) *Grant {
 	for i := range r.Tokens {
 		t := &r.Tokens[i]
 		replaced := q.Previous != nil && q.Previous.AccessToken() == t.AccessToken
-		if passed := now.Sub(t.Requested); !t.isFor(q.Key) || replaced || passed < 0 || passed >= age(t) {
+		requested := t.Requested
+		if requested.After(now) && requested.Sub(now) <= maxSkew {
+			requested = now
+		}
+		if passed := now.Sub(requested); !t.isFor(q.Key) || replaced || passed < 0 || passed >= age(t) {
 			continue
 		}
 		return &Grant{
 			AccessToken: Secret(t.AccessToken), TokenType: t.Type, Scope: t.Granted,
-			Requested: t.Requested, ExpiresIn: t.ExpiresIn, RefreshIn: t.RefreshIn, Reused: true,
+			Requested: requested, ExpiresIn: t.ExpiresIn, RefreshIn: t.RefreshIn, Reused: true,
 		}
 	}
 	return nil
@@ -191,8 +213,8 @@ func (r record) with(key Key, g *Grant, now time.Time) record {
 }
 
 // encode returns the bytes for the Store. Access tokens that do not fit are left out, the oldest first; they can be had again.
-func (r record) encode(now time.Time) ([]byte, error) {
-	r.Format, r.Saved = recordFormat, now.UTC()
+func (r record) encode() ([]byte, error) {
+	r.Format = recordFormat
 	for {
 		data, err := json.Marshal(r) //nolint:gosec // secrets are what a Store is for
 		switch {
@@ -217,16 +239,18 @@ func decodeRecord(data []byte) (record, error) {
 
 // turn is the time in which this process has a session to itself.
 type turn struct {
-	f    *refresher
-	name string
-	ctx  context.Context // for what can be given up: it ends with the caller's
-	sent context.Context // for a request that is on its way, whatever becomes of the caller
-	late context.Context // for saving what came of it
-	end  func()
+	f       *refresher
+	name    string
+	lasting context.Context // for what comes after the turn
+	ctx     context.Context // for what can be given up: it ends with the caller's
+	late    context.Context // for saving what came of a request, whatever becomes of the caller
+	last    context.Context // for finding out whether that took place
+	end     func()          // may be called more than once
 }
 
-// lock waits for a session's turn. The caller ends it.
-func (f *refresher) lock(ctx context.Context, name string) (*turn, error) {
+// lock waits for a session's turn. The caller ends it. What is not to be given up has the time that it needs, unless the lasting context
+// ends.
+func (f *refresher) lock(ctx, lasting context.Context, name string) (*turn, error) {
 	if f.store == nil {
 		return nil, errStoreless
 	}
@@ -234,20 +258,20 @@ func (f *refresher) lock(ctx context.Context, name string) (*turn, error) {
 	if deadline, ok := ctx.Deadline(); ok {
 		ahead = max(0, min(ahead, time.Until(deadline)))
 	}
-	unlock, err := f.store.Lock(ctx, name, ahead+askTime+saveTime+leaseSlack)
+	late := ahead + requestTimeout + saveTime
+	unlock, err := f.store.Lock(ctx, name, late+lookTime+leaseSlack)
 	if err != nil {
 		return nil, &StoreError{"lock", err}
 	}
-	t := &turn{f: f, name: name}
-	lasting := context.WithoutCancel(ctx)
-	var cancel, cancelSent, cancelLate context.CancelFunc
+	t := &turn{f: f, name: name, lasting: lasting}
+	var cancel, cancelLate, cancelLast context.CancelFunc
 	t.ctx, cancel = context.WithTimeout(ctx, ahead)
-	t.sent, cancelSent = context.WithTimeout(lasting, ahead+askTime)
-	t.late, cancelLate = context.WithTimeout(lasting, ahead+askTime+saveTime)
+	t.late, cancelLate = context.WithTimeout(lasting, late)
+	t.last, cancelLast = context.WithTimeout(lasting, late+lookTime)
 	t.end = func() {
 		cancel()
-		cancelSent()
 		cancelLate()
+		cancelLast()
 		unlock()
 	}
 	return t, nil
@@ -258,7 +282,21 @@ func (f *refresher) Fetch(ctx context.Context, q Request) (*Grant, error) {
 	if err := f.client.checkKey(q.Key, true); err != nil {
 		return nil, err
 	}
-	t, err := f.lock(ctx, f.client.recordName(q.Key.Subject))
+	name := f.client.recordName(q.Key.Subject)
+	g, err := f.fetch(ctx, name, q)
+	if _, ok := errors.AsType[*StoreError](err); ok && !errors.Is(err, ErrConflict) {
+		// A Store that does not save takes nothing away that is good. Only the refresh token must wait.
+		if h, ok := f.kept(name); ok {
+			if g := h.find(q, time.Now(), (*storedToken).over); g != nil {
+				return g, nil
+			}
+		}
+	}
+	return g, err
+}
+
+func (f *refresher) fetch(ctx context.Context, name string, q Request) (*Grant, error) {
+	t, err := f.lock(ctx, context.WithoutCancel(ctx), name)
 	if err != nil {
 		return nil, err
 	}
@@ -283,7 +321,7 @@ func (f *refresher) Fetch(ctx context.Context, q Request) (*Grant, error) {
 			return g, err
 		}
 	}
-	return nil, t.refused(there, err)
+	return nil, t.refused(q.Key, there, err)
 }
 
 // isRefused reports that the server does not accept the refresh token.
@@ -300,51 +338,59 @@ func (t *turn) renew(q Request, h held) (*Grant, error) {
 	if len(h.Resources) > 0 && q.Key.Resource != "" && !slices.Contains(h.Resources, q.Key.Resource) {
 		return nil, &Error{Op: opToken, Code: "invalid_target", Err: errOtherResource} // a server that says so may have used the token up
 	}
+	if !t.f.hasRoom() {
+		if g := h.find(q, time.Now(), (*storedToken).over); g != nil {
+			return g, nil
+		}
+		return nil, &StoreError{"save", errUnsaved} // what came could not be kept
+	}
 	form := t.f.client.keyForm("refresh_token", q.Key)
 	form.Set("refresh_token", h.RefreshToken)
 	g, err := t.ask(form)
-	if err != nil {
-		// After a restart the server need not be there before the token ends.
-		if g := h.find(q, time.Now(), (*storedToken).over); g != nil && !isPermanent(err) {
-			return g, nil
+	next := h
+	if err == nil {
+		if g.Scope == "" && q.Key.Scope == "" {
+			g.Scope = h.Scope // RFC 6749 section 6: what is not asked for is what was granted before
 		}
-		return nil, err
+		next.record = h.with(q.Key, g, time.Now())
+	} else if e, ok := errors.AsType[*refusedAnswer](err); ok && e.refreshToken != "" {
+		next.RefreshToken = string(e.refreshToken) // the one that was sent may be used up, whatever else was wrong
 	}
-	if g.Scope == "" && q.Key.Scope == "" {
-		g.Scope = h.Scope // RFC 6749 section 6: what is not asked for is what was granted before
+	rotated := next.RefreshToken != h.RefreshToken
+	if err == nil || rotated {
+		switch _, saveErr := t.save(next); {
+		case errors.Is(saveErr, ErrConflict):
+			return t.overtaken(q, h, next)
+		case errors.Is(saveErr, errRecordSize):
+			return nil, &Error{Op: opToken, Status: http.StatusOK, Err: saveErr}
+		case saveErr != nil && rotated: // otherwise nothing is lost
+			t.f.keep(t.name, next)
+		}
 	}
-	next := held{h.with(q.Key, g, time.Now()), h.version}
-	switch _, err = t.save(next); {
-	case err == nil:
+	if err == nil {
 		g.RefreshToken = "" // it is the Store's
 		return g, nil
-	case errors.Is(err, ErrConflict):
-		return t.overtaken(q, g)
-	case errors.Is(err, errRecordSize):
-		return nil, &Error{Op: opToken, Status: http.StatusOK, Err: err}
 	}
-	t.f.keep(t.name, next)
+	// After a restart the server need not be there before the token ends.
+	if g := h.find(q, time.Now(), (*storedToken).over); g != nil && !isPermanent(err) {
+		return g, nil
+	}
 	return nil, err
 }
 
 // ask sends a refresh token. What comes before that is given up when the caller's context ends.
 func (t *turn) ask(form url.Values) (*Grant, error) {
-	if _, err := t.f.client.tokenEndpoint(t.ctx); err != nil {
-		return nil, err
-	}
-	if t.ctx.Err() != nil {
-		return nil, &Error{Op: opToken, Err: ended(t.ctx)}
-	}
-	return t.f.client.token(t.sent, form)
+	g, _, err := t.f.client.exchange(t.ctx, call{op: opToken, form: form, lasting: true})
+	return g, err
 }
 
 // overtaken is for when the record has changed while the server was asked, although this process had the lock: what is there now
 // stands.
-func (t *turn) overtaken(q Request, g *Grant) (*Grant, error) {
+func (t *turn) overtaken(q Request, before, next held) (*Grant, error) {
 	h, err := t.load(t.late)
 	if errors.Is(err, ErrLoginRequired) {
-		if g.RefreshToken != "" { // somebody logged out; nobody is to have what came after that
-			_ = t.f.client.Revoke(t.late, g.RefreshToken, hintRefreshToken)
+		if next.RefreshToken != before.RefreshToken { // somebody logged out; nobody is to have what came after that
+			t.abandon(next.RefreshToken)
 		}
 		return nil, err
 	}
@@ -357,9 +403,22 @@ func (t *turn) overtaken(q Request, g *Grant) (*Grant, error) {
 	return nil, &StoreError{"save", ErrConflict}
 }
 
-// refused ends the session whose refresh token the server does not accept, and returns why.
-func (t *turn) refused(h held, reason error) error {
+// abandon ends the turn, and revokes a refresh token that nobody is to have. No lock is needed for it.
+func (t *turn) abandon(refreshToken string) {
+	t.end()
+	ctx, cancel := context.WithTimeout(t.lasting, revokeTime)
+	defer cancel()
+	_ = t.f.client.Revoke(ctx, Secret(refreshToken), hintRefreshToken)
+}
+
+// refused ends the session whose refresh token the server does not accept, and returns why. Servers also say so of a resource or a
+// scope that needs more than a refresh token, such as the person's consent. So what was never granted does not end it.
+func (t *turn) refused(key Key, h held, reason error) error {
 	reason = fmt.Errorf("%w: %w", ErrLoginRequired, reason)
+	granted := slices.ContainsFunc(h.Tokens, func(token storedToken) bool { return token.isFor(key) })
+	if key.Scope+key.Resource+key.Audience != "" && !granted {
+		return reason
+	}
 	_, err := t.save(held{record{Ended: true}, h.version})
 	if errors.Is(err, ErrConflict) {
 		return err // somebody was faster, and may have a better one
@@ -378,7 +437,8 @@ func (t *turn) load(ctx context.Context) (held, error) {
 	if err != nil && !missing {
 		return held{}, &StoreError{"load", err}
 	}
-	if next, ok := t.f.kept(t.name); ok && !missing && next.version == version {
+	next, unsaved := t.f.kept(t.name)
+	if unsaved && !missing && next.version == version {
 		next, err := t.save(next)
 		if err != nil {
 			return held{}, err
@@ -388,6 +448,9 @@ func (t *turn) load(ctx context.Context) (held, error) {
 	}
 	t.f.forget(t.name)
 	if missing {
+		if unsaved { // somebody logged out, and could not revoke it
+			t.abandon(next.RefreshToken)
+		}
 		return held{}, ErrLoginRequired
 	}
 	r, err := decodeRecord(data)
@@ -402,31 +465,35 @@ func (t *turn) load(ctx context.Context) (held, error) {
 
 // save replaces the version that h has, and returns h with the new one. The error is a [*StoreError], or errRecordSize.
 func (t *turn) save(h held) (held, error) {
-	data, err := h.encode(time.Now())
+	data, err := h.encode()
 	if err != nil {
 		return held{}, err
 	}
 	pause := savePause
 	for attempt := 1; ; attempt++ {
-		saved, err := t.f.store.Save(t.late, t.name, data, h.version)
+		saved, err := t.attempt(data, h.version)
 		if err == nil {
 			h.version = saved
 			return h, nil
 		}
-		if errors.Is(err, ErrConflict) {
+		if errors.Is(err, ErrConflict) || attempt == saveAttempts || !wait(t.late, pause) {
 			// Of a Save that failed nobody knows whether it took place.
-			there, version, loadErr := t.f.store.Load(t.late, t.name)
+			there, version, loadErr := t.f.store.Load(t.last, t.name)
 			if loadErr == nil && bytes.Equal(there, data) {
 				h.version = version
 				return h, nil
 			}
 			return held{}, &StoreError{"save", err}
 		}
-		if attempt == saveAttempts || !wait(t.late, pause) {
-			return held{}, &StoreError{"save", err}
-		}
 		pause *= 2
 	}
+}
+
+// attempt is one at saving.
+func (t *turn) attempt(data []byte, version int64) (saved int64, err error) {
+	ctx, cancel := context.WithTimeout(t.late, attemptTime)
+	defer cancel()
+	return t.f.store.Save(ctx, t.name, data, version)
 }
 
 // wait returns false when the context ends first.
@@ -441,10 +508,14 @@ func wait(ctx context.Context, d time.Duration) bool {
 	}
 }
 
+// keep keeps what could not be saved, and sees to it that it is.
 func (f *refresher) keep(name string, h held) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.unsaved[name] = h
+	if f.next == nil {
+		f.begin(firstFlush)
+	}
 }
 
 func (f *refresher) kept(name string) (held, bool) {
@@ -458,4 +529,90 @@ func (f *refresher) forget(name string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	delete(f.unsaved, name)
+}
+
+// hasRoom reports that another session can be kept.
+func (f *refresher) hasRoom() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return len(f.unsaved) < maxUnsaved
+}
+
+// left returns the names of what is unsaved, in random order.
+func (f *refresher) left() []string {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return slices.Collect(maps.Keys(f.unsaved))
+}
+
+// flush saves what could not be saved before. There is one at a time, and none when nothing is unsaved.
+type flush struct {
+	timer  *time.Timer
+	cancel context.CancelFunc
+	done   chan struct{} // closed when it is over
+}
+
+// begin lets a flush begin after a pause. The caller holds the lock.
+func (f *refresher) begin(pause time.Duration) {
+	ctx, cancel := context.WithCancel(context.Background())
+	next := &flush{cancel: cancel, done: make(chan struct{})}
+	f.next, f.pause = next, pause
+	next.timer = time.AfterFunc(pause, func() {
+		defer close(next.done)
+		defer cancel()
+		f.flush(ctx)
+	})
+}
+
+// flush is what a flush does. It ends with the first failure; who comes after that comes first another time.
+func (f *refresher) flush(ctx context.Context) {
+	for _, name := range f.left() {
+		if f.settle(ctx, name, flushTime) != nil {
+			break
+		}
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.next = nil
+	if len(f.unsaved) > 0 && ctx.Err() == nil {
+		f.begin(min(2*f.pause, maxFlush))
+	}
+}
+
+// settle saves what is kept of a session, unless somebody else saw to it.
+func (f *refresher) settle(ctx context.Context, name string, limit time.Duration) error {
+	ctx, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	t, err := f.lock(ctx, ctx, name)
+	if err != nil {
+		return err
+	}
+	defer t.end()
+	if _, err = t.load(t.ctx); errors.Is(err, ErrLoginRequired) {
+		return nil
+	}
+	return err
+}
+
+// close ends the flush under way and saves what is left, all in closeTime. A [Manager] calls it when it is closed, and when all fetches
+// have ended. What a Fetch keeps afterwards, because another Manager has this Fetcher, is saved as ever.
+func (f *refresher) close() error {
+	f.mu.Lock()
+	next := f.next
+	if next != nil && next.timer.Stop() {
+		f.next = nil
+		close(next.done)
+	}
+	f.mu.Unlock()
+	if next != nil {
+		next.cancel()
+		<-next.done
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), closeTime)
+	defer cancel()
+	var errs []error
+	for _, name := range f.left() {
+		errs = append(errs, f.settle(ctx, name, closeTime))
+	}
+	return errors.Join(errs...)
 }

@@ -17,7 +17,11 @@ func (c *Client) Revoke(ctx context.Context, token Secret, hint string) error {
 	if token == "" {
 		return &Error{Op: opRevocation, Code: "invalid_request", Err: errNoSuchToken}
 	}
-	endpoint, err := c.revocationEndpoint(ctx)
+	// A server whose token endpoint had to be given and that has no document is one that names none.
+	endpoint, err := c.endpoint(ctx, revocationEndpoint)
+	if e, ok := errors.AsType[*Error](err); ok && e.Status == http.StatusNotFound && c.given.token != "" || err == nil && endpoint == "" {
+		return ErrNoRevocation
+	}
 	if err != nil {
 		return err
 	}
@@ -25,7 +29,7 @@ func (c *Client) Revoke(ctx context.Context, token Secret, hint string) error {
 	if hint != "" {
 		form.Set("token_type_hint", hint)
 	}
-	_, err = c.post(ctx, opRevocation, endpoint, form)
+	_, err = c.ask(ctx, call{op: opRevocation, form: form}, revocationEndpoint)
 	if e, ok := errors.AsType[*Error](err); ok && e.Code == "invalid_token" {
 		return nil
 	}
@@ -33,19 +37,3 @@ func (c *Client) Revoke(ctx context.Context, token Secret, hint string) error {
 }
 
 var errNoSuchToken = errors.New("there is no token to revoke: it is empty")
-
-// revocationEndpoint returns where tokens are revoked. A server whose token endpoint had to be given and that has no
-// document is one that names none.
-func (c *Client) revocationEndpoint(ctx context.Context) (string, error) {
-	if c.given.revocation != "" {
-		return c.given.revocation, nil
-	}
-	found, err := c.discover(ctx)
-	if e, ok := errors.AsType[*Error](err); ok && e.Status == http.StatusNotFound && c.given.token != "" {
-		return "", ErrNoRevocation
-	}
-	if err == nil && found.revocation == "" {
-		err = ErrNoRevocation
-	}
-	return found.revocation, err
-}

@@ -19,12 +19,15 @@ import (
 )
 
 // ErrSealed means that a record is there and cannot be opened: none of the keys is the one it was sealed with, it has been changed
-// or cut, it is another record's, or it was never sealed. It stays as it is: Save does not replace it, and Delete removes it.
+// or cut, it is another record's, or it was never sealed. Delete removes it. Until then Save in version 0 does not
+// replace it. In its own version, if that is known from before, Save replaces it with [Sealed], which does not look at the old
+// record, and not with [NewFileStore].
 var ErrSealed = errors.New("tokens: the sealed record cannot be opened")
 
 // SealKeys returns the keys that records are sealed with, 32 random bytes each: the first seals, and all of them open. To change
-// the key put a new one first; a record goes over to it when it is saved next, and the old key can go when all have been.
-// One key is good for 2^32 times of saving (NIST SP 800-38D section 8.3).
+// the key add a new one second, wherever the records are read; when all have it, move it to the front. A record goes over to it
+// when it is saved next, and the old key can go when all have been. One key is good for 2^32 times of saving (NIST SP 800-38D
+// section 8.3).
 //
 // [SealKeysFromFile] and [SealKeysFromEnv] make one; for a keyring or a key management service write one's own, and let it
 // remember what it got: it is called each time that a record is loaded or saved, from several goroutines at once. It returns

@@ -373,3 +373,36 @@ func TestGenerateSealKey(t *testing.T) {
 		t.Errorf("%d keys, error %v", len(keys), err)
 	}
 }
+
+// What ErrSealed says of Save and Delete, for each of the Stores.
+func TestRecordsThatCannotBeOpenedAreNotReplacedUnawares(t *testing.T) {
+	memory, dir := tokens.NewMemoryStore(), t.TempDir()
+	for name, tt := range map[string]struct {
+		before, after tokens.Store
+		unaware       error // of Save in version 0
+		aware         error // of Save in the record's version
+	}{
+		"sealed": {storeSealed(t, memory, storeKeys(1)), storeSealed(t, memory, storeKeys(2)), tokens.ErrConflict, nil},
+		"file":   {storeInFiles(t, dir, storeKeys(1)), storeInFiles(t, dir, storeKeys(2)), tokens.ErrSealed, tokens.ErrSealed},
+	} {
+		t.Run(name, func(t *testing.T) {
+			version, err := tt.before.Save(t.Context(), "a", []byte("x"), 0)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, _, err := tt.after.Load(t.Context(), "a"); !errors.Is(err, tokens.ErrSealed) {
+				t.Errorf("Load: %v", err)
+			}
+			if _, err := tt.after.Save(t.Context(), "a", []byte("y"), 0); !errors.Is(err, tt.unaware) {
+				t.Errorf("Save in version 0: %v, want %v", err, tt.unaware)
+			}
+			if _, err := tt.after.Save(t.Context(), "a", []byte("y"), version); !errors.Is(err, tt.aware) {
+				t.Errorf("Save in the record's version: %v, want %v", err, tt.aware)
+			}
+			if err := tt.after.Delete(t.Context(), "a"); err != nil {
+				t.Errorf("Delete: %v", err)
+			}
+			storeSave(t, tt.after, "a", "z", 0)
+		})
+	}
+}

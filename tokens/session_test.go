@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"net/url"
 	"slices"
@@ -277,9 +278,7 @@ func TestCompleteReplacesTheSession(t *testing.T) {
 		"one that could not be saved": func(t *testing.T, w *sessionWorld) {
 			w.adopt(t)
 			w.store.fail(errDiskFull)
-			if _, err := w.session.Token(t.Context()); err == nil {
-				t.Fatal("no error")
-			}
+			w.mustToken(t)
 			w.store.fail(nil)
 		},
 		"garbage": func(t *testing.T, w *sessionWorld) {
@@ -324,8 +323,15 @@ func TestCompleteRefusesLoginsThatAreNotItsOwn(t *testing.T) {
 			t.Fatal(err)
 		}
 		back := w.loginAnswer(t, l)
-		for _, login := range []*tokens.Login{nil, l} {
-			if err := w.session.Complete(t.Context(), login, back); err == nil {
+		bob, err := tokens.NewSession(other.client, other.store, "bob")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer bob.Close()
+		for _, wrong := range []error{
+			w.session.Complete(t.Context(), nil, back), w.session.Complete(t.Context(), l, back), bob.Complete(t.Context(), l, back),
+		} {
+			if wrong == nil {
 				t.Error("no error")
 			}
 		}
@@ -377,8 +383,69 @@ func TestCompleteCanBeRepeated(t *testing.T) {
 	}
 }
 
-// A login that cannot be saved is none, and leaves nothing at the server.
+// A login that cannot be saved is none, and leaves nothing at the server, also when the Store does not answer.
 func TestCompleteThatCannotBeSaved(t *testing.T) {
+	for name, onSave := range map[string]func(context.Context, func() (int64, error)) (int64, error){
+		"fails": func(context.Context, func() (int64, error)) (int64, error) { return 0, errDiskFull },
+		"hangs": func(ctx context.Context, _ func() (int64, error)) (int64, error) { <-ctx.Done(); return 0, ctx.Err() },
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newSessionWorld(t)
+				l, err := w.session.Login(t.Context(), sessionRedirect)
+				if err != nil {
+					t.Fatal(err)
+				}
+				back := w.loginAnswer(t, l)
+				w.store.set(func() { w.store.onSave = onSave })
+				err = w.session.Complete(t.Context(), l, back)
+				if e, ok := errors.AsType[*tokens.StoreError](err); !ok || e.Op != "save" {
+					t.Errorf("error %v", err)
+				}
+				w.store.fail(nil)
+				if w.loggedIn(t) || w.issuer.Sessions() != 0 {
+					t.Error("something is left of the login")
+				}
+			})
+		})
+	}
+}
+
+// A Save that takes place and does not say so is found out about, each time, and also after the last attempt.
+func TestCompleteThatWasSavedAllAlong(t *testing.T) {
+	for name, takesPlace := range map[string]int{"the first": 1, "the last": 4} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newSessionWorld(t)
+				l, err := w.session.Login(t.Context(), sessionRedirect)
+				if err != nil {
+					t.Fatal(err)
+				}
+				back := w.loginAnswer(t, l)
+				calls := 0
+				w.store.set(func() {
+					w.store.onSave = func(ctx context.Context, pass func() (int64, error)) (int64, error) {
+						if calls++; calls >= takesPlace {
+							if _, err := pass(); err != nil {
+								return 0, err
+							}
+						}
+						<-ctx.Done() // and the answer never comes
+						return 0, ctx.Err()
+					}
+				})
+				if err := w.session.Complete(t.Context(), l, back); err != nil || len(w.wire.revoked()) != 0 || calls < 2 {
+					t.Errorf("error %v, %d tokens revoked, %d calls", err, len(w.wire.revoked()), calls)
+				}
+				w.store.fail(nil)
+				w.mustToken(t)
+			})
+		})
+	}
+}
+
+// The browser that goes away does not take the login along.
+func TestCompleteOutlivesItsContext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newSessionWorld(t)
 		l, err := w.session.Login(t.Context(), sessionRedirect)
@@ -386,15 +453,187 @@ func TestCompleteThatCannotBeSaved(t *testing.T) {
 			t.Fatal(err)
 		}
 		back := w.loginAnswer(t, l)
-		w.store.fail(errDiskFull)
-		err = w.session.Complete(t.Context(), l, back)
-		if e, ok := errors.AsType[*tokens.StoreError](err); !ok || e.Op != "save" {
+		w.issuer.Slow(2 * time.Second)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		if err := w.session.Complete(ctx, l, back); err != nil || !w.loggedIn(t) {
 			t.Errorf("error %v", err)
 		}
-		w.store.fail(nil)
-		if w.loggedIn(t) || w.issuer.Sessions() != 0 {
+	})
+}
+
+// The key that a record was sealed with is lost. A new login replaces the record, and a logout removes it.
+func TestSealedRecordThatCannotBeOpened(t *testing.T) {
+	sealed := func(t *testing.T) (w *sessionWorld, session *tokens.Session) {
+		w = adoptedWorld(t)
+		seal := func(key byte) tokens.Store {
+			store, err := tokens.Sealed(w.store, func(context.Context) ([][]byte, error) {
+				return [][]byte{append(make([]byte, 31), key)}, nil
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			return store
+		}
+		if err := w.session.Logout(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		for _, key := range []byte{1, 2} {
+			var err error
+			session, err = tokens.NewSession(w.client, seal(key), sessionName, tokens.Logger(slog.New(slog.DiscardHandler)))
+			if err == nil && key == 1 {
+				err = session.Adopt(t.Context(), tokens.Secret(w.issuer.NewSession(sessionClientID, "alice")))
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { session.Close() })
+		}
+		if _, err := session.Token(t.Context()); !errors.Is(err, tokens.ErrSealed) || errors.Is(err, tokens.ErrLoginRequired) {
+			t.Errorf("Token: %v", err)
+		}
+		if _, err := session.LoggedIn(t.Context()); !errors.Is(err, tokens.ErrSealed) {
+			t.Errorf("LoggedIn: %v", err)
+		}
+		return w, session
+	}
+	t.Run("Logout", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			_, session := sealed(t)
+			if err := session.Logout(t.Context()); !errors.Is(err, tokens.ErrNotRevoked) || !errors.Is(err, tokens.ErrSealed) {
+				t.Errorf("error %v", err)
+			}
+			if in, err := session.LoggedIn(t.Context()); in || err != nil {
+				t.Errorf("the record is still there: %v", err)
+			}
+		})
+	})
+	t.Run("Adopt", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			w, session := sealed(t)
+			if err := session.Adopt(t.Context(), tokens.Secret(w.issuer.NewSession(sessionClientID, "alice"))); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := session.Token(t.Context()); err != nil {
+				t.Error(err)
+			}
+		})
+	})
+	t.Run("Complete", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			w, session := sealed(t)
+			for _, good := range []bool{false, true} { // a login that fails leaves the record
+				l, err := session.Login(t.Context(), sessionRedirect)
+				if err != nil {
+					t.Fatal(err)
+				}
+				back := w.loginAnswer(t, l)
+				if !good {
+					back.Set("code", "another")
+				}
+				if err := session.Complete(t.Context(), l, back); (err == nil) != good {
+					t.Errorf("good %t: %v", good, err)
+				}
+				if in, err := session.LoggedIn(t.Context()); in != good || errors.Is(err, tokens.ErrSealed) == good {
+					t.Errorf("good %t: logged in %t, %v", good, in, err)
+				}
+			}
+		})
+	})
+}
+
+// A session that is closed while it waits for the server saves nothing any more, and leaves nothing at the server.
+func TestCompleteAfterClose(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newSessionWorld(t)
+		l, err := w.session.Login(t.Context(), sessionRedirect)
+		if err != nil {
+			t.Fatal(err)
+		}
+		back := w.loginAnswer(t, l)
+		w.wire.hook(func(_ *http.Request, pass func() (*http.Response, error)) (*http.Response, error) {
+			w.session.Close()
+			return pass()
+		})
+		if err := w.session.Complete(t.Context(), l, back); !errors.Is(err, tokens.ErrClosed) {
+			t.Errorf("error %v", err)
+		}
+		if w.store.record(t) != nil || w.issuer.Sessions() != 0 {
 			t.Error("something is left of the login")
 		}
+	})
+	synctest.Test(t, func(t *testing.T) {
+		w := adoptedWorld(t)
+		before := fmt.Sprint(w.store.record(t))
+		w.store.set(func() { w.store.onLoad = func(context.Context, string) error { w.session.Close(); return nil } })
+		for name, err := range map[string]error{"Adopt": w.session.Adopt(t.Context(), "r"), "Logout": w.session.Logout(t.Context())} {
+			if !errors.Is(err, tokens.ErrClosed) {
+				t.Errorf("%s: %v", name, err)
+			}
+		}
+		if fmt.Sprint(w.store.record(t)) != before || len(w.wire.revoked()) != 0 {
+			t.Error("a closed session did something")
+		}
+	})
+	synctest.Test(t, func(t *testing.T) { // closed after the first look
+		w := adoptedWorld(t)
+		w.store.set(func() { w.store.onLoad = func(context.Context, string) error { w.session.Close(); return nil } })
+		if err := w.session.Logout(t.Context()); !errors.Is(err, tokens.ErrClosed) || w.store.record(t) == nil || len(w.wire.revoked()) != 0 {
+			t.Errorf("Logout: %v", err)
+		}
+	})
+}
+
+// From the moment that the record is loaded no token is handed out here, however long the server takes.
+func TestLogoutHandsOutNothingMeanwhile(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := adoptedWorld(t)
+		s, err := tokens.NewSession(w.client, w.store, sessionName, tokens.MaxKeys(1), tokens.Logger(slog.New(slog.DiscardHandler)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer s.Close()
+		if _, err := s.Token(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		s.Source(tokens.Key{Scope: "read"}) // for which the other is forgotten
+		w.wire.onRevoke = func(_ *http.Request, pass func() (*http.Response, error)) (*http.Response, error) {
+			<-time.After(5 * time.Second)
+			return pass()
+		}
+		var wg sync.WaitGroup
+		wg.Go(func() {
+			if err := s.Logout(t.Context()); err != nil {
+				t.Error(err)
+			}
+		})
+		synctest.Wait()
+		if _, err := s.Token(t.Context()); !errors.Is(err, tokens.ErrLoginRequired) {
+			t.Errorf("error %v", err)
+		}
+		wg.Wait()
+	})
+}
+
+// Close is done in bounded time, whoever does not answer.
+func TestCloseTakesAtMostThirtyFiveSeconds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := adoptedWorld(t)
+		w.issuer.Slow(9 * time.Second)
+		w.store.set(func() {
+			w.store.onSave = func(ctx context.Context, _ func() (int64, error)) (int64, error) { <-ctx.Done(); return 0, ctx.Err() }
+		})
+		var wg sync.WaitGroup
+		for _, key := range sessionKeys(3) {
+			wg.Go(func() { _, _ = w.session.Source(key).Token(context.Background()) })
+		}
+		<-time.After(10 * time.Second) // discovery is over, and the first request was sent
+		began := time.Now()
+		err := w.session.Close()
+		if _, ok := errors.AsType[*tokens.StoreError](err); !ok || time.Since(began) > 35*time.Second {
+			t.Errorf("%v, after %s", err, time.Since(began))
+		}
+		wg.Wait()
 	})
 }
 
@@ -513,9 +752,7 @@ func TestLogoutRevokesWhatWasNotSaved(t *testing.T) {
 		w := adoptedWorld(t)
 		old := w.store.record(t)["refresh_token"].(string)
 		w.store.fail(errDiskFull)
-		if _, err := w.session.Token(t.Context()); err == nil {
-			t.Fatal("no error")
-		}
+		w.mustToken(t)
 		w.store.fail(nil)
 		if err := w.session.Logout(t.Context()); err != nil {
 			t.Fatal(err)
@@ -705,9 +942,7 @@ func TestCloseSavesWhatWasNotSaved(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			w := adoptedWorld(t)
 			w.store.fail(errDiskFull)
-			if _, err := w.session.Token(t.Context()); err == nil {
-				t.Fatal("no error")
-			}
+			w.mustToken(t)
 			if repaired {
 				w.store.fail(nil)
 			}
@@ -796,7 +1031,8 @@ func TestSessionPrintsNothing(t *testing.T) {
 		w.logIn(t)
 		token := w.mustToken(t)
 		w.store.fail(errDiskFull)
-		_, err := w.session.Source(tokens.Key{Resource: "https://billing.test"}).Token(t.Context()) // which is kept in memory
+		_, _ = w.session.Source(tokens.Key{Resource: "https://billing.test"}).Token(t.Context()) // which is kept in memory
+		_, err := w.session.Source(tokens.Key{Resource: "https://shipping.test"}).Token(t.Context())
 		f := w.client.RefreshToken(w.store)
 		_, fetchErr := f.Fetch(t.Context(), tokens.Request{Key: sessionKey, Previous: token})
 		store, ok := errors.AsType[*tokens.StoreError](err)

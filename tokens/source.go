@@ -6,9 +6,12 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"runtime/debug"
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/bearer-go/bearer/internal/weburl"
 )
 
 const (
@@ -25,13 +28,21 @@ const (
 	// forcedPause is the time between two renewals of a token that is not stale, because a server refused it.
 	forcedPause = 30 * time.Second
 
-	// renewalPause is the time between two fetches that succeed, however short the lives are that the server gives.
+	// renewalPause is the time between two fetches that succeed, unless the token's life is over before.
 	renewalPause = 500 * time.Millisecond
+
+	// refusedWait is how long somebody waits for another token while there is one that a server refused.
+	refusedWait = time.Second
+
+	// maxCalls is how many calls of the Fetcher for one key may be under way, when one does not return in time or is overtaken.
+	maxCalls = 2
 )
 
 var (
-	errTimeout   = errors.New("the Fetcher did not return in time")
+	errTimeout   = fmt.Errorf("the Fetcher did not return in time: %w", context.DeadlineExceeded)
+	errStuck     = errors.New("the Fetcher has not returned from earlier calls")
 	errGone      = errors.New("the Fetcher did not return")
+	errPanic     = errors.New("the Fetcher panicked")
 	errStillborn = errors.New("the token's life was over when it came")
 )
 
@@ -47,6 +58,7 @@ type Source struct {
 	refused  bool       // by a server: it is handed out only while no other can be had
 	flight   *flight    // the fetch under way, or nil
 	flights  int        // that have begun
+	calls    int        // of the Fetcher that have not returned
 	newest   int        // of the flights that brought a token, or all of them when the source was reset
 	err      error      // of the last flight; nil if it brought a token
 	failures int        // in a row
@@ -74,8 +86,8 @@ func (s *Source) Key() Key { return s.key }
 // Token returns a token that is not expired. It returns at once while there is one; a stale one is renewed in the background
 // meanwhile. Otherwise it waits for one fetch, which it shares with all others, until the context ends.
 //
-// The error is an [*UnavailableError], or has the context's cause in it. A token that a server refused is returned while no other
-// can be had; see [Source.Invalidate].
+// The error is an [*UnavailableError], or has the context's error and its cause in it. A token that a server refused is returned
+// while no other can be had; see [Source.Invalidate].
 func (s *Source) Token(ctx context.Context) (*Token, error) {
 	now := time.Now()
 	if t := s.fresh.Load(); t != nil && t.isFresh(now) {
@@ -86,10 +98,16 @@ func (s *Source) Token(ctx context.Context) (*Token, error) {
 		if f == nil {
 			return t, err
 		}
+		var enough <-chan time.Time
+		if t != nil {
+			enough = time.After(refusedWait)
+		}
 		select {
 		case <-f.done:
+		case <-enough:
+			return t, nil
 		case <-ctx.Done():
-			return nil, fmt.Errorf("tokens: waiting for a token: %w", context.Cause(ctx))
+			return nil, fmt.Errorf("tokens: waiting for a token: %w", ended(ctx))
 		}
 		if !f.again {
 			return f.token, f.err
@@ -98,10 +116,15 @@ func (s *Source) Token(ctx context.Context) (*Token, error) {
 	}
 }
 
-// join returns the token that is to be handed out now, or the flight to wait for, or why there is neither.
+// join returns the token that is to be handed out now, or the flight to wait for, or why there is neither. With a flight a token is
+// what there is if that takes long.
 func (s *Source) join(ctx context.Context, now time.Time) (*Token, *flight, error) {
 	s.mu.Lock()
 	t := s.usable(now)
+	if t == nil && ctx.Err() != nil {
+		s.mu.Unlock()
+		return nil, nil, fmt.Errorf("tokens: no token: %w", ended(ctx))
+	}
 	wanted := t == nil || s.refused || !t.isFresh(now)
 	if wanted && s.flight == nil && (!now.Before(s.next) || t == nil && s.err == nil) {
 		s.begin(ctx, now)
@@ -110,15 +133,15 @@ func (s *Source) join(ctx context.Context, now time.Time) (*Token, *flight, erro
 	switch {
 	case s.m.ctx.Err() != nil:
 		s.mu.Unlock()
-		return nil, nil, &UnavailableError{err: ErrClosed}
-	case f != nil && (t == nil || s.refused):
+		return nil, nil, &UnavailableError{Err: ErrClosed}
+	case f != nil && (t == nil || s.refused && s.failures == 0): // after a failure it is not worth waiting for
 		s.mu.Unlock()
-		return nil, f, nil
+		return t, f, nil
 	case t != nil:
 		s.mu.Unlock()
 		return t, nil, nil
 	}
-	err := &UnavailableError{RetryAfter: s.next.Sub(now), err: s.err}
+	err := &UnavailableError{RetryAfter: s.next.Sub(now), Err: s.err}
 	s.stats.TurnedAway++
 	s.mu.Unlock()
 	s.m.report(ctx, Event{Kind: EventBackoff, Key: s.key, Err: err})
@@ -127,17 +150,23 @@ func (s *Source) join(ctx context.Context, now time.Time) (*Token, *flight, erro
 
 // usable returns the token if it can be handed out. The caller holds the lock.
 func (s *Source) usable(now time.Time) *Token {
-	if s.token == nil || !s.token.isUsable(now) || s.refused && isPermanent(s.err) {
+	if s.token == nil || !s.token.isUsable(now) || s.refused && errors.Is(s.err, ErrLoginRequired) {
 		return nil
 	}
 	return s.token
 }
 
-// begin starts a flight, unless the Manager is closed. The caller holds the lock.
+// begin starts a flight, unless the Manager is closed or the Fetcher is stuck. The caller holds the lock.
 func (s *Source) begin(ctx context.Context, now time.Time) {
+	if s.calls == maxCalls {
+		s.failures++
+		s.err, s.next = errStuck, now.Add(pause(s.failures, errStuck))
+		return
+	}
 	if !s.m.begin(s) {
 		return
 	}
+	s.calls++
 	s.flights++
 	s.flight = &flight{number: s.flights, began: now, previous: s.token, done: make(chan struct{})}
 	if s.refused {
@@ -162,9 +191,16 @@ func (s *Source) fly(ctx context.Context, f *flight) {
 	var grant *Grant
 	err := errGone // by runtime.Goexit
 	defer func() {
+		if value := recover(); value != nil { // or else one bad subject of an exchange ends the whole service
+			grant, err = nil, errPanic
+			s.m.logger.ErrorContext(ctx, "tokens: the Fetcher panicked", slog.String("stack", string(debug.Stack())))
+		}
 		if !stop() {
 			<-letGo
 		}
+		s.mu.Lock()
+		s.calls--
+		s.mu.Unlock()
 		s.land(ctx, f, grant, err)
 	}()
 	grant, err = s.m.fetcher.Fetch(ctx, Request{Key: s.key, Previous: f.previous})
@@ -181,7 +217,13 @@ func (s *Source) land(ctx context.Context, f *flight, grant *Grant, err error) {
 		}
 	}
 	if err != nil && s.m.ctx.Err() != nil {
-		err = ErrClosed
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if !f.landed {
+			f.err = &UnavailableError{Err: ErrClosed}
+			s.settle(f)
+		}
+		return
 	}
 	ev := Event{Kind: EventFetch, Key: s.key, Duration: now.Sub(f.began), Err: err}
 
@@ -202,8 +244,11 @@ func (s *Source) land(ctx context.Context, f *flight, grant *Grant, err error) {
 		s.token, s.refused, s.newest = token, false, f.number
 		s.err, s.failures, s.next = nil, 0, now.Add(renewalPause)
 		s.fresh.Store(token)
-		if !f.landed {
+		switch {
+		case !f.landed:
 			f.token = token
+		case s.flight != nil: // a later one: who waits for it need not
+			s.settle(s.flight)
 		}
 	case f.landed:
 		s.mu.Unlock()
@@ -214,7 +259,7 @@ func (s *Source) land(ctx context.Context, f *flight, grant *Grant, err error) {
 		ev.RetryAfter = pause(s.failures, err)
 		s.err, s.next = err, now.Add(ev.RetryAfter)
 		if f.token = s.usable(now); f.token == nil { // which only a refused one can be, or nobody waits
-			f.err = &UnavailableError{RetryAfter: ev.RetryAfter, err: err}
+			f.err = &UnavailableError{RetryAfter: ev.RetryAfter, Err: err}
 		}
 	}
 	s.stats.count(ev, now)
@@ -241,7 +286,7 @@ func (s *Source) settle(f *flight) {
 // jitter"), so that those who failed together do not come back together, on top of what the server asks for.
 func pause(failures int, err error) time.Duration {
 	e, isError := errors.AsType[*Error](err)
-	if isError && e.Permanent() {
+	if isError && e.Permanent() && !errors.Is(err, ErrLoginRequired) { // another process may have logged in; that asks nobody but a Store
 		return minPermanentBackoff + rand.N(maxPermanentBackoff-minPermanentBackoff)
 	}
 	bound := maxBackoff
@@ -301,7 +346,6 @@ func (s *Source) Reset() {
 func (s *Source) log(ctx context.Context, ev Event, failuresBefore int) {
 	level := slog.LevelDebug
 	switch {
-	case errors.Is(ev.Err, ErrClosed):
 	case ev.Err != nil && failuresBefore == 0:
 		level = slog.LevelWarn
 	case ev.Err == nil && failuresBefore > 0:
@@ -312,7 +356,7 @@ func (s *Source) log(ctx context.Context, ev Event, failuresBefore int) {
 	}
 	attrs := []slog.Attr{slog.String("event", string(ev.Kind)), slog.Duration("duration", ev.Duration)}
 	for _, a := range []slog.Attr{
-		slog.String("issuer", s.key.Issuer), slog.String("client", s.key.Client), slog.String("resource", s.key.Resource),
+		slog.String("issuer", s.key.Issuer), slog.String("client", s.key.Client), slog.String("resource", weburl.Redacted(s.key.Resource)),
 		slog.String("audience", s.key.Audience), slog.String("scope", s.key.Scope),
 	} {
 		if a.Value.String() != "" {

@@ -449,7 +449,7 @@ func TestPausesThatTheServerAsksFor(t *testing.T) {
 		"invalid_scope":                  {&tokens.Error{Status: 400, Code: "invalid_scope"}, 30 * time.Second, 5 * time.Minute},
 		"no login, and nobody was asked": {fmt.Errorf("it: %w", tokens.ErrLoginRequired), 0, 500 * time.Millisecond},
 		"a login that the server has ended": {
-			fmt.Errorf("%w: %w", tokens.ErrLoginRequired, &tokens.Error{Status: 400, Code: "invalid_grant"}), 30 * time.Second, 5 * time.Minute,
+			fmt.Errorf("%w: %w", tokens.ErrLoginRequired, &tokens.Error{Status: 400, Code: "invalid_grant"}), 0, 500 * time.Millisecond,
 		},
 		"invalid_client, 503": {&tokens.Error{Status: 503, Code: "invalid_client"}, 0, 500 * time.Millisecond},
 		"an unknown code":     {&tokens.Error{Status: 400, Code: "temporarily_unavailable"}, 0, 500 * time.Millisecond},
@@ -682,7 +682,40 @@ func TestARefusedTokenWhileTheIssuerIsDown(t *testing.T) {
 		}
 		s.set(func() { s.err = nil })
 		pass(time.Second)
+		wantToken(t, source, "token-1") // while another is asked for: it is not waited for twice
+		synctest.Wait()
 		wantToken(t, source, "token-3")
+	})
+}
+
+// What only repeats the failure of one request does not take a token from those who can use it.
+func TestARefusedTokenWhileTheIssuerMakesNoSense(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &server{grant: tokens.Grant{ExpiresIn: time.Hour}}
+		source := newManager(t, s).Source(tokens.Key{})
+		first := mustToken(t, source)
+		s.set(func() { s.err = &tokens.Error{Status: 400, Code: "invalid_request"} })
+		source.Invalidate(first)
+		wantToken(t, source, "token-1")
+	})
+}
+
+// An issuer that hangs holds up nobody for more than a second who has a token that some server refused.
+func TestARefusedTokenWhileTheIssuerHangs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &server{grant: tokens.Grant{ExpiresIn: 4 * time.Hour}}
+		source := newManager(t, s).Source(tokens.Key{})
+		first := mustToken(t, source)
+		s.set(func() { s.delay = time.Hour })
+		source.Invalidate(first)
+		for range 3600 {
+			began := time.Now()
+			wantToken(t, source, "token-1")
+			if waited := time.Since(began); waited > time.Second {
+				t.Fatalf("waited %v", waited)
+			}
+			pass(time.Second)
+		}
 	})
 }
 
@@ -771,22 +804,155 @@ func TestMaxKeys(t *testing.T) {
 		a, b, c := m.Source(key("a")), m.Source(key("b")), m.Source(key("c"))
 		mustToken(t, a) // fetched
 		m.Source(key("b"))
-		d := m.Source(key("d")) // c goes
+		d := m.Source(key("d")) // c is forgotten
 		if m.Source(key("a")) != a || m.Source(key("b")) != b || m.Source(key("d")) != d {
 			t.Error("one of those in use was forgotten")
 		}
 		if len(m.Stats()) != 3 {
 			t.Errorf("%d keys", len(m.Stats()))
 		}
-		mustToken(t, c)
-		if m.Source(key("c")) == c {
-			t.Error("nothing was forgotten")
+		for _, stats := range m.Stats() {
+			if stats.Key == c.Key() {
+				t.Error("nothing was forgotten")
+			}
 		}
-		mustToken(t, c)
+		mustToken(t, c) // in use after all: it is remembered, and a is forgotten
+		if m.Source(key("c")) != c || m.Source(key("a")) == a || len(m.Stats()) != 3 {
+			t.Error("a source in use is not remembered")
+		}
+		a.Reset()
+		mustToken(t, a) // another has its place by now
+		if m.Source(key("a")) == a {
+			t.Error("it took another's place")
+		}
 		if s.perKey[key("c")] != 1 {
 			t.Errorf("%d fetches", s.perKey[key("c")])
 		}
 	})
+}
+
+// Token and Close at once: there is a token, or ErrClosed.
+func TestTokenDuringClose(t *testing.T) {
+	for range 2000 {
+		m := newManager(t, &server{err: errDown})
+		source := m.Source(tokens.Key{})
+		var wg sync.WaitGroup
+		wg.Go(func() { _ = m.Close() })
+		_, err := source.Token(t.Context())
+		if unavailable, ok := errors.AsType[*tokens.UnavailableError](err); !ok || unavailable.Err == nil || unavailable.Error() == "" {
+			t.Fatalf("error %v", err)
+		}
+		wg.Wait()
+	}
+}
+
+// A Fetcher that heeds nothing has two goroutines at most, however often it is asked for a token.
+func TestAFetcherThatIsStuck(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		release := make(chan struct{})
+		var inside, most atomic.Int64
+		fetcher := tokens.FetcherFunc(func(context.Context, tokens.Request) (*tokens.Grant, error) {
+			most.Store(max(most.Load(), inside.Add(1)))
+			defer inside.Add(-1)
+			<-release
+			return &tokens.Grant{AccessToken: "late", TokenType: "Bearer", ExpiresIn: time.Hour}, nil
+		})
+		source := newManager(t, fetcher).Source(tokens.Key{})
+		for range 100 {
+			_ = wantUnavailable(t, source)
+			pass(30 * time.Second)
+		}
+		if most.Load() != 2 {
+			t.Errorf("%d calls at once", most.Load())
+		}
+		close(release)
+		synctest.Wait()
+		wantToken(t, source, "late")
+	})
+}
+
+// A panic is one failure, and not the end of the process; it is logged with the place, and without what it says.
+func TestAFetcherThatPanics(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var log bytes.Buffer
+		m, err := tokens.NewManager(tokens.FetcherFunc(func(context.Context, tokens.Request) (*tokens.Grant, error) {
+			panic("hunter2")
+		}), tokens.Logger(slog.New(slog.NewTextHandler(&log, nil))))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer m.Close()
+		err = wantUnavailable(t, m.Source(tokens.Key{}))
+		synctest.Wait()
+		if text := log.String() + err.Error(); !strings.Contains(text, "TestAFetcherThatPanics") || strings.Contains(text, "hunter2") {
+			t.Errorf("error %v, log:\n%s", err, log.String())
+		}
+	})
+}
+
+// Nobody waits for a later fetch when the token of an earlier one comes.
+func TestALateTokenEndsTheWait(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var calls atomic.Int64
+		fetcher := tokens.FetcherFunc(func(context.Context, tokens.Request) (*tokens.Grant, error) {
+			n := calls.Add(1)
+			pass(map[int64]time.Duration{1: 12 * time.Second, 2: time.Hour}[n])
+			return &tokens.Grant{AccessToken: tokens.Secret(fmt.Sprintf("token-%d", n)), TokenType: "bearer", ExpiresIn: time.Hour}, nil
+		})
+		source := newManager(t, fetcher, tokens.FetchTimeout(10*time.Second)).Source(tokens.Key{})
+		began := time.Now()
+		pass(wantUnavailable(t, source).RetryAfter)
+		wantToken(t, source, "token-1")
+		if time.Since(began) != 12*time.Second || calls.Load() != 2 {
+			t.Errorf("after %v, with %d calls", time.Since(began), calls.Load())
+		}
+	})
+}
+
+// The error of a context that has ended is found by name, and so is its cause; and nothing is fetched for it.
+func TestAContextThatHasEnded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &server{delay: time.Minute}
+		source := newManager(t, s).Source(tokens.Key{})
+		patience := errors.New("no more patience")
+		ctx, cancel := context.WithTimeoutCause(t.Context(), time.Second, patience)
+		defer cancel()
+		for calls := range 2 {
+			_, err := source.Token(ctx)
+			if !errors.Is(err, patience) || !errors.Is(err, context.DeadlineExceeded) {
+				t.Errorf("error %v", err)
+			}
+			if s.count() != 1 {
+				t.Errorf("%d fetches after %d", s.count(), calls)
+			}
+			source.Reset()
+		}
+	})
+}
+
+// The times of a token out of a Store are those of a wall clock, and perhaps of another machine's.
+func TestATimeFromElsewhere(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &server{grant: tokens.Grant{ExpiresIn: time.Hour, Requested: time.Now().Add(1000 * time.Hour).Round(0)}}
+		source := newManager(t, s).Source(tokens.Key{})
+		if life := time.Until(mustToken(t, source).Expiry()); life > time.Hour {
+			t.Errorf("a life of %v", life)
+		}
+	})
+	s := &server{grant: tokens.Grant{ExpiresIn: time.Hour, Requested: time.Now().Add(-time.Minute).Round(0)}}
+	if !tokens.HasMonotonic(mustToken(t, newManager(t, s).Source(tokens.Key{}))) { // there is none in a bubble
+		t.Error("the monotonic clock has no say")
+	}
+}
+
+// The zero Token is of no use and does no harm.
+func TestTheZeroToken(t *testing.T) {
+	var token tokens.Token
+	source := newManager(t, &server{}).Source(tokens.Key{})
+	mustToken(t, source)
+	if token.AccessToken() != "" || token.Authorization() != "" || !source.Invalidate(&token) {
+		t.Error("the zero Token is the current one")
+	}
 }
 
 // However short the lives are that a server gives, it is not asked more than twice a second.
@@ -817,14 +983,18 @@ func TestEventsAndLogs(t *testing.T) {
 		var events []tokens.Event
 		var mu sync.Mutex
 		s := &server{grant: tokens.Grant{ExpiresIn: time.Hour, AccessToken: "s3cret"}, delay: time.Second}
-		m := newManager(t, s,
+		m, err := tokens.NewManager(s,
 			tokens.Logger(slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelInfo}))),
 			tokens.Observer(func(_ context.Context, ev tokens.Event) {
 				mu.Lock()
 				defer mu.Unlock()
 				events = append(events, ev)
 			}))
-		source := m.Source(tokens.Key{Subject: "alice", Resource: "https://api.example"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer m.Close()
+		source := m.Source(tokens.Key{Subject: "alice", Resource: "https://api:hunter2@api.example"})
 		next := func(want tokens.EventKind) tokens.Event {
 			t.Helper()
 			synctest.Wait()
@@ -872,7 +1042,7 @@ func TestEventsAndLogs(t *testing.T) {
 		if len(lines) != 2 || !strings.Contains(lines[0], "WARN") || !strings.Contains(lines[0], "503") || !strings.Contains(lines[1], "INFO") {
 			t.Errorf("log:\n%s", log.String())
 		}
-		if strings.Contains(log.String(), "alice") || strings.Contains(log.String(), "s3cret") {
+		if strings.Contains(log.String(), "alice") || strings.Contains(log.String(), "s3cret") || strings.Contains(log.String(), "hunter2") {
 			t.Errorf("log:\n%s", log.String())
 		}
 		stats := source.Stats()
@@ -917,7 +1087,14 @@ func TestNothingPrintsAToken(t *testing.T) {
 }
 
 func TestNewManagerReportsEveryMistake(t *testing.T) {
-	_, err := tokens.NewManager(nil, nil, tokens.MaxKeys(0), tokens.FetchTimeout(0), tokens.Logger(nil), tokens.Observer(nil))
+	if _, err := tokens.NewManager(tokens.FetcherFunc(nil)); err == nil {
+		t.Error("a nil FetcherFunc")
+	}
+	_, err := tokens.NewManager(&server{}, tokens.MaxKeys(1), tokens.MaxKeys(2), tokens.FetchTimeout(1), tokens.FetchTimeout(1))
+	if err == nil || !strings.Contains(err.Error(), "MaxKeys: given twice") || !strings.Contains(err.Error(), "FetchTimeout: given twice") {
+		t.Errorf("error %v", err)
+	}
+	_, err = tokens.NewManager(nil, nil, tokens.MaxKeys(0), tokens.FetchTimeout(0), tokens.Logger(nil), tokens.Observer(nil))
 	for _, want := range []string{"the Fetcher is nil", "an option is nil", "MaxKeys(0)", "FetchTimeout(0s)", "Logger(nil)", "Observer(nil)"} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("error %v does not say %q", err, want)

@@ -35,11 +35,16 @@ type Token struct {
 
 const bearerPrefix = "Bearer "
 
-// AccessToken returns the token itself.
-func (t *Token) AccessToken() string { return (*t.authorization)[len(bearerPrefix):] }
+// AccessToken returns the token itself. That of the zero Token is "".
+func (t *Token) AccessToken() string { return strings.TrimPrefix(t.Authorization(), bearerPrefix) }
 
-// Authorization returns the value of an Authorization header with the token (RFC 6750 section 2.1).
-func (t *Token) Authorization() string { return *t.authorization }
+// Authorization returns the value of an Authorization header with the token (RFC 6750 section 2.1). That of the zero Token is "".
+func (t *Token) Authorization() string {
+	if t.authorization == nil {
+		return ""
+	}
+	return *t.authorization
+}
 
 // Scopes returns what the token allows, as granted, or as asked for when the server did not say.
 func (t *Token) Scopes() []string { return append([]string(nil), t.scopes...) }
@@ -64,17 +69,12 @@ func newToken(g *Grant, key Key, asked time.Time) (*Token, error) {
 	case g.ExpiresIn < 0 || g.RefreshIn < 0:
 		return nil, errLife
 	}
-	from := g.Requested
-	if from.IsZero() {
-		from = asked
+	from := asked
+	if !g.Requested.IsZero() { // a time out of a Store has no monotonic clock, and may be of one that is ahead
+		from = asked.Add(min(0, g.Requested.Sub(asked)))
 	}
-	life := g.ExpiresIn
-	if life == 0 {
-		life = unsaidLife
-	}
-	margin := min(maxMargin, life/10)
-	due := g.RefreshIn
-	if due == 0 || due >= life-margin {
+	life, due, over := lifetimes(g.ExpiresIn, g.RefreshIn)
+	if due == 0 {
 		due = time.Duration((earliestRefresh + rand.Float64()*(latestRefresh-earliestRefresh)) * float64(life))
 	}
 	scope := g.Scope
@@ -87,10 +87,24 @@ func newToken(g *Grant, key Key, asked time.Time) (*Token, error) {
 		scopes:        strings.Fields(scope),
 		expiry:        from.Add(life).Round(0),
 		due:           from.Add(due),
-		over:          from.Add(life - margin),
+		over:          from.Add(over),
 	}
 	t.dueWall, t.overWall = t.due.Round(0), t.over.Round(0)
 	return t, nil
+}
+
+// lifetimes are the ages at which a token ends, becomes stale and is expired, by what its server says. Due is 0 when that does not
+// say when, or not a time at which there is anything to be done.
+func lifetimes(expiresIn, refreshIn time.Duration) (life, due, over time.Duration) {
+	life = expiresIn
+	if life == 0 {
+		life = unsaidLife
+	}
+	over = life - min(maxMargin, life/10)
+	if refreshIn < over {
+		due = refreshIn
+	}
+	return life, due, over
 }
 
 // isSendable reports that a token can stand in a header: b64token of RFC 6750 section 2.1, or at least visible ASCII, which is what

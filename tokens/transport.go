@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/bearer-go/bearer/internal/weburl"
@@ -18,8 +19,8 @@ const (
 	maxHops = 20 // redirects in a row that a token follows within its origin; [http.Client] gives up after 10 by default
 
 	// What is done for the connection of an answer that nobody will read, so that it can be used again.
-	maxDrain     = 16 << 10 // bytes of the body that are read
-	maxDrainTime = 100 * time.Millisecond
+	maxDrain     = 16 << 10               // bytes of the body that are read
+	maxDrainTime = 100 * time.Millisecond // that the next attempt waits for it
 )
 
 // Transport is an [http.RoundTripper] that attaches the token of a [Source] to requests (RFC 6750 section 2.1), of which it sends a
@@ -54,7 +55,6 @@ type Transport struct {
 	base      http.RoundTripper
 	source    *Source
 	origins   map[origin]bool
-	hosts     map[string]bool // of the origins
 	plainHTTP bool
 }
 
@@ -113,12 +113,9 @@ func (s *Source) Transport(base http.RoundTripper, opts ...TransportOption) (*Tr
 	if base == nil {
 		base = http.DefaultTransport
 	}
-	t := &Transport{base: base, source: s, origins: c.list(s.key), hosts: make(map[string]bool), plainHTTP: c.plainHTTP}
+	t := &Transport{base: base, source: s, origins: c.list(s.key), plainHTTP: c.plainHTTP}
 	if err := errors.Join(c.errs...); err != nil {
 		return nil, err
-	}
-	for o := range t.origins {
-		t.hosts[o.host] = true
 	}
 	return t, nil
 }
@@ -245,22 +242,31 @@ func closeBody(req *http.Request) {
 }
 
 // discard closes a body and, if the rest of it is short and there, has read it before: then the connection can be used again. Closing
-// is what ends a read that waits for a server; the bodies of package net/http are made for that.
+// is what ends a read that waits for a server; the bodies of package net/http are made for that. Nobody waits for one that is
+// not: its goroutines end when it does.
 func discard(body io.ReadCloser) {
 	if body == nil {
 		return // as of a RoundTripper in a test
 	}
-	closed := make(chan struct{})
-	timer := time.AfterFunc(maxDrainTime, func() {
-		defer close(closed)
-		_ = body.Close()
-	})
-	_, _ = io.CopyN(io.Discard, body, maxDrain+1) // one more, to find the end of what is just so long
-	if timer.Stop() {
-		_ = body.Close()
-		return
+	var closing atomic.Bool
+	closeOnce := func() {
+		if closing.CompareAndSwap(false, true) {
+			_ = body.Close()
+		}
 	}
-	<-closed
+	drained := make(chan struct{})
+	go func() {
+		defer close(drained)
+		_, _ = io.CopyN(io.Discard, body, maxDrain+1) // one more, to find the end of what is just so long
+		closeOnce()
+	}()
+	timer := time.NewTimer(maxDrainTime)
+	defer timer.Stop()
+	select {
+	case <-drained:
+	case <-timer.C:
+		go closeOnce()
+	}
 }
 
 // verdict is what becomes of a request.
@@ -284,7 +290,7 @@ func (t *Transport) judge(req *http.Request) (verdict, error) {
 	if own && req.Response == nil {
 		return untouched, nil
 	}
-	if o := here.connects; o.scheme == "http" && t.hosts[o.host] && !t.plainHTTP && !weburl.Loopback(o.host) {
+	if o := here.connects; o.scheme == "http" && !t.plainHTTP && !weburl.Loopback(o.host) && t.listsHost(o.host) {
 		return untouched, fmt.Errorf("tokens: the request to %s is refused because it is not https, and its host is one that gets "+
 			"a token; use https, or the option InsecurePlainHTTP if others encrypt", o)
 	}
@@ -308,6 +314,15 @@ func (t *Transport) judge(req *http.Request) (verdict, error) {
 }
 
 func (t *Transport) lists(d destination) bool { return t.origins[d.connects] && t.origins[d.asks] }
+
+func (t *Transport) listsHost(host string) bool {
+	for o := range t.origins {
+		if o.host == host {
+			return true
+		}
+	}
+	return false
+}
 
 // destination is whom a request is for. That of a redirect is the same only if all of it is.
 type destination struct {

@@ -335,6 +335,7 @@ func TestTransportConfiguration(t *testing.T) {
 		{"a resource by plain http", "http://billing.example", nil, []string{"Key.Resource", "is not https", "InsecurePlainHTTP"}},
 		{"the same in a mesh", "http://billing.example", []tokens.TransportOption{tokens.InsecurePlainHTTP()}, nil},
 		{"a resource on loopback", "http://127.0.0.1:8080/x", nil, nil},
+		{"a resource with a password", "https://u:hunter2@a.example/v1", nil, []string{"Key.Resource", "has a user name"}},
 		{"no resource, but origins", "", transportOrigins("https://a.example"), nil},
 		{"the order does not matter", "", []tokens.TransportOption{tokens.Origins("http://a.example"), tokens.InsecurePlainHTTP()}, nil},
 		{"an empty list", transportService, transportOrigins(), []string{"the list is empty"}},
@@ -1018,14 +1019,66 @@ func TestTransportDoesNotWaitForTheRefusalsBody(t *testing.T) {
 			if err != nil || reply.status != 200 {
 				t.Fatalf("answer %v, error %v", reply, err)
 			}
-			if took := time.Since(began); took != transportDrainTime+transportCloses {
+			if took := time.Since(began); took != transportDrainTime {
 				t.Errorf("it took %s", took)
 			}
+			<-time.After(2 * transportCloses)
 			if !hanging.left.Load() || !hanging.done.Load() {
 				t.Error("the body is still being read, or closed")
 			}
 		})
 	}
+}
+
+// A body of another RoundTripper than net/http's may be stuck whatever is done to it. That is no reason to be stuck with it.
+func TestTransportLeavesABodyThatIsStuck(t *testing.T) {
+	for name, body := range map[string]func(stuck <-chan struct{}) io.ReadCloser{
+		"Close does not end Read": func(stuck <-chan struct{}) io.ReadCloser { return io.NopCloser(transportStuck{stuck}) },
+		"Close waits as well":     func(stuck <-chan struct{}) io.ReadCloser { return transportStuck{stuck} },
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				stuck := make(chan struct{})
+				defer close(stuck)
+				sent := 0
+				transport, _ := transportOver(t, transportFunc(func(r *http.Request) (*http.Response, error) {
+					if sent++; sent > 1 {
+						return transportAnswer(r, http.StatusOK), nil
+					}
+					answer := transportAnswer(r, http.StatusUnauthorized, "WWW-Authenticate", transportChallenge)
+					answer.Body = body(stuck)
+					return answer, nil
+				}))
+				done := make(chan transportReply, 1)
+				began := time.Now()
+				go func() {
+					reply, _ := transportGet(t, transport)
+					done <- reply
+				}()
+				select {
+				case reply := <-done:
+					if took := time.Since(began); reply.status != 200 || took != transportDrainTime {
+						t.Errorf("status %d after %s", reply.status, took)
+					}
+				case <-time.After(time.Minute):
+					t.Error("RoundTrip is stuck")
+				}
+			})
+		})
+	}
+}
+
+// transportStuck is a body that does nothing until it is let go.
+type transportStuck struct{ stuck <-chan struct{} }
+
+func (b transportStuck) Read([]byte) (int, error) {
+	<-b.stuck
+	return 0, io.EOF
+}
+
+func (b transportStuck) Close() error {
+	<-b.stuck
+	return nil
 }
 
 // Of a refusal's body so much is read that its connection can be used again, and no more.

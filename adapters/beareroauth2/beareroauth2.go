@@ -4,7 +4,13 @@
 //	client := oauth2.NewClient(ctx, beareroauth2.TokenSource(ctx, source))
 //
 //	manager, err := tokens.NewManager(beareroauth2.Fetcher(
-//		func(ctx context.Context, _ tokens.Key) (*oauth2.Token, error) { return config.Token(ctx) }))
+//		func(ctx context.Context, key tokens.Key) (*oauth2.Token, error) {
+//			config, ok := configs[key] // a clientcredentials.Config for each service
+//			if !ok {
+//				return nil, &tokens.Error{Op: "token", Code: "invalid_request"}
+//			}
+//			return config.Token(ctx)
+//		}))
 //
 // Where there is a choice, a [tokens.Client] and a [tokens.Transport] do more: they heed the context of each request, check what they
 // are given, and send a token nowhere but where it belongs. An [oauth2.Transport] sends it wherever the request goes, also to another
@@ -33,7 +39,7 @@ const (
 	keptFor    = time.Second      // by a cache around a TokenSource
 	early      = 10 * time.Second // before a token's Expiry, when package oauth2 counts it as expired
 	maxSeconds = math.MaxInt32    // that refresh_in and Retry-After may say: what package oauth2 has as its bound of expires_in
-	maxCode    = 64               // characters of an error code, as in tokens.Error
+	maxShown   = 256              // characters of what is shown of a certificate's error, as in tokens.Error
 )
 
 // TokenSource returns a source of the tokens of s. The context is for every call, because those of package oauth2 have none of their
@@ -71,21 +77,19 @@ func (s tokenSource) Token() (*oauth2.Token, error) {
 }
 
 var (
-	errRepeated = errors.New("the function returned the token that is to be replaced; it must ask the server each time, " +
-		"without an oauth2.ReuseTokenSource or another cache")
 	errNoToken  = errors.New("the function returned neither a token nor an error")
 	errOver     = errors.New("the token's life was over when it came")
 	errScope    = errors.New("the scope of the answer has a character that no scope has")
 	errRedirect = errors.New("the endpoint redirects, which is not followed: what is sent to it is secret; name the right URL")
-	errHidden   = errors.New("the function failed; its error can be unwrapped but is not shown, because it may quote what was sent")
+	errHidden   = errors.New("the function failed; its error is not shown, because it may quote what was sent")
 )
 
 // Fetcher returns a [tokens.Fetcher] that asks a function for tokens, such as one that calls the method Token of a
 // clientcredentials.Config. It panics when the function is nil.
 //
 // The function has to serve the key as it is, or to refuse it with an error: one that passes over the key's Resource or Scope gets
-// the token of one service for another. It must ask the server each time, so it has no use for an [oauth2.ReuseTokenSource]: the
-// token that is to be replaced is an error. Set the configuration's AuthStyle, or package oauth2 asks twice whenever it fails.
+// the token of one service for another. It must ask the server each time: an [oauth2.ReuseTokenSource] gives the token that is to be
+// replaced, so that nothing is renewed ahead. A server may repeat its token until that ends. Set the configuration's AuthStyle, or package oauth2 asks twice whenever it fails.
 //
 // Its context has a deadline, and an HTTP client that follows no redirect, which could take the client's secret along. For another
 // client add it in the function, with [oauth2.HTTPClient]; one in the context of who needs the token is not used, because all
@@ -96,8 +100,9 @@ var (
 // login, for which there is [tokens.Session].
 //
 // An [oauth2.RetrieveError] becomes a [*tokens.Error] with the status, the code and Retry-After, so that the Manager knows when to ask
-// again, and without the body, in which a server may quote what was sent to it. A [*tokens.Error] of the function's own stays as it
-// is. The text of any other error is shown only if it is of the network or of TLS; [errors.Is] and [errors.As] find the rest.
+// again, and without the body, in which a server may quote what was sent to it, as it may in a code: only well-known ones are
+// kept. An error with a [*tokens.Error] of the function's own stays as it is, with its text. The text of any other is shown only if
+// it is of the network or of TLS. Such an error cannot be unwrapped, but [errors.Is] and [errors.As] find what is in it.
 func Fetcher(token func(ctx context.Context, key tokens.Key) (*oauth2.Token, error)) tokens.Fetcher {
 	if token == nil {
 		panic("beareroauth2: Fetcher: the function is nil; give one that obtains a token")
@@ -107,7 +112,7 @@ func Fetcher(token func(ctx context.Context, key tokens.Key) (*oauth2.Token, err
 		if err != nil {
 			return nil, failure(err)
 		}
-		grant, err := grantOf(t, r.Previous)
+		grant, err := grantOf(t)
 		if err != nil {
 			return nil, &tokens.Error{Op: opToken, Err: err}
 		}
@@ -123,12 +128,9 @@ var asker = &http.Client{
 }
 
 // grantOf takes over what a Manager has a use for, and leaves it to the Manager to judge the token itself.
-func grantOf(t *oauth2.Token, previous *tokens.Token) (*tokens.Grant, error) {
+func grantOf(t *oauth2.Token) (*tokens.Grant, error) {
 	if t == nil {
 		return nil, errNoToken
-	}
-	if previous != nil && previous.AccessToken() == t.AccessToken {
-		return nil, errRepeated
 	}
 	grant := &tokens.Grant{
 		AccessToken: tokens.Secret(t.AccessToken),
@@ -188,7 +190,7 @@ func failure(err error) error {
 // refusal is what an answer said, but for its texts.
 func refusal(e *oauth2.RetrieveError) *tokens.Error {
 	out := &tokens.Error{Op: opToken}
-	if len(e.ErrorCode) <= maxCode && !strings.ContainsFunc(e.ErrorCode, isNotCode) {
+	if isKnown(e.ErrorCode) {
 		out.Code = e.ErrorCode
 	}
 	if e.Response == nil {
@@ -207,16 +209,26 @@ func refusal(e *oauth2.RetrieveError) *tokens.Error {
 	return out
 }
 
-func isNotCode(r rune) bool {
-	return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') && !strings.ContainsRune("._-", r)
+// isKnown reports that a code is one of the registered ones, and so nothing that was sent to the server.
+func isKnown(code string) bool {
+	switch code {
+	case "temporarily_unavailable", "server_error", // RFC 6749 section 4.1.2.1
+		"slow_down", "authorization_pending", // RFC 8628 section 3.5
+		"login_required", "consent_required", "interaction_required": // OpenID Connect Core section 3.1.2.6
+		return true
+	}
+	return (&tokens.Error{Code: code}).Permanent()
 }
 
-// quietError is an error with the text of another.
+// quietError is an error with the text of another. It cannot be unwrapped, for whoever reports errors to others walks down to the
+// last one, which may quote anything; errors.Is and errors.As find what is asked for by name.
 type quietError struct{ shown, err error }
 
 func (e *quietError) Error() string { return e.shown.Error() }
 
-func (e *quietError) Unwrap() error { return e.err }
+func (e *quietError) Is(target error) bool { return errors.Is(e.err, target) }
+
+func (e *quietError) As(target any) bool { return errors.As(e.err, target) }
 
 // shown is what of an error may be shown: package net/http quotes the URL, and an answer that it cannot read.
 func shown(err error) error {
@@ -229,10 +241,21 @@ func shown(err error) error {
 		}
 	}
 	if e, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
-		return e
+		return errors.New(plain(e.Error())) // with the names in the certificate
 	}
 	if e, ok := errors.AsType[net.Error](err); ok {
 		return e
 	}
 	return errHidden
+}
+
+// plain is the beginning of a text, in printable ASCII.
+func plain(text string) string {
+	text = strings.Map(func(r rune) rune {
+		if r < ' ' || r > '~' {
+			return '?'
+		}
+		return r
+	}, text)
+	return text[:min(len(text), maxShown)]
 }

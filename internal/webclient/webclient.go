@@ -1,5 +1,6 @@
 // Package webclient holds what the HTTP clients of this module have in common: where redirects may lead, how much of an
-// answer is read, and that no error shows what a server made up.
+// answer is read, and that no error names a URL that a server made up. What else package net/http quotes of an answer that it
+// cannot read is for the callers to leave out.
 package webclient
 
 import (
@@ -80,7 +81,8 @@ func WithoutRedirects(client *http.Client) {
 	client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 }
 
-// Do sends a request. Its error does not name the last URL, which may be one that the server made up.
+// Do sends a request. Its error does not name the last URL, which may be one that the server made up. It may quote an answer that is
+// not HTTP.
 func Do(client *http.Client, request *http.Request) (*http.Response, error) {
 	response, err := client.Do(request) //nolint:gosec // where it goes is for the callers to judge, who do
 	if wrapped, ok := errors.AsType[*url.Error](err); ok {

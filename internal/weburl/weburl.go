@@ -22,7 +22,7 @@ func Check(text string, insecureHTTP bool) error {
 	case strings.Contains(text, "#"):
 		return errors.New("has a fragment, which is never sent")
 	case u.Scheme == "http" && !insecureHTTP && !Loopback(u.Hostname()):
-		return errors.New("is not https: anyone on the way could replace the keys")
+		return errors.New("is not https: anyone on the way could read or replace what is sent")
 	}
 	return nil
 }

@@ -44,6 +44,7 @@ var cases = []struct {
 	{"a lock does not stop Load, Save and Delete, and they do not end it", lockedRecord},
 	{"unlock twice does not end another's lock", unlockTwice},
 	{"the lock ends after the lease", leaseEnds},
+	{"the lock does not end before the lease", leaseLasts},
 	{"unlock after the lease does not end another's lock", unlockAfterLease},
 	{"a lease that is not above zero is an error", badLease},
 	{"Lock returns the cause when the context ends, and has no lock then", giveUp},
@@ -54,7 +55,8 @@ const (
 	patience   = 30 * time.Second       // for what must happen
 	moment     = 100 * time.Millisecond // for what must not happen
 	shortLease = 50 * time.Millisecond  // is waited for
-	longLease  = 10 * time.Minute       // does not end within a test
+	longLease  = 10 * time.Minute       // does not end within a test, except in a bubble
+	heldLease  = 2 * time.Second        // is held for most of it
 
 	crowd = 8 // who do something at once
 )
@@ -405,6 +407,17 @@ func leaseEnds(t *trial) {
 	t.lock(t.one, "a", shortLease)
 	t.lock(t.other, "a", shortLease) // waits
 	t.lock(t.one, "a", longLease)
+	t.wantLocked(t.other, "a")
+}
+
+// leaseLasts looks whether a lock is cut short. A Store that allows no more than some minutes is found in a bubble alone.
+func leaseLasts(t *trial) {
+	lease, held := heldLease, heldLease*3/4 // the clock runs on, however slow the machine is
+	if t.bubble {
+		lease, held = longLease, longLease-2*moment
+	}
+	t.lock(t.one, "a", lease)
+	<-time.After(held)
 	t.wantLocked(t.other, "a")
 }
 

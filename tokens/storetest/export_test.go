@@ -20,8 +20,8 @@ func Cases() []string {
 	return names
 }
 
-// Failures runs what Run runs, in bubbles, and returns what the subtests failed with, by their names.
-func Failures(t *testing.T, open func() (one, other tokens.Store)) map[string][]string {
+// Failures runs what Run runs with or without Bubble, in bubbles in any case, and returns what the subtests failed with, by their names.
+func Failures(t *testing.T, bubble bool, open func() (one, other tokens.Store)) map[string][]string {
 	t.Helper()
 	failures := map[string][]string{}
 	for _, c := range cases {
@@ -31,7 +31,7 @@ func Failures(t *testing.T, open func() (one, other tokens.Store)) map[string][]
 			ended := make(chan struct{})
 			go func() {
 				defer close(ended)
-				c.run(&trial{TB: w, one: one, other: other})
+				c.run(&trial{TB: w, one: one, other: other, bubble: bubble})
 			}()
 			<-ended
 			<-time.After(48 * time.Hour) // every lease ends, also that of a lock which nobody knows of

@@ -24,7 +24,7 @@ func Shared(open func(t *testing.T) (one, other tokens.Store)) Option {
 }
 
 // Bubble runs every subtest in a bubble of package testing/synctest, where waiting takes no time. It is for a Store that waits
-// for nothing but memory and time; one with files or sockets would be waited for without an end.
+// for nothing but memory and time, and holds a lock for ten minutes where it is two seconds otherwise; one with files or sockets would be waited for without an end.
 func Bubble() Option {
 	return func(s *suite) { s.bubble = true }
 }
@@ -45,7 +45,7 @@ func Run(t *testing.T, open func(t *testing.T) tokens.Store, opts ...Option) {
 		t.Run(c.name, func(t *testing.T) {
 			s.inBubble(t, func(t *testing.T) {
 				store := open(t)
-				c.run(&trial{TB: t, one: store, other: store})
+				c.run(&trial{TB: t, one: store, other: store, bubble: s.bubble})
 			})
 		})
 		if s.shared == nil {
@@ -54,7 +54,7 @@ func Run(t *testing.T, open func(t *testing.T) tokens.Store, opts ...Option) {
 		t.Run("shared: "+c.name, func(t *testing.T) {
 			s.inBubble(t, func(t *testing.T) {
 				one, other := s.shared(t)
-				c.run(&trial{TB: t, one: one, other: other})
+				c.run(&trial{TB: t, one: one, other: other, bubble: s.bubble})
 			})
 		})
 	}

@@ -98,10 +98,20 @@ func written(change func(data []byte) []byte) func(p *part) {
 	}
 }
 
+// capped is a Store whose locks end after this time at the latest.
+func capped(longest time.Duration) func(p *part) {
+	return func(p *part) {
+		p.lock = func(ctx context.Context, name string, lease time.Duration) (func(), error) {
+			return p.Store.Lock(ctx, name, min(lease, longest))
+		}
+	}
+}
+
 var broken = []struct {
-	name  string
-	wreck func(p *part)
-	fails []string // the subtests that must notice
+	name   string
+	wreck  func(p *part)
+	fails  []string // the subtests that must notice
+	bubble bool     // if they are in a bubble
 }{
 	{
 		name: "no record is an empty one",
@@ -543,13 +553,20 @@ var broken = []struct {
 		fails: []string{"the lock ends after the lease"},
 	},
 	{
-		name: "the lease is a moment",
-		wreck: func(p *part) {
-			p.lock = func(ctx context.Context, name string, lease time.Duration) (func(), error) {
-				return p.Store.Lock(ctx, name, min(lease, 50*time.Millisecond))
-			}
-		},
+		name:  "the lease is a moment",
+		wreck: capped(50 * time.Millisecond),
 		fails: []string{"Lock keeps others out until unlock", "the lock ends after the lease"},
+	},
+	{
+		name:  "the lease is a second",
+		wreck: capped(time.Second),
+		fails: []string{"the lock does not end before the lease"},
+	},
+	{
+		name:   "the lease is five minutes",
+		wreck:  capped(5 * time.Minute),
+		fails:  []string{"the lock does not end before the lease"},
+		bubble: true,
 	},
 	{
 		name: "a lease that is not above zero is a minute",
@@ -618,7 +635,7 @@ func TestRunFailsBrokenStores(t *testing.T) {
 	noticed := map[string]bool{}
 	for _, b := range broken {
 		t.Run(b.name, func(t *testing.T) {
-			failures := storetest.Failures(t, func() (one, other tokens.Store) {
+			failures := storetest.Failures(t, b.bubble, func() (one, other tokens.Store) {
 				store := &part{Store: tokens.NewMemoryStore()}
 				b.wreck(store)
 				return store, store
@@ -663,7 +680,7 @@ func TestRunFailsStoresThatDoNotShare(t *testing.T) {
 		},
 	} {
 		t.Run(what, func(t *testing.T) {
-			failures := storetest.Failures(t, func() (tokens.Store, tokens.Store) {
+			failures := storetest.Failures(t, false, func() (tokens.Store, tokens.Store) {
 				memory := tokens.NewMemoryStore()
 				one, other := &part{Store: memory}, &part{Store: memory}
 				test.wreck(one, other)

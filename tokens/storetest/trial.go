@@ -16,6 +16,7 @@ import (
 type trial struct {
 	testing.TB
 	one, other tokens.Store // over the same records
+	bubble     bool         // waiting takes no time
 }
 
 // context is one that a Store has no reason to see ended.
