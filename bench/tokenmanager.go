@@ -47,8 +47,8 @@ func herdKey(row, what string) string       { return "herd/" + row + "/" + what 
 // fresh measures handing out a token that is at hand and has an hour to go.
 func (b *bench) fresh() error {
 	ctx := context.Background()
-	manager, err := newTokenManager(tokens.FetcherFunc(func(context.Context, tokens.Request) (*tokens.Grant, error) {
-		return &tokens.Grant{AccessToken: "a", TokenType: "Bearer", ExpiresIn: time.Hour}, nil
+	manager, err := newTokenManager(tokens.FetcherFunc(func(context.Context, tokens.Request) (*tokens.Response, error) {
+		return &tokens.Response{AccessToken: "a", TokenType: "Bearer", ExpiresIn: time.Hour}, nil
 	}))
 	if err != nil {
 		return err

@@ -38,11 +38,11 @@ type assertionConfig struct{ rs256 bool }
 func RS256() AssertionOption { return func(c *assertionConfig) { c.rs256 = true } }
 
 // PrivateKeyJWT signs an assertion for each request (private_key_jwt, RFC 7523 section 2.2, OpenID Connect Core section 9):
-// issuer and subject are the client's identifier, the audience is the server's issuer identifier alone, and it is good for
-// 60 seconds and one use. Microsoft Entra ID asks for two things that are not there: the thumbprint of a certificate in the
-// header (x5t), and the token endpoint as the audience. The key decides the algorithm: PS256 for RSA of at least 2048 bits ([RS256] changes it), ES256,
-// ES384 or ES512 for P-256, P-384 and P-521, EdDSA for Ed25519. The keyID names the public key to the server (kid); with ""
-// it is not named.
+// issuer and subject are the client's identifier, the audience is the server's issuer identifier alone, and it is good for 60
+// seconds and one use. Microsoft Entra ID asks for two things that are not there: the thumbprint of a certificate in the header
+// (x5t), and the token endpoint as the audience. The key decides the algorithm: PS256 for RSA of at least 2048 bits ([RS256]
+// changes it), ES256, ES384 or ES512 for P-256, P-384 and P-521, EdDSA for Ed25519. The keyID names the public key to the
+// server (kid); with "" it is not named.
 //
 // The signer is used by several requests at once. It may be a key in memory, or one in a module or a service elsewhere: what
 // it signs is verified before it is sent. It is not told of the request's context, so a signer that waits should end by

@@ -168,7 +168,7 @@ func (s *clientServer) client(t testing.TB, auth tokens.ClientAuth, opts ...toke
 }
 
 // fetch asks the server for a token with client credentials.
-func (s *clientServer) fetch(t testing.TB, opts ...tokens.ClientOption) (*tokens.Grant, error) {
+func (s *clientServer) fetch(t testing.TB, opts ...tokens.ClientOption) (*tokens.Response, error) {
 	t.Helper()
 	c := s.client(t, tokens.ClientSecretBasic(clientSecret), opts...)
 	return c.ClientCredentials().Fetch(t.Context(), tokens.Request{})

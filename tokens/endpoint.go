@@ -71,13 +71,13 @@ type call struct {
 }
 
 // token asks for a token: it sends a form with the client's authentication to the token endpoint (RFC 6749 sections 3.2 and 5).
-func (c *Client) token(ctx context.Context, form url.Values) (*Grant, error) {
+func (c *Client) token(ctx context.Context, form url.Values) (*Response, error) {
 	grant, _, err := c.exchange(ctx, call{op: opToken, form: form})
 	return grant, err
 }
 
 // exchange is token, and returns the issued_token_type of RFC 8693 section 2.2.1 as well. The error may be a [*refusedAnswer].
-func (c *Client) exchange(ctx context.Context, q call) (grant *Grant, issued string, err error) {
+func (c *Client) exchange(ctx context.Context, q call) (grant *Response, issued string, err error) {
 	a, err := c.ask(ctx, q, tokenEndpoint)
 	if err != nil {
 		return nil, "", err
@@ -297,7 +297,7 @@ func quotes(text, secret string) bool {
 
 // token reads an answer with a token (RFC 6749 section 5.1). A member that is null counts as absent. The errors quote
 // nothing.
-func (a *answer) token() (grant *Grant, issued string, err error) {
+func (a *answer) token() (grant *Response, issued string, err error) {
 	if !isJSON(a.header) {
 		return nil, "", errNotJSON
 	}
@@ -306,7 +306,7 @@ func (a *answer) token() (grant *Grant, issued string, err error) {
 		return nil, "", fmt.Errorf("the answer cannot be read: %w", err)
 	}
 	r := memberReader{m: m}
-	grant = &Grant{
+	grant = &Response{
 		AccessToken:  Secret(r.text("access_token")),
 		TokenType:    r.text("token_type"),
 		Scope:        r.text("scope"),

@@ -37,7 +37,7 @@ func endpointWith(name, value string) string {
 }
 
 // endpointFetch asks a server whose token endpoint gives this answer.
-func endpointFetch(t testing.TB, handler clientHandler) (*tokens.Grant, error) {
+func endpointFetch(t testing.TB, handler clientHandler) (*tokens.Response, error) {
 	t.Helper()
 	server := newClientServer()
 	server.on("/token", handler)
@@ -68,7 +68,7 @@ func TestTokenRequest(t *testing.T) {
 func TestAnswersThatAreRead(t *testing.T) {
 	for name, tt := range map[string]struct {
 		contentType, body string
-		want              tokens.Grant
+		want              tokens.Response
 	}{
 		"RFC 6749 section 5.1": {"application/json;charset=UTF-8", `{
        "access_token":"2YotnFZFEjr1zCsicMWpAA",
@@ -76,54 +76,54 @@ func TestAnswersThatAreRead(t *testing.T) {
        "expires_in":3600,
        "refresh_token":"tGzv3JOkF0XG5Qx2TlKWIA",
        "example_parameter":"example_value"
-     }`, tokens.Grant{}}, // its token type is none that can be used
+     }`, tokens.Response{}}, // its token type is none that can be used
 		"RFC 6749 section 4.4.3": {
 			"application/json;charset=UTF-8",
 			`{"access_token":"2YotnFZFEjr1zCsicMWpAA","token_type":"bearer","expires_in":3600,"example_parameter":"example_value"}`,
-			tokens.Grant{TokenType: "bearer", ExpiresIn: time.Hour},
+			tokens.Response{TokenType: "bearer", ExpiresIn: time.Hour},
 		},
 		"everything": {
 			"application/json",
 			`{"access_token":"2YotnFZFEjr1zCsicMWpAA","token_type":"BEARER","expires_in":3600,"refresh_in":1800,"scope":"a b",` +
 				`"refresh_token":"r t","id_token":"a.b.c"}`,
-			tokens.Grant{
+			tokens.Response{
 				TokenType: "BEARER", ExpiresIn: time.Hour, RefreshIn: 30 * time.Minute, Scope: "a b", RefreshToken: "r t", IDToken: "a.b.c",
 			},
 		},
-		"no content type": {"", endpointWith("", ""), tokens.Grant{TokenType: "Bearer"}},
-		"a kind of JSON":  {"application/token+json", endpointWith("", ""), tokens.Grant{TokenType: "Bearer"}},
-		"capitals":        {"Application/JSON", endpointWith("", ""), tokens.Grant{TokenType: "Bearer"}},
-		"null is absent":  {"", endpointWith("refresh_token", "null"), tokens.Grant{TokenType: "Bearer"}},
-		"a null life":     {"", endpointWith("expires_in", "null"), tokens.Grant{TokenType: "Bearer"}},
-		"an empty scope":  {"", endpointWith("scope", `""`), tokens.Grant{TokenType: "Bearer"}},
+		"no content type": {"", endpointWith("", ""), tokens.Response{TokenType: "Bearer"}},
+		"a kind of JSON":  {"application/token+json", endpointWith("", ""), tokens.Response{TokenType: "Bearer"}},
+		"capitals":        {"Application/JSON", endpointWith("", ""), tokens.Response{TokenType: "Bearer"}},
+		"null is absent":  {"", endpointWith("refresh_token", "null"), tokens.Response{TokenType: "Bearer"}},
+		"a null life":     {"", endpointWith("expires_in", "null"), tokens.Response{TokenType: "Bearer"}},
+		"an empty scope":  {"", endpointWith("scope", `""`), tokens.Response{TokenType: "Bearer"}},
 		"a string of digits": {
-			"", endpointWith("expires_in", `"3600"`), tokens.Grant{TokenType: "Bearer", ExpiresIn: time.Hour},
+			"", endpointWith("expires_in", `"3600"`), tokens.Response{TokenType: "Bearer", ExpiresIn: time.Hour},
 		},
 		"a fraction": {
-			"", endpointWith("expires_in", `1.5`), tokens.Grant{TokenType: "Bearer", ExpiresIn: 1500 * time.Millisecond},
+			"", endpointWith("expires_in", `1.5`), tokens.Response{TokenType: "Bearer", ExpiresIn: 1500 * time.Millisecond},
 		},
-		"an exponent": {"", endpointWith("expires_in", `36e2`), tokens.Grant{TokenType: "Bearer", ExpiresIn: time.Hour}},
-		"one second":  {"", endpointWith("expires_in", `1`), tokens.Grant{TokenType: "Bearer", ExpiresIn: time.Second}},
+		"an exponent": {"", endpointWith("expires_in", `36e2`), tokens.Response{TokenType: "Bearer", ExpiresIn: time.Hour}},
+		"one second":  {"", endpointWith("expires_in", `1`), tokens.Response{TokenType: "Bearer", ExpiresIn: time.Second}},
 		"a hundred years": {
-			"", endpointWith("expires_in", `3153600000`), tokens.Grant{TokenType: "Bearer", ExpiresIn: 876000 * time.Hour},
+			"", endpointWith("expires_in", `3153600000`), tokens.Response{TokenType: "Bearer", ExpiresIn: 876000 * time.Hour},
 		},
-		"another life": {"", endpointWith("ext_expires_in", `"x"`), tokens.Grant{TokenType: "Bearer"}},
+		"another life": {"", endpointWith("ext_expires_in", `"x"`), tokens.Response{TokenType: "Bearer"}},
 		"refresh_in as text": {
-			"", endpointWith("refresh_in", `"60"`), tokens.Grant{TokenType: "Bearer", RefreshIn: time.Minute},
+			"", endpointWith("refresh_in", `"60"`), tokens.Response{TokenType: "Bearer", RefreshIn: time.Minute},
 		},
-		"refresh_in, negative": {"", endpointWith("refresh_in", `-60`), tokens.Grant{TokenType: "Bearer"}},
-		"refresh_in, absurd":   {"", endpointWith("refresh_in", `1e99`), tokens.Grant{TokenType: "Bearer"}},
-		"refresh_in, a list":   {"", endpointWith("refresh_in", `[]`), tokens.Grant{TokenType: "Bearer"}},
-		"refresh_expires_in":   {"", endpointWith("refresh_expires_in", `[]`), tokens.Grant{TokenType: "Bearer"}},
-		"an error beside":      {"", endpointWith("error", `"invalid_grant"`), tokens.Grant{TokenType: "Bearer"}},
+		"refresh_in, negative": {"", endpointWith("refresh_in", `-60`), tokens.Response{TokenType: "Bearer"}},
+		"refresh_in, absurd":   {"", endpointWith("refresh_in", `1e99`), tokens.Response{TokenType: "Bearer"}},
+		"refresh_in, a list":   {"", endpointWith("refresh_in", `[]`), tokens.Response{TokenType: "Bearer"}},
+		"refresh_expires_in":   {"", endpointWith("refresh_expires_in", `[]`), tokens.Response{TokenType: "Bearer"}},
+		"an error beside":      {"", endpointWith("error", `"invalid_grant"`), tokens.Response{TokenType: "Bearer"}},
 		"the longest refresh": {
-			"", endpointWith("refresh_token", `"`+strings.Repeat("a", tokens.MaxToken)+`"`), tokens.Grant{TokenType: "Bearer", RefreshToken: tokens.Secret(strings.Repeat("a", tokens.MaxToken))},
+			"", endpointWith("refresh_token", `"`+strings.Repeat("a", tokens.MaxToken)+`"`), tokens.Response{TokenType: "Bearer", RefreshToken: tokens.Secret(strings.Repeat("a", tokens.MaxToken))},
 		},
 		"the longest body": {
-			"", endpointWith("", "") + strings.Repeat(" ", 1<<20-len(endpointWith("", ""))), tokens.Grant{TokenType: "Bearer"},
+			"", endpointWith("", "") + strings.Repeat(" ", 1<<20-len(endpointWith("", ""))), tokens.Response{TokenType: "Bearer"},
 		},
 		"escapes in the member": {
-			"", `{"access\u005ftoken":"2Yotn\u0046ZFEjr1zCsicMWpAA","token_type":"Bearer"}`, tokens.Grant{TokenType: "Bearer"},
+			"", `{"access\u005ftoken":"2Yotn\u0046ZFEjr1zCsicMWpAA","token_type":"Bearer"}`, tokens.Response{TokenType: "Bearer"},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -13,14 +13,14 @@ type Fetcher interface {
 	//
 	// An error that is, or wraps, an [*Error] tells the [Manager] when to ask again. A Fetch that comes back after the context
 	// ended is heard nevertheless, unless another has brought a token since.
-	Fetch(ctx context.Context, r Request) (*Grant, error)
+	Fetch(ctx context.Context, r Request) (*Response, error)
 }
 
 // FetcherFunc is a [Fetcher] made of a function.
-type FetcherFunc func(ctx context.Context, r Request) (*Grant, error)
+type FetcherFunc func(ctx context.Context, r Request) (*Response, error)
 
 // Fetch calls f.
-func (f FetcherFunc) Fetch(ctx context.Context, r Request) (*Grant, error) { return f(ctx, r) }
+func (f FetcherFunc) Fetch(ctx context.Context, r Request) (*Response, error) { return f(ctx, r) }
 
 // Request is what a [Fetcher] is asked for.
 type Request struct {
@@ -31,8 +31,8 @@ type Request struct {
 	Previous *Token
 }
 
-// Grant is what came of a [Request] (RFC 6749 section 5.1). It prints as "[secret]".
-type Grant struct {
+// Response is what came of a [Request]: an access token response (RFC 6749 section 5.1). It prints as "[secret]".
+type Response struct {
 	opaque
 
 	AccessToken Secret // visible ASCII, at most 64 KiB

@@ -57,7 +57,7 @@ func badRequest(err error) error { return &Error{Op: opToken, Code: "invalid_req
 // ClientCredentials obtains tokens for the client itself (RFC 6749 section 4.4). The key's Scope, Resource and Audience are
 // sent; it must have no Subject.
 func (c *Client) ClientCredentials() Fetcher {
-	return FetcherFunc(func(ctx context.Context, r Request) (*Grant, error) {
+	return FetcherFunc(func(ctx context.Context, r Request) (*Response, error) {
 		if err := c.checkKey(r.Key, false); err != nil {
 			return nil, err
 		}
@@ -75,7 +75,7 @@ func (c *Client) ClientCredentials() Fetcher {
 //
 // The function's error is in that of the request.
 func (c *Client) JWTBearer(assertion func(ctx context.Context, key Key) (Secret, error)) Fetcher {
-	return FetcherFunc(func(ctx context.Context, r Request) (*Grant, error) {
+	return FetcherFunc(func(ctx context.Context, r Request) (*Response, error) {
 		if assertion == nil {
 			return nil, badRequest(errNilFunc)
 		}
@@ -132,7 +132,7 @@ func (c *Client) Exchange(
 			opt(&e)
 		}
 	}
-	return FetcherFunc(func(ctx context.Context, r Request) (*Grant, error) {
+	return FetcherFunc(func(ctx context.Context, r Request) (*Response, error) {
 		if e.err != nil {
 			return nil, badRequest(e.err)
 		}

@@ -9,8 +9,8 @@ type Key struct {
 	// Fetcher's own; any other must equal it.
 	Issuer, Client string
 
-	// Resource is the URI of the service that the token is for (RFC 8707 section 2): absolute, without a user name and a fragment. Audience is
-	// the name that some servers use instead (RFC 8693 section 2.1). "" is not sent.
+	// Resource is the URI of the service that the token is for (RFC 8707 section 2): absolute, without a user name and a
+	// fragment. Audience is the name that some servers use instead (RFC 8693 section 2.1). "" is not sent.
 	Resource, Audience string
 
 	// Scope is what the token shall allow: scopes separated by one space (RFC 6749 section 3.3); see [Scopes]. "" is not sent, and

@@ -284,9 +284,9 @@ func (l *Login) Nonce() string { return l.nonce }
 // The context is for what comes before the code is sent. It can be used once, so that the answer is waited for even if the
 // context ends, for 10 seconds at most.
 //
-// The ID token is not verified, and nothing is concluded from it: who logged in is not known by it. Verify [Grant].IDToken, and
+// The ID token is not verified, and nothing is concluded from it: who logged in is not known by it. Verify [Response].IDToken, and
 // compare its nonce with [Login.Nonce], before it is used.
-func (l *Login) Finish(ctx context.Context, back url.Values) (*Grant, error) {
+func (l *Login) Finish(ctx context.Context, back url.Values) (*Response, error) {
 	now := time.Now()
 	if state := back["state"]; len(state) != 1 || subtle.ConstantTimeCompare([]byte(state[0]), []byte(l.state)) != 1 {
 		return nil, ErrLoginState
@@ -321,7 +321,7 @@ func (l *Login) read(back url.Values) (code string, err error) {
 	case back.Has("iss") && back.Get("iss") != l.client.issuer:
 		return "", &Error{Op: opLogin, Err: errors.New("the answer is of another server, by its iss (RFC 9207)")}
 	case l.issParameter && !back.Has("iss"):
-		return "", &Error{Op: opLogin, Err: errors.New("the answer does not say which server it is of, though this one always does (RFC 9207)")}
+		return "", &Error{Op: opLogin, Err: errors.New("the answer has no iss, which this server says that it always sends (RFC 9207)")}
 	case back.Has("error"):
 		return "", l.refusal(back)
 	}

@@ -52,7 +52,7 @@ var (
 	errStoreless     = errors.New("tokens: RefreshToken: the Store is nil; give one, such as NewMemoryStore()")
 	errRecord        = errors.New("the record cannot be read by this version of the library; log out or log in to replace it")
 	errOtherResource = errors.New("the login was not for this resource; name it with LoginResource")
-	errUnsaved       = fmt.Errorf("%d sessions could not be saved already; repair the Store, which is tried again all the while", maxUnsaved)
+	errUnsaved       = fmt.Errorf("%d sessions wait to be saved already; repair the Store, which is tried again all the while", maxUnsaved)
 	errRecordSize    = fmt.Errorf("the refresh token does not fit into a record of %d bytes; let the server give shorter ones", maxData)
 )
 
@@ -174,7 +174,7 @@ func (t *storedToken) isFor(key Key) bool {
 
 // find returns the token for a request, unless it is the one that is to be replaced or has reached an age. One from the future is
 // new if the clocks of two machines can be that far apart. Otherwise it is none: a clock was set back, and its age is not known.
-func (r *record) find(q Request, now time.Time, age func(*storedToken) time.Duration) *Grant {
+func (r *record) find(q Request, now time.Time, age func(*storedToken) time.Duration) *Response {
 	for i := range r.Tokens {
 		t := &r.Tokens[i]
 		replaced := q.Previous != nil && q.Previous.AccessToken() == t.AccessToken
@@ -185,7 +185,7 @@ func (r *record) find(q Request, now time.Time, age func(*storedToken) time.Dura
 		if passed := now.Sub(requested); !t.isFor(q.Key) || replaced || passed < 0 || passed >= age(t) {
 			continue
 		}
-		return &Grant{
+		return &Response{
 			AccessToken: Secret(t.AccessToken), TokenType: t.Type, Scope: t.Granted,
 			Requested: requested, ExpiresIn: t.ExpiresIn, RefreshIn: t.RefreshIn, Reused: true,
 		}
@@ -194,7 +194,7 @@ func (r *record) find(q Request, now time.Time, age func(*storedToken) time.Dura
 }
 
 // with returns the record as it is after a grant.
-func (r record) with(key Key, g *Grant, now time.Time) record {
+func (r record) with(key Key, g *Response, now time.Time) record {
 	if g.RefreshToken != "" { // otherwise the old one stays good (RFC 6749 section 6)
 		r.RefreshToken = string(g.RefreshToken)
 	}
@@ -248,8 +248,8 @@ type turn struct {
 	end     func()          // may be called more than once
 }
 
-// lock waits for a session's turn. The caller ends it. What is not to be given up has the time that it needs, unless the lasting context
-// ends.
+// lock waits for a session's turn. The caller ends it. What is not to be given up has the time that it needs, unless the
+// lasting context ends.
 func (f *refresher) lock(ctx, lasting context.Context, name string) (*turn, error) {
 	if f.store == nil {
 		return nil, errStoreless
@@ -278,7 +278,7 @@ func (f *refresher) lock(ctx, lasting context.Context, name string) (*turn, erro
 }
 
 // Fetch implements [Fetcher].
-func (f *refresher) Fetch(ctx context.Context, q Request) (*Grant, error) {
+func (f *refresher) Fetch(ctx context.Context, q Request) (*Response, error) {
 	if err := f.client.checkKey(q.Key, true); err != nil {
 		return nil, err
 	}
@@ -295,7 +295,7 @@ func (f *refresher) Fetch(ctx context.Context, q Request) (*Grant, error) {
 	return g, err
 }
 
-func (f *refresher) fetch(ctx context.Context, name string, q Request) (*Grant, error) {
+func (f *refresher) fetch(ctx context.Context, name string, q Request) (*Response, error) {
 	t, err := f.lock(ctx, context.WithoutCancel(ctx), name)
 	if err != nil {
 		return nil, err
@@ -331,7 +331,7 @@ func isRefused(err error) bool {
 }
 
 // renew returns a token out of the record, or from the server. Then the record is saved first.
-func (t *turn) renew(q Request, h held) (*Grant, error) {
+func (t *turn) renew(q Request, h held) (*Response, error) {
 	if g := h.find(q, time.Now(), (*storedToken).due); g != nil {
 		return g, nil
 	}
@@ -379,14 +379,14 @@ func (t *turn) renew(q Request, h held) (*Grant, error) {
 }
 
 // ask sends a refresh token. What comes before that is given up when the caller's context ends.
-func (t *turn) ask(form url.Values) (*Grant, error) {
+func (t *turn) ask(form url.Values) (*Response, error) {
 	g, _, err := t.f.client.exchange(t.ctx, call{op: opToken, form: form, lasting: true})
 	return g, err
 }
 
 // overtaken is for when the record has changed while the server was asked, although this process had the lock: what is there now
 // stands.
-func (t *turn) overtaken(q Request, before, next held) (*Grant, error) {
+func (t *turn) overtaken(q Request, before, next held) (*Response, error) {
 	h, err := t.load(t.late)
 	if errors.Is(err, ErrLoginRequired) {
 		if next.RefreshToken != before.RefreshToken { // somebody logged out; nobody is to have what came after that

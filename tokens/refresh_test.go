@@ -280,25 +280,25 @@ func (w *sessionWorld) adopt(t *testing.T) {
 
 var sessionKey = tokens.Key{Subject: sessionName}
 
-func (w *sessionWorld) fetch(key tokens.Key, previous *tokens.Token) (*tokens.Grant, error) {
+func (w *sessionWorld) fetch(key tokens.Key, previous *tokens.Token) (*tokens.Response, error) {
 	return w.client.RefreshToken(w.store).Fetch(context.Background(), tokens.Request{Key: key, Previous: previous})
 }
 
 // mustFetch is for a fetch that has to work.
-func mustFetch(t *testing.T, f tokens.Fetcher, q tokens.Request) *tokens.Grant {
+func mustFetch(t *testing.T, f tokens.Fetcher, q tokens.Request) *tokens.Response {
 	t.Helper()
 	g, err := f.Fetch(context.Background(), q)
 	if err != nil {
 		t.Errorf("Fetch: %v", err)
-		return &tokens.Grant{}
+		return &tokens.Response{}
 	}
 	return g
 }
 
 // sessionToken makes a Token of a grant, as a Manager does.
-func sessionToken(t *testing.T, g *tokens.Grant) *tokens.Token {
+func sessionToken(t *testing.T, g *tokens.Response) *tokens.Token {
 	t.Helper()
-	m, err := tokens.NewManager(tokens.FetcherFunc(func(context.Context, tokens.Request) (*tokens.Grant, error) { return g, nil }))
+	m, err := tokens.NewManager(tokens.FetcherFunc(func(context.Context, tokens.Request) (*tokens.Response, error) { return g, nil }))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -1093,7 +1093,7 @@ func TestRefreshOnItsWayIsNotGivenUp(t *testing.T) {
 		w := adoptedWorld(t)
 		before := w.store.record(t)["refresh_token"]
 		f := w.client.RefreshToken(w.store)
-		fetch := func() (*tokens.Grant, error) {
+		fetch := func() (*tokens.Response, error) {
 			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 			defer cancel()
 			began := time.Now()
@@ -1373,7 +1373,7 @@ func TestProcessesShareOneRotatingRefreshToken(t *testing.T) {
 		processes := []*sessionWorld{first, newSessionProcess(t, first.issuer, first.store)}
 		var previous *tokens.Token
 		for round := range 1000 {
-			var grants [2]*tokens.Grant
+			var grants [2]*tokens.Response
 			var wg sync.WaitGroup
 			for i, w := range processes {
 				wg.Go(func() {

@@ -82,7 +82,7 @@ type sessionFetcher struct {
 }
 
 // Fetch implements [Fetcher].
-func (f sessionFetcher) Fetch(ctx context.Context, q Request) (*Grant, error) {
+func (f sessionFetcher) Fetch(ctx context.Context, q Request) (*Response, error) {
 	if q.Key.Subject != f.name {
 		return nil, badRequest(errOtherSession)
 	}
@@ -136,16 +136,17 @@ func (s *Session) Login(ctx context.Context, redirectURI string, opts ...LoginOp
 //
 // Once the code is sent the login is completed even if the context ends, as it does when the browser goes away.
 //
-// The errors are those of Finish, [ErrNoRefreshToken], [ErrClosed] and [*StoreError]. After one the session is what it was before, and the
-// person has to log in again, unless the error is [ErrLoginState] or says that the session could not be locked or loaded: then the Login
-// can still be completed. When the Store cannot save the session, what came is revoked; then the session may have ended, if the Store
-// saved it nevertheless, or if the record before could not be opened any more, [ErrSealed], and was deleted for this one.
+// The errors are those of Finish, [ErrNoRefreshToken], [ErrClosed] and [*StoreError]. After one the session is what it was
+// before, and the person has to log in again, unless the error is [ErrLoginState] or says that the session could not be locked
+// or loaded: then the Login can still be completed. When the Store cannot save the session, what came is revoked; then the
+// session may have ended, if the Store saved it nevertheless, or if the record before could not be opened any more,
+// [ErrSealed], and was deleted for this one.
 func (s *Session) Complete(ctx context.Context, login *Login, answer url.Values) error {
 	switch {
 	case s.closed.Load():
 		return ErrClosed
 	case login == nil || login.client != s.client || login.session != "" && login.session != s.name:
-		return errors.New("tokens: Complete: the Login is nil, or was begun by another Client or Session; give the one that this session began")
+		return errors.New("tokens: Complete: the Login is nil or another Session's; give the one that this session began")
 	}
 	t, err := s.lock(ctx)
 	if err != nil {

@@ -188,7 +188,7 @@ func (s *Source) fly(ctx context.Context, f *flight) {
 		defer close(letGo)
 		s.land(ctx, f, nil, context.Cause(ctx))
 	})
-	var grant *Grant
+	var grant *Response
 	err := errGone // by runtime.Goexit
 	defer func() {
 		if value := recover(); value != nil { // or else one bad subject of an exchange ends the whole service
@@ -208,7 +208,7 @@ func (s *Source) fly(ctx context.Context, f *flight) {
 
 // land takes in what came of a flight. It may be called twice: a Fetcher that did not return in time may bring a token
 // nevertheless, which is welcome if no later flight has brought one.
-func (s *Source) land(ctx context.Context, f *flight, grant *Grant, err error) {
+func (s *Source) land(ctx context.Context, f *flight, grant *Response, err error) {
 	now := time.Now()
 	var token *Token
 	if err == nil {

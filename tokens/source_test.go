@@ -25,7 +25,7 @@ type server struct {
 	calls   int
 	delay   time.Duration
 	err     error
-	grant   tokens.Grant // laid under each answer
+	grant   tokens.Response // laid under each answer
 	seen    []tokens.Request
 	starts  []time.Time
 	perKey  map[tokens.Key]int
@@ -33,7 +33,7 @@ type server struct {
 	overlap bool // two calls for one key at once
 }
 
-func (s *server) Fetch(ctx context.Context, r tokens.Request) (*tokens.Grant, error) {
+func (s *server) Fetch(ctx context.Context, r tokens.Request) (*tokens.Response, error) {
 	s.mu.Lock()
 	if s.perKey == nil {
 		s.perKey, s.running = make(map[tokens.Key]int), make(map[tokens.Key]int)
@@ -122,7 +122,7 @@ func pass(d time.Duration) { <-time.After(d) }
 // The first to ask causes a fetch, and everybody after that gets what came of it, without another.
 func TestATokenIsFetchedOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := &server{grant: tokens.Grant{ExpiresIn: time.Hour, Scope: "a b"}, delay: 200 * time.Millisecond}
+		s := &server{grant: tokens.Response{ExpiresIn: time.Hour, Scope: "a b"}, delay: 200 * time.Millisecond}
 		m := newManager(t, s)
 		key := tokens.Key{Resource: "https://api.example", Scope: "a b c"}
 		source := m.Source(key)
@@ -150,7 +150,7 @@ func TestATokenIsFetchedOnce(t *testing.T) {
 
 // A token that is at hand costs no allocation and no lock.
 func TestAllocationsOfAFreshToken(t *testing.T) {
-	s := &server{grant: tokens.Grant{ExpiresIn: time.Hour}}
+	s := &server{grant: tokens.Response{ExpiresIn: time.Hour}}
 	source := newManager(t, s).Source(tokens.Key{})
 	mustToken(t, source)
 	ctx := t.Context()
@@ -201,7 +201,7 @@ func TestTheHerd(t *testing.T) {
 func TestADay(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const life = 5 * time.Minute
-		s := &server{grant: tokens.Grant{ExpiresIn: life}, delay: 3 * time.Second}
+		s := &server{grant: tokens.Response{ExpiresIn: life}, delay: 3 * time.Second}
 		source := newManager(t, s).Source(tokens.Key{})
 		mustToken(t, source)
 		var waited atomic.Int64
@@ -241,7 +241,7 @@ func TestADay(t *testing.T) {
 // An outage that is shorter than what is left of the token's life is invisible, and the issuer is left in peace meanwhile.
 func TestAnOutageIsInvisible(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := &server{grant: tokens.Grant{ExpiresIn: time.Hour}}
+		s := &server{grant: tokens.Response{ExpiresIn: time.Hour}}
 		source := newManager(t, s).Source(tokens.Key{})
 		wantToken(t, source, "token-1")
 		pass(40 * time.Minute)
@@ -267,36 +267,36 @@ func TestAnOutageIsInvisible(t *testing.T) {
 // When a token becomes stale, and when it is over.
 func TestTheLifeOfAToken(t *testing.T) {
 	for name, test := range map[string]struct {
-		grant               tokens.Grant
+		grant               tokens.Response
 		fresh, stale, gone  time.Duration // it is fresh at the first, stale at the second, and not handed out at the third
 		expiry              time.Duration
 		pastRequest, halted time.Duration // how long before Fetch returns the request was sent
 	}{
 		"an hour": {
-			grant: tokens.Grant{ExpiresIn: time.Hour}, fresh: 42*time.Minute - 1, stale: 51 * time.Minute,
+			grant: tokens.Response{ExpiresIn: time.Hour}, fresh: 42*time.Minute - 1, stale: 51 * time.Minute,
 			gone: time.Hour - 10*time.Second, expiry: time.Hour,
 		},
 		"a minute: a tenth is less than ten seconds": {
-			grant: tokens.Grant{ExpiresIn: time.Minute}, fresh: 42*time.Second - 1, stale: 51 * time.Second,
+			grant: tokens.Response{ExpiresIn: time.Minute}, fresh: 42*time.Second - 1, stale: 51 * time.Second,
 			gone: 54 * time.Second, expiry: time.Minute,
 		},
 		"no word of it: five minutes": {
 			fresh: 210*time.Second - 1, stale: 255 * time.Second, gone: 290 * time.Second, expiry: 5 * time.Minute,
 		},
 		"a year": {
-			grant: tokens.Grant{ExpiresIn: 365 * 24 * time.Hour}, fresh: 255 * 24 * time.Hour, stale: 311 * 24 * time.Hour,
+			grant: tokens.Response{ExpiresIn: 365 * 24 * time.Hour}, fresh: 255 * 24 * time.Hour, stale: 311 * 24 * time.Hour,
 			gone: 365*24*time.Hour - 10*time.Second, expiry: 365 * 24 * time.Hour,
 		},
 		"refresh_in": {
-			grant: tokens.Grant{ExpiresIn: time.Hour, RefreshIn: 30 * time.Minute}, fresh: 30*time.Minute - 1, stale: 30 * time.Minute,
+			grant: tokens.Response{ExpiresIn: time.Hour, RefreshIn: 30 * time.Minute}, fresh: 30*time.Minute - 1, stale: 30 * time.Minute,
 			gone: time.Hour - 10*time.Second, expiry: time.Hour,
 		},
 		"refresh_in late": {
-			grant: tokens.Grant{ExpiresIn: time.Hour, RefreshIn: 59 * time.Minute}, fresh: 59*time.Minute - 1, stale: 59 * time.Minute,
+			grant: tokens.Response{ExpiresIn: time.Hour, RefreshIn: 59 * time.Minute}, fresh: 59*time.Minute - 1, stale: 59 * time.Minute,
 			gone: time.Hour - 10*time.Second, expiry: time.Hour,
 		},
 		"refresh_in at the end is no word of it": {
-			grant: tokens.Grant{ExpiresIn: time.Hour, RefreshIn: time.Hour - 10*time.Second}, fresh: 42*time.Minute - 1, stale: 51 * time.Minute,
+			grant: tokens.Response{ExpiresIn: time.Hour, RefreshIn: time.Hour - 10*time.Second}, fresh: 42*time.Minute - 1, stale: 51 * time.Minute,
 			gone: time.Hour - 10*time.Second, expiry: time.Hour,
 		},
 	} {
@@ -336,7 +336,7 @@ func TestTheLifeOfAToken(t *testing.T) {
 // A life begins when the request was sent, not when the answer came.
 func TestALifeBeginsWithTheRequest(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := &server{grant: tokens.Grant{ExpiresIn: time.Minute}, delay: 5 * time.Second}
+		s := &server{grant: tokens.Response{ExpiresIn: time.Minute}, delay: 5 * time.Second}
 		source := newManager(t, s).Source(tokens.Key{})
 		began := time.Now()
 		if got := mustToken(t, source).Expiry().Sub(began); got != time.Minute {
@@ -357,7 +357,7 @@ func TestEitherClockEndsAToken(t *testing.T) {
 	for name, forward := range map[string]func(*tokens.Token){"wall": tokens.ForwardWall, "monotonic": tokens.ForwardMonotonic} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				s := &server{grant: tokens.Grant{ExpiresIn: time.Hour}}
+				s := &server{grant: tokens.Response{ExpiresIn: time.Hour}}
 				source := newManager(t, s).Source(tokens.Key{})
 				forward(mustToken(t, source))
 				wantToken(t, source, "token-2")
@@ -369,7 +369,7 @@ func TestEitherClockEndsAToken(t *testing.T) {
 // Every fetch of a fleet has its own moment.
 func TestTheRefreshPointIsRandom(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := &server{grant: tokens.Grant{ExpiresIn: 1000 * time.Second}}
+		s := &server{grant: tokens.Response{ExpiresIn: 1000 * time.Second}}
 		m := newManager(t, s)
 		var tenths [15]int
 		for i := range 1500 {
@@ -475,8 +475,8 @@ func TestEachWaitsOnItsOwnContext(t *testing.T) {
 		type trace struct{}
 		var seen any
 		var deadline time.Duration
-		s := &server{grant: tokens.Grant{ExpiresIn: time.Hour}, delay: 2 * time.Second}
-		fetcher := tokens.FetcherFunc(func(ctx context.Context, r tokens.Request) (*tokens.Grant, error) {
+		s := &server{grant: tokens.Response{ExpiresIn: time.Hour}, delay: 2 * time.Second}
+		fetcher := tokens.FetcherFunc(func(ctx context.Context, r tokens.Request) (*tokens.Response, error) {
 			seen = ctx.Value(trace{})
 			end, _ := ctx.Deadline()
 			deadline = time.Until(end)
@@ -516,7 +516,7 @@ func TestAFetcherThatIsLate(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				var calls atomic.Int64
-				fetcher := tokens.FetcherFunc(func(context.Context, tokens.Request) (*tokens.Grant, error) {
+				fetcher := tokens.FetcherFunc(func(context.Context, tokens.Request) (*tokens.Response, error) {
 					n, takes := calls.Add(1), test.first
 					if n == 2 {
 						if takes = test.second; takes == 0 {
@@ -524,7 +524,7 @@ func TestAFetcherThatIsLate(t *testing.T) {
 						}
 					}
 					pass(takes)
-					return &tokens.Grant{AccessToken: tokens.Secret(fmt.Sprintf("token-%d", n)), TokenType: "bearer", ExpiresIn: time.Hour}, nil
+					return &tokens.Response{AccessToken: tokens.Secret(fmt.Sprintf("token-%d", n)), TokenType: "bearer", ExpiresIn: time.Hour}, nil
 				})
 				source := newManager(t, fetcher, tokens.FetchTimeout(10*time.Second)).Source(tokens.Key{})
 				began := time.Now()
@@ -547,7 +547,7 @@ func TestAFetcherThatIsLate(t *testing.T) {
 // A Fetcher whose goroutine ends without a word is a failure like another.
 func TestAFetcherThatExits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		fetcher := tokens.FetcherFunc(func(context.Context, tokens.Request) (*tokens.Grant, error) {
+		fetcher := tokens.FetcherFunc(func(context.Context, tokens.Request) (*tokens.Response, error) {
 			runtime.Goexit()
 			return nil, nil
 		})
@@ -557,7 +557,7 @@ func TestAFetcherThatExits(t *testing.T) {
 
 // What a Fetcher brings is judged, wherever it has it from.
 func TestGrantsThatAreRefused(t *testing.T) {
-	for name, grant := range map[string]*tokens.Grant{
+	for name, grant := range map[string]*tokens.Response{
 		"nothing":             nil,
 		"no token":            {TokenType: "Bearer"},
 		"no type":             {AccessToken: "abc"},
@@ -574,7 +574,7 @@ func TestGrantsThatAreRefused(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				fetcher := tokens.FetcherFunc(func(context.Context, tokens.Request) (*tokens.Grant, error) {
+				fetcher := tokens.FetcherFunc(func(context.Context, tokens.Request) (*tokens.Response, error) {
 					pass(1)
 					return grant, nil
 				})
@@ -585,8 +585,8 @@ func TestGrantsThatAreRefused(t *testing.T) {
 			})
 		})
 	}
-	longest := &tokens.Grant{AccessToken: tokens.Secret(strings.Repeat("a", 64<<10)), TokenType: "bEARER"}
-	source := newManager(t, tokens.FetcherFunc(func(context.Context, tokens.Request) (*tokens.Grant, error) { return longest, nil })).Source(tokens.Key{})
+	longest := &tokens.Response{AccessToken: tokens.Secret(strings.Repeat("a", 64<<10)), TokenType: "bEARER"}
+	source := newManager(t, tokens.FetcherFunc(func(context.Context, tokens.Request) (*tokens.Response, error) { return longest, nil })).Source(tokens.Key{})
 	mustToken(t, source)
 }
 
@@ -594,7 +594,7 @@ func TestGrantsThatAreRefused(t *testing.T) {
 func TestTheTokensOwnTimesAreNotRead(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		// {"alg":"none"} . {"exp":1}
-		s := &server{grant: tokens.Grant{AccessToken: "eyJhbGciOiJub25lIn0.eyJleHAiOjF9.", ExpiresIn: time.Hour}}
+		s := &server{grant: tokens.Response{AccessToken: "eyJhbGciOiJub25lIn0.eyJleHAiOjF9.", ExpiresIn: time.Hour}}
 		source := newManager(t, s).Source(tokens.Key{})
 		mustToken(t, source)
 		pass(time.Minute)
@@ -608,7 +608,7 @@ func TestTheTokensOwnTimesAreNotRead(t *testing.T) {
 // A server that refuses the token gets another one, once in half a minute whatever it does.
 func TestInvalidate(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := &server{grant: tokens.Grant{ExpiresIn: time.Hour}}
+		s := &server{grant: tokens.Response{ExpiresIn: time.Hour}}
 		source := newManager(t, s).Source(tokens.Key{})
 		first := mustToken(t, source)
 		for range 3 { // three requests that were refused at once
@@ -647,7 +647,7 @@ func TestInvalidate(t *testing.T) {
 // A server that refuses tokens for ever causes two renewals a minute at most.
 func TestAServerThatRefusesEverything(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := &server{grant: tokens.Grant{ExpiresIn: time.Hour}}
+		s := &server{grant: tokens.Response{ExpiresIn: time.Hour}}
 		source := newManager(t, s).Source(tokens.Key{})
 		for range 10 * 60 {
 			source.Invalidate(mustToken(t, source))
@@ -662,7 +662,7 @@ func TestAServerThatRefusesEverything(t *testing.T) {
 // One server that refuses a token must not keep it from the others: if there is no other token to be had, it stays in use.
 func TestARefusedTokenWhileTheIssuerIsDown(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := &server{grant: tokens.Grant{ExpiresIn: time.Hour}}
+		s := &server{grant: tokens.Response{ExpiresIn: time.Hour}}
 		source := newManager(t, s).Source(tokens.Key{})
 		first := mustToken(t, source)
 		s.set(func() { s.err = errDown })
@@ -691,7 +691,7 @@ func TestARefusedTokenWhileTheIssuerIsDown(t *testing.T) {
 // What only repeats the failure of one request does not take a token from those who can use it.
 func TestARefusedTokenWhileTheIssuerMakesNoSense(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := &server{grant: tokens.Grant{ExpiresIn: time.Hour}}
+		s := &server{grant: tokens.Response{ExpiresIn: time.Hour}}
 		source := newManager(t, s).Source(tokens.Key{})
 		first := mustToken(t, source)
 		s.set(func() { s.err = &tokens.Error{Status: 400, Code: "invalid_request"} })
@@ -703,7 +703,7 @@ func TestARefusedTokenWhileTheIssuerMakesNoSense(t *testing.T) {
 // An issuer that hangs holds up nobody for more than a second who has a token that some server refused.
 func TestARefusedTokenWhileTheIssuerHangs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := &server{grant: tokens.Grant{ExpiresIn: 4 * time.Hour}}
+		s := &server{grant: tokens.Response{ExpiresIn: 4 * time.Hour}}
 		source := newManager(t, s).Source(tokens.Key{})
 		first := mustToken(t, source)
 		s.set(func() { s.delay = time.Hour })
@@ -722,7 +722,7 @@ func TestARefusedTokenWhileTheIssuerHangs(t *testing.T) {
 // Whoever has to log in again hears that, and not that some server refuses the token.
 func TestARefusedTokenWhoseLoginIsOver(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := &server{grant: tokens.Grant{ExpiresIn: time.Hour}}
+		s := &server{grant: tokens.Response{ExpiresIn: time.Hour}}
 		source := newManager(t, s).Source(tokens.Key{})
 		first := mustToken(t, source)
 		s.set(func() { s.err = tokens.ErrLoginRequired })
@@ -738,7 +738,7 @@ func TestARefusedTokenWhoseLoginIsOver(t *testing.T) {
 // After Reset nothing is left of what was, and what is under way brings nothing.
 func TestReset(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := &server{grant: tokens.Grant{ExpiresIn: time.Hour}, delay: 2 * time.Second}
+		s := &server{grant: tokens.Response{ExpiresIn: time.Hour}, delay: 2 * time.Second}
 		source := newManager(t, s).Source(tokens.Key{})
 		var wg sync.WaitGroup
 		wg.Go(func() { wantToken(t, source, "token-2") }) // it waits anew
@@ -760,7 +760,7 @@ func TestReset(t *testing.T) {
 // Close ends what is under way and waits for it.
 func TestClose(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := &server{grant: tokens.Grant{ExpiresIn: time.Hour}, delay: time.Hour}
+		s := &server{grant: tokens.Response{ExpiresIn: time.Hour}, delay: time.Hour}
 		m := newManager(t, s)
 		ready := m.Source(tokens.Key{Subject: "ready"})
 		s.set(func() { s.delay = 0 })
@@ -798,7 +798,7 @@ func TestClose(t *testing.T) {
 // Beyond MaxKeys the key goes that nobody has asked for or fetched for the longest time; who holds its source can use it.
 func TestMaxKeys(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := &server{grant: tokens.Grant{ExpiresIn: time.Hour}}
+		s := &server{grant: tokens.Response{ExpiresIn: time.Hour}}
 		m := newManager(t, s, tokens.MaxKeys(3))
 		key := func(subject string) tokens.Key { return tokens.Key{Subject: subject} }
 		a, b, c := m.Source(key("a")), m.Source(key("b")), m.Source(key("c"))
@@ -851,11 +851,11 @@ func TestAFetcherThatIsStuck(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		release := make(chan struct{})
 		var inside, most atomic.Int64
-		fetcher := tokens.FetcherFunc(func(context.Context, tokens.Request) (*tokens.Grant, error) {
+		fetcher := tokens.FetcherFunc(func(context.Context, tokens.Request) (*tokens.Response, error) {
 			most.Store(max(most.Load(), inside.Add(1)))
 			defer inside.Add(-1)
 			<-release
-			return &tokens.Grant{AccessToken: "late", TokenType: "Bearer", ExpiresIn: time.Hour}, nil
+			return &tokens.Response{AccessToken: "late", TokenType: "Bearer", ExpiresIn: time.Hour}, nil
 		})
 		source := newManager(t, fetcher).Source(tokens.Key{})
 		for range 100 {
@@ -875,7 +875,7 @@ func TestAFetcherThatIsStuck(t *testing.T) {
 func TestAFetcherThatPanics(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var log bytes.Buffer
-		m, err := tokens.NewManager(tokens.FetcherFunc(func(context.Context, tokens.Request) (*tokens.Grant, error) {
+		m, err := tokens.NewManager(tokens.FetcherFunc(func(context.Context, tokens.Request) (*tokens.Response, error) {
 			panic("hunter2")
 		}), tokens.Logger(slog.New(slog.NewTextHandler(&log, nil))))
 		if err != nil {
@@ -894,10 +894,10 @@ func TestAFetcherThatPanics(t *testing.T) {
 func TestALateTokenEndsTheWait(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var calls atomic.Int64
-		fetcher := tokens.FetcherFunc(func(context.Context, tokens.Request) (*tokens.Grant, error) {
+		fetcher := tokens.FetcherFunc(func(context.Context, tokens.Request) (*tokens.Response, error) {
 			n := calls.Add(1)
 			pass(map[int64]time.Duration{1: 12 * time.Second, 2: time.Hour}[n])
-			return &tokens.Grant{AccessToken: tokens.Secret(fmt.Sprintf("token-%d", n)), TokenType: "bearer", ExpiresIn: time.Hour}, nil
+			return &tokens.Response{AccessToken: tokens.Secret(fmt.Sprintf("token-%d", n)), TokenType: "bearer", ExpiresIn: time.Hour}, nil
 		})
 		source := newManager(t, fetcher, tokens.FetchTimeout(10*time.Second)).Source(tokens.Key{})
 		began := time.Now()
@@ -933,13 +933,13 @@ func TestAContextThatHasEnded(t *testing.T) {
 // The times of a token out of a Store are those of a wall clock, and perhaps of another machine's.
 func TestATimeFromElsewhere(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := &server{grant: tokens.Grant{ExpiresIn: time.Hour, Requested: time.Now().Add(1000 * time.Hour).Round(0)}}
+		s := &server{grant: tokens.Response{ExpiresIn: time.Hour, Requested: time.Now().Add(1000 * time.Hour).Round(0)}}
 		source := newManager(t, s).Source(tokens.Key{})
 		if life := time.Until(mustToken(t, source).Expiry()); life > time.Hour {
 			t.Errorf("a life of %v", life)
 		}
 	})
-	s := &server{grant: tokens.Grant{ExpiresIn: time.Hour, Requested: time.Now().Add(-time.Minute).Round(0)}}
+	s := &server{grant: tokens.Response{ExpiresIn: time.Hour, Requested: time.Now().Add(-time.Minute).Round(0)}}
 	if !tokens.HasMonotonic(mustToken(t, newManager(t, s).Source(tokens.Key{}))) { // there is none in a bubble
 		t.Error("the monotonic clock has no say")
 	}
@@ -958,7 +958,7 @@ func TestTheZeroToken(t *testing.T) {
 // However short the lives are that a server gives, it is not asked more than twice a second.
 func TestShortLives(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := &server{grant: tokens.Grant{ExpiresIn: time.Hour, RefreshIn: 1}}
+		s := &server{grant: tokens.Response{ExpiresIn: time.Hour, RefreshIn: 1}}
 		source := newManager(t, s).Source(tokens.Key{})
 		for range 100 * 60 {
 			mustToken(t, source)
@@ -967,7 +967,7 @@ func TestShortLives(t *testing.T) {
 		if n := s.count(); n < 110 || n > 121 {
 			t.Errorf("%d fetches in a minute", n)
 		}
-		s.set(func() { s.grant = tokens.Grant{ExpiresIn: 100 * time.Millisecond} })
+		s.set(func() { s.grant = tokens.Response{ExpiresIn: 100 * time.Millisecond} })
 		source.Reset()
 		for range 100 {
 			mustToken(t, source)
@@ -982,7 +982,7 @@ func TestEventsAndLogs(t *testing.T) {
 		var log bytes.Buffer
 		var events []tokens.Event
 		var mu sync.Mutex
-		s := &server{grant: tokens.Grant{ExpiresIn: time.Hour, AccessToken: "s3cret"}, delay: time.Second}
+		s := &server{grant: tokens.Response{ExpiresIn: time.Hour, AccessToken: "s3cret"}, delay: time.Second}
 		m, err := tokens.NewManager(s,
 			tokens.Logger(slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelInfo}))),
 			tokens.Observer(func(_ context.Context, ev tokens.Event) {
@@ -1055,13 +1055,13 @@ func TestEventsAndLogs(t *testing.T) {
 // Nothing that holds a token prints it.
 func TestNothingPrintsAToken(t *testing.T) {
 	const secret = "s3cret-t0ken"
-	s := &server{grant: tokens.Grant{AccessToken: secret}}
+	s := &server{grant: tokens.Response{AccessToken: secret}}
 	source := newManager(t, s).Source(tokens.Key{})
 	token := mustToken(t, source)
-	grant := tokens.Grant{AccessToken: secret, RefreshToken: secret, IDToken: secret}
+	grant := tokens.Response{AccessToken: secret, RefreshToken: secret, IDToken: secret}
 	values := map[string]any{
-		"Secret": tokens.Secret(secret), "*Token": token, "Token": *token, "Grant": grant, "*Grant": &grant,
-		"Request": tokens.Request{Previous: token}, "slice": []any{tokens.Secret(secret), token}, "pointers": []any{&grant, &tokens.SecurityToken{Token: secret}}, "grants": []*tokens.Grant{&grant}, "map": map[string]any{"a": token, "b": tokens.Secret(secret)},
+		"Secret": tokens.Secret(secret), "*Token": token, "Token": *token, "Response": grant, "*Response": &grant,
+		"Request": tokens.Request{Previous: token}, "slice": []any{tokens.Secret(secret), token}, "pointers": []any{&grant, &tokens.SecurityToken{Token: secret}}, "grants": []*tokens.Response{&grant}, "map": map[string]any{"a": token, "b": tokens.Secret(secret)},
 		"struct": struct {
 			S tokens.Secret
 			T *tokens.Token

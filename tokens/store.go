@@ -23,10 +23,11 @@ var (
 // which a Store does not interpret. Test one's own with tokens/storetest.
 //
 // A name has 1 to 256 characters of UTF-8, none of them a control character. Two names are the same when all their bytes are:
-// upper and lower case differ, and so do spaces at the end and different ways to write one accent. Data may be empty and has
-// at most 64 KiB; a Store that [Sealed] is to wrap takes 1 KiB more, of which that adds less. Other names and more than 65 KiB are an
-// error, and so is a context that has ended already; nothing is done then. All methods may be called at once, from several processes if the Store
-// is shared by them, and return when the context ends. Other errors than those named below mean that the Store cannot say, now.
+// upper and lower case differ, and so do spaces at the end and different ways to write one accent. Data may be empty and has at
+// most 64 KiB; a Store that [Sealed] is to wrap takes 1 KiB more, of which that adds less. Other names and more than 65 KiB are
+// an error, and so is a context that has ended already; nothing is done then. All methods may be called at once, from several
+// processes if the Store is shared by them, and return when the context ends. Other errors than those named below mean that the
+// Store cannot say, now.
 type Store interface {
 	// Load returns a record and its version, or [ErrNotFound]. The data is the caller's to keep.
 	Load(ctx context.Context, name string) (data []byte, version int64, err error)

@@ -60,7 +60,7 @@ var (
 
 // newToken judges a grant. A server's answer is what the network gave: that the token can stand in a header is made sure of here,
 // for every Fetcher.
-func newToken(g *Grant, key Key, asked time.Time) (*Token, error) {
+func newToken(g *Response, key Key, asked time.Time) (*Token, error) {
 	switch {
 	case g == nil || !isSendable(string(g.AccessToken)):
 		return nil, errNoToken

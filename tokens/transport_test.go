@@ -45,7 +45,7 @@ type transportIssuer struct {
 	same  atomic.Bool // the same one again
 }
 
-func (i *transportIssuer) Fetch(context.Context, tokens.Request) (*tokens.Grant, error) {
+func (i *transportIssuer) Fetch(context.Context, tokens.Request) (*tokens.Response, error) {
 	n := i.calls.Add(1)
 	if err := i.err.Load(); err != nil {
 		return nil, *err
@@ -53,7 +53,7 @@ func (i *transportIssuer) Fetch(context.Context, tokens.Request) (*tokens.Grant,
 	if i.same.Load() {
 		n = 1
 	}
-	return &tokens.Grant{AccessToken: tokens.Secret(fmt.Sprint(transportSecret, n)), TokenType: "Bearer", ExpiresIn: time.Hour}, nil
+	return &tokens.Response{AccessToken: tokens.Secret(fmt.Sprint(transportSecret, n)), TokenType: "Bearer", ExpiresIn: time.Hour}, nil
 }
 
 func (i *transportIssuer) fail(err error) { i.err.Store(&err) }

@@ -87,9 +87,10 @@ var (
 // Fetcher returns a [tokens.Fetcher] that asks a function for tokens, such as one that calls the method Token of a
 // clientcredentials.Config. It panics when the function is nil.
 //
-// The function has to serve the key as it is, or to refuse it with an error: one that passes over the key's Resource or Scope gets
-// the token of one service for another. It must ask the server each time: an [oauth2.ReuseTokenSource] gives the token that is to be
-// replaced, so that nothing is renewed ahead. A server may repeat its token until that ends. Set the configuration's AuthStyle, or package oauth2 asks twice whenever it fails.
+// The function has to serve the key as it is, or to refuse it with an error: one that passes over the key's Resource or Scope
+// gets the token of one service for another. It must ask the server each time: an [oauth2.ReuseTokenSource] gives the token
+// that is to be replaced, so that nothing is renewed ahead. A server may repeat its token until that ends. Set the
+// configuration's AuthStyle, or package oauth2 asks twice whenever it fails.
 //
 // Its context has a deadline, and an HTTP client that follows no redirect, which could take the client's secret along. For another
 // client add it in the function, with [oauth2.HTTPClient]; one in the context of who needs the token is not used, because all
@@ -107,7 +108,7 @@ func Fetcher(token func(ctx context.Context, key tokens.Key) (*oauth2.Token, err
 	if token == nil {
 		panic("beareroauth2: Fetcher: the function is nil; give one that obtains a token")
 	}
-	return tokens.FetcherFunc(func(ctx context.Context, r tokens.Request) (*tokens.Grant, error) {
+	return tokens.FetcherFunc(func(ctx context.Context, r tokens.Request) (*tokens.Response, error) {
 		t, err := token(context.WithValue(ctx, oauth2.HTTPClient, asker), r.Key)
 		if err != nil {
 			return nil, failure(err)
@@ -128,11 +129,11 @@ var asker = &http.Client{
 }
 
 // grantOf takes over what a Manager has a use for, and leaves it to the Manager to judge the token itself.
-func grantOf(t *oauth2.Token) (*tokens.Grant, error) {
+func grantOf(t *oauth2.Token) (*tokens.Response, error) {
 	if t == nil {
 		return nil, errNoToken
 	}
-	grant := &tokens.Grant{
+	grant := &tokens.Response{
 		AccessToken: tokens.Secret(t.AccessToken),
 		TokenType:   t.Type(),
 		RefreshIn:   seconds(t.Extra("refresh_in")),

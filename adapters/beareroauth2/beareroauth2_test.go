@@ -51,7 +51,7 @@ func answer(status int, body string, headers ...string) (*http.Response, error) 
 }
 
 // fetch asks a server for a token by way of package oauth2.
-func fetch(ctx context.Context, r tokens.Request, server roundTripper) (*tokens.Grant, error) {
+func fetch(ctx context.Context, r tokens.Request, server roundTripper) (*tokens.Response, error) {
 	config := clientcredentials.Config{
 		ClientID: "orders", ClientSecret: secret, TokenURL: tokenURL, AuthStyle: oauth2.AuthStyleInParams,
 	}
@@ -83,14 +83,14 @@ func newSource(t *testing.T, fetcher tokens.Fetcher) *tokens.Source {
 
 // lives is a Fetcher that takes a second for each token of such a life.
 func lives(life time.Duration, calls *atomic.Int64) tokens.Fetcher {
-	return tokens.FetcherFunc(func(ctx context.Context, _ tokens.Request) (*tokens.Grant, error) {
+	return tokens.FetcherFunc(func(ctx context.Context, _ tokens.Request) (*tokens.Response, error) {
 		select {
 		case <-time.After(time.Second):
 		case <-ctx.Done():
 			return nil, ctx.Err()
 		}
 		name := fmt.Sprintf("token-%d", calls.Add(1))
-		return &tokens.Grant{AccessToken: tokens.Secret(name), TokenType: "bearer", ExpiresIn: life}, nil
+		return &tokens.Response{AccessToken: tokens.Secret(name), TokenType: "bearer", ExpiresIn: life}, nil
 	})
 }
 
@@ -163,9 +163,9 @@ func TestACacheAroundTokenSourceDoesNotKeepItFromRenewing(t *testing.T) {
 func TestACacheAroundTokenSourceDropsAnInvalidatedTokenWithinASecond(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var calls atomic.Int64
-		source := newSource(t, tokens.FetcherFunc(func(context.Context, tokens.Request) (*tokens.Grant, error) {
+		source := newSource(t, tokens.FetcherFunc(func(context.Context, tokens.Request) (*tokens.Response, error) {
 			name := fmt.Sprintf("token-%d", calls.Add(1))
-			return &tokens.Grant{AccessToken: tokens.Secret(name), TokenType: "bearer", ExpiresIn: time.Hour}, nil
+			return &tokens.Response{AccessToken: tokens.Secret(name), TokenType: "bearer", ExpiresIn: time.Hour}, nil
 		}))
 		kept := oauth2.ReuseTokenSource(nil, beareroauth2.TokenSource(t.Context(), source))
 		if _, err := kept.Token(); err != nil {
@@ -212,32 +212,32 @@ func TestFetcherTakesOverWhatTheServerSaid(t *testing.T) {
 	for _, tt := range []struct {
 		name, body string
 		form       bool
-		want       tokens.Grant
+		want       tokens.Response
 	}{
 		{
 			"all", `{"access_token":"a","token_type":"bearer","expires_in":600,"refresh_in":300,"scope":"x y",` +
-				`"refresh_token":"r","id_token":"i"}`, false, tokens.Grant{TokenType: "Bearer", ExpiresIn: life, RefreshIn: 300 * time.Second, Scope: "x y"},
+				`"refresh_token":"r","id_token":"i"}`, false, tokens.Response{TokenType: "Bearer", ExpiresIn: life, RefreshIn: 300 * time.Second, Scope: "x y"},
 		},
-		{"little", `{"access_token":"a"}`, false, tokens.Grant{TokenType: "Bearer"}},
-		{"a form", "access_token=a&token_type=Bearer&expires_in=600&refresh_in=300&scope=x", true, tokens.Grant{
+		{"little", `{"access_token":"a"}`, false, tokens.Response{TokenType: "Bearer"}},
+		{"a form", "access_token=a&token_type=Bearer&expires_in=600&refresh_in=300&scope=x", true, tokens.Response{
 			TokenType: "Bearer", ExpiresIn: life, RefreshIn: 300 * time.Second, Scope: "x",
 		}},
-		{"another type", `{"access_token":"a","token_type":"DPoP"}`, false, tokens.Grant{TokenType: "DPoP"}},
-		{"a list of scopes", `{"access_token":"a","scope":["x","y"]}`, false, tokens.Grant{TokenType: "Bearer"}},
+		{"another type", `{"access_token":"a","token_type":"DPoP"}`, false, tokens.Response{TokenType: "DPoP"}},
+		{"a list of scopes", `{"access_token":"a","scope":["x","y"]}`, false, tokens.Response{TokenType: "Bearer"}},
 		{
 			"a fraction", `{"access_token":"a","expires_in":600,"refresh_in":0.5}`, false,
-			tokens.Grant{TokenType: "Bearer", ExpiresIn: life, RefreshIn: time.Second / 2},
+			tokens.Response{TokenType: "Bearer", ExpiresIn: life, RefreshIn: time.Second / 2},
 		},
-		{"a text", `{"access_token":"a","refresh_in":"300"}`, false, tokens.Grant{TokenType: "Bearer", RefreshIn: 300 * time.Second}},
-		{"a form's fraction", "access_token=a&refresh_in=1.5", true, tokens.Grant{TokenType: "Bearer", RefreshIn: 1500 * time.Millisecond}},
-		{"as long as can be", `{"access_token":"a","refresh_in":2147483647}`, false, tokens.Grant{
+		{"a text", `{"access_token":"a","refresh_in":"300"}`, false, tokens.Response{TokenType: "Bearer", RefreshIn: 300 * time.Second}},
+		{"a form's fraction", "access_token=a&refresh_in=1.5", true, tokens.Response{TokenType: "Bearer", RefreshIn: 1500 * time.Millisecond}},
+		{"as long as can be", `{"access_token":"a","refresh_in":2147483647}`, false, tokens.Response{
 			TokenType: "Bearer", RefreshIn: 2147483647 * time.Second,
 		}},
-		{"longer", `{"access_token":"a","refresh_in":2147483648}`, false, tokens.Grant{TokenType: "Bearer"}},
-		{"absurd", `{"access_token":"a","refresh_in":1e300}`, false, tokens.Grant{TokenType: "Bearer"}},
-		{"negative", `{"access_token":"a","refresh_in":-1}`, false, tokens.Grant{TokenType: "Bearer"}},
-		{"no number", `{"access_token":"a","refresh_in":"soon"}`, false, tokens.Grant{TokenType: "Bearer"}},
-		{"neither", `{"access_token":"a","refresh_in":true}`, false, tokens.Grant{TokenType: "Bearer"}},
+		{"longer", `{"access_token":"a","refresh_in":2147483648}`, false, tokens.Response{TokenType: "Bearer"}},
+		{"absurd", `{"access_token":"a","refresh_in":1e300}`, false, tokens.Response{TokenType: "Bearer"}},
+		{"negative", `{"access_token":"a","refresh_in":-1}`, false, tokens.Response{TokenType: "Bearer"}},
+		{"no number", `{"access_token":"a","refresh_in":"soon"}`, false, tokens.Response{TokenType: "Bearer"}},
+		{"neither", `{"access_token":"a","refresh_in":true}`, false, tokens.Response{TokenType: "Bearer"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -522,7 +522,7 @@ func TestFetcherHandsOverTheKeyAndTheContext(t *testing.T) {
 func TestManagerBeforeOAuth2AsksOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var calls atomic.Int64
-		source := newSource(t, tokens.FetcherFunc(func(ctx context.Context, r tokens.Request) (*tokens.Grant, error) {
+		source := newSource(t, tokens.FetcherFunc(func(ctx context.Context, r tokens.Request) (*tokens.Response, error) {
 			return fetch(ctx, r, func(*http.Request) (*http.Response, error) {
 				calls.Add(1)
 				<-time.After(200 * time.Millisecond)
