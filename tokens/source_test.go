@@ -922,6 +922,7 @@ func TestAContextThatHasEnded(t *testing.T) {
 			if !errors.Is(err, patience) || !errors.Is(err, context.DeadlineExceeded) {
 				t.Errorf("error %v", err)
 			}
+			synctest.Wait()
 			if s.count() != 1 {
 				t.Errorf("%d fetches after %d", s.count(), calls)
 			}
