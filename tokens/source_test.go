@@ -209,7 +209,7 @@ func TestADay(t *testing.T) {
 		began := time.Now()
 		for i := range 1000 {
 			wg.Go(func() {
-				pass(time.Duration(i) * 97 * time.Millisecond)
+				pass(time.Duration(i) * 293 * time.Millisecond)
 				for time.Since(began) < 24*time.Hour {
 					before := time.Now()
 					token, err := source.Token(t.Context())
@@ -220,7 +220,7 @@ func TestADay(t *testing.T) {
 					if time.Since(before) > 0 {
 						waited.Add(1)
 					}
-					pass(97 * time.Second)
+					pass(293 * time.Second)
 				}
 			})
 		}
