@@ -34,8 +34,8 @@ const (
 	// refusedWait is how long somebody waits for another token while there is one that a server refused.
 	refusedWait = time.Second
 
-	// maxCalls is how many calls of the Fetcher for one key may be under way, when one does not return in time or is overtaken.
-	maxCalls = 2
+	// maxLate is how many calls of the Fetcher for one key may be late before no other is made.
+	maxLate = 2
 )
 
 var (
@@ -58,7 +58,7 @@ type Source struct {
 	refused  bool       // by a server: it is handed out only while no other can be had
 	flight   *flight    // the fetch under way, or nil
 	flights  int        // that have begun
-	calls    int        // of the Fetcher that have not returned
+	late     int        // calls of the Fetcher that have not returned in time, and not since
 	newest   int        // of the flights that brought a token, or all of them when the source was reset
 	err      error      // of the last flight; nil if it brought a token
 	failures int        // in a row
@@ -158,7 +158,7 @@ func (s *Source) usable(now time.Time) *Token {
 
 // begin starts a flight, unless the Manager is closed or the Fetcher is stuck. The caller holds the lock.
 func (s *Source) begin(ctx context.Context, now time.Time) {
-	if s.calls == maxCalls {
+	if s.late == maxLate {
 		s.failures++
 		s.err, s.next = errStuck, now.Add(pause(s.failures, errStuck))
 		return
@@ -166,7 +166,6 @@ func (s *Source) begin(ctx context.Context, now time.Time) {
 	if !s.m.begin(s) {
 		return
 	}
-	s.calls++
 	s.flights++
 	s.flight = &flight{number: s.flights, began: now, previous: s.token, done: make(chan struct{})}
 	if s.refused {
@@ -186,6 +185,7 @@ func (s *Source) fly(ctx context.Context, f *flight) {
 	letGo := make(chan struct{})
 	stop := context.AfterFunc(ctx, func() {
 		defer close(letGo)
+		s.addLate(1)
 		s.land(ctx, f, nil, context.Cause(ctx))
 	})
 	var grant *Response
@@ -197,13 +197,17 @@ func (s *Source) fly(ctx context.Context, f *flight) {
 		}
 		if !stop() {
 			<-letGo
+			s.addLate(-1)
 		}
-		s.mu.Lock()
-		s.calls--
-		s.mu.Unlock()
 		s.land(ctx, f, grant, err)
 	}()
 	grant, err = s.m.fetcher.Fetch(ctx, Request{Key: s.key, Previous: f.previous})
+}
+
+func (s *Source) addLate(n int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.late += n
 }
 
 // land takes in what came of a flight. It may be called twice: a Fetcher that did not return in time may bring a token

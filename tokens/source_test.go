@@ -757,6 +757,21 @@ func TestReset(t *testing.T) {
 	})
 }
 
+// However often it is reset, who waits gets a token in the end: only calls that are late count against the Fetcher.
+func TestResetAgainAndAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &server{grant: tokens.Response{ExpiresIn: time.Hour}, delay: 5 * time.Second}
+		source := newManager(t, s).Source(tokens.Key{})
+		var wg sync.WaitGroup
+		wg.Go(func() { wantToken(t, source, "token-6") })
+		for range 5 {
+			pass(100 * time.Millisecond)
+			source.Reset()
+		}
+		wg.Wait()
+	})
+}
+
 // Close ends what is under way and waits for it.
 func TestClose(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
