@@ -97,6 +97,9 @@ type refusedAnswer struct {
 
 func (e *refusedAnswer) Error() string { return e.err.Error() }
 
+// Format writes no more than that, for a verb such as %#v would show what is held.
+func (e *refusedAnswer) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, e.Error()) }
+
 // Unwrap returns the error, which is all that anybody else has to know.
 func (e *refusedAnswer) Unwrap() error { return e.err }
 
@@ -467,6 +470,9 @@ func quiet(ctx context.Context, err error) error {
 type quietError struct{ shown, err error }
 
 func (e *quietError) Error() string { return e.shown.Error() }
+
+// Format writes no more than that, for a verb such as %#v would show the other one.
+func (e *quietError) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, e.Error()) }
 
 func (e *quietError) Is(target error) bool { return errors.Is(e.err, target) }
 

@@ -14,6 +14,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/http/httptrace"
+	"net/textproto"
 	"net/url"
 	"runtime"
 	"strings"
@@ -613,6 +614,27 @@ func TestDescriptionWithAPartOfASecretIsDropped(t *testing.T) {
 		_, err := endpointFetch(t, clientJSON(http.StatusUnauthorized, fmt.Sprintf(`{"error":"invalid_client","error_description":%q}`, text)))
 		if e, ok := errors.AsType[*tokens.Error](err); !ok || e.Description != want || e.Code != "invalid_client" {
 			t.Errorf("%q: %+v", text, e)
+		}
+	}
+}
+
+// An error that holds a refresh token for whoever saves it shows it to nobody, and neither does one that hides what was quoted.
+func TestErrorsPrintNothingByAnyVerb(t *testing.T) {
+	_, refused := endpointFetch(t, clientJSON(http.StatusOK, `{"access_token":"a","token_type":"DPoP","refresh_token":"hunter2"}`))
+	_, quoting := endpointFetch(t, func(*http.Request, url.Values) (*http.Response, error) {
+		return nil, textproto.ProtocolError("malformed MIME header line: hunter2")
+	})
+	for _, err := range []error{refused, quoting} {
+		if err == nil {
+			t.Error("no error")
+		}
+		for ; err != nil; err = errors.Unwrap(err) {
+			for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%d", "%x"} {
+				text := fmt.Sprintf(verb, err)
+				if strings.Contains(text, "hunter2") || strings.Contains(text, fmt.Sprintf("%x", "hunter2")) {
+					t.Errorf("%s prints %s", verb, text)
+				}
+			}
 		}
 	}
 }

@@ -21,6 +21,7 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"fmt"
 	"io"
 	"math"
 	"net"
@@ -113,7 +114,7 @@ func Fetcher(token func(ctx context.Context, key tokens.Key) (*oauth2.Token, err
 		if err != nil {
 			return nil, failure(err)
 		}
-		grant, err := grantOf(t)
+		grant, err := responseOf(t)
 		if err != nil {
 			return nil, &tokens.Error{Op: opToken, Err: err}
 		}
@@ -128,8 +129,8 @@ var asker = &http.Client{
 	CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 }
 
-// grantOf takes over what a Manager has a use for, and leaves it to the Manager to judge the token itself.
-func grantOf(t *oauth2.Token) (*tokens.Response, error) {
+// responseOf takes over what a Manager has a use for, and leaves it to the Manager to judge the token itself.
+func responseOf(t *oauth2.Token) (*tokens.Response, error) {
 	if t == nil {
 		return nil, errNoToken
 	}
@@ -226,6 +227,9 @@ func isKnown(code string) bool {
 type quietError struct{ shown, err error }
 
 func (e *quietError) Error() string { return e.shown.Error() }
+
+// Format writes no more than that, for a verb such as %#v would show the other one.
+func (e *quietError) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, e.Error()) }
 
 func (e *quietError) Is(target error) bool { return errors.Is(e.err, target) }
 

@@ -366,7 +366,7 @@ func disclosesNothing(t *testing.T, err error) {
 	slog.New(slog.NewTextHandler(&log, nil)).Error("x", "error", err)
 	var chain strings.Builder
 	for e := err; e != nil; e = errors.Unwrap(e) {
-		fmt.Fprintf(&chain, "%v %+v", e, e)
+		fmt.Fprintf(&chain, "%v %+v %#v %d", e, e, e, e)
 	}
 	for _, text := range []string{chain.String(), fmt.Sprintf("%#v %q", err, err), log.String()} {
 		for _, bad := range []string{secret, "api_key", "in-the-url", "<h1>"} {
