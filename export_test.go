@@ -14,7 +14,7 @@ func (m *Middleware) VerifyJWS(ctx context.Context, issuer, token string) error 
 	if err != nil {
 		return err
 	}
-	if _, err := m.issuers[issuer].checkJWS(ctx, jws, header, new(Event)); err != nil {
+	if _, _, err := m.issuers[issuer].checkJWS(ctx, jws, header, new(Event)); err != nil {
 		return err
 	}
 	return nil

@@ -50,13 +50,13 @@ type issuer struct {
 	audiences     []string
 	audienceClaim string
 	types         []string // as mediaType gives them
-	algorithms    map[string]*jwa.Algorithm
+	algorithms    []*jwa.Algorithm
 	required      claimSet
 	leeway        time.Duration
 	maxLifetime   time.Duration // 0: not limited
 	scopeClaims   []string
 	rolesClaim    string
-	secret        []byte // HMAC's; then keys is nil
+	secret        any // HMAC's, a []byte; then keys is nil
 	keys          *jwks.Set
 
 	source                                                    jwks.Source
@@ -333,6 +333,7 @@ func (iss *issuer) finish(audience string) {
 
 func (iss *issuer) finishAlgorithms() {
 	symmetric := iss.has("HMACSecret")
+	secret, _ := iss.secret.([]byte)
 	names := iss.algorithmNames
 	switch {
 	case names != nil:
@@ -341,7 +342,6 @@ func (iss *issuer) finishAlgorithms() {
 	default:
 		names = defaultAlgorithms
 	}
-	iss.algorithms = make(map[string]*jwa.Algorithm)
 	for _, name := range names {
 		alg, ok := jwa.Lookup(name)
 		switch {
@@ -353,13 +353,10 @@ func (iss *issuer) finishAlgorithms() {
 			iss.wrong("Algorithms", strconv.Quote(name), "HMAC needs HMACSecret, and cannot stand beside public keys")
 		case !alg.Symmetric() && symmetric:
 			iss.wrong("Algorithms", strconv.Quote(name), "cannot stand beside HMACSecret: a public key must never serve as a secret")
-		case symmetric && len(iss.secret) < alg.MinSecret():
-			iss.wrong("HMACSecret", "", "is %d bytes long; %s needs %d (RFC 7518 section 3.2)", len(iss.secret), name, alg.MinSecret())
+		case symmetric && len(secret) < alg.MinSecret():
+			iss.wrong("HMACSecret", "", "is %d bytes long; %s needs %d (RFC 7518 section 3.2)", len(secret), name, alg.MinSecret())
 		default:
-			iss.algorithms[name] = alg
-			if alg.Name == "EdDSA" {
-				iss.algorithms["EdDSA"], iss.algorithms["Ed25519"] = alg, alg
-			}
+			iss.algorithms = append(iss.algorithms, alg)
 		}
 	}
 	sources := 0

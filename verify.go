@@ -48,7 +48,7 @@ func (m *Middleware) verify(ctx context.Context, token string, ev *Event) (*prin
 		return nil, err
 	}
 	ev.Issuer = iss.name
-	key, err := iss.checkJWS(ctx, jws, header, ev)
+	key, now, err := iss.checkJWS(ctx, jws, header, ev)
 	if err != nil {
 		return nil, err
 	}
@@ -66,7 +66,6 @@ func (m *Middleware) verify(ctx context.Context, token string, ev *Event) (*prin
 	if !header.isAccessToken() && facts.anotherToken {
 		return nil, refuse(ReasonNotAccessToken)
 	}
-	now := time.Now()
 	if err := iss.judge(claims, facts, now); err != nil {
 		return nil, err
 	}
@@ -119,13 +118,12 @@ func split(token string, buffer []byte) (jws compact, ok bool) {
 // strictBase64 refuses trailing bits that are not zero: with them one token would have several spellings.
 var strictBase64 = base64.RawURLEncoding.Strict()
 
-// decode decodes base64url in its canonical spelling alone, and returns the rest of the buffer. Go's decoder skips CR and LF.
+// decode decodes base64url in its canonical spelling alone, and returns the rest of the buffer. Go's decoder skips CR and LF;
+// where it has skipped any, there are fewer bytes than the length promises. That holds for all lengths that base64 can have:
+// none leaves one character over, for it would stand for six bits.
 func decode(part string, buffer []byte) (decoded, rest []byte, ok bool) {
-	if strings.IndexByte(part, '\n') >= 0 || strings.IndexByte(part, '\r') >= 0 {
-		return nil, nil, false
-	}
 	n, err := strictBase64.Decode(buffer, []byte(part))
-	if err != nil {
+	if err != nil || len(part)%4 == 1 || n != strictBase64.DecodedLen(len(part)) {
 		return nil, nil, false
 	}
 	return buffer[:n:n], buffer[n:], true
@@ -156,33 +154,34 @@ func (m *Middleware) selectIssuer(payload []byte) (*issuer, *Error) {
 }
 
 // checkJWS checks what stands before the claims: the algorithm, the type, the key and the signature. It returns the key that
-// verified it; the zero Key stands for an issuer's secret.
-func (iss *issuer) checkJWS(ctx context.Context, jws compact, h header, ev *Event) (jwks.Key, *Error) {
+// verified it and the time at which that was the issuer's; the zero Key stands for an issuer's secret.
+func (iss *issuer) checkJWS(ctx context.Context, jws compact, h header, ev *Event) (key jwks.Key, at time.Time, refusal *Error) {
 	alg := h.alg
-	if alg == nil || iss.algorithms[alg.Name] == nil {
-		return jwks.Key{}, refuse(ReasonAlgorithm)
+	if alg == nil || !slices.Contains(iss.algorithms, alg) {
+		return key, at, refuse(ReasonAlgorithm)
 	}
 	ev.Algorithm = alg.Name
 	if !slices.Contains(iss.types, h.typ) {
-		return jwks.Key{}, refuse(ReasonType)
+		return key, at, refuse(ReasonType)
 	}
 	if iss.secret != nil {
 		if alg.Verify(jws.signingInput, jws.signature, iss.secret) != nil {
-			return jwks.Key{}, refuse(ReasonSignature)
+			return key, at, refuse(ReasonSignature)
 		}
-		return jwks.Key{}, nil
+		return key, time.Now(), nil
 	}
-	keys, err := iss.keys.Keys(ctx, h.kid, alg.Name) // of this issuer, and of no other
+	var room [1]jwks.Key
+	keys, at, err := iss.keys.AppendKeys(ctx, room[:0], h.kid, alg.Name) // of this issuer, and of no other
 	if err != nil {
-		return jwks.Key{}, noKey(err)
+		return key, at, noKey(err)
 	}
 	for _, key := range keys {
 		if alg.Verify(jws.signingInput, jws.signature, key.Public()) == nil {
 			ev.KeyID = key.ID()
-			return key, nil
+			return key, at, nil
 		}
 	}
-	return jwks.Key{}, refuse(ReasonSignature)
+	return key, at, refuse(ReasonSignature)
 }
 
 // noKey is the answer when there is no key to verify with.
@@ -206,9 +205,12 @@ func keysUnavailable(err error) *Error {
 type facts struct {
 	present      claimSet // the claims that are there, and not the empty string
 	aud          []string // when the audience stands elsewhere; nil when there is none
-	anotherToken bool     // it shows itself to be another kind of token
+	anotherToken bool     // unless it declares itself an access token, it shows itself to be of another kind
 	confirmation bool     // there is a cnf
 }
+
+// otherTypes are what a typ claim says of tokens that are no access tokens, as Keycloak writes it, in lower case.
+var otherTypes = []string{"id", "refresh", "offline", "logout"}
 
 // claimSet is a set of those claims that can be required.
 type claimSet uint8
@@ -228,6 +230,10 @@ const manyMembers = 24
 
 // readClaims interprets a verified claims set. Names are compared case-exactly; a claim that a decision rests on is malformed
 // when it has the wrong type; azp, acr and auth_time then merely count as absent, so that a requirement for them is not met.
+//
+// A token that does not declare itself an access token may show itself to be an ID token (OpenID Connect Core sections 2 and
+// 3.3.2.11), a logout token or security event (RFC 8417), or what Amazon Cognito and Keycloak mark as such. Confusing them is the
+// attack of RFC 8725 section 2.8.
 func (iss *issuer) readClaims(c *Claims, payload string) (f facts, err *Error) {
 	var room [manyMembers]strictjson.Member
 	members, jsonErr := strictjson.AppendObject(room[:0], payload)
@@ -273,8 +279,14 @@ func (iss *issuer) readClaims(c *Claims, payload string) (f facts, err *Error) {
 			c.authTime, _ = numericDate(m.Value)
 		case "cnf":
 			f.confirmation = true
-		default:
-			f.anotherToken = f.anotherToken || marksAnotherToken(m)
+		case "at_hash", "c_hash", "s_hash", "events":
+			f.anotherToken = true
+		case "token_use":
+			use, isText := strictjson.String(m.Value)
+			f.anotherToken = f.anotherToken || !isText || use != "access"
+		case "typ":
+			typ, _ := strictjson.String(m.Value)
+			f.anotherToken = f.anotherToken || slices.Contains(otherTypes, asciiLower(typ))
 		}
 		if m.Name == iss.audienceClaim && ok {
 			c.audience, ok = appendStrings(c.audienceRoom[:0], m.Value)
@@ -312,35 +324,21 @@ func numericDate(value string) (time.Time, bool) {
 	if value == "" || value[0] < '0' || value[0] > '9' {
 		return time.Time{}, false
 	}
-	if seconds, err := strconv.ParseInt(value, 10, 64); err == nil && seconds <= maxNumericDate {
+	var seconds int64
+	digits := 0
+	for digits < len(value) && '0' <= value[digits] && value[digits] <= '9' && seconds <= maxNumericDate {
+		seconds = 10*seconds + int64(value[digits]-'0')
+		digits++
+	}
+	if digits == len(value) && seconds <= maxNumericDate {
 		return time.Unix(seconds, 0), true
 	}
 	f, err := strconv.ParseFloat(value, 64)
 	if err != nil || f > maxNumericDate {
 		return time.Time{}, false
 	}
-	seconds, fraction := math.Modf(f)
-	return time.Unix(int64(seconds), int64(fraction*1e9)), true
-}
-
-// marksAnotherToken reports that a claim shows a token which does not declare itself an access token to be an ID token
-// (OpenID Connect Core sections 2 and 3.3.2.11), a logout token or security event (RFC 8417), or what Amazon Cognito and
-// Keycloak mark as such. Confusing them is the attack of RFC 8725 section 2.8.
-func marksAnotherToken(m strictjson.Member) bool {
-	switch m.Name {
-	case "at_hash", "c_hash", "s_hash", "events":
-		return true
-	case "token_use":
-		use, ok := strictjson.String(m.Value)
-		return !ok || use != "access"
-	case "typ":
-		typ, _ := strictjson.String(m.Value)
-		switch asciiLower(typ) {
-		case "id", "refresh", "offline", "logout":
-			return true
-		}
-	}
-	return false
+	whole, fraction := math.Modf(f)
+	return time.Unix(int64(whole), int64(fraction*1e9)), true
 }
 
 // judge applies the checks that need the tuple and the clock to claims whose signature was verified.

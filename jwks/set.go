@@ -190,28 +190,29 @@ type Set struct {
 // [*UnavailableError] when that cannot be told now. The context bounds how long this request waits for keys that are
 // being fetched (never longer than [ColdWait] without it); its end does not stop the fetch.
 func (s *Set) Keys(ctx context.Context, kid, alg string) ([]Key, error) {
-	found, _, err := s.candidates(ctx, kid, alg, time.Now())
+	keys, _, err := s.AppendKeys(ctx, nil, kid, alg)
+	return keys, err
+}
+
+// AppendKeys is [Set.Keys] with a place for the keys: it appends them to a slice, and nothing when there is an error. It also
+// returns the time of its answer, for the caller's own checks: reading the clock twice would be the dearest part.
+func (s *Set) AppendKeys(ctx context.Context, keys []Key, kid, alg string) (appended []Key, at time.Time, err error) {
+	found, at, err := s.candidates(ctx, kid, alg)
 	if err != nil {
-		return nil, err
+		return keys, at, err
 	}
-	keys := make([]Key, found.n)
-	for i := range keys {
-		keys[i] = *found.keys[i]
+	for _, key := range found.keys[:found.n] {
+		keys = append(keys, *key)
 	}
-	return keys, nil
+	return keys, at, nil
 }
 
 // Holds reports whether [Set.Keys] would return this key among others now. It is for tokens that were verified with it before:
 // as long as the set holds the key, verifying the signature again tells nothing new. A key is the same after a refresh if its
-// id, its algorithm and the public key are. It starts fetches, waits for them and fails as Keys does.
-//
-// It also returns the time of its answer, for the caller's own checks: reading the clock twice would be the dearest part.
+// id, its algorithm and the public key are. It starts fetches, waits for them and fails as Keys does, and returns the time of its
+// answer as [Set.AppendKeys] does.
 func (s *Set) Holds(ctx context.Context, kid, alg string, key Key) (held bool, at time.Time, err error) {
-	at = time.Now()
-	found, waited, err := s.candidates(ctx, kid, alg, at)
-	if waited {
-		at = time.Now()
-	}
+	found, at, err := s.candidates(ctx, kid, alg)
 	for _, k := range found.keys[:found.n] {
 		if k.jwk == key.jwk {
 			return true, at, nil
@@ -220,30 +221,33 @@ func (s *Set) Holds(ctx context.Context, kid, alg string, key Key) (held bool, a
 	return false, at, err
 }
 
-// candidates returns one key at least, or an error, and whether it may have waited.
-func (s *Set) candidates(ctx context.Context, kid, alg string, now time.Time) (found candidates, waited bool, err error) {
+// candidates returns one key at least, or an error, and the time at which that is so.
+func (s *Set) candidates(ctx context.Context, kid, alg string) (found candidates, at time.Time, err error) {
+	arrived := time.Now()
+	at = arrived
 	algorithm, ok := jwa.Lookup(alg)
 	if !ok || algorithm.Symmetric() {
-		return found, false, ErrKeyNotFound // and no reason to fetch anything
+		return found, at, ErrKeyNotFound // and no reason to fetch anything
 	}
 	seen := s.current.Load()
 	snap := seen
-	if seen.state(now) != Fresh || seen.due(now) {
-		if snap, err = s.refresh(ctx, seen, now); err != nil {
-			return found, true, err
+	if seen.state(arrived) != Fresh || seen.due(arrived) {
+		snap, err = s.refresh(ctx, seen, arrived)
+		if at = time.Now(); err != nil {
+			return found, at, err
 		}
-		waited = true
 	}
 	if found = snap.candidates(kid, algorithm); found.n > 0 {
-		return found, waited, nil
+		return found, at, nil
 	}
-	if snap, err = s.search(ctx, seen, snap, kid, now); err != nil {
-		return found, true, err
+	snap, err = s.search(ctx, seen, snap, kid, arrived)
+	if at = time.Now(); err != nil {
+		return found, at, err
 	}
 	if found = snap.candidates(kid, algorithm); found.n == 0 {
 		err = ErrKeyNotFound
 	}
-	return found, true, err
+	return found, at, err
 }
 
 // view returns the keys to judge a token by that names this key id, after waiting for a fetch where one is needed.

@@ -1102,6 +1102,12 @@ func TestAllocationsOfTheFreshPath(t *testing.T) {
 	if n := testing.AllocsPerRun(1000, func() { _, _ = set.Keys(ctx, "a", "EdDSA") }); n > 1 {
 		t.Errorf("%v allocations, want at most 1: the slice that is returned", n)
 	}
+	if n := testing.AllocsPerRun(1000, func() {
+		var room [1]jwks.Key
+		_, _, _ = set.AppendKeys(ctx, room[:0], "a", "EdDSA")
+	}); n > 0 {
+		t.Errorf("%v allocations, want none: there is a place for the key", n)
+	}
 }
 
 func TestConcurrentUseDuringRotations(t *testing.T) {

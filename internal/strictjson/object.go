@@ -12,7 +12,6 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"strings"
 	"unicode/utf16"
 	"unicode/utf8"
 )
@@ -237,6 +236,7 @@ func (s *nameStack[T]) cut(n int) {
 type siblings[T text] struct {
 	stack *nameStack[T]
 	first int
+	marks uint64              // a bit for each of them, which several may share
 	index map[string]struct{} // those judged so far; nil while they are few
 }
 
@@ -245,6 +245,11 @@ func (s *siblings[T]) repeated() bool {
 	last := s.stack.n - 1
 	name := s.stack.at(last)
 	if last-s.first < smallObject {
+		mark := mark(name)
+		if s.marks&mark == 0 {
+			s.marks |= mark
+			return false
+		}
 		for i := s.first; i < last; i++ {
 			if equal(s.stack.at(i), name) {
 				return true
@@ -261,6 +266,15 @@ func (s *siblings[T]) repeated() bool {
 	size := len(s.index)
 	s.index[string(name)] = struct{}{}
 	return len(s.index) == size
+}
+
+// mark chooses a bit for a name by its length and its ends, which tells most names of one object apart.
+func mark[T text](name T) uint64 {
+	n := uint(len(name))
+	if n > 0 {
+		n += 5*uint(name[0]) + 3*uint(name[len(name)-1])
+	}
+	return 1 << (n % 64)
 }
 
 // equal compares two texts. Converting both to strings would cost an allocation for each, as long as they are of any type.
@@ -469,16 +483,16 @@ func (l *lexer[T]) literal(word string) error {
 
 // number reads a number (RFC 8259 section 6): no plus sign, no leading zero, and a digit on both sides of the point.
 func (l *lexer[T]) number() error {
-	l.skip("-")
+	l.skip('-', '-')
 	first := l.pos
 	if n := l.digits(); n == 0 || n > 1 && l.data[first] == '0' {
 		return errSyntax
 	}
-	if l.skip(".") && l.digits() == 0 {
+	if l.skip('.', '.') && l.digits() == 0 {
 		return errSyntax
 	}
-	if l.skip("eE") {
-		l.skip("+-")
+	if l.skip('e', 'E') {
+		l.skip('+', '-')
 		if l.digits() == 0 {
 			return errSyntax
 		}
@@ -486,9 +500,9 @@ func (l *lexer[T]) number() error {
 	return nil
 }
 
-// skip reads one byte if it is in the set.
-func (l *lexer[T]) skip(set string) bool {
-	if l.pos == len(l.data) || strings.IndexByte(set, l.data[l.pos]) < 0 {
+// skip reads one byte if it is either of two.
+func (l *lexer[T]) skip(one, other byte) bool {
+	if l.pos == len(l.data) || l.data[l.pos] != one && l.data[l.pos] != other {
 		return false
 	}
 	l.pos++
@@ -512,11 +526,29 @@ var plain = func() (t [256]bool) {
 	return t
 }()
 
+// word returns the eight bytes from i on as one number.
+func word[T text](data T, i int) uint64 {
+	b := data[i : i+8]
+	return uint64(b[0]) | uint64(b[1])<<8 | uint64(b[2])<<16 | uint64(b[3])<<24 |
+		uint64(b[4])<<32 | uint64(b[5])<<40 | uint64(b[6])<<48 | uint64(b[7])<<56
+}
+
+// plainWord reports that eight bytes all are plain. It may be false where they are: what it does not pass is looked at byte by
+// byte. A subtraction takes the high bit into the lowest byte that is too small for it, and into no byte below that.
+func plainWord(w uint64) bool {
+	const each = 0x0101010101010101 // one in every byte
+	control, quote, backslash := w-each*0x20, (w^each*'"')-each, (w^each*'\\')-each
+	return (w|control|quote|backslash)&(each*0x80) == 0
+}
+
 // quoted reads the string that begins with the quotation mark at pos. It returns what stands between the marks, whether there
 // is an escape in it, and where it ends.
 func quoted[T text](data T, pos int) (raw T, escaped bool, end int, err error) {
 	start := pos + 1
 	for i := start; ; {
+		for i+8 <= len(data) && plainWord(word(data, i)) {
+			i += 8
+		}
 		for i < len(data) && plain[data[i]] {
 			i++
 		}

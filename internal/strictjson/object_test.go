@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"unicode/utf8"
 
 	"github.com/bearer-go/bearer/internal/strictjson"
 )
@@ -350,6 +351,28 @@ func TestDuplicatesAroundTheBorderOfSmallObjects(t *testing.T) {
 	}
 }
 
+// Names that look alike to a shortcut are told apart, and one that stands twice is found, wherever others stand between.
+func TestNamesThatAreAlike(t *testing.T) {
+	names := []string{""}
+	for _, last := range []string{"", "a", "b", "c"} {
+		for _, middle := range []string{"", "a", "b", "c"} {
+			for _, first := range []string{"a", "b", "c"} {
+				if name := first + middle + last; !slices.Contains(names, name) {
+					names = append(names, name)
+				}
+			}
+		}
+	}
+	for _, one := range names {
+		for _, other := range names {
+			_, err := strictjson.Object(fmt.Sprintf(`{%q:1,"x":2,%q:3,"y":4}`, one, other))
+			if (err == nil) != (one != other) {
+				t.Errorf("%q and %q: %v", one, other, err)
+			}
+		}
+	}
+}
+
 func TestManyMembers(t *testing.T) {
 	const n = 20_000
 	doc := numbered(n)
@@ -498,6 +521,33 @@ func TestAppendStrings(t *testing.T) {
 		}
 		if got, gotOK := strictjson.AppendStrings([]string{"before"}, value); gotOK != ok || !slices.Equal(got, want) {
 			t.Errorf("%q: %q, %t; want %q, %t", value, got, gotOK, want, ok)
+		}
+	}
+}
+
+// A string is read several bytes at a time. Every two bytes are judged alike wherever they stand in it.
+func TestEveryByteAnywhereInAString(t *testing.T) {
+	alone := make(map[string]bool) // whether two bytes may stand in a string
+	for pair := range 1 << 16 {
+		two := string([]byte{byte(pair >> 8), byte(pair)})
+		encoded := `{"a":"` + two + `"}`
+		alone[two] = json.Valid([]byte(encoded)) && utf8.ValidString(two)
+	}
+	for at := range 10 {
+		before, after := strings.Repeat("x", at), strings.Repeat("y", 17-at)
+		for two, good := range alone {
+			document := `{"a":"` + before + two + after + `"}`
+			members, err := strictjson.Object(document)
+			if (err == nil) != good {
+				t.Fatalf("%q after %d bytes: %v", two, at, err)
+			}
+			if err == nil && members[0].Value != document[5:len(document)-1] {
+				t.Fatalf("%q after %d bytes: %s", two, at, members[0].Value)
+			}
+			n := 0
+			if err := strictjson.Walk([]byte(document), 0, func(_, _ []byte) error { n++; return nil }); (err == nil) != good || good && n != 1 {
+				t.Fatalf("%q after %d bytes, walked: %v", two, at, err)
+			}
 		}
 	}
 }
