@@ -143,24 +143,24 @@ func TestAllocationsOfARefusal(t *testing.T) {
 		budget        float64
 		copies        float64 // of what is sent
 	}{
-		"no token":       {func(int) string { return "" }, bearer.ReasonMissingToken, 2, 0},
-		"another scheme": {func(n int) string { return "Basic " + long(n) }, bearer.ReasonOtherScheme, 2, 0},
-		"a long scheme":  {func(n int) string { return long(n) + " abc" }, bearer.ReasonOtherScheme, 2, 0},
-		"no scheme":      {func(n int) string { return "\x00" + long(n) }, bearer.ReasonMalformedRequest, 2, 0},
-		"two tokens":     {func(n int) string { return "Bearer " + long(n/2) + " " + long(n/2) }, bearer.ReasonMalformedRequest, 2, 0},
-		"spaces":         {func(n int) string { return "Bearer" + strings.Repeat(" ", n) }, bearer.ReasonMalformedRequest, 2, 0},
+		"no token":       {func(int) string { return "" }, bearer.ReasonMissingToken, 0, 0},
+		"another scheme": {func(n int) string { return "Basic " + long(n) }, bearer.ReasonOtherScheme, 0, 0},
+		"a long scheme":  {func(n int) string { return long(n) + " abc" }, bearer.ReasonOtherScheme, 0, 0},
+		"no scheme":      {func(n int) string { return "\x00" + long(n) }, bearer.ReasonMalformedRequest, 0, 0},
+		"two tokens":     {func(n int) string { return "Bearer " + long(n/4) + " " + long(n*3/4) }, bearer.ReasonMalformedRequest, 0, 0},
+		"spaces":         {func(n int) string { return "Bearer" + strings.Repeat(" ", n) }, bearer.ReasonMalformedRequest, 0, 0},
 
-		"too large":         {sent(func(n int) string { return long(bearer.DefaultMaxTokenSize + n) }), bearer.ReasonTokenTooLarge, 2, 0},
-		"garbage":           {sent(long), bearer.ReasonMalformedToken, 2, 0},
-		"garbage after dot": {sent(func(n int) string { return "e30." + long(n) }), bearer.ReasonMalformedToken, 2, 0},
-		"dots":              {sent(func(n int) string { return strings.Repeat(".", n) }), bearer.ReasonMalformedToken, 2, 0},
-		"five parts":        {sent(func(n int) string { return "e30.e30." + long(n) + ".e30.e30" }), bearer.ReasonMalformedToken, 2, 0},
+		"too large":         {sent(func(n int) string { return long(bearer.DefaultMaxTokenSize + n) }), bearer.ReasonTokenTooLarge, 0, 0},
+		"garbage":           {sent(long), bearer.ReasonMalformedToken, 0, 0},
+		"garbage after dot": {sent(func(n int) string { return "e30." + long(n) }), bearer.ReasonMalformedToken, 0, 0},
+		"dots":              {sent(func(n int) string { return strings.Repeat(".", n) }), bearer.ReasonMalformedToken, 0, 0},
+		"five parts":        {sent(func(n int) string { return "e30.e30." + long(n) + ".e30.e30" }), bearer.ReasonMalformedToken, 0, 0},
 		"no base64":         {sent(func(n int) string { return "e30.e30." + strings.Repeat("é", n/2) }), bearer.ReasonMalformedToken, 3, 0},
 
 		"a payload that is no JSON": {sent(payloadOf(long)), bearer.ReasonMalformedClaims, 3, 0},
 		"a payload of brackets":     {sent(payloadOf(brackets)), bearer.ReasonMalformedClaims, 3, 0},
-		"an unknown issuer":         {sent(payload(c{"iss": "https://other.example"})), bearer.ReasonUnknownIssuer, 2, 0},
-		"an issuer of its own":      {sent(func(n int) string { return issuer.Token(c{"iss": long(n)}) }), bearer.ReasonUnknownIssuer, 2, 0},
+		"an unknown issuer":         {sent(payload(c{"iss": "https://other.example"})), bearer.ReasonUnknownIssuer, 0, 0},
+		"an issuer of its own":      {sent(func(n int) string { return issuer.Token(c{"iss": long(n)}) }), bearer.ReasonUnknownIssuer, 0, 0},
 		"an issuer with escapes": {
 			sent(func(n int) string { return issuer.Token(c{"iss": strings.Repeat("\n", n/2)}) }), bearer.ReasonUnknownIssuer, 3, 0,
 		},
@@ -187,7 +187,7 @@ func TestAllocationsOfARefusal(t *testing.T) {
 		"a type in upper case":        {sent(func(n int) string { return issuer.Sign(c{"typ": strings.Repeat("X", n)}) }), bearer.ReasonType, 3, 0},
 		"an unknown key":              {sent(func(n int) string { return issuer.Sign(c{"kid": "?"}, c{"z": long(n)}) }), bearer.ReasonUnknownKey, 3, 0},
 		"a key of its own":            {sent(func(n int) string { return issuer.Sign(c{"kid": long(n)}) }), bearer.ReasonUnknownKey, 3, 0},
-		"a signature too long":        {sent(signatureOf(long)), bearer.ReasonSignature, 6, 0},
+		"a signature too long":        {sent(signatureOf(func(n int) string { return long(1368 + n) })), bearer.ReasonMalformedToken, 0, 0},
 		"a bad signature":             {sent(func(n int) string { return forged(payload(nil)(n)) }), bearer.ReasonSignature, 32, 1}, // golang-jwt's
 		"a bad signature, new header": {sent(func(n int) string { return forged(header(nil)(n)) }), bearer.ReasonSignature, 32, 1},
 	} {

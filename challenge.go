@@ -15,7 +15,7 @@ import (
 func (m *Middleware) WriteError(w http.ResponseWriter, r *http.Request, err error) {
 	refusal, ok := errors.AsType[*Error](err)
 	if !ok || refusal == nil {
-		refusal = refuse(reasonInternal)
+		refusal = new(Error)
 	}
 	body := &refusalWriter{ResponseWriter: w, m: m, refusal: refusal}
 	body.setHeader()
@@ -37,7 +37,7 @@ func (e *Error) problem() []byte {
 		Status int    `json:"status"`
 		Detail string `json:"detail"`
 		Code   Reason `json:"code"`
-	}{http.StatusText(e.StatusCode()), e.StatusCode(), e.Description(), e.Reason})
+	}{http.StatusText(e.StatusCode()), e.StatusCode(), e.Description(), e.Reason()})
 	if err != nil {
 		return nil // cannot be: strings and a number
 	}

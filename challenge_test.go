@@ -106,7 +106,7 @@ func TestEveryReasonHasItsAnswer(t *testing.T) {
 		bearer.ReasonLifetime, bearer.ReasonAudience, bearer.ReasonSenderConstrained, bearer.ReasonScope, bearer.ReasonRole, bearer.ReasonClaim,
 		bearer.ReasonPolicy, bearer.ReasonAuthTooWeak, bearer.ReasonAuthTooOld, bearer.ReasonPolicyUnavailable,
 	} {
-		e := &bearer.Error{Reason: reason}
+		e := bearer.Refusal(reason)
 		if e.StatusCode() == 500 {
 			t.Errorf("%s has no answer", reason)
 		}
@@ -122,10 +122,44 @@ func TestEveryReasonHasItsAnswer(t *testing.T) {
 	}
 }
 
+// Requests that are refused for one reason share an error, but for what their routes say.
+func TestRefusalsOfRoutesDoNotMix(t *testing.T) {
+	auth := newAuth(t, bearertest.NewIssuer())
+	wants := map[string][]bearer.Requirement{
+		"Bearer": nil, `Bearer scope="a"`: {bearer.Scopes("a")}, `Bearer scope="b c"`: {bearer.Scopes("b"), bearer.AnyScope("c", "d")},
+	}
+	for range 3 {
+		errs := make(map[string]error)
+		for want, reqs := range wants {
+			_, errs[want] = auth.Authenticate(get(""), reqs...)
+		}
+		for want, err := range errs {
+			w := httptest.NewRecorder()
+			if auth.WriteError(w, get(""), err); w.Header().Get("WWW-Authenticate") != want {
+				t.Errorf("challenge %q, want %q", w.Header().Get("WWW-Authenticate"), want)
+			}
+		}
+	}
+}
+
+// A cause belongs to one request, and a reason that has no answer is a refusal all the same.
+func TestRefusalsAreNeverChanged(t *testing.T) {
+	issuer := bearertest.NewIssuer()
+	issuer.Down()
+	_, err := newAuth(t, issuer).Authenticate(get("Bearer " + issuer.Token()))
+	shared := bearer.Refusal(bearer.ReasonKeysUnavailable)
+	if errors.Unwrap(err) == nil || shared.Unwrap() != nil {
+		t.Errorf("the cause is %v, that of other requests %v", errors.Unwrap(err), shared.Unwrap())
+	}
+	if bearer.Refusal("no such reason") == nil {
+		t.Error("a refusal is nil: the request would pass")
+	}
+}
+
 // WriteError speaks and never decides: whatever it is given, it does not let a request pass as good.
 func TestWriteErrorOfAnotherError(t *testing.T) {
 	auth := newAuth(t, bearertest.NewIssuer())
-	for _, err := range []error{nil, errors.New("secret"), (*bearer.Error)(nil), &bearer.Error{}, &bearer.Error{Reason: "x"}} {
+	for _, err := range []error{nil, errors.New("secret"), (*bearer.Error)(nil), &bearer.Error{}, bearer.Refusal("x")} {
 		t.Run(fmt.Sprintf("%T", err), func(t *testing.T) {
 			w := httptest.NewRecorder()
 			auth.WriteError(w, get(""), err)
@@ -135,7 +169,7 @@ func TestWriteErrorOfAnotherError(t *testing.T) {
 		})
 	}
 	wrapped := httptest.NewRecorder()
-	auth.WriteError(wrapped, get(""), fmt.Errorf("wrapped: %w", &bearer.Error{Reason: bearer.ReasonScope}))
+	auth.WriteError(wrapped, get(""), fmt.Errorf("wrapped: %w", bearer.Refusal(bearer.ReasonScope)))
 	checkProblem(t, wrapped, 403, "insufficient_scope")
 }
 
@@ -149,7 +183,7 @@ func TestErrorHandler(t *testing.T) {
 	}{
 		"writes a page": {func(w http.ResponseWriter, _ *http.Request, e *bearer.Error) {
 			w.Header().Set("Content-Type", "text/html")
-			_, _ = fmt.Fprintf(w, "<h1>%s</h1>", e.Reason)
+			_, _ = fmt.Fprintf(w, "<h1>%s</h1>", e.Reason())
 		}, "<h1>missing_token</h1>", "text/html"},
 		"wants another status": {func(w http.ResponseWriter, _ *http.Request, _ *bearer.Error) {
 			w.WriteHeader(http.StatusOK)

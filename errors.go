@@ -62,59 +62,67 @@ const (
 // answer is what the client hears for a reason: nothing in it depends on the request. The texts keep to the characters
 // that RFC 6750 section 3 allows in error_description.
 type answer struct {
+	reason Reason
 	status int
 	code   string
 	detail string
 }
 
-var answers = map[Reason]answer{
-	ReasonClosed:            {http.StatusServiceUnavailable, "", "The service is shutting down"},
-	ReasonMissingToken:      {http.StatusUnauthorized, "", "An access token is required"},
-	ReasonOtherScheme:       {http.StatusUnauthorized, "", "The Bearer authentication scheme is required"},
-	ReasonMultipleTokens:    {http.StatusBadRequest, codeInvalidRequest, "More than one credential was sent"},
-	ReasonMalformedRequest:  {http.StatusBadRequest, codeInvalidRequest, "The credential is malformed"},
-	ReasonTokenTooLarge:     {http.StatusUnauthorized, codeInvalidToken, "The access token is too large"},
-	ReasonMalformedToken:    {http.StatusUnauthorized, codeInvalidToken, "The access token is malformed"},
-	ReasonUnsupportedHeader: {http.StatusUnauthorized, codeInvalidToken, "The access token uses an unsupported extension"},
-	ReasonUnknownIssuer:     {http.StatusUnauthorized, codeInvalidToken, "The issuer of the access token is not trusted"},
-	ReasonAlgorithm:         {http.StatusUnauthorized, codeInvalidToken, "The signature algorithm of the access token is not allowed"},
-	ReasonType:              {http.StatusUnauthorized, codeInvalidToken, "The type of the access token is not allowed"},
-	ReasonUnknownKey:        {http.StatusUnauthorized, codeInvalidToken, "The key of the access token is not known"},
-	ReasonKeysUnavailable:   {http.StatusServiceUnavailable, "", "The keys of the issuer are not available"},
-	ReasonSignature:         {http.StatusUnauthorized, codeInvalidToken, "The signature of the access token is invalid"},
-	ReasonMalformedClaims:   {http.StatusUnauthorized, codeInvalidToken, "The claims of the access token are malformed"},
-	ReasonNotAccessToken:    {http.StatusUnauthorized, codeInvalidToken, "The token is not an access token"},
-	ReasonMissingClaim:      {http.StatusUnauthorized, codeInvalidToken, "A required claim of the access token is missing"},
-	ReasonExpired:           {http.StatusUnauthorized, codeInvalidToken, "The access token expired"},
-	ReasonNotYetValid:       {http.StatusUnauthorized, codeInvalidToken, "The access token is not yet valid"},
-	ReasonIssuedInFuture:    {http.StatusUnauthorized, codeInvalidToken, "The access token was issued in the future"},
-	ReasonLifetime:          {http.StatusUnauthorized, codeInvalidToken, "The lifetime of the access token is too long"},
-	ReasonAudience:          {http.StatusUnauthorized, codeInvalidToken, "The access token is not meant for this service"},
-	ReasonSenderConstrained: {http.StatusUnauthorized, codeInvalidToken, "The access token is bound to a key that was not proven"},
-	ReasonScope:             {http.StatusForbidden, codeInsufficientScope, "The access token lacks a required scope"},
-	ReasonRole:              {http.StatusForbidden, codeInsufficientScope, "The access token lacks a required role"},
-	ReasonClaim:             {http.StatusForbidden, codeInsufficientScope, "The access token lacks a required claim"},
-	ReasonPolicy:            {http.StatusForbidden, codeInsufficientScope, "Access is not allowed"},
-	ReasonAuthTooWeak:       {http.StatusUnauthorized, codeInsufficientUserAuth, "A different authentication level is required"},
-	ReasonAuthTooOld:        {http.StatusUnauthorized, codeInsufficientUserAuth, "A more recent authentication is required"},
-	ReasonPolicyUnavailable: {http.StatusServiceUnavailable, "", "A decision cannot be made now"},
-	reasonInternal:          {http.StatusInternalServerError, "", "The request could not be processed"},
+var answers = []answer{
+	{ReasonClosed, http.StatusServiceUnavailable, "", "The service is shutting down"},
+	{ReasonMissingToken, http.StatusUnauthorized, "", "An access token is required"},
+	{ReasonOtherScheme, http.StatusUnauthorized, "", "The Bearer authentication scheme is required"},
+	{ReasonMultipleTokens, http.StatusBadRequest, codeInvalidRequest, "More than one credential was sent"},
+	{ReasonMalformedRequest, http.StatusBadRequest, codeInvalidRequest, "The credential is malformed"},
+	{ReasonTokenTooLarge, http.StatusUnauthorized, codeInvalidToken, "The access token is too large"},
+	{ReasonMalformedToken, http.StatusUnauthorized, codeInvalidToken, "The access token is malformed"},
+	{ReasonUnsupportedHeader, http.StatusUnauthorized, codeInvalidToken, "The access token uses an unsupported extension"},
+	{ReasonUnknownIssuer, http.StatusUnauthorized, codeInvalidToken, "The issuer of the access token is not trusted"},
+	{ReasonAlgorithm, http.StatusUnauthorized, codeInvalidToken, "The signature algorithm of the access token is not allowed"},
+	{ReasonType, http.StatusUnauthorized, codeInvalidToken, "The type of the access token is not allowed"},
+	{ReasonUnknownKey, http.StatusUnauthorized, codeInvalidToken, "The key of the access token is not known"},
+	{ReasonKeysUnavailable, http.StatusServiceUnavailable, "", "The keys of the issuer are not available"},
+	{ReasonSignature, http.StatusUnauthorized, codeInvalidToken, "The signature of the access token is invalid"},
+	{ReasonMalformedClaims, http.StatusUnauthorized, codeInvalidToken, "The claims of the access token are malformed"},
+	{ReasonNotAccessToken, http.StatusUnauthorized, codeInvalidToken, "The token is not an access token"},
+	{ReasonMissingClaim, http.StatusUnauthorized, codeInvalidToken, "A required claim of the access token is missing"},
+	{ReasonExpired, http.StatusUnauthorized, codeInvalidToken, "The access token expired"},
+	{ReasonNotYetValid, http.StatusUnauthorized, codeInvalidToken, "The access token is not yet valid"},
+	{ReasonIssuedInFuture, http.StatusUnauthorized, codeInvalidToken, "The access token was issued in the future"},
+	{ReasonLifetime, http.StatusUnauthorized, codeInvalidToken, "The lifetime of the access token is too long"},
+	{ReasonAudience, http.StatusUnauthorized, codeInvalidToken, "The access token is not meant for this service"},
+	{ReasonSenderConstrained, http.StatusUnauthorized, codeInvalidToken, "The access token is bound to a key that was not proven"},
+	{ReasonScope, http.StatusForbidden, codeInsufficientScope, "The access token lacks a required scope"},
+	{ReasonRole, http.StatusForbidden, codeInsufficientScope, "The access token lacks a required role"},
+	{ReasonClaim, http.StatusForbidden, codeInsufficientScope, "The access token lacks a required claim"},
+	{ReasonPolicy, http.StatusForbidden, codeInsufficientScope, "Access is not allowed"},
+	{ReasonAuthTooWeak, http.StatusUnauthorized, codeInsufficientUserAuth, "A different authentication level is required"},
+	{ReasonAuthTooOld, http.StatusUnauthorized, codeInsufficientUserAuth, "A more recent authentication is required"},
+	{ReasonPolicyUnavailable, http.StatusServiceUnavailable, "", "A decision cannot be made now"},
+	{reasonInternal, http.StatusInternalServerError, "", "The request could not be processed"},
 }
+
+// internalError is the answer to what must not be.
+var internalError = answer{reasonInternal, http.StatusInternalServerError, "", "The request could not be processed"}
 
 // Error is a refusal. It separates what the client may hear, which is fixed text, from what an operator must know, which is
 // the wrapped cause. No method returns any part of a token.
+//
+// It does not change. Requests that are refused for the same reason share one value: never assign to what an *Error points to. The
+// zero value stands for an internal error, 500.
 type Error struct {
-	// Reason is why, as a stable code.
-	Reason Reason
-
+	answer     *answer
 	cause      error
 	reqs       []Requirement // of the route: they have a say in the challenge
 	retryAfter time.Duration
 }
 
+// Reason returns why, as a stable code.
+func (e *Error) Reason() Reason { return e.says().reason }
+
 // Error returns the reason and its fixed text. The cause is not part of it; see [Error.Unwrap].
 func (e *Error) Error() string {
-	return "bearer: " + string(e.Reason) + ": " + e.Description()
+	return "bearer: " + string(e.Reason()) + ": " + e.Description()
 }
 
 // Unwrap returns the cause, or nil. It is for operators: a cause may name hosts and carry the texts of other libraries and of
@@ -127,13 +135,13 @@ func (e *Error) Is(target error) bool {
 }
 
 // StatusCode returns the HTTP status of the refusal: 400, 401, 403 or 503.
-func (e *Error) StatusCode() int { return e.answer().status }
+func (e *Error) StatusCode() int { return e.says().status }
 
 // Code returns the error code of RFC 6750 section 3.1 or RFC 9470 section 3, or "" when the challenge carries none.
-func (e *Error) Code() string { return e.answer().code }
+func (e *Error) Code() string { return e.says().code }
 
 // Description returns the fixed text for the reason, which is safe to send.
-func (e *Error) Description() string { return e.answer().detail }
+func (e *Error) Description() string { return e.says().detail }
 
 // RetryAfter returns how long a client should wait before it tries again, in whole seconds and at least one; 0 unless the
 // status is 503.
@@ -145,16 +153,45 @@ func (e *Error) RetryAfter() time.Duration {
 	return max(seconds, 1) * time.Second
 }
 
-func (e *Error) answer() answer {
-	if a, ok := answers[e.Reason]; ok {
-		return a
+func (e *Error) says() *answer {
+	if e.answer == nil {
+		return &internalError
 	}
-	return answers[reasonInternal]
+	return e.answer
 }
 
-func refuse(reason Reason) *Error { return &Error{Reason: reason} }
+// refusals are made once, one for each reason: what strangers can cause for nothing shall cost nothing.
+var refusals = func() map[Reason]*Error {
+	all := make(map[Reason]*Error)
+	for i := range answers {
+		all[answers[i].reason] = &Error{answer: &answers[i]}
+	}
+	return all
+}()
 
-func refuseFor(reason Reason, cause error) *Error { return &Error{Reason: reason, cause: cause} }
+// refuse returns the refusal for a reason. It is never nil, for that would let the request pass.
+func refuse(reason Reason) *Error {
+	if e := refusals[reason]; e != nil {
+		return e
+	}
+	return new(Error)
+}
+
+func refuseFor(reason Reason, cause error) *Error {
+	e := *refuse(reason)
+	e.cause = cause
+	return &e
+}
+
+// on returns the refusal as one of a route with these requirements.
+func (e *Error) on(reqs []Requirement) *Error {
+	if len(reqs) == 0 {
+		return e
+	}
+	own := *e
+	own.reqs = reqs
+	return &own
+}
 
 // ConfigError is one mistake in the configuration. [New] reports all of them at once, joined with [errors.Join].
 type ConfigError struct {

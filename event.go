@@ -52,22 +52,21 @@ func (m *Middleware) decided(ctx context.Context, ev *Event, started time.Time) 
 
 // refused completes a refusal with what the route tells clients, and reports it to the log and the observer.
 func (m *Middleware) refused(ctx context.Context, ev *Event, started time.Time, rt *route, err *Error) *Error {
-	err.reqs = rt.reqs
 	if m.logger.Enabled(ctx, slog.LevelDebug) {
 		m.logRefusal(ctx, ev, err)
 	}
 	if m.observe != nil {
-		ev.Reason, ev.Outcome = err.Reason, OutcomeRefused
+		ev.Reason, ev.Outcome = err.Reason(), OutcomeRefused
 		if err.StatusCode() == http.StatusServiceUnavailable {
 			ev.Outcome = OutcomeUnavailable
 		}
 		m.decided(ctx, ev, started)
 	}
-	return err
+	return err.on(rt.reqs)
 }
 
 func (m *Middleware) logRefusal(ctx context.Context, ev *Event, err *Error) {
-	attrs := []slog.Attr{slog.String("reason", string(err.Reason)), slog.Int("status", err.StatusCode())}
+	attrs := []slog.Attr{slog.String("reason", string(err.Reason())), slog.Int("status", err.StatusCode())}
 	for _, a := range []slog.Attr{
 		slog.String("issuer", ev.Issuer), slog.String("kid", ev.KeyID), slog.String("alg", ev.Algorithm),
 	} {

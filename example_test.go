@@ -111,7 +111,7 @@ func ExampleMiddleware_Verify() {
 	claims, err := auth.Verify(context.Background(), issuer.Token(), bearer.Scopes("orders:read"))
 	var refusal *bearer.Error
 	if errors.As(err, &refusal) {
-		fmt.Println(claims, refusal.Reason, refusal.StatusCode())
+		fmt.Println(claims, refusal.Reason(), refusal.StatusCode())
 	}
 	// Output: <nil> insufficient_scope 403
 }

@@ -6,8 +6,8 @@ import "context"
 // the type, the key and the signature. It is for the published test vectors, whose payloads are no claims sets, and calls
 // what verify calls, in its order.
 func (m *Middleware) VerifyJWS(ctx context.Context, issuer, token string) error {
-	jws, ok := split(token, make([]byte, len(token)))
-	if !ok {
+	jws, ok := split(token)
+	if !ok || !jws.decode(make([]byte, len(token))) {
 		return refuse(ReasonMalformedToken)
 	}
 	header, err := readHeader(jws.headerText, jws.room)
@@ -19,3 +19,6 @@ func (m *Middleware) VerifyJWS(ctx context.Context, issuer, token string) error 
 	}
 	return nil
 }
+
+// Refusal is the error for a reason, as requests get it.
+func Refusal(reason Reason) *Error { return refuse(reason) }

@@ -192,14 +192,17 @@ func (x *extraction) fromHeader() *Error {
 	return nil
 }
 
-// secondWord reports that what stands behind "Bearer" in the header is more than one word: then the request is malformed, and
-// not the token. It is asked when the token has turned out not to be one, so that no good token is looked through for it, and none
-// that is too large.
+// maxFirstWord is how long a first word can be, in bytes, for a second one to be looked for behind it.
+const maxFirstWord = 4 << 10
+
+// secondWord reports that what stands behind "Bearer" in the header is more than one word, or begins with a tab in the place of a
+// space: then the request is malformed, and not the token. It is asked when the token has turned out not to be one, so that no
+// good token is looked through for it, and none that is too large.
 func (x *extraction) secondWord() bool {
 	if !x.inHeader {
 		return false
 	}
-	return strings.IndexByte(x.token, ' ') >= 0 || strings.IndexByte(x.token, '\t') >= 0 // ContainsAny goes byte by byte
+	return x.token[0] == '\t' || strings.IndexByte(x.token[:min(len(x.token), maxFirstWord+1)], ' ') >= 0
 }
 
 // isBearer reports whether a scheme is Bearer, in whatever case.

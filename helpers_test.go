@@ -77,7 +77,7 @@ func reasonOf(t testing.TB, err error) bearer.Reason {
 	if !errors.As(err, &refusal) {
 		t.Fatalf("error is %T, want *bearer.Error", err)
 	}
-	return refusal.Reason
+	return refusal.Reason()
 }
 
 // wantReason verifies a token and checks why it is refused; "" demands that it is not.

@@ -449,7 +449,7 @@ func (s signer) ecdsaSignatures(t testing.TB, input string, add func(bearer.Reas
 	bad("S too big", pair(r, plus(z, n), size+1))
 	bad("overflow of R", pair(plus(r, new(big.Int).Lsh(big.NewInt(1), 256)), z, size+1))
 	bad("overflow of S", pair(r, plus(z, new(big.Int).Lsh(big.NewInt(1), 256)), size+1))
-	bad("overflow of a buffer", pair(r, z, 1024))
+	bad("overflow of a buffer", pair(r, z, 512))
 
 	edges := []*big.Int{new(big.Int), big.NewInt(1), new(big.Int).Sub(n, big.NewInt(1)), n}
 	names := []string{"0", "1", "n-1", "n"}

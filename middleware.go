@@ -137,7 +137,7 @@ func (m *Middleware) authenticate(r *http.Request, rt *route, ev *Event) (*http.
 	}
 	x := extraction{request: r}
 	if err := x.extract(sources); err != nil {
-		if err.Reason == ReasonMissingToken && rt.passesAnonymous() && len(x.authorization) == 0 {
+		if err.Reason() == ReasonMissingToken && rt.passesAnonymous() && len(x.authorization) == 0 {
 			ev.Outcome = OutcomeAnonymous
 			return x.request, nil, nil
 		}
@@ -145,7 +145,7 @@ func (m *Middleware) authenticate(r *http.Request, rt *route, ev *Event) (*http.
 	}
 	p, err := m.verify(r.Context(), x.token, ev)
 	if err != nil {
-		if err.Reason == ReasonMalformedToken && x.secondWord() {
+		if err.Reason() == ReasonMalformedToken && x.secondWord() {
 			err = refuse(ReasonMalformedRequest)
 		}
 		return nil, nil, err

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/bearer-go/bearer/internal/jwa"
 	"github.com/bearer-go/bearer/internal/strictjson"
 	"github.com/bearer-go/bearer/jwks"
 )
@@ -26,13 +27,16 @@ func (m *Middleware) verify(ctx context.Context, token string, ev *Event) (*prin
 			return p, err
 		}
 	}
+	jws, ok := split(token)
+	if !ok {
+		return nil, refuse(ReasonMalformedToken)
+	}
 	scratch := m.scratch.Get().(*[]byte)
 	defer m.scratch.Put(scratch)
 	if len(*scratch) < len(token) { // it is held while keys are waited for, and so no longer than it must be
 		*scratch = make([]byte, len(token))
 	}
-	jws, ok := split(token, *scratch)
-	if !ok || len(jws.payload) == 0 {
+	if !jws.decode(*scratch) || len(jws.payload) == 0 {
 		return nil, refuse(ReasonMalformedToken)
 	}
 	header, learnt := m.headers.recall(jws.headerText)
@@ -85,16 +89,22 @@ const scratchSize = 2 << 10
 
 // compact is a JWS in compact serialization (RFC 7515 section 7.1), taken apart.
 type compact struct {
-	headerText, signingInput string
-	payload, signature       []byte
-	room                     []byte // of the buffer, for the header
+	headerText, payloadText, signatureText string // as they stand in the token
+	signingInput                           string
+
+	payload, signature []byte
+	room               []byte // of the buffer, for the header
 }
 
-// split checks the shape of a token and decodes it into the buffer: three parts of base64url characters (RFC 4648 section 5)
-// and nothing else, so no padding, no line breaks, no JSON serialization and no JWE, each in its canonical spelling. The payload
-// of a JWS may be empty, that of a token may not. The header is left as it stands, for mostly it is known. The buffer is as long
-// as the token at least; the parts share it.
-func split(token string, buffer []byte) (jws compact, ok bool) {
+// maxSignature is the length of the longest signature in base64url: that of the largest RSA key.
+const maxSignature = (jwa.MaxRSABits/8*8 + 5) / 6
+
+// split checks the shape of a token: three parts and nothing else, so no JSON serialization and no JWE. The payload of a JWS may be
+// empty, that of a token may not.
+func split(token string) (jws compact, ok bool) {
+	if rest := len(token) - maxSignature; rest > 0 && strings.IndexByte(token[rest-1:], '.') < 0 {
+		return jws, false // so that the whole need not be looked through
+	}
 	first := strings.IndexByte(token, '.')
 	if first <= 0 {
 		return jws, false
@@ -107,12 +117,19 @@ func split(token string, buffer []byte) (jws compact, ok bool) {
 	if second == len(token)-1 || strings.IndexByte(token[second+1:], '.') >= 0 {
 		return jws, false
 	}
-	jws.headerText, jws.signingInput = token[:first], token[:second]
-	if jws.payload, buffer, ok = decode(token[first+1:second], buffer); !ok {
-		return jws, false
+	jws.headerText, jws.payloadText, jws.signatureText = token[:first], token[first+1:second], token[second+1:]
+	jws.signingInput = token[:second]
+	return jws, true
+}
+
+// decode decodes a token into the buffer, which is as long as the token at least; the parts share it. They are base64url (RFC 4648
+// section 5), without padding or line breaks, each in its canonical spelling. The header is left as it stands, for mostly it is known.
+func (jws *compact) decode(buffer []byte) (ok bool) {
+	if jws.payload, buffer, ok = decode(jws.payloadText, buffer); !ok {
+		return false
 	}
-	jws.signature, jws.room, ok = decode(token[second+1:], buffer)
-	return jws, ok
+	jws.signature, jws.room, ok = decode(jws.signatureText, buffer)
+	return ok
 }
 
 // strictBase64 refuses trailing bits that are not zero: with them one token would have several spellings.

@@ -331,6 +331,10 @@ func TestClaimsAreReadStrictly(t *testing.T) {
 		"aud with a number":        {fmt.Sprintf(`{"iss":%q,"aud":[%q,1],"exp":%d}`, issuer.URL(), issuer.Audience(), exp), bearer.ReasonMalformedClaims},
 		"aud nested":               {fmt.Sprintf(`{"iss":%q,"aud":[[%q]],"exp":%d}`, issuer.URL(), issuer.Audience(), exp), bearer.ReasonMalformedClaims},
 		"aud null":                 {fmt.Sprintf(`{"iss":%q,"aud":null,"exp":%d}`, issuer.URL(), exp), bearer.ReasonMalformedClaims},
+		"ID token, then good":      {good + `,"typ":"ID","token_use":"access"}`, bearer.ReasonNotAccessToken},
+		"no token_use, then good":  {good + `,"token_use":"id","typ":"Bearer"}`, bearer.ReasonNotAccessToken},
+		"at_hash, then good":       {good + `,"at_hash":"x","token_use":"access","typ":"Bearer"}`, bearer.ReasonNotAccessToken},
+		"good, then a nonce hash":  {good + `,"token_use":"access","typ":"Bearer","c_hash":"x"}`, bearer.ReasonNotAccessToken},
 		"EXP alone":                {head + fmt.Sprintf(`,"EXP":%d}`, exp), bearer.ReasonMissingClaim},
 		"AUD alone":                {fmt.Sprintf(`{"iss":%q,"AUD":%q,"exp":%d}`, issuer.URL(), issuer.Audience(), exp), bearer.ReasonAudience},
 	} {
@@ -473,6 +477,21 @@ func TestFirstFailingStepDecides(t *testing.T) {
 		{issuer.Sign(nil, c{"aud": "x", "cnf": c{}}), bearer.ReasonAudience},
 	} {
 		wantReason(t, auth, tt.token, tt.want, bearer.Scopes("none-has-this"))
+	}
+}
+
+// A signature is looked at when it is as long as that of the largest RSA key, 8192 bits, and no token is that has a longer one.
+func TestLongestSignature(t *testing.T) {
+	issuer := bearertest.NewIssuer()
+	auth := newAuth(t, issuer)
+	for _, claims := range []c{nil, {"padding": strings.Repeat("x", 4<<10)}} {
+		for size, want := range map[int]bearer.Reason{
+			1: bearer.ReasonSignature, 1023: bearer.ReasonSignature, 1024: bearer.ReasonSignature,
+			1025: bearer.ReasonMalformedToken, 4096: bearer.ReasonMalformedToken,
+		} {
+			token := edit(issuer.Token(claims), 2, func(string) string { return b64(strings.Repeat("x", size)) })
+			wantReason(t, auth, token, want)
+		}
 	}
 }
 

@@ -158,7 +158,7 @@ func ExampleIssuer_Sign() {
 	} {
 		_, err := auth.Verify(context.Background(), token)
 		if refusal, ok := errors.AsType[*bearer.Error](err); ok {
-			fmt.Println(refusal.Reason)
+			fmt.Println(refusal.Reason())
 		}
 	}
 	// Output:

@@ -202,7 +202,7 @@ func TestTokensAreGoodUntilTheyExpire(t *testing.T) {
 				}
 				<-time.After(time.Second)
 				var refusal *bearer.Error
-				if _, err := auth.Verify(t.Context(), token); !errors.As(err, &refusal) || refusal.Reason != bearer.ReasonExpired {
+				if _, err := auth.Verify(t.Context(), token); !errors.As(err, &refusal) || refusal.Reason() != bearer.ReasonExpired {
 					t.Errorf("at its expiry: %v", err)
 				}
 			})

@@ -132,7 +132,7 @@ func (b *bench) refusals() error {
 	for _, bad := range s.badRequests() {
 		_, err := auth.Authenticate(request(bad.authorization))
 		refusal, ok := errors.AsType[*bearer.Error](err)
-		if !ok || refusal.Reason != bad.reason {
+		if !ok || refusal.Reason() != bad.reason {
 			return fmt.Errorf("%s: the answer is %w, want %q", bad.name, err, bad.reason)
 		}
 		subjects := []subject{

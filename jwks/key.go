@@ -24,7 +24,8 @@ import (
 type Key struct {
 	id, algorithm string
 	public        crypto.PublicKey
-	jwk           *jwkset.JWK // the same key, for users of jwkset; where it is in memory is its identity
+	algorithms    []*jwa.Algorithm // those that a token signed with the key may name
+	jwk           *jwkset.JWK      // the same key, for users of jwkset; where it is in memory is its identity
 }
 
 // ID is the key's id, or "" if it has none.
@@ -37,10 +38,9 @@ func (k Key) Algorithm() string { return k.algorithm }
 // Public is an [*rsa.PublicKey], an [*ecdsa.PublicKey] or an [ed25519.PublicKey]. It is shared, and must not be changed.
 func (k Key) Public() crypto.PublicKey { return k.public }
 
-// fits reports whether a token with this algorithm may have been signed with the key: RFC 8725 section 3.1 wants one key
-// to be used with one algorithm, so what the key says of itself counts.
+// fits reports whether a token with this algorithm may have been signed with the key.
 func (k *Key) fits(algorithm *jwa.Algorithm) bool {
-	return algorithm == nil || (k.algorithm == "" || k.algorithm == algorithm.Name) && algorithm.Fits(k.public)
+	return algorithm == nil || slices.Contains(k.algorithms, algorithm)
 }
 
 // same reports whether two keys are one key, published twice.
@@ -185,7 +185,13 @@ func newKey(material jwkset.JWKMarshal, id, algorithm string) (Key, error) {
 	if err := judge(key.public); err != nil {
 		return Key{}, err
 	}
-	if alg, ok := jwa.Lookup(algorithm); ok && !alg.Fits(key.public) { // never with a symmetric one
+	for _, alg := range jwa.Fitting(key.public) {
+		// RFC 8725 section 3.1 wants one key to be used with one algorithm, so what the key says of itself counts.
+		if algorithm == "" || algorithm == alg.Name {
+			key.algorithms = append(key.algorithms, alg)
+		}
+	}
+	if key.algorithms == nil {
 		return Key{}, errAlgorithm
 	}
 	return key, nil

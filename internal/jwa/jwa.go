@@ -78,6 +78,16 @@ func (a *Algorithm) MinSecret() int { return a.hmac.Size() }
 // Fits reports whether a public key has the type, the curve and the size that the algorithm demands.
 func (a *Algorithm) Fits(key crypto.PublicKey) bool { return a.fits != nil && a.fits(key) }
 
+// Fitting returns the algorithms that a public key fits.
+func Fitting(key crypto.PublicKey) (fitting []*Algorithm) {
+	for _, a := range []*Algorithm{rs256, rs384, rs512, ps256, ps384, ps512, es256, es384, es512, eddsa} {
+		if a.fits(key) {
+			fitting = append(fitting, a)
+		}
+	}
+	return fitting
+}
+
 // Verify checks a signature over the signing input (RFC 7515 section 5.2) with a key that [Algorithm.Fits], or for HMAC
 // with a []byte.
 func (a *Algorithm) Verify(signingInput string, signature []byte, key any) error {
