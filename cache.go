@@ -65,7 +65,8 @@ type cached struct {
 	hash      uint64 // of the token: it finds the place, and decides nothing
 	size      int    // in bytes
 	iss       *issuer
-	kid       string // of the header
+	kid       string // of the header, as the next one is
+	algorithm string
 	key       jwks.Key
 	from, to  time.Time // judgeTimes lets it pass at the first and until just before the second
 
@@ -140,7 +141,7 @@ func (c *cache) remember(p *principal, iss *issuer, kid string, key jwks.Key, no
 		return
 	}
 	p.token = strings.Clone(p.token) // which was part of a request's header, and would keep that in memory
-	e := &cached{token: p.token, principal: p, hash: c.hash(p.token), size: size, iss: iss, kid: strings.Clone(kid), key: key}
+	e := &cached{token: p.token, principal: p, hash: c.hash(p.token), size: size, iss: iss, kid: kid, algorithm: p.claims.algorithm, key: key}
 	e.from, e.to = iss.validity(p.claims, now)
 
 	c.mu.Lock()
@@ -240,14 +241,13 @@ func (c *cache) close() {
 // confirm looks at everything about a remembered token that may have changed: its key, and the time. Neither a principal nor an
 // error means that the token is to be verified anew, which will say what is wrong with it.
 func (m *Middleware) confirm(ctx context.Context, e *cached, ev *Event) (*principal, *Error) {
-	claims := e.principal.claims
 	var now time.Time
 	if e.iss.keys == nil {
 		now = time.Now()
 	} else {
-		held, at, err := e.iss.keys.Holds(ctx, e.kid, claims.algorithm, e.key)
+		held, at, err := e.iss.keys.Holds(ctx, e.kid, e.algorithm, e.key)
 		if err != nil {
-			ev.Issuer, ev.Algorithm = e.iss.name, claims.algorithm
+			ev.Issuer, ev.Algorithm = e.iss.name, e.algorithm
 			return nil, noKey(err)
 		}
 		if !held {
@@ -260,6 +260,6 @@ func (m *Middleware) confirm(ctx context.Context, e *cached, ev *Event) (*princi
 		m.cache.forget(e)
 		return nil, nil
 	}
-	ev.Issuer, ev.Algorithm, ev.KeyID, ev.Cached = e.iss.name, claims.algorithm, claims.keyID, true
+	ev.Issuer, ev.Algorithm, ev.KeyID, ev.Cached = e.iss.name, e.algorithm, e.key.ID(), true
 	return e.principal, nil
 }

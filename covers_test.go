@@ -47,6 +47,8 @@ func TestWhichRequestsCountAsVerified(t *testing.T) {
 	none := func(*http.Request) {}
 	header := verified(auth, lines("Bearer "+token))
 	byCookie := verified(auth, cookie(token))
+	basic := lines("Basic " + forged(token) + "=") // as long as the usual spelling of the token
+	besideBasic := verified(auth, both(basic, cookie(token)))
 	foreign := verified(stranger, lines("Bearer "+token))
 	anonymous := verified(auth, none, bearer.Optional())
 	claims, _ := bearer.FromContext(header)
@@ -83,6 +85,7 @@ func TestWhichRequestsCountAsVerified(t *testing.T) {
 		"by cookie, and its token":       {byCookie, lines("Bearer " + token), true, "", "alice"},
 		"by cookie, and another token":   {byCookie, lines("Bearer " + another), false, "", "bob"},
 		"by cookie, and Basic":           {byCookie, lines("Basic abc"), false, bearer.ReasonOtherScheme, ""},
+		"by cookie beside Basic":         {besideBasic, both(basic, cookie(token)), true, "", "alice"},
 		"by cookie, both and different":  {byCookie, both(cookie(token), lines("Bearer "+another)), false, bearer.ReasonMultipleTokens, ""},
 		"given claims, no header":        {given, none, false, bearer.ReasonMissingToken, ""},
 		"given claims, the token":        {given, lines("Bearer " + token), false, "", "alice"},

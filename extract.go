@@ -205,6 +205,17 @@ func (x *extraction) secondWord() bool {
 	return x.token[0] == '\t' || strings.IndexByte(x.token[:min(len(x.token), maxFirstWord+1)], ' ') >= 0
 }
 
+// credential is a principal by which a guard behind this one knows the request again: its token alone is not enough when that
+// stands elsewhere than in the header, or the header is spelt in an unusual way.
+func (x *extraction) credential(p *principal) *principal {
+	if len(x.authorization) == 0 || x.inHeader && len(x.authorization[0]) == len("Bearer ")+len(x.token) {
+		return p
+	}
+	own := *p
+	own.authorization = x.authorization[0]
+	return &own
+}
+
 // isBearer reports whether a scheme is Bearer, in whatever case.
 func isBearer(scheme string) bool {
 	const bearer = "bearer"

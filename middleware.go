@@ -117,10 +117,6 @@ func (m *Middleware) decide(r *http.Request, rt *route) (*http.Request, *Error) 
 			return request, nil // nobody else's claims are in the way
 		}
 		now = &principal{}
-	} else if !now.covers(r, m) { // the token stands elsewhere, or the header is spelt in an unusual way
-		own := *now
-		own.authorization = r.Header.Get("Authorization")
-		now = &own
 	}
 	return request.WithContext(context.WithValue(ctx, contextKey{}, now)), nil
 }
@@ -154,7 +150,7 @@ func (m *Middleware) authenticate(r *http.Request, rt *route, ev *Event) (*http.
 		return nil, nil, err
 	}
 	x.rewind()
-	return x.request, p, nil
+	return x.request, x.credential(p), nil
 }
 
 // Verify takes a token's text through the same pipeline, for gRPC, WebSocket messages and queues. A [Func] requirement gets a

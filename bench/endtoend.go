@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -122,9 +123,22 @@ func endToEndKey(server string, tokens int) string {
 }
 
 // endToEnd measures requests per second over loopback, with connections that are kept alive. The server is a process of its
-// own with one core; the load comes from this one, with what is left.
-func (b *bench) endToEnd() (err error) {
+// own with one core; the load comes from this one, with what is left. Processes of one program differ in speed by where they
+// happen to lie in memory, so the servers are started anew several times.
+func (b *bench) endToEnd() error {
 	tokens := b.liveTokens()
+	for range b.starts {
+		if err := b.withServers(func(targets []*target) error {
+			return b.underLoad(endToEndKey, targets, tokens[:1], tokens)
+		}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// withServers starts the servers for a function, and stops them after it.
+func (b *bench) withServers(f func([]*target) error) (err error) {
 	var targets []*target
 	defer func() {
 		for _, t := range targets {
@@ -138,32 +152,31 @@ func (b *bench) endToEnd() (err error) {
 		}
 		targets = append(targets, t)
 	}
-	return b.underLoad(endToEndKey, targets, tokens[:1], tokens)
+	return f(targets)
 }
 
-// underLoad loads servers in turns, with each of the lists of tokens, and notes the medians.
+// underLoad loads servers in turns, with each of the lists of tokens, and notes the medians of this and all earlier calls.
 func (b *bench) underLoad(key func(string, int) string, targets []*target, lists ...[]string) error {
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(clients()))
 	for _, tokens := range lists {
 		requests := rawRequests(tokens)
-		rates, busy := make(map[*target][]float64), make(map[*target][]float64)
-		for round := range b.loads + 1 {
+		for _, t := range targets {
+			if err := b.warm(t, requests); err != nil {
+				return fmt.Errorf("%s: %w", t.name, err)
+			}
+		}
+		for range b.loads {
 			for _, t := range targets {
-				if round == 0 { // warming up
-					if err := b.warm(t, requests); err != nil {
-						return fmt.Errorf("%s: %w", t.name, err)
-					}
-					continue
-				}
-				rate, share, err := t.load(requests, b.load)
+				rate, busy, err := t.load(requests, b.load)
 				if err != nil {
 					return fmt.Errorf("%s: %w", t.name, err)
 				}
-				rates[t], busy[t] = append(rates[t], rate), append(busy[t], share)
+				name := key(t.name, len(tokens))
+				one := figureOf(append(b.figures[name].runs, 1e9/rate))
+				b.busy[name] = append(b.busy[name], busy)
+				one.busy = median(slices.Clone(b.busy[name]))
+				b.figures[name] = one
 			}
-		}
-		for _, t := range targets {
-			b.figures[key(t.name, len(tokens))] = figure{ns: 1e9 / median(rates[t]), busy: median(busy[t])}
 		}
 	}
 	return nil

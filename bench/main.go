@@ -24,10 +24,11 @@ import (
 
 // How much is measured. A figure is the median of all rounds.
 const (
-	normalRounds = 9
-	normalRound  = 50 * time.Millisecond  // of one subject; subjects take turns in each round
-	normalLoad   = time.Second            // of one server under load
-	normalLoads  = 7                      // rounds of load
+	normalRounds = 25
+	normalRound  = 20 * time.Millisecond  // of one subject; subjects take turns in each round
+	normalLoad   = 300 * time.Millisecond // of one server under load
+	normalLoads  = 3                      // rounds of load
+	normalStarts = 9                      // of the servers
 	normalTokens = 10_000                 // live tokens, where they rotate
 	normalScan   = 1_000_000              // one-time tokens that pass through a cache
 	normalAnswer = 200 * time.Millisecond // of an issuer that is down
@@ -36,6 +37,7 @@ const (
 	shortRound  = 2 * time.Millisecond
 	shortLoad   = 50 * time.Millisecond
 	shortLoads  = 1
+	shortStarts = 1
 	shortTokens = 200
 	shortScan   = 20_000
 	shortAnswer = 5 * time.Millisecond
@@ -43,18 +45,18 @@ const (
 
 // effort is how much is measured.
 type effort struct {
-	rounds, loads int
-	round, load   time.Duration
-	tokens, scan  int
-	algorithms    []string
-	answer        time.Duration
+	rounds, loads, starts int
+	round, load           time.Duration
+	tokens, scan          int
+	algorithms            []string
+	answer                time.Duration
 }
 
 func effortOf(short bool) effort {
 	if short {
-		return effort{shortRounds, shortLoads, shortRound, shortLoad, shortTokens, shortScan, algorithms, shortAnswer}
+		return effort{shortRounds, shortLoads, shortStarts, shortRound, shortLoad, shortTokens, shortScan, algorithms, shortAnswer}
 	}
-	return effort{normalRounds, normalLoads, normalRound, normalLoad, normalTokens, normalScan, algorithms, normalAnswer}
+	return effort{normalRounds, normalLoads, normalStarts, normalRound, normalLoad, normalTokens, normalScan, algorithms, normalAnswer}
 }
 
 // bench is one run.
@@ -64,6 +66,7 @@ type bench struct {
 	scenes   map[string]*scene
 	live     []string // tokens that rotate, signed with RS256; see liveTokens
 	figures  figures
+	busy     map[string][]float64 // of each load, by the figure's name; see figure
 	report   report
 }
 
@@ -164,7 +167,7 @@ func run(short bool, only, folder string, out io.Writer) error {
 }
 
 func newBench(e effort, progress io.Writer) (*bench, error) {
-	b := &bench{effort: e, progress: progress, scenes: make(map[string]*scene), figures: make(figures)}
+	b := &bench{effort: e, progress: progress, scenes: make(map[string]*scene), figures: make(figures), busy: make(map[string][]float64)}
 	for _, alg := range e.algorithms {
 		s, err := newScene(alg)
 		if err != nil {

@@ -18,7 +18,8 @@ type subject struct {
 // figure is what one operation costs.
 type figure struct {
 	ns, allocs, bytes float64
-	busy              float64 // which share of the time a server used its core; 0 when that is not known
+	busy              float64   // which share of the time a server used its core; 0 when that is not known
+	runs              []float64 // the nanoseconds of each round, where there were rounds
 }
 
 // figures are all that was measured, by "section/variant/subject".
@@ -30,6 +31,20 @@ func (f figures) ns(name string) float64 {
 		return one.ns
 	}
 	return math.NaN()
+}
+
+// ratio returns how many times the nanoseconds of another one are. Where both took turns, it is the median of the rounds' ratios:
+// what slows the machine in a round slows both, and so has no say in it.
+func (f figures) ratio(name, other string) float64 {
+	runs, others := f[name].runs, f[other].runs
+	if len(runs) == 0 || len(runs) != len(others) {
+		return f.ns(name) / f.ns(other)
+	}
+	ratios := make([]float64, len(runs))
+	for i := range runs {
+		ratios[i] = runs[i] / others[i]
+	}
+	return median(ratios)
 }
 
 func (f figures) allocs(name string) float64 {
@@ -92,11 +107,22 @@ func medianFigure(runs []figure) figure {
 		}
 		return values
 	}
-	return figure{
-		ns:     median(column(func(f figure) float64 { return f.ns })),
-		allocs: median(column(func(f figure) float64 { return f.allocs })),
-		bytes:  median(column(func(f figure) float64 { return f.bytes })),
+	all := figureOf(column(func(f figure) float64 { return f.ns }))
+	all.allocs = median(column(func(f figure) float64 { return f.allocs }))
+	all.bytes = median(column(func(f figure) float64 { return f.bytes }))
+	return all
+}
+
+// figureOf is what came of rounds that took so many nanoseconds.
+func figureOf(ns []float64) figure { return figure{ns: median(slices.Clone(ns)), runs: ns} }
+
+// perOperation turns rates per second into nanoseconds.
+func perOperation(rates []float64) []float64 {
+	ns := make([]float64, len(rates))
+	for i, rate := range rates {
+		ns[i] = 1e9 / rate
 	}
+	return ns
 }
 
 // median sorts its argument.

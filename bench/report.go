@@ -63,7 +63,8 @@ func (b *bench) markdown(short bool) (string, error) {
 
 	say("# Benchmarks")
 	say("Written by `make bench`. Every figure is the median of %d rounds of %v each, in which all subjects take turns; read the "+
-		"ratios, for the times are those of this machine.", b.rounds, b.round)
+		"ratios, for the times are those of this machine. A ratio is the median of the rounds' ratios: what slows the machine for a while "+
+		"slows both.", b.rounds, b.round)
 	if short {
 		say("**This was a smoke run (-short). Its figures mean nothing.**")
 	}
@@ -190,7 +191,7 @@ func (b *bench) peerTable(alg string) *table {
 			t.row(row, "cannot", "", "", "", "")
 			continue
 		}
-		t.row(row, duration(one.ns), times(one.ns/f.ns(prefix+rawName)), times(one.ns/f.ns(prefix+cachedName)),
+		t.row(row, duration(one.ns), times(f.ratio(prefix+row, prefix+rawName)), times(f.ratio(prefix+row, prefix+cachedName)),
 			plain(one.allocs), grouped(int(one.bytes)))
 	}
 	return t
@@ -200,7 +201,7 @@ func (b *bench) missTable() *table {
 	t := newTable("", "a miss", "cache off", "ratio")
 	for _, alg := range missAlgorithms {
 		miss, off := b.figures.ns("miss/"+alg+"/"+missName), b.figures.ns("miss/"+alg+"/"+offName)
-		t.row(alg, duration(miss), duration(off), times(miss/off))
+		t.row(alg, duration(miss), duration(off), times(b.figures.ratio("miss/"+alg+"/"+missName, "miss/"+alg+"/"+offName)))
 	}
 	return t
 }
@@ -257,7 +258,7 @@ func (b *bench) floodTable() *table {
 	for _, row := range floodRows {
 		prefix := "flood/" + row + "/"
 		t.row(row, grouped(int(f.ns(prefix+"forged"))), duration(f.ns(prefix+"p50")), duration(f.ns(prefix+"p99")),
-			times(f.ns(prefix+"p99")/f.ns("flood/"+quietRow+"/p99")))
+			times(f.ratio(prefix+"p99", "flood/"+quietRow+"/p99")))
 	}
 	return t
 }
@@ -266,7 +267,7 @@ func (b *bench) freshTable() *table {
 	t := newTable("", "time", "beside time.Now", "allocations", "1 core, per second", "2 cores, per second")
 	for _, row := range freshRows {
 		one := b.figures[freshKey(row, 1)]
-		t.row(row, duration(one.ns), times(one.ns/b.figures.ns(freshKey(clockRow, 1))), plain(one.allocs),
+		t.row(row, duration(one.ns), times(b.figures.ratio(freshKey(row, 1), freshKey(clockRow, 1))), plain(one.allocs),
 			perSecond(one.ns), perSecond(b.figures.ns(freshKey(row, 2))))
 	}
 	return t
@@ -298,7 +299,7 @@ func (b *bench) endToEndTable() *table {
 		for _, server := range servers {
 			one := b.figures[endToEndKey(server, tokens)]
 			t.row(server, grouped(tokens), perSecond(one.ns),
-				percent(b.figures.ns(endToEndKey(openServer, tokens))/one.ns), share(one.busy))
+				percent(b.figures.ratio(endToEndKey(openServer, tokens), endToEndKey(server, tokens))), share(one.busy))
 		}
 	}
 	return t
@@ -308,7 +309,7 @@ func (b *bench) haproxyTable() *table {
 	t := newTable("", "requests per second", "beside no auth", "busy")
 	for _, server := range []string{openProxy, guardsProxy} {
 		one := b.figures[haproxyKey(server, 0)]
-		t.row(server, perSecond(one.ns), percent(b.figures.ns(haproxyKey(openProxy, 0))/one.ns), share(one.busy))
+		t.row(server, perSecond(one.ns), percent(b.figures.ratio(haproxyKey(openProxy, 0), haproxyKey(server, 0))), share(one.busy))
 	}
 	return t
 }

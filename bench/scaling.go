@@ -71,7 +71,7 @@ func (b *bench) scaling() error {
 		}
 	}
 	for key, values := range rates {
-		b.figures[key] = figure{ns: 1e9 / median(values)}
+		b.figures[key] = figureOf(perOperation(values))
 	}
 	return nil
 }

@@ -61,7 +61,7 @@ func (b *bench) goals() (all []goal) {
 func (b *bench) cachedGoals() (all []goal) {
 	f := b.figures
 	ratio, alg := worst(algorithms, func(alg string) float64 {
-		return f.ns("peers/"+alg+"/"+cachedName) / f.ns("peers/"+alg+"/"+handOverName)
+		return f.ratio("peers/"+alg+"/"+cachedName, "peers/"+alg+"/"+handOverName)
 	})
 	all = append(all, atMost("cached hit: at most 2.5 x handing over alone", ratio, 2.5, timesOf(alg)))
 	more, alg := worst(algorithms, func(alg string) float64 {
@@ -73,9 +73,11 @@ func (b *bench) cachedGoals() (all []goal) {
 		alg   string
 		times float64
 	}{{"RS256", 80}, {"ES256", 150}, {"EdDSA", 120}} {
-		fastest, name := worst(peerNames(want.alg), func(peer string) float64 { return -f.ns("peers/" + want.alg + "/" + peer) })
+		fastest, name := worst(peerNames(want.alg), func(peer string) float64 {
+			return -f.ratio("peers/"+want.alg+"/"+peer, "peers/"+want.alg+"/"+cachedName)
+		})
 		all = append(all, atLeast(fmt.Sprintf("cached hit, %s: at least %v x faster than the fastest peer", want.alg, want.times),
-			-fastest/f.ns("peers/"+want.alg+"/"+cachedName), want.times, timesOf(name)))
+			-fastest, want.times, timesOf(name)))
 	}
 
 	ours := []string{cachedName, ginName, echoName}
@@ -98,7 +100,7 @@ func (b *bench) cachedGoals() (all []goal) {
 
 	few, many := 1, b.tokens
 	share := func(tokens int) float64 {
-		return f.ns(endToEndKey(openServer, tokens)) / f.ns(endToEndKey(cachedServer, tokens))
+		return f.ratio(endToEndKey(openServer, tokens), endToEndKey(cachedServer, tokens))
 	}
 	return append(all,
 		atLeast("end to end, cached, 1 token: at least 92 % of no auth", share(few), 0.92, percent),
@@ -113,15 +115,15 @@ func (b *bench) coldGoals() (all []goal) {
 	}{{"RS256", 20}, {"ES256", 32}, {"EdDSA", 10}} {
 		prefix := "peers/" + want.alg + "/"
 		all = append(all,
-			atMost("cold, "+want.alg+": at most 1.12 x raw crypto", f.ns(prefix+uncachedName)/f.ns(prefix+rawName), 1.12, times),
+			atMost("cold, "+want.alg+": at most 1.12 x raw crypto", f.ratio(prefix+uncachedName, prefix+rawName), 1.12, times),
 			atMost(fmt.Sprintf("cold, %s: at most %v allocations", want.alg, want.allocs),
 				f.allocs(prefix+uncachedName), want.allocs, plain))
 	}
 	all = append(all, atMost("cold, HS256: at most 0.35 x bare golang-jwt",
-		f.ns("peers/HS256/"+uncachedName)/f.ns("peers/HS256/"+golangName), 0.35, times))
+		f.ratio("peers/HS256/"+uncachedName, "peers/HS256/"+golangName), 0.35, times))
 	for _, alg := range missAlgorithms {
 		all = append(all, atMost("a miss, "+alg+": at most 1.10 x the cache switched off",
-			f.ns("miss/"+alg+"/"+missName)/f.ns("miss/"+alg+"/"+offName), 1.10, times))
+			f.ratio("miss/"+alg+"/"+missName, "miss/"+alg+"/"+offName), 1.10, times))
 	}
 	return all
 }
@@ -153,17 +155,17 @@ func (b *bench) refusalGoals() (all []goal) {
 		atMost("refusal, oversize: independent of length (1 MB beside 17 KB, within 1.3 x)",
 			decided("1 MB of dots")/decided("17 KB of dots"), 1.3, times),
 		atMost("refusal, 8 KB token with an unknown kid: at most 1.3 x decoding its base64",
-			decided(bigKidName)/f.ns("refusals/"+bigKidName+"/"+decodeName), 1.3, times),
+			f.ratio("refusals/"+bigKidName+"/"+decidedName, "refusals/"+bigKidName+"/"+decodeName), 1.3, times),
 		atMost("refusal, bad signature: at most 1.12 x raw crypto",
-			decided(badName)/f.ns("refusals/"+badName+"/"+rawName), 1.12, times))
+			f.ratio("refusals/"+badName+"/"+decidedName, "refusals/"+badName+"/"+rawName), 1.12, times))
 }
 
 func (b *bench) loadGoals() []goal {
 	f := b.figures
 	gain := func(row string, gogc int) float64 {
-		return f.ns(scalingKey(row, gogc, 1)) / f.ns(scalingKey(row, gogc, 2))
+		return f.ratio(scalingKey(row, gogc, 1), scalingKey(row, gogc, 2))
 	}
-	slow := func(row string) float64 { return f.ns("flood/"+row+"/p99") / f.ns("flood/"+quietRow+"/p99") }
+	slow := func(row string) float64 { return f.ratio("flood/"+row+"/p99", "flood/"+quietRow+"/p99") }
 	cachedGain, row := worst([]string{hotRow, rotatingRow}, func(row string) float64 { return -gain(row, 400) })
 	flooded, kind := worst([]string{unknownKidRow, forgedRow}, slow)
 	room := math.NaN()
@@ -182,7 +184,7 @@ func (b *bench) loadGoals() []goal {
 func (b *bench) tokenGoals() []goal {
 	f := b.figures
 	beside := func(row string, cores int) float64 {
-		return f.ns(freshKey(sourceRow, cores)) / f.ns(freshKey(row, cores))
+		return f.ratio(freshKey(sourceRow, cores), freshKey(row, cores))
 	}
 	slower, cores := worst([]string{"1 core", "2 cores"}, func(cores string) float64 { return beside(oauth2Row, int(cores[0]-'0')) })
 	herd := fmt.Sprintf("%d callers and an issuer that is down: ", herdCallers)
