@@ -87,7 +87,7 @@ var arrows = map[string][]string{
 	"internal/weburl":     {},
 	"internal/reference":  {},
 	"bearertest":          {".", "jwks", "internal/jwa"},
-	"adapters/...":        {".", "tokens"},
+	"adapters/...":        {".", "tokens", "internal/webclient"},
 	"examples/...":        {"..."},
 	"interop/...":         {"..."},
 	"bench":               {"..."},

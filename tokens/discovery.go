@@ -222,7 +222,7 @@ func (c *Client) get(ctx context.Context, location string) (document string, fai
 	defer response.Body.Close()
 	if response.StatusCode != http.StatusOK {
 		return "", &Error{
-			Op: opDiscovery, Status: response.StatusCode, RetryAfter: retryAfter(response.Header),
+			Op: opDiscovery, Status: response.StatusCode, RetryAfter: webclient.RetryAfter(response.Header, maxAskedPause),
 			Err: fmt.Errorf("GET %s", location),
 		}
 	}

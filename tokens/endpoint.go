@@ -2,14 +2,12 @@ package tokens
 
 import (
 	"context"
-	"crypto/tls"
 	"encoding/base64"
 	"errors"
 	"fmt"
 	"io"
 	"maps"
 	"mime"
-	"net"
 	"net/http"
 	"net/http/httptrace"
 	"net/url"
@@ -72,21 +70,21 @@ type call struct {
 
 // token asks for a token: it sends a form with the client's authentication to the token endpoint (RFC 6749 sections 3.2 and 5).
 func (c *Client) token(ctx context.Context, form url.Values) (*Response, error) {
-	grant, _, err := c.exchange(ctx, call{op: opToken, form: form})
-	return grant, err
+	response, _, err := c.exchange(ctx, call{op: opToken, form: form})
+	return response, err
 }
 
 // exchange is token, and returns the issued_token_type of RFC 8693 section 2.2.1 as well. The error may be a [*refusedAnswer].
-func (c *Client) exchange(ctx context.Context, q call) (grant *Response, issued string, err error) {
+func (c *Client) exchange(ctx context.Context, q call) (response *Response, issued string, err error) {
 	a, err := c.ask(ctx, q, tokenEndpoint)
 	if err != nil {
 		return nil, "", err
 	}
-	grant, issued, err = a.token()
+	response, issued, err = a.token()
 	if err != nil {
 		return nil, "", &refusedAnswer{a.failure(q.op, err), a.rotated()}
 	}
-	return grant, issued, nil
+	return response, issued, nil
 }
 
 // refusedAnswer is an error about an answer that brought a refresh token nevertheless: the one that was sent may be used up.
@@ -220,7 +218,7 @@ func (c *Client) post(ctx context.Context, endpoint string, q call) (*answer, er
 // failure is what to say of an answer that is not what was asked for. The server's own word for it (RFC 6749 section 5.2),
 // which some have with the status 200, says more than what was found wrong.
 func (a *answer) failure(op string, err error) *Error {
-	e := &Error{Op: op, Status: a.status, RetryAfter: retryAfter(a.header), Err: err}
+	e := &Error{Op: op, Status: a.status, RetryAfter: webclient.RetryAfter(a.header, maxAskedPause), Err: err}
 	if 300 <= a.status && a.status < 400 {
 		e.Err = errRedirect
 		return e
@@ -245,7 +243,7 @@ func (a *answer) problem() (code, description string) {
 	if len(code) > maxCode || strings.ContainsFunc(code, isNotCode) || !permanent[code] && a.quoted(code) {
 		code = ""
 	}
-	description = clean(m.text("error_description"))
+	description = webclient.Printable(m.text("error_description"))
 	description = description[:min(len(description), maxDescription+minQuote)]
 	if a.quoted(description) {
 		description = ""
@@ -257,20 +255,10 @@ func isNotCode(r rune) bool {
 	return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') && !strings.ContainsRune("._-", r)
 }
 
-// clean replaces by question marks what RFC 6749 section 5.2 does not allow in a description.
-func clean(text string) string {
-	return strings.Map(func(r rune) rune {
-		if r < ' ' || r > '~' || r == '"' || r == '\\' {
-			return '?'
-		}
-		return r
-	}, text)
-}
-
 // quoted reports whether a server's text has a secret of the request in it, as it is or encoded, or a good part of one.
 func (a *answer) quoted(text string) bool {
 	return slices.ContainsFunc(a.secrets, func(secret string) bool {
-		if quotes(text, clean(secret)) || quotes(alphanumeric(text), alphanumeric(secret)) {
+		if quotes(text, webclient.Printable(secret)) || quotes(alphanumeric(text), alphanumeric(secret)) {
 			return true
 		}
 		for skipped := range min(3, len(secret)) { // three bytes are four characters, wherever the first of them stands
@@ -300,7 +288,7 @@ func quotes(text, secret string) bool {
 
 // token reads an answer with a token (RFC 6749 section 5.1). A member that is null counts as absent. The errors quote
 // nothing.
-func (a *answer) token() (grant *Response, issued string, err error) {
+func (a *answer) token() (response *Response, issued string, err error) {
 	if !isJSON(a.header) {
 		return nil, "", errNotJSON
 	}
@@ -309,7 +297,7 @@ func (a *answer) token() (grant *Response, issued string, err error) {
 		return nil, "", fmt.Errorf("the answer cannot be read: %w", err)
 	}
 	r := memberReader{m: m}
-	grant = &Response{
+	response = &Response{
 		AccessToken:  Secret(r.text("access_token")),
 		TokenType:    r.text("token_type"),
 		Scope:        r.text("scope"),
@@ -318,21 +306,21 @@ func (a *answer) token() (grant *Response, issued string, err error) {
 		Requested:    a.sent,
 	}
 	issued = r.text("issued_token_type")
-	grant.ExpiresIn = r.life("expires_in")
-	grant.RefreshIn, _ = readSeconds(m["refresh_in"])
+	response.ExpiresIn = r.life("expires_in")
+	response.RefreshIn, _ = readSeconds(m["refresh_in"])
 	switch {
 	case r.err != nil:
 		return nil, "", r.err
-	case !isSendable(string(grant.AccessToken)):
+	case !isSendable(string(response.AccessToken)):
 		return nil, "", errNoAccessToken
-	case !strings.EqualFold(grant.TokenType, "Bearer"):
+	case !strings.EqualFold(response.TokenType, "Bearer"):
 		return nil, "", errTokenType
-	case !isScope(grant.Scope):
+	case !isScope(response.Scope):
 		return nil, "", errScope
-	case len(grant.RefreshToken) > maxTokenSize || !isPrintable(string(grant.RefreshToken)):
+	case len(response.RefreshToken) > maxTokenSize || !isPrintable(string(response.RefreshToken)):
 		return nil, "", errRefreshToken
 	}
-	return grant, issued, nil
+	return response, issued, nil
 }
 
 // rotated is the refresh token of an answer that is refused for something else; "" if there is none.
@@ -406,23 +394,6 @@ func readSeconds(value string) (life time.Duration, ok bool) {
 	return life, life > 0
 }
 
-// retryAfter reads the header of that name (RFC 9110 section 10.2.3). Nonsense, and what is past, is 0.
-func retryAfter(header http.Header) time.Duration {
-	text := header.Get("Retry-After")
-	if text != "" && strings.Trim(text, "0123456789") == "" {
-		seconds, err := strconv.ParseUint(text, 10, 64)
-		if err != nil || seconds > uint64(maxAskedPause/time.Second) { // also a number that is too large for any type
-			return maxAskedPause
-		}
-		return time.Duration(seconds) * time.Second
-	}
-	at, err := http.ParseTime(text)
-	if err != nil {
-		return 0
-	}
-	return min(max(0, time.Until(at)), maxAskedPause)
-}
-
 // ended is why a context has ended. It is context.DeadlineExceeded or context.Canceled, whatever cause there is beside.
 func ended(ctx context.Context) error {
 	cause := context.Cause(ctx)
@@ -432,48 +403,13 @@ func ended(ctx context.Context) error {
 	return fmt.Errorf("%w: %w", ctx.Err(), cause)
 }
 
-// harmless are errors of an exchange whose texts are fixed.
-var harmless = []error{
-	io.EOF, io.ErrUnexpectedEOF, http.ErrSchemeMismatch,
-	webclient.ErrProxyUnknown, webclient.ErrRedirects, webclient.ErrOtherOrigin, webclient.ErrTooLong,
-}
-
-// quiet is an error of an exchange with nothing in its text that the server made up: package net/http quotes what it cannot
-// read, and a server can repeat what was sent to it. What is known to quote nothing is shown, any other can only be
-// unwrapped.
+// quiet is [webclient.Quiet] for an exchange that may have ended with its context.
 func quiet(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
 		return ended(ctx)
 	}
-	for e, ok := errors.AsType[*url.Error](err); ok; e, ok = errors.AsType[*url.Error](err) {
-		err = e.Err // it quotes a URL, and is a net.Error whatever it is about
+	if e, ok := errors.AsType[*certificateError](err); ok {
+		return webclient.Hide(err, e)
 	}
-	shown := errors.New("the exchange failed; the reason is not shown, because it may quote what was sent")
-	for _, known := range harmless {
-		if errors.Is(err, known) {
-			shown = known
-		}
-	}
-	if e, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
-		text := clean(e.Error()) // with the names in the certificate
-		shown = errors.New(text[:min(len(text), maxDescription)])
-	} else if e, ok := errors.AsType[*certificateError](err); ok {
-		shown = e
-	} else if e, ok := errors.AsType[net.Error](err); ok {
-		shown = e
-	}
-	return &quietError{shown: shown, err: err}
+	return webclient.Quiet(err)
 }
-
-// quietError is an error with the text of another. It cannot be unwrapped, for whoever reports errors to others walks down to the
-// last one; errors.Is and errors.As find what is asked for by name.
-type quietError struct{ shown, err error }
-
-func (e *quietError) Error() string { return e.shown.Error() }
-
-// Format writes no more than that, for a verb such as %#v would show the other one.
-func (e *quietError) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, e.Error()) }
-
-func (e *quietError) Is(target error) bool { return errors.Is(e.err, target) }
-
-func (e *quietError) As(target any) bool { return errors.As(e.err, target) }

@@ -149,11 +149,11 @@ func (c *Client) Exchange(
 				return nil, err
 			}
 		}
-		grant, issued, err := c.exchange(ctx, call{op: opToken, form: form})
+		response, issued, err := c.exchange(ctx, call{op: opToken, form: form})
 		if err == nil && issued != TypeAccessToken && issued != TypeJWT {
 			return nil, &Error{Op: opToken, Status: http.StatusOK, Err: errIssued}
 		}
-		return grant, err
+		return response, err
 	})
 }
 

@@ -14,6 +14,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/bearer-go/bearer/internal/webclient"
 	"github.com/bearer-go/bearer/internal/weburl"
 )
 
@@ -306,8 +307,8 @@ func (l *Login) Finish(ctx context.Context, back url.Values) (*Response, error) 
 	form.Set("code", code)
 	form.Set("redirect_uri", l.redirectURI)
 	form.Set("code_verifier", l.verifier)
-	g, _, err := l.client.exchange(ctx, call{op: opToken, form: form, lasting: true})
-	return g, err
+	response, _, err := l.client.exchange(ctx, call{op: opToken, form: form, lasting: true})
+	return response, err
 }
 
 // read judges an answer whose state is right, and returns the code (RFC 6749 section 4.1.2).
@@ -334,7 +335,7 @@ func (l *Login) read(back url.Values) (code string, err error) {
 
 // refusal is the error that an answer names (RFC 6749 section 4.1.2.1). It came by way of the browser, but with the right state.
 func (l *Login) refusal(back url.Values) *Error {
-	e := &Error{Op: opLogin, Code: back.Get("error"), Description: clean(back.Get("error_description"))}
+	e := &Error{Op: opLogin, Code: back.Get("error"), Description: webclient.Printable(back.Get("error_description"))}
 	if len(e.Code) > maxCode || strings.ContainsFunc(e.Code, isNotCode) {
 		e.Code = ""
 	}

@@ -193,15 +193,15 @@ func (r *record) find(q Request, now time.Time, age func(*storedToken) time.Dura
 	return nil
 }
 
-// with returns the record as it is after a grant.
-func (r record) with(key Key, g *Response, now time.Time) record {
-	if g.RefreshToken != "" { // otherwise the old one stays good (RFC 6749 section 6)
-		r.RefreshToken = string(g.RefreshToken)
+// with returns the record as it is after a response.
+func (r record) with(key Key, response *Response, now time.Time) record {
+	if response.RefreshToken != "" { // otherwise the old one stays good (RFC 6749 section 6)
+		r.RefreshToken = string(response.RefreshToken)
 	}
 	tokens := []storedToken{{
 		Resource: key.Resource, Audience: key.Audience, Scope: key.Scope,
-		AccessToken: string(g.AccessToken), Type: g.TokenType, Granted: g.Scope,
-		Requested: g.Requested.Round(0).UTC(), ExpiresIn: g.ExpiresIn, RefreshIn: g.RefreshIn,
+		AccessToken: string(response.AccessToken), Type: response.TokenType, Granted: response.Scope,
+		Requested: response.Requested.Round(0).UTC(), ExpiresIn: response.ExpiresIn, RefreshIn: response.RefreshIn,
 	}}
 	for _, t := range r.Tokens { // the newest first
 		if !t.isFor(key) && now.Sub(t.Requested) < t.over() && len(tokens) < maxRecordsTokens {
@@ -283,16 +283,16 @@ func (f *refresher) Fetch(ctx context.Context, q Request) (*Response, error) {
 		return nil, err
 	}
 	name := f.client.recordName(q.Key.Subject)
-	g, err := f.fetch(ctx, name, q)
+	response, err := f.fetch(ctx, name, q)
 	if _, ok := errors.AsType[*StoreError](err); ok && !errors.Is(err, ErrConflict) {
 		// A Store that does not save takes nothing away that is good. Only the refresh token must wait.
 		if h, ok := f.kept(name); ok {
-			if g := h.find(q, time.Now(), (*storedToken).over); g != nil {
-				return g, nil
+			if response := h.find(q, time.Now(), (*storedToken).over); response != nil {
+				return response, nil
 			}
 		}
 	}
-	return g, err
+	return response, err
 }
 
 func (f *refresher) fetch(ctx context.Context, name string, q Request) (*Response, error) {
@@ -305,9 +305,9 @@ func (f *refresher) fetch(ctx context.Context, name string, q Request) (*Respons
 	if err != nil {
 		return nil, err
 	}
-	g, err := t.renew(q, h)
+	response, err := t.renew(q, h)
 	if !isRefused(err) {
-		return g, err
+		return response, err
 	}
 	// The lease may have run out, by a machine's sleep for example, and another process renewed it.
 	there, loadErr := t.load(t.late)
@@ -317,8 +317,8 @@ func (f *refresher) fetch(ctx context.Context, name string, q Request) (*Respons
 	case loadErr != nil:
 		return nil, loadErr
 	case there.RefreshToken != h.RefreshToken:
-		if g, err = t.renew(q, there); !isRefused(err) {
-			return g, err
+		if response, err = t.renew(q, there); !isRefused(err) {
+			return response, err
 		}
 	}
 	return nil, t.refused(q.Key, there, err)
@@ -332,27 +332,27 @@ func isRefused(err error) bool {
 
 // renew returns a token out of the record, or from the server. Then the record is saved first.
 func (t *turn) renew(q Request, h held) (*Response, error) {
-	if g := h.find(q, time.Now(), (*storedToken).due); g != nil {
-		return g, nil
+	if response := h.find(q, time.Now(), (*storedToken).due); response != nil {
+		return response, nil
 	}
 	if len(h.Resources) > 0 && q.Key.Resource != "" && !slices.Contains(h.Resources, q.Key.Resource) {
 		return nil, &Error{Op: opToken, Code: "invalid_target", Err: errOtherResource} // a server that says so may have used the token up
 	}
 	if !t.f.hasRoom() {
-		if g := h.find(q, time.Now(), (*storedToken).over); g != nil {
-			return g, nil
+		if response := h.find(q, time.Now(), (*storedToken).over); response != nil {
+			return response, nil
 		}
 		return nil, &StoreError{"save", errUnsaved} // what came could not be kept
 	}
 	form := t.f.client.keyForm("refresh_token", q.Key)
 	form.Set("refresh_token", h.RefreshToken)
-	g, err := t.ask(form)
+	response, err := t.ask(form)
 	next := h
 	if err == nil {
-		if g.Scope == "" && q.Key.Scope == "" {
-			g.Scope = h.Scope // RFC 6749 section 6: what is not asked for is what was granted before
+		if response.Scope == "" && q.Key.Scope == "" {
+			response.Scope = h.Scope // RFC 6749 section 6: what is not asked for is what was granted before
 		}
-		next.record = h.with(q.Key, g, time.Now())
+		next.record = h.with(q.Key, response, time.Now())
 	} else if e, ok := errors.AsType[*refusedAnswer](err); ok && e.refreshToken != "" {
 		next.RefreshToken = string(e.refreshToken) // the one that was sent may be used up, whatever else was wrong
 	}
@@ -368,20 +368,20 @@ func (t *turn) renew(q Request, h held) (*Response, error) {
 		}
 	}
 	if err == nil {
-		g.RefreshToken = "" // it is the Store's
-		return g, nil
+		response.RefreshToken = "" // it is the Store's
+		return response, nil
 	}
 	// After a restart the server need not be there before the token ends.
-	if g := h.find(q, time.Now(), (*storedToken).over); g != nil && !isPermanent(err) {
-		return g, nil
+	if response := h.find(q, time.Now(), (*storedToken).over); response != nil && !isPermanent(err) {
+		return response, nil
 	}
 	return nil, err
 }
 
 // ask sends a refresh token. What comes before that is given up when the caller's context ends.
 func (t *turn) ask(form url.Values) (*Response, error) {
-	g, _, err := t.f.client.exchange(t.ctx, call{op: opToken, form: form, lasting: true})
-	return g, err
+	response, _, err := t.f.client.exchange(t.ctx, call{op: opToken, form: form, lasting: true})
+	return response, err
 }
 
 // overtaken is for when the record has changed while the server was asked, although this process had the lock: what is there now
@@ -397,8 +397,8 @@ func (t *turn) overtaken(q Request, before, next held) (*Response, error) {
 	if err != nil {
 		return nil, err
 	}
-	if g := h.find(q, time.Now(), (*storedToken).due); g != nil {
-		return g, nil
+	if response := h.find(q, time.Now(), (*storedToken).due); response != nil {
+		return response, nil
 	}
 	return nil, &StoreError{"save", ErrConflict}
 }

@@ -157,22 +157,22 @@ func (s *Session) Complete(ctx context.Context, login *Login, answer url.Values)
 	if err != nil {
 		return err
 	}
-	g, err := login.Finish(t.ctx, answer)
+	response, err := login.Finish(t.ctx, answer)
 	if err != nil {
 		if e, ok := errors.AsType[*refusedAnswer](err); ok && e.refreshToken != "" {
 			t.abandon(string(e.refreshToken))
 		}
 		return err
 	}
-	if g.RefreshToken == "" {
+	if response.RefreshToken == "" {
 		return ErrNoRefreshToken
 	}
-	scope := cmp.Or(g.Scope, login.key.Scope)
-	g.Scope = scope
+	scope := cmp.Or(response.Scope, login.key.Scope)
+	response.Scope = scope
 	// A refresh without a scope gives what was granted at the login (RFC 6749 section 6), so that this token is for that key.
 	key := Key{Resource: login.key.Resource, Audience: login.key.Audience}
-	if err := s.begin(t, record{Scope: scope, Resources: login.resources}.with(key, g, time.Now()), there); err != nil {
-		t.abandon(string(g.RefreshToken)) // nobody has it
+	if err := s.begin(t, record{Scope: scope, Resources: login.resources}.with(key, response, time.Now()), there); err != nil {
+		t.abandon(string(response.RefreshToken)) // nobody has it
 		return err
 	}
 	return nil

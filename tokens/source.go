@@ -188,20 +188,20 @@ func (s *Source) fly(ctx context.Context, f *flight) {
 		s.addLate(1)
 		s.land(ctx, f, nil, context.Cause(ctx))
 	})
-	var grant *Response
+	var response *Response
 	err := errGone // by runtime.Goexit
 	defer func() {
 		if value := recover(); value != nil { // or else one bad subject of an exchange ends the whole service
-			grant, err = nil, errPanic
+			response, err = nil, errPanic
 			s.m.logger.ErrorContext(ctx, "tokens: the Fetcher panicked", slog.String("stack", string(debug.Stack())))
 		}
 		if !stop() {
 			<-letGo
 			s.addLate(-1)
 		}
-		s.land(ctx, f, grant, err)
+		s.land(ctx, f, response, err)
 	}()
-	grant, err = s.m.fetcher.Fetch(ctx, Request{Key: s.key, Previous: f.previous})
+	response, err = s.m.fetcher.Fetch(ctx, Request{Key: s.key, Previous: f.previous})
 }
 
 func (s *Source) addLate(n int) {
@@ -212,11 +212,11 @@ func (s *Source) addLate(n int) {
 
 // land takes in what came of a flight. It may be called twice: a Fetcher that did not return in time may bring a token
 // nevertheless, which is welcome if no later flight has brought one.
-func (s *Source) land(ctx context.Context, f *flight, grant *Response, err error) {
+func (s *Source) land(ctx context.Context, f *flight, response *Response, err error) {
 	now := time.Now()
 	var token *Token
 	if err == nil {
-		if token, err = newToken(grant, s.key, f.began); err == nil && !token.isUsable(now) {
+		if token, err = newToken(response, s.key, f.began); err == nil && !token.isUsable(now) {
 			token, err = nil, errStillborn
 		}
 	}
@@ -242,7 +242,7 @@ func (s *Source) land(ctx context.Context, f *flight, grant *Response, err error
 		if f.previous != nil {
 			ev.Kind = EventRefresh
 		}
-		if grant.Reused {
+		if response.Reused {
 			ev.Kind = EventReuse
 		}
 		s.token, s.refused, s.newest = token, false, f.number

@@ -58,30 +58,30 @@ var (
 	errLife      = errors.New("the token's life is negative")
 )
 
-// newToken judges a grant. A server's answer is what the network gave: that the token can stand in a header is made sure of here,
+// newToken judges a response. A server's answer is what the network gave: that the token can stand in a header is made sure of here,
 // for every Fetcher.
-func newToken(g *Response, key Key, asked time.Time) (*Token, error) {
+func newToken(response *Response, key Key, asked time.Time) (*Token, error) {
 	switch {
-	case g == nil || !isSendable(string(g.AccessToken)):
+	case response == nil || !isSendable(string(response.AccessToken)):
 		return nil, errNoToken
-	case !strings.EqualFold(g.TokenType, "Bearer"):
+	case !strings.EqualFold(response.TokenType, "Bearer"):
 		return nil, errTokenType
-	case g.ExpiresIn < 0 || g.RefreshIn < 0:
+	case response.ExpiresIn < 0 || response.RefreshIn < 0:
 		return nil, errLife
 	}
 	from := asked
-	if !g.Requested.IsZero() { // a time out of a Store has no monotonic clock, and may be of one that is ahead
-		from = asked.Add(min(0, g.Requested.Sub(asked)))
+	if !response.Requested.IsZero() { // a time out of a Store has no monotonic clock, and may be of one that is ahead
+		from = asked.Add(min(0, response.Requested.Sub(asked)))
 	}
-	life, due, over := lifetimes(g.ExpiresIn, g.RefreshIn)
+	life, due, over := lifetimes(response.ExpiresIn, response.RefreshIn)
 	if due == 0 {
 		due = time.Duration((earliestRefresh + rand.Float64()*(latestRefresh-earliestRefresh)) * float64(life))
 	}
-	scope := g.Scope
+	scope := response.Scope
 	if scope == "" {
 		scope = key.Scope
 	}
-	authorization := bearerPrefix + string(g.AccessToken)
+	authorization := bearerPrefix + string(response.AccessToken)
 	t := &Token{
 		authorization: &authorization,
 		scopes:        strings.Fields(scope),

@@ -19,20 +19,16 @@ package beareroauth2
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
-	"fmt"
-	"io"
 	"math"
-	"net"
 	"net/http"
-	"net/url"
 	"strconv"
 	"strings"
 	"time"
 
 	"golang.org/x/oauth2"
 
+	"github.com/bearer-go/bearer/internal/webclient"
 	"github.com/bearer-go/bearer/tokens"
 )
 
@@ -40,7 +36,6 @@ const (
 	keptFor    = time.Second      // by a cache around a TokenSource
 	early      = 10 * time.Second // before a token's Expiry, when package oauth2 counts it as expired
 	maxSeconds = math.MaxInt32    // that refresh_in and Retry-After may say: what package oauth2 has as its bound of expires_in
-	maxShown   = 256              // characters of what is shown of a certificate's error, as in tokens.Error
 )
 
 // TokenSource returns a source of the tokens of s. The context is for every call, because those of package oauth2 have none of their
@@ -82,7 +77,6 @@ var (
 	errOver     = errors.New("the token's life was over when it came")
 	errScope    = errors.New("the scope of the answer has a character that no scope has")
 	errRedirect = errors.New("the endpoint redirects, which is not followed: what is sent to it is secret; name the right URL")
-	errHidden   = errors.New("the function failed; its error is not shown, because it may quote what was sent")
 )
 
 // Fetcher returns a [tokens.Fetcher] that asks a function for tokens, such as one that calls the method Token of a
@@ -114,11 +108,11 @@ func Fetcher(token func(ctx context.Context, key tokens.Key) (*oauth2.Token, err
 		if err != nil {
 			return nil, failure(err)
 		}
-		grant, err := responseOf(t)
+		response, err := responseOf(t)
 		if err != nil {
 			return nil, &tokens.Error{Op: opToken, Err: err}
 		}
-		return grant, nil
+		return response, nil
 	})
 }
 
@@ -134,22 +128,22 @@ func responseOf(t *oauth2.Token) (*tokens.Response, error) {
 	if t == nil {
 		return nil, errNoToken
 	}
-	grant := &tokens.Response{
+	response := &tokens.Response{
 		AccessToken: tokens.Secret(t.AccessToken),
 		TokenType:   t.Type(),
 		RefreshIn:   seconds(t.Extra("refresh_in")),
 	}
 	if !t.Expiry.IsZero() {
 		// Package oauth2 counts from when the answer came, a Manager from when it asked: the time between is no part of the life.
-		if grant.ExpiresIn = time.Until(t.Expiry); grant.ExpiresIn <= 0 { // 0 would mean that the server did not say
+		if response.ExpiresIn = time.Until(t.Expiry); response.ExpiresIn <= 0 { // 0 would mean that the server did not say
 			return nil, errOver
 		}
 	}
-	grant.Scope, _ = t.Extra("scope").(string) // some servers have a list, which is none (RFC 6749 section 5.1)
-	if strings.ContainsFunc(grant.Scope, func(r rune) bool { return r < ' ' || r > '~' || r == '"' || r == '\\' }) {
+	response.Scope, _ = t.Extra("scope").(string) // some servers have a list, which is none (RFC 6749 section 5.1)
+	if strings.ContainsFunc(response.Scope, func(r rune) bool { return r < ' ' || r > '~' || r == '"' || r == '\\' }) {
 		return nil, errScope
 	}
-	return grant, nil
+	return response, nil
 }
 
 // seconds reads a number as package oauth2 has it from JSON or from a form. Nonsense is 0.
@@ -186,7 +180,7 @@ func failure(err error) error {
 	if _, ok := errors.AsType[*tokens.Error](err); ok {
 		return err
 	}
-	return &tokens.Error{Op: opToken, Err: &quietError{shown: shown(err), err: err}}
+	return &tokens.Error{Op: opToken, Err: webclient.Quiet(err)}
 }
 
 // refusal is what an answer said, but for its texts.
@@ -202,12 +196,7 @@ func refusal(e *oauth2.RetrieveError) *tokens.Error {
 	if 300 <= out.Status && out.Status < 400 {
 		out.Err = errRedirect
 	}
-	after := e.Response.Header.Get("Retry-After")
-	if out.RetryAfter = digits(after); out.RetryAfter == 0 {
-		if at, err := http.ParseTime(after); err == nil {
-			out.RetryAfter = max(0, time.Until(at))
-		}
-	}
+	out.RetryAfter = webclient.RetryAfter(e.Response.Header, maxSeconds*time.Second)
 	return out
 }
 
@@ -220,47 +209,4 @@ func isKnown(code string) bool {
 		return true
 	}
 	return (&tokens.Error{Code: code}).Permanent()
-}
-
-// quietError is an error with the text of another. It cannot be unwrapped, for whoever reports errors to others walks down to the
-// last one, which may quote anything; errors.Is and errors.As find what is asked for by name.
-type quietError struct{ shown, err error }
-
-func (e *quietError) Error() string { return e.shown.Error() }
-
-// Format writes no more than that, for a verb such as %#v would show the other one.
-func (e *quietError) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, e.Error()) }
-
-func (e *quietError) Is(target error) bool { return errors.Is(e.err, target) }
-
-func (e *quietError) As(target any) bool { return errors.As(e.err, target) }
-
-// shown is what of an error may be shown: package net/http quotes the URL, and an answer that it cannot read.
-func shown(err error) error {
-	for e, ok := errors.AsType[*url.Error](err); ok; e, ok = errors.AsType[*url.Error](err) {
-		err = e.Err
-	}
-	for _, known := range []error{context.Canceled, context.DeadlineExceeded, io.EOF, io.ErrUnexpectedEOF, http.ErrSchemeMismatch} {
-		if errors.Is(err, known) {
-			return known
-		}
-	}
-	if e, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
-		return errors.New(plain(e.Error())) // with the names in the certificate
-	}
-	if e, ok := errors.AsType[net.Error](err); ok {
-		return e
-	}
-	return errHidden
-}
-
-// plain is the beginning of a text, in printable ASCII.
-func plain(text string) string {
-	text = strings.Map(func(r rune) rune {
-		if r < ' ' || r > '~' {
-			return '?'
-		}
-		return r
-	}, text)
-	return text[:min(len(text), maxShown)]
 }

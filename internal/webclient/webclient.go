@@ -1,6 +1,6 @@
 // Package webclient holds what the HTTP clients of this module have in common: where redirects may lead, how much of an
-// answer is read, and that no error names a URL that a server made up. What else package net/http quotes of an answer that it
-// cannot read is for the callers to leave out.
+// answer is read, when to ask again, and that no error names a URL that a server made up. What else package net/http quotes of an
+// answer that it cannot read, [Quiet] leaves out.
 package webclient
 
 import (
@@ -9,6 +9,9 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"strconv"
+	"strings"
+	"time"
 
 	"github.com/bearer-go/bearer/internal/weburl"
 )
@@ -101,4 +104,22 @@ func Body(response *http.Response) (string, error) {
 		return "", ErrTooLong
 	}
 	return string(body), nil
+}
+
+// RetryAfter reads the header of that name (RFC 9110 section 10.2.3), a number of seconds or a date. What is longer than longest is
+// that, and nonsense, or what is past, is 0.
+func RetryAfter(header http.Header, longest time.Duration) time.Duration {
+	text := header.Get("Retry-After")
+	if text != "" && strings.Trim(text, "0123456789") == "" {
+		seconds, err := strconv.ParseInt(text, 10, 64)
+		if err != nil || seconds > int64(longest/time.Second) { // also a number that is too large for any type
+			return longest
+		}
+		return time.Duration(seconds) * time.Second
+	}
+	at, err := http.ParseTime(text)
+	if err != nil {
+		return 0
+	}
+	return min(max(0, time.Until(at)), longest)
 }
