@@ -99,7 +99,6 @@ var answers = []answer{
 	{ReasonAuthTooWeak, http.StatusUnauthorized, codeInsufficientUserAuth, "A different authentication level is required"},
 	{ReasonAuthTooOld, http.StatusUnauthorized, codeInsufficientUserAuth, "A more recent authentication is required"},
 	{ReasonPolicyUnavailable, http.StatusServiceUnavailable, "", "A decision cannot be made now"},
-	{reasonInternal, http.StatusInternalServerError, "", "The request could not be processed"},
 }
 
 // internalError is the answer to what must not be.

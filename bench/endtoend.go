@@ -187,6 +187,9 @@ func (b *bench) warm(t *target, requests [][]byte) error {
 	if err := t.each(requests); err != nil {
 		return err
 	}
+	if _, _, err := t.load(requests, b.load); err != nil { // until its heap has the size that it keeps
+		return err
+	}
 	if t.open {
 		return nil
 	}

@@ -24,11 +24,11 @@ import (
 
 // How much is measured. A figure is the median of all rounds.
 const (
-	normalRounds = 25
-	normalRound  = 20 * time.Millisecond  // of one subject; subjects take turns in each round
+	normalRounds = 15
+	normalRound  = 30 * time.Millisecond  // of one subject; subjects take turns in each round
 	normalLoad   = 300 * time.Millisecond // of one server under load
-	normalLoads  = 3                      // rounds of load
-	normalStarts = 9                      // of the servers
+	normalLoads  = 5                      // rounds of load
+	normalStarts = 5                      // of the servers
 	normalTokens = 10_000                 // live tokens, where they rotate
 	normalScan   = 1_000_000              // one-time tokens that pass through a cache
 	normalAnswer = 200 * time.Millisecond // of an issuer that is down

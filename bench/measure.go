@@ -72,6 +72,9 @@ func (b *bench) measure(prefix string, subjects []subject) {
 	}
 }
 
+// warmingUp is how much of a round runs before it: one part of so many.
+const warmingUp = 3
+
 // calibrate finds how often a subject runs in about that time.
 func calibrate(s subject, d time.Duration) int {
 	for n := 1; ; n *= 4 {
@@ -83,10 +86,12 @@ func calibrate(s subject, d time.Duration) int {
 	}
 }
 
-// once measures one round. The heap is swept before, so that nobody pays for another's garbage.
+// once measures one round. The heap is swept before, so that nobody pays for another's garbage, and the subject runs for a while, so
+// that the processor and the heap are as it leaves them, and not as another did.
 func once(s subject, n int) figure {
 	var before, after runtime.MemStats
 	runtime.GC()
+	s.run(n/warmingUp + 1)
 	runtime.ReadMemStats(&before)
 	started := time.Now()
 	s.run(n)
