@@ -168,3 +168,36 @@ func TestVerifiedWithAnUnchangedHeader(t *testing.T) {
 		})
 	}
 }
+
+// What a Func puts in the place of the header is not what was verified: a guard behind it judges that anew.
+func TestHeadersThatAFuncChanges(t *testing.T) {
+	issuer := bearertest.NewIssuer()
+	auth := newAuth(t, issuer, bearer.WithTokensFrom(bearer.FromHeader(), bearer.FromCookie()))
+	token := issuer.Token()
+	for name, sent := range map[string]string{"the usual spelling": "Bearer " + token, "an unusual one": "Bearer  " + token, "beside a cookie": "Basic abc"} {
+		for how, change := range map[string]func(*http.Request, string){
+			"set":      func(r *http.Request, value string) { r.Header.Set("Authorization", value) },
+			"in place": func(r *http.Request, value string) { r.Header["Authorization"][0] = value },
+		} {
+			for value, want := range map[string]bearer.Reason{
+				"Bearer " + forged(token): bearer.ReasonSignature, "Bearer x": bearer.ReasonMalformedToken, "Digest abc": bearer.ReasonOtherScheme,
+			} {
+				r := get(sent)
+				if sent == "Basic abc" {
+					r.AddCookie(&http.Cookie{Name: "access_token", Value: token})
+				}
+				r, err := auth.Authenticate(r, bearer.Func("swap", func(r *http.Request, _ *bearer.Claims) error {
+					change(r, value)
+					r.Header.Del("Cookie")
+					return nil
+				}))
+				if err != nil {
+					t.Fatalf("%s: %v", name, err)
+				}
+				if _, err := auth.Authenticate(r); reasonOf(t, err) != want {
+					t.Errorf("%s, %s to %s: %v, want %s", name, how, value, err, want)
+				}
+			}
+		}
+	}
+}

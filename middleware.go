@@ -146,11 +146,13 @@ func (m *Middleware) authenticate(r *http.Request, rt *route, ev *Event) (*http.
 		}
 		return nil, nil, err
 	}
+	p = x.credential(p) // before a Func, which can change the header
+
 	if err := rt.check(x.request, p.claims); err != nil { // what a Func judges is what the handler gets
 		return nil, nil, err
 	}
 	x.rewind()
-	return x.request, x.credential(p), nil
+	return x.request, p, nil
 }
 
 // Verify takes a token's text through the same pipeline, for gRPC, WebSocket messages and queues. A [Func] requirement gets a

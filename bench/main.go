@@ -26,9 +26,9 @@ import (
 const (
 	normalRounds = 15
 	normalRound  = 30 * time.Millisecond  // of one subject; subjects take turns in each round
-	normalLoad   = 300 * time.Millisecond // of one server under load
-	normalLoads  = 5                      // rounds of load
-	normalStarts = 5                      // of the servers
+	normalLoad   = 200 * time.Millisecond // of one server under load
+	normalLoads  = 2                      // rounds of load
+	normalStarts = 12                     // of the servers
 	normalTokens = 10_000                 // live tokens, where they rotate
 	normalScan   = 1_000_000              // one-time tokens that pass through a cache
 	normalAnswer = 200 * time.Millisecond // of an issuer that is down

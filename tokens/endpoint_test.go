@@ -18,6 +18,7 @@ import (
 	"net/url"
 	"runtime"
 	"strings"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -757,7 +758,7 @@ func TestErrorsOfTheConnectionSayWhatTheyMay(t *testing.T) {
 		t.Errorf("Fetch: %v", err)
 	}
 	_, err = endpointFetch(t, func(*http.Request, url.Values) (*http.Response, error) {
-		return nil, &net.OpError{Op: "dial", Net: "tcp", Err: errors.New("connection refused")}
+		return nil, &net.OpError{Op: "dial", Net: "tcp", Err: syscall.ECONNREFUSED}
 	})
 	if err == nil || !strings.Contains(err.Error(), "dial tcp: connection refused") {
 		t.Errorf("Fetch: %v", err)

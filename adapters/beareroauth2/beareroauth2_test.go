@@ -12,6 +12,7 @@ import (
 	"net/url"
 	"strings"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -384,7 +385,7 @@ func TestFetchersErrorsDiscloseNothing(t *testing.T) {
 	mine := errors.New("no configuration for " + secret)
 	own := &tokens.Error{Op: "token", Code: "invalid_request"}
 	quoting := func(err error) error { return &url.Error{Op: "Post", URL: tokenURL, Err: err} }
-	refused := &net.OpError{Op: "dial", Net: "tcp", Err: errors.New("connection refused")}
+	refused := &net.OpError{Op: "dial", Net: "tcp", Err: syscall.ECONNREFUSED}
 	said := &oauth2.RetrieveError{Response: &http.Response{StatusCode: 400}, Body: []byte(secret), ErrorCode: "invalid_scope"}
 	for _, tt := range []struct {
 		name string

@@ -8,8 +8,9 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"net/url"
+	"os"
 	"strings"
+	"syscall"
 )
 
 // maxShown is how much of an error's text is shown, in bytes, where there are names in it that the other side chose.
@@ -17,15 +18,21 @@ const maxShown = 256
 
 // harmless are errors of an exchange whose texts are fixed.
 var harmless = []error{
-	context.Canceled, context.DeadlineExceeded, io.EOF, io.ErrUnexpectedEOF, http.ErrSchemeMismatch,
+	context.Canceled, context.DeadlineExceeded, os.ErrDeadlineExceeded, io.EOF, io.ErrUnexpectedEOF, http.ErrSchemeMismatch,
 	ErrProxyUnknown, ErrRedirects, ErrOtherOrigin, ErrTooLong,
 }
 
-var errHidden = errors.New("the exchange failed; the reason is not shown, because it may quote what was sent")
+var (
+	errHidden   = errors.New("the exchange failed; the reason is not shown, because it may quote what was sent")
+	errNoHost   = errors.New("lookup: no such host")
+	errNoLookup = errors.New("lookup: no answer that helps")
+	errTimeout  = errors.New("timeout")
+)
 
-// Quiet returns an error of an exchange with nothing in its text that the server made up: package net/http quotes URLs, and an
-// answer that it cannot read, and a server can repeat what was sent to it. What is known to quote nothing is shown. The whole can
-// be found as [Hide] says.
+// Quiet returns an error of an exchange with nothing in its text that the server said: package net/http quotes URLs, and an answer
+// that it cannot read, whatever the type of the error is; a host that was looked up may come from a redirect, and a server can repeat
+// what was sent to it. So the text is made of what is known to be fixed, of an address, and of the beginning of what package
+// crypto/tls says of a certificate, with the names in that. The whole can be found as [Hide] says.
 func Quiet(err error) error { return Hide(err, shown(err)) }
 
 // Hide returns an error with the text of another one. It cannot be unwrapped, for whoever reports errors to others walks down to the
@@ -34,20 +41,45 @@ func Hide(err, shown error) error { return &quietError{shown: shown, err: err} }
 
 // shown is what of an error may be shown.
 func shown(err error) error {
-	for e, ok := errors.AsType[*url.Error](err); ok; e, ok = errors.AsType[*url.Error](err) {
-		err = e.Err // it quotes a URL, and is a net.Error whatever it is about
-	}
 	if e, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
-		text := Printable(e.Error()) // with the names in the certificate
+		text := Printable(e.Error())
 		return errors.New(text[:min(len(text), maxShown)])
 	}
-	if e, ok := errors.AsType[net.Error](err); ok {
-		return e
+	if e, ok := errors.AsType[*net.DNSError](err); ok {
+		switch {
+		case e.IsNotFound:
+			return errNoHost
+		case e.IsTimeout:
+			return fmt.Errorf("lookup: %w", errTimeout)
+		}
+		return errNoLookup
 	}
+	reason := fixed(err)
+	if e, ok := errors.AsType[*net.OpError](err); ok {
+		text := e.Op + " " + e.Net
+		if address, ok := e.Addr.(*net.TCPAddr); ok && address != nil && address.Zone == "" {
+			text += " " + address.String()
+		}
+		return fmt.Errorf("%s: %w", text, reason)
+	}
+	return reason
+}
+
+// fixed is the part of an error that is one of those with a fixed text.
+func fixed(err error) error {
 	for _, known := range harmless {
 		if errors.Is(err, known) {
 			return known
 		}
+	}
+	if errno, ok := errors.AsType[syscall.Errno](err); ok {
+		return errno
+	}
+	if alert, ok := errors.AsType[tls.AlertError](err); ok {
+		return alert
+	}
+	if e, ok := errors.AsType[net.Error](err); ok && e.Timeout() {
+		return errTimeout
 	}
 	return errHidden
 }

@@ -9,7 +9,10 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"os"
 	"strings"
+	"sync"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -21,7 +24,11 @@ import (
 func TestQuiet(t *testing.T) {
 	const secret = "s3cr3t"
 	quoting := func(err error) error { return &url.Error{Op: "Post", URL: "https://a.example/" + secret, Err: err} }
-	refused := &net.OpError{Op: "dial", Net: "tcp", Err: errors.New("connection refused")}
+	op := func(err error) error { return &net.OpError{Op: "dial", Net: "tcp", Err: err} }
+	refused := op(os.NewSyscallError("connect", syscall.ECONNREFUSED))
+	at := func(address net.Addr) error {
+		return &net.OpError{Op: "dial", Net: "tcp", Addr: address, Err: syscall.ECONNREFUSED}
+	}
 	for name, tt := range map[string]struct {
 		err  error
 		want string
@@ -30,6 +37,17 @@ func TestQuiet(t *testing.T) {
 		"a URL alone":            {quoting(nil), "is not shown"},
 		"a URL":                  {quoting(refused), "dial tcp: connection refused"},
 		"a URL within another":   {quoting(fmt.Errorf("by way of %w", quoting(refused))), "dial tcp: connection refused"},
+		"an address":             {at(&net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 443}), "dial tcp 127.0.0.1:443: connection refused"},
+		"an address with a zone": {at(&net.TCPAddr{IP: net.IPv6loopback, Zone: secret}), "dial tcp: connection refused"},
+		"an address of a kind":   {at(&net.UnixAddr{Name: secret}), "dial tcp: connection refused"},
+		"an alert":               {&net.OpError{Op: "remote error", Err: tls.AlertError(40)}, "handshake failure"},
+		"an operation that says": {op(errors.New("tls: failed to parse certificate: " + secret)), "is not shown"},
+		"a name":                 {op(&net.DNSError{Name: secret, Err: secret, IsNotFound: true}), "lookup: no such host"},
+		"a name, no time":        {op(&net.DNSError{Name: secret, Err: secret, IsTimeout: true}), "lookup: timeout"},
+		"a name, no answer":      {op(&net.DNSError{Name: secret, Err: secret}), "lookup: no answer"},
+		"a timeout that says":    {quoting(saysTimeout(secret)), "timeout"},
+		"a deadline that says":   {quoting(fmt.Errorf("%s: %w", secret, os.ErrDeadlineExceeded)), "i/o timeout"},
+		"an operation's time":    {op(os.ErrDeadlineExceeded), "dial tcp: i/o timeout"},
 		"time":                   {quoting(context.DeadlineExceeded), "context deadline exceeded"},
 		"an end":                 {fmt.Errorf("%s: %w", secret, context.Canceled), "context canceled"},
 		"no answer":              {quoting(io.EOF), "EOF"},
@@ -61,6 +79,51 @@ func TestQuiet(t *testing.T) {
 	err := webclient.Hide(hidden, shown)
 	if _, found := errors.AsType[*net.OpError](err); err.Error() != "shown" || !found || errors.Unwrap(err) != nil {
 		t.Errorf("%v", err)
+	}
+}
+
+// saysTimeout is a timeout with a text of its own, as package net/http makes one of any error that comes when the time is over.
+type saysTimeout string
+
+func (e saysTimeout) Error() string { return string(e) }
+func (saysTimeout) Timeout() bool   { return true }
+func (saysTimeout) Temporary() bool { return true }
+
+// A server that answers with nonsense about when the client gives up is not quoted.
+func TestQuietAboutAnAnswerAtTheDeadline(t *testing.T) {
+	const secret = "s3cr3t"
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var wg sync.WaitGroup
+	t.Cleanup(func() {
+		_ = listener.Close()
+		wg.Wait()
+	})
+	wg.Go(func() {
+		for {
+			conn, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			wg.Go(func() {
+				<-time.After(2 * time.Millisecond)
+				_, _ = io.WriteString(conn, secret+"\r\n\r\n")
+				_ = conn.Close()
+			})
+		}
+	})
+	client := &http.Client{Timeout: 2 * time.Millisecond, Transport: webclient.Transport()}
+	for range 200 {
+		response, err := client.Get("http://" + listener.Addr().String())
+		if err == nil {
+			_ = response.Body.Close()
+			t.Fatal("no error")
+		}
+		if text := webclient.Quiet(err).Error(); strings.Contains(text, secret) {
+			t.Fatal(text)
+		}
 	}
 }
 
