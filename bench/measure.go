@@ -72,9 +72,6 @@ func (b *bench) measure(prefix string, subjects []subject) {
 	}
 }
 
-// warmingUp is how much of a round runs before it: one part of so many.
-const warmingUp = 3
-
 // calibrate finds how often a subject runs in about that time.
 func calibrate(s subject, d time.Duration) int {
 	for n := 1; ; n *= 4 {
@@ -86,12 +83,12 @@ func calibrate(s subject, d time.Duration) int {
 	}
 }
 
-// once measures one round. The heap is swept before, so that nobody pays for another's garbage, and the subject runs for a while, so
-// that the processor and the heap are as it leaves them, and not as another did.
+// once measures one round. The heap is swept before, so that nobody pays for another's garbage. Then there is a round that does not
+// count: it takes back from the operating system the memory that the subject works in, and leaves the processor as the subject does.
 func once(s subject, n int) figure {
 	var before, after runtime.MemStats
 	runtime.GC()
-	s.run(n/warmingUp + 1)
+	s.run(n)
 	runtime.ReadMemStats(&before)
 	started := time.Now()
 	s.run(n)

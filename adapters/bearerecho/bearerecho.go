@@ -26,14 +26,20 @@ import (
 // Without requirements any good token passes. It panics when a requirement is nil.
 func Require(auth *bearer.Middleware, reqs ...bearer.Requirement) echo.MiddlewareFunc {
 	_ = auth.Require(reqs...) // panics on a nil requirement now, where the route is wired
-	return func(next echo.HandlerFunc) echo.HandlerFunc {
+	passes := func(c echo.Context) bool {
+		r, err := auth.Authenticate(c.Request(), reqs...)
+		if err != nil {
+			auth.WriteError(c.Response(), c.Request(), err)
+			return false
+		}
+		c.SetRequest(r)
+		return true
+	}
+	return func(next echo.HandlerFunc) echo.HandlerFunc { // which Echo calls for each request
 		return func(c echo.Context) error {
-			r, err := auth.Authenticate(c.Request(), reqs...)
-			if err != nil {
-				auth.WriteError(c.Response(), c.Request(), err)
+			if !passes(c) {
 				return nil
 			}
-			c.SetRequest(r)
 			return next(c)
 		}
 	}
