@@ -218,6 +218,18 @@ func TestAllocationsOfARefusal(t *testing.T) {
 	}
 }
 
+// On a route with requirements a refusal costs one error, which names them, whatever it is for.
+func TestAllocationsOfARoutesRefusal(t *testing.T) {
+	auth := pinned(t, bearertest.NewIssuer())
+	reqs := []bearer.Requirement{bearer.Scopes("orders:read")}
+	for _, authorization := range []string{"", "Basic YTpi", "Bearer x", "Bearer " + strings.Repeat("x", 20<<10)} {
+		r := get(authorization)
+		if count := testing.AllocsPerRun(500, func() { _, _ = auth.Authenticate(r, reqs...) }); count > 1 {
+			t.Errorf("%.20q: %v allocations, want 1", authorization, count)
+		}
+	}
+}
+
 // forged is a token with another signature of the same length.
 func forged(token string) string {
 	return edit(token, 2, func(signature string) string { return "AAAA" + signature[4:] })

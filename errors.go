@@ -159,7 +159,7 @@ func (e *Error) says() *answer {
 	return e.answer
 }
 
-// refusals are made once, one for each reason: what strangers can cause for nothing shall cost nothing.
+// refusals are made once, one for each reason: what strangers can cause for nothing shall cost next to nothing.
 var refusals = func() map[Reason]*Error {
 	all := make(map[Reason]*Error)
 	for i := range answers {
