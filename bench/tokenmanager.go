@@ -48,7 +48,7 @@ func herdKey(row, what string) string       { return "herd/" + row + "/" + what 
 func (b *bench) fresh() error {
 	ctx := context.Background()
 	manager, err := newTokenManager(tokens.FetcherFunc(func(context.Context, tokens.Request) (*tokens.Response, error) {
-		return &tokens.Response{AccessToken: "a", TokenType: "Bearer", ExpiresIn: time.Hour}, nil
+		return &tokens.Response{AccessToken: tokens.NewSecret("a"), TokenType: "Bearer", ExpiresIn: time.Hour}, nil
 	}))
 	if err != nil {
 		return err
@@ -205,7 +205,7 @@ func (b *bench) herdOf(row string) error {
 func (b *bench) asker(row, url string, client *http.Client) (ask func(context.Context) error, end func(), err error) {
 	switch row {
 	case sourceRow:
-		c, err := tokens.NewClient(url, "bench", tokens.ClientSecretBasic("secret"),
+		c, err := tokens.NewClient(url, "bench", tokens.ClientSecretBasic(tokens.NewSecret("secret")),
 			tokens.TokenEndpoint(url+"/token"), tokens.HTTPClient(client))
 		if err != nil {
 			return nil, nil, err

@@ -46,11 +46,11 @@ func TestEachClientAuthentication(t *testing.T) {
 	cases := []clientCase{
 		{
 			clientMetadata: clientMetadata{ID: oddID, Secret: oddSecret, AuthMethod: "client_secret_basic"},
-			auth:           tokens.ClientSecretBasic(oddSecret), wrong: tokens.ClientSecretBasic(oddSecret + " "), proven: "Basic",
+			auth:           tokens.ClientSecretBasic(tokens.NewSecret(oddSecret)), wrong: tokens.ClientSecretBasic(tokens.NewSecret(oddSecret + " ")), proven: "Basic",
 		},
 		{
 			clientMetadata: clientMetadata{ID: "post", Secret: oddSecret, AuthMethod: "client_secret_post"},
-			auth:           tokens.ClientSecretPost(oddSecret), wrong: tokens.ClientSecretPost("another"), proven: "client_secret",
+			auth:           tokens.ClientSecretPost(tokens.NewSecret(oddSecret)), wrong: tokens.ClientSecretPost(tokens.NewSecret("another")), proven: "client_secret",
 		},
 		mutualTLSCase(t, ca, "tls_client_auth"),
 		mutualTLSCase(t, ca, "self_signed_tls_client_auth"),
@@ -105,7 +105,7 @@ func TestEachClientAuthentication(t *testing.T) {
 				t.Fatal(err)
 			}
 			revoke := func(by tokens.ClientAuth) error {
-				return c.client(t, issuer, by).Revoke(t.Context(), tokens.Secret(opaque.AccessToken()), "access_token")
+				return c.client(t, issuer, by).Revoke(t.Context(), tokens.NewSecret(opaque.AccessToken()), "access_token")
 			}
 			err = revoke(c.wrong)
 			if e, ok := errors.AsType[*tokens.Error](err); !ok || e.Op != "revocation" || e.Code != "invalid_client" {

@@ -39,7 +39,7 @@ var nativeClient = clientMetadata{
 
 // people are the clients that people log in through.
 var people = map[string]func() tokens.ClientAuth{
-	webID:    func() tokens.ClientAuth { return tokens.ClientSecretBasic(webSecret) },
+	webID:    func() tokens.ClientAuth { return tokens.ClientSecretBasic(tokens.NewSecret(webSecret)) },
 	nativeID: tokens.NoClientAuth,
 }
 

@@ -138,7 +138,7 @@ func (j job) session() (*tokens.Session, error) {
 	if err != nil {
 		return nil, err
 	}
-	client, err := tokens.NewClient(j.Issuer, webID, tokens.ClientSecretBasic(webSecret))
+	client, err := tokens.NewClient(j.Issuer, webID, tokens.ClientSecretBasic(tokens.NewSecret(webSecret)))
 	if err != nil {
 		return nil, err
 	}
@@ -148,7 +148,7 @@ func (j job) session() (*tokens.Session, error) {
 // prepare gives this process and its children a store, and logs alice in.
 func (j job) prepare(t *testing.T) *tokens.Session {
 	t.Helper()
-	t.Setenv(sealVariable, string(tokens.GenerateSealKey()))
+	t.Setenv(sealVariable, tokens.GenerateSealKey().Reveal())
 	session, err := j.session()
 	if err != nil {
 		t.Fatal(err)

@@ -170,7 +170,7 @@ func (s *clientServer) client(t testing.TB, auth tokens.ClientAuth, opts ...toke
 // fetch asks the server for a token with client credentials.
 func (s *clientServer) fetch(t testing.TB, opts ...tokens.ClientOption) (*tokens.Response, error) {
 	t.Helper()
-	c := s.client(t, tokens.ClientSecretBasic(clientSecret), opts...)
+	c := s.client(t, tokens.ClientSecretBasic(tokens.NewSecret(clientSecret)), opts...)
 	return c.ClientCredentials().Fetch(t.Context(), tokens.Request{})
 }
 
@@ -185,7 +185,7 @@ func clientKey(t testing.TB) *ecdsa.PrivateKey {
 }
 
 func TestNewClientJudgesItsConfiguration(t *testing.T) {
-	good := tokens.ClientSecretBasic(clientSecret)
+	good := tokens.ClientSecretBasic(tokens.NewSecret(clientSecret))
 	type options = []tokens.ClientOption
 	for name, tt := range map[string]struct {
 		issuer, id string
@@ -246,10 +246,10 @@ func TestNewClientJudgesItsConfiguration(t *testing.T) {
 		},
 		"an endpoint over http on loopback": {clientIssuer, "orders", good, options{tokens.TokenEndpoint("http://[::1]/")}, ""},
 		"an empty secret": {
-			clientIssuer, "orders", tokens.ClientSecretBasic(""), nil, "ClientSecretBasic: the secret is empty",
+			clientIssuer, "orders", tokens.ClientSecretBasic(tokens.NewSecret("")), nil, "ClientSecretBasic: the secret is empty",
 		},
 		"a secret with a newline": {
-			clientIssuer, "orders", tokens.ClientSecretPost("hunter2\n"), nil, "ClientSecretPost: the secret is empty or not printable",
+			clientIssuer, "orders", tokens.ClientSecretPost(tokens.NewSecret("hunter2\n")), nil, "ClientSecretPost: the secret is empty or not printable",
 		},
 		"no secret function": {
 			clientIssuer, "orders", tokens.ClientSecretBasicFunc(nil), nil, "ClientSecretBasicFunc: the function is nil",
@@ -273,7 +273,7 @@ func TestNewClientJudgesItsConfiguration(t *testing.T) {
 }
 
 func TestNewClientSaysEveryMistakeAtOnce(t *testing.T) {
-	_, err := tokens.NewClient("", "", tokens.ClientSecretBasic(""), nil, tokens.HTTPClient(nil), tokens.TokenEndpoint("x"),
+	_, err := tokens.NewClient("", "", tokens.ClientSecretBasic(tokens.NewSecret("")), nil, tokens.HTTPClient(nil), tokens.TokenEndpoint("x"),
 		tokens.RevocationEndpoint(""))
 	if err == nil {
 		t.Fatal("no error")
@@ -293,7 +293,7 @@ func TestNewClientSaysEveryMistakeAtOnce(t *testing.T) {
 func TestNewClientDoesNoIOAndChangesNoClient(t *testing.T) {
 	server := newClientServer()
 	given := &http.Client{Transport: server}
-	c, err := tokens.NewClient(clientIssuer, "orders", tokens.ClientSecretBasic(clientSecret), tokens.HTTPClient(given))
+	c, err := tokens.NewClient(clientIssuer, "orders", tokens.ClientSecretBasic(tokens.NewSecret(clientSecret)), tokens.HTTPClient(given))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -312,8 +312,8 @@ func TestClientPrintsNoSecret(t *testing.T) {
 	key := clientKey(t)
 	certificate := clientCertificate(t, key)
 	for name, auth := range map[string]tokens.ClientAuth{
-		"basic": tokens.ClientSecretBasic(clientSecret),
-		"post":  tokens.ClientSecretPost(clientSecret),
+		"basic": tokens.ClientSecretBasic(tokens.NewSecret(clientSecret)),
+		"post":  tokens.ClientSecretPost(tokens.NewSecret(clientSecret)),
 		"key":   tokens.PrivateKeyJWT(key, clientSecret),
 		"tls":   tokens.TLSClientAuth(certificate),
 	} {
@@ -323,7 +323,7 @@ func TestClientPrintsNoSecret(t *testing.T) {
 			t.Fatal(err)
 		}
 		private := key.D.String() //nolint:staticcheck // it is the number itself that must not be printed
-		for _, v := range []any{auth, &auth, c, *server.client(t, tokens.ClientSecretBasic(clientSecret)), c.ClientCredentials()} {
+		for _, v := range []any{auth, &auth, c, *server.client(t, tokens.ClientSecretBasic(tokens.NewSecret(clientSecret))), c.ClientCredentials()} {
 			var logged strings.Builder
 			slog.New(slog.NewTextHandler(&logged, nil)).Info("test", "v", v)
 			texts := []string{logged.String()}
@@ -354,7 +354,7 @@ func TestRequestsHaveTheCallersContext(t *testing.T) {
 			return next(r, form)
 		})
 	}
-	c := server.client(t, tokens.ClientSecretBasic(clientSecret))
+	c := server.client(t, tokens.ClientSecretBasic(tokens.NewSecret(clientSecret)))
 	ctx := context.WithValue(t.Context(), traceKey{}, "trace")
 	if _, err := c.ClientCredentials().Fetch(ctx, tokens.Request{}); err != nil || missing != nil {
 		t.Error(missing, err)

@@ -40,7 +40,7 @@ func badAuth(format string, args ...any) ClientAuth {
 var errSecret = errors.New("the secret is empty or not printable ASCII; mind the newline at the end of a file")
 
 func checkSecret(secret Secret) error {
-	if secret == "" || !isPrintable(string(secret)) {
+	if text := secret.Reveal(); text == "" || !isPrintable(text) {
 		return errSecret
 	}
 	return nil
@@ -58,7 +58,7 @@ func read(ctx context.Context, secret func(context.Context) (Secret, error)) (Se
 		err = checkSecret(value)
 	}
 	if err != nil {
-		return "", fmt.Errorf("the client's secret cannot be had: %w", err)
+		return Secret{}, fmt.Errorf("the client's secret cannot be had: %w", err)
 	}
 	return value, nil
 }
@@ -84,10 +84,10 @@ func ClientSecretBasicFunc(secret func(context.Context) (Secret, error)) ClientA
 		if err != nil {
 			return nil, err
 		}
-		pair := url.QueryEscape(c.id) + ":" + url.QueryEscape(string(value))
+		pair := url.QueryEscape(c.id) + ":" + url.QueryEscape(value.Reveal())
 		credentials := base64.StdEncoding.EncodeToString([]byte(pair))
 		header.Set("Authorization", "Basic "+credentials)
-		return []string{string(value), credentials}, nil
+		return []string{value.Reveal(), credentials}, nil
 	}}
 }
 
@@ -111,7 +111,7 @@ func ClientSecretPostFunc(secret func(context.Context) (Secret, error)) ClientAu
 			return nil, err
 		}
 		form.Set("client_id", c.id)
-		form.Set("client_secret", string(value))
+		form.Set("client_secret", value.Reveal())
 		return nil, nil
 	}}
 }

@@ -44,29 +44,29 @@ func TestEachMethodSendsItsParametersAndNoOther(t *testing.T) {
 		form          url.Values
 	}{
 		"basic, RFC 6749 section 2.3.1": {
-			"s6BhdRkqt3", tokens.ClientSecretBasic("7Fjfp0ZBr1KtDRbnfVdmIw"),
+			"s6BhdRkqt3", tokens.ClientSecretBasic(tokens.NewSecret("7Fjfp0ZBr1KtDRbnfVdmIw")),
 			"Basic czZCaGRSa3F0Mzo3RmpmcDBaQnIxS3REUmJuZlZkbUl3",
 			url.Values{},
 		},
 		"basic, RFC 6749 section 4.4.2": {
-			"s6BhdRkqt3", tokens.ClientSecretBasic("gX1fBat3bV"), "Basic czZCaGRSa3F0MzpnWDFmQmF0M2JW", url.Values{},
+			"s6BhdRkqt3", tokens.ClientSecretBasic(tokens.NewSecret("gX1fBat3bV")), "Basic czZCaGRSa3F0MzpnWDFmQmF0M2JW", url.Values{},
 		},
 		"basic, encoded as in a form first": {
-			"my orders:1", tokens.ClientSecretBasic(`p+q r:s%/&=~"\`),
+			"my orders:1", tokens.ClientSecretBasic(tokens.NewSecret(`p+q r:s%/&=~"\`)),
 			"Basic " + base64.StdEncoding.EncodeToString([]byte(`my+orders%3A1:p%2Bq+r%3As%25%2F%26%3D~%22%5C`)),
 			url.Values{},
 		},
 		"basic, by a function": {
-			"s6BhdRkqt3", tokens.ClientSecretBasicFunc(func(context.Context) (tokens.Secret, error) { return "gX1fBat3bV", nil }),
+			"s6BhdRkqt3", tokens.ClientSecretBasicFunc(func(context.Context) (tokens.Secret, error) { return tokens.NewSecret("gX1fBat3bV"), nil }),
 			"Basic czZCaGRSa3F0MzpnWDFmQmF0M2JW",
 			url.Values{},
 		},
 		"post, RFC 6749 section 2.3.1": {
-			"s6BhdRkqt3", tokens.ClientSecretPost("7Fjfp0ZBr1KtDRbnfVdmIw"), "",
+			"s6BhdRkqt3", tokens.ClientSecretPost(tokens.NewSecret("7Fjfp0ZBr1KtDRbnfVdmIw")), "",
 			url.Values{"client_id": {"s6BhdRkqt3"}, "client_secret": {"7Fjfp0ZBr1KtDRbnfVdmIw"}},
 		},
 		"post, of odd characters": {
-			"my orders:1", tokens.ClientSecretPost(`p+q r:s%/&=~"\`), "",
+			"my orders:1", tokens.ClientSecretPost(tokens.NewSecret(`p+q r:s%/&=~"\`)), "",
 			url.Values{"client_id": {"my orders:1"}, "client_secret": {`p+q r:s%/&=~"\`}},
 		},
 		"none": {"s6BhdRkqt3", tokens.NoClientAuth(), "", url.Values{"client_id": {"s6BhdRkqt3"}}},
@@ -77,7 +77,7 @@ func TestEachMethodSendsItsParametersAndNoOther(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if err := c.Revoke(t.Context(), "45ghiukldjahdnhzdauz", "refresh_token"); err != nil {
+			if err := c.Revoke(t.Context(), tokens.NewSecret("45ghiukldjahdnhzdauz"), "refresh_token"); err != nil {
 				t.Fatal(err)
 			}
 			got := server.seen("/revoke")[0]
@@ -97,7 +97,7 @@ func TestSecretIsReadForEachRequest(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			server := newClientServer()
-			now, broken := tokens.Secret("first-secret-of-this-client"), error(nil)
+			now, broken := tokens.NewSecret("first-secret-of-this-client"), error(nil)
 			fetcher := server.client(t, auth(func(context.Context) (tokens.Secret, error) { return now, broken })).ClientCredentials()
 			sent := func() string {
 				requests := server.seen("/token")
@@ -105,24 +105,24 @@ func TestSecretIsReadForEachRequest(t *testing.T) {
 				_, secret, _ := (&http.Request{Header: last.header}).BasicAuth()
 				return secret + last.form.Get("client_secret")
 			}
-			for _, now = range []tokens.Secret{now, "second-secret-of-this-client"} {
-				if _, err := fetcher.Fetch(t.Context(), tokens.Request{}); err != nil || sent() != string(now) {
-					t.Fatalf("sent %q, %v; want %q", sent(), err, string(now))
+			for _, now = range []tokens.Secret{now, tokens.NewSecret("second-secret-of-this-client")} {
+				if _, err := fetcher.Fetch(t.Context(), tokens.Request{}); err != nil || sent() != now.Reveal() {
+					t.Fatalf("sent %q, %v; want %q", sent(), err, now.Reveal())
 				}
 			}
 			requests := len(server.seen("/token"))
 			errVault := errors.New("the vault is sealed")
-			now, broken = "", errVault
+			now, broken = tokens.NewSecret(""), errVault
 			if _, err := fetcher.Fetch(t.Context(), tokens.Request{}); !errors.Is(err, errVault) ||
 				!strings.Contains(err.Error(), "secret cannot be had") {
 				t.Errorf("a function that fails: %v", err)
 			}
-			for _, now = range []tokens.Secret{"", "with a newline\n"} {
+			for _, now = range []tokens.Secret{tokens.NewSecret(""), tokens.NewSecret("with a newline\n")} {
 				broken = nil
 				_, err := fetcher.Fetch(t.Context(), tokens.Request{})
 				if e, ok := errors.AsType[*tokens.Error](err); !ok || e.Op != "token" || e.Permanent() ||
 					strings.Contains(err.Error(), "with a") {
-					t.Errorf("a secret of %q: %v", string(now), err)
+					t.Errorf("a secret of %q: %v", now.Reveal(), err)
 				}
 			}
 			if n := len(server.seen("/token")) - requests; n != 0 {

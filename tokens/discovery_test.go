@@ -206,11 +206,11 @@ func TestNoDiscoveryWhenTheEndpointsAreGiven(t *testing.T) {
 		tokens.TokenEndpoint(clientTokenURL), tokens.RevocationEndpoint(clientIssuer + "/revoke"),
 		tokens.AuthorizationEndpoint(clientIssuer + "/login"),
 	}
-	c := server.client(t, tokens.ClientSecretBasic(clientSecret), given...)
+	c := server.client(t, tokens.ClientSecretBasic(tokens.NewSecret(clientSecret)), given...)
 	if _, err := c.ClientCredentials().Fetch(t.Context(), tokens.Request{}); err != nil {
 		t.Error(err)
 	}
-	if err := c.Revoke(t.Context(), "token", ""); err != nil {
+	if err := c.Revoke(t.Context(), tokens.NewSecret("token"), ""); err != nil {
 		t.Error(err)
 	}
 	if facts, err := tokens.FactsOf(t.Context(), c); err != nil || facts.Authorization != clientIssuer+"/login" {
@@ -225,7 +225,7 @@ func TestOptionsReplaceWhatDiscoverySays(t *testing.T) {
 	server := newClientServer()
 	server.on("/token/own", clientJSON(http.StatusOK, clientGood))
 	server.on(clientOpenID, clientJSON(http.StatusOK, clientDocument(map[string]any{"token_endpoint": "not even a URL"})))
-	c := server.client(t, tokens.ClientSecretBasic(clientSecret), tokens.TokenEndpoint(clientIssuer+"/token/own"))
+	c := server.client(t, tokens.ClientSecretBasic(tokens.NewSecret(clientSecret)), tokens.TokenEndpoint(clientIssuer+"/token/own"))
 	if facts, err := tokens.FactsOf(t.Context(), c); err != nil || facts.Authorization != clientIssuer+"/authorize" {
 		t.Error(facts, err)
 	}
@@ -245,7 +245,7 @@ func TestDiscoveryIsMadeOnceForAll(t *testing.T) {
 			}
 			return clientJSON(http.StatusOK, clientDocument(nil))(r, form)
 		})
-		fetcher := server.client(t, tokens.ClientSecretBasic(clientSecret)).ClientCredentials()
+		fetcher := server.client(t, tokens.ClientSecretBasic(tokens.NewSecret(clientSecret))).ClientCredentials()
 		impatient, cancel := context.WithTimeout(t.Context(), time.Millisecond)
 		defer cancel()
 		var wg sync.WaitGroup
@@ -279,7 +279,7 @@ func TestFailedDiscoveryIsShared(t *testing.T) {
 			<-time.After(time.Second)
 			return clientGives(http.StatusServiceUnavailable, "text/html", "down", "Retry-After", "7")(r, form)
 		})
-		fetcher := server.client(t, tokens.ClientSecretBasic(clientSecret)).ClientCredentials()
+		fetcher := server.client(t, tokens.ClientSecretBasic(tokens.NewSecret(clientSecret))).ClientCredentials()
 		var wg sync.WaitGroup
 		for range 10 {
 			wg.Go(func() {
@@ -318,7 +318,7 @@ func TestDiscoveryOutlivesATransportThatHangs(t *testing.T) {
 			<-hang
 			return nil, errors.New("at last")
 		})
-		fetcher := server.client(t, tokens.ClientSecretBasic(clientSecret)).ClientCredentials()
+		fetcher := server.client(t, tokens.ClientSecretBasic(tokens.NewSecret(clientSecret))).ClientCredentials()
 		began := time.Now()
 		_, err := fetcher.Fetch(t.Context(), tokens.Request{})
 		if !errors.Is(err, context.DeadlineExceeded) || time.Since(began) != 20*time.Second {
@@ -339,7 +339,7 @@ func TestRetryAfterHoldsForAllKeys(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			server := newClientServer()
 			server.on("/token", clientGives(status, "text/plain", "later", "Retry-After", "60"))
-			fetcher := server.client(t, tokens.ClientSecretBasic(clientSecret)).ClientCredentials()
+			fetcher := server.client(t, tokens.ClientSecretBasic(tokens.NewSecret(clientSecret))).ClientCredentials()
 			for i := range 100 {
 				_, err := fetcher.Fetch(t.Context(), tokens.Request{Key: tokens.Key{Scope: fmt.Sprint(i)}})
 				if e, ok := errors.AsType[*tokens.Error](err); !ok || e.Status != status || e.RetryAfter != time.Minute {
@@ -367,7 +367,7 @@ func TestDiscoveryIsRepeatedAfterADay(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		server := newClientServer()
 		server.on("/token/v2", clientJSON(http.StatusOK, clientGood))
-		fetcher := server.client(t, tokens.ClientSecretBasic(clientSecret)).ClientCredentials()
+		fetcher := server.client(t, tokens.ClientSecretBasic(tokens.NewSecret(clientSecret))).ClientCredentials()
 		fetch := func() {
 			t.Helper()
 			start := time.Now()
@@ -423,7 +423,7 @@ func TestEndpointThatIsGoneIsLookedForAtMostHourly(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				server := newClientServer()
 				server.on("/token/v2", clientJSON(http.StatusOK, clientGood))
-				fetcher := server.client(t, tokens.ClientSecretBasic(clientSecret)).ClientCredentials()
+				fetcher := server.client(t, tokens.ClientSecretBasic(tokens.NewSecret(clientSecret))).ClientCredentials()
 				fetch := func(wantDocuments int, wantOK bool) {
 					t.Helper()
 					_, err := fetcher.Fetch(t.Context(), tokens.Request{})
@@ -470,7 +470,7 @@ func TestGoneEndpointIsLookedForOnceForAll(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		server := newClientServer()
 		server.on("/token/v2", clientJSON(http.StatusOK, clientGood))
-		fetcher := server.client(t, tokens.ClientSecretBasic(clientSecret)).ClientCredentials()
+		fetcher := server.client(t, tokens.ClientSecretBasic(tokens.NewSecret(clientSecret))).ClientCredentials()
 		if _, err := fetcher.Fetch(t.Context(), tokens.Request{}); err != nil {
 			t.Fatal(err)
 		}

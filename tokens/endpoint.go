@@ -90,7 +90,7 @@ func (c *Client) exchange(ctx context.Context, q call) (response *Response, issu
 // refusedAnswer is an error about an answer that brought a refresh token nevertheless: the one that was sent may be used up.
 type refusedAnswer struct {
 	err          *Error
-	refreshToken Secret // "" if there was none
+	refreshToken Secret // empty if there was none
 }
 
 func (e *refusedAnswer) Error() string { return e.err.Error() }
@@ -298,11 +298,11 @@ func (a *answer) token() (response *Response, issued string, err error) {
 	}
 	r := memberReader{m: m}
 	response = &Response{
-		AccessToken:  Secret(r.text("access_token")),
+		AccessToken:  NewSecret(r.text("access_token")),
 		TokenType:    r.text("token_type"),
 		Scope:        r.text("scope"),
-		RefreshToken: Secret(r.text("refresh_token")),
-		IDToken:      Secret(m.text("id_token")), // which is the caller's to judge
+		RefreshToken: NewSecret(r.text("refresh_token")),
+		IDToken:      NewSecret(m.text("id_token")), // which is the caller's to judge
 		Requested:    a.sent,
 	}
 	issued = r.text("issued_token_type")
@@ -311,13 +311,13 @@ func (a *answer) token() (response *Response, issued string, err error) {
 	switch {
 	case r.err != nil:
 		return nil, "", r.err
-	case !isSendable(string(response.AccessToken)):
+	case !isSendable(response.AccessToken.Reveal()):
 		return nil, "", errNoAccessToken
 	case !strings.EqualFold(response.TokenType, "Bearer"):
 		return nil, "", errTokenType
 	case !isScope(response.Scope):
 		return nil, "", errScope
-	case len(response.RefreshToken) > maxTokenSize || !isPrintable(string(response.RefreshToken)):
+	case !isRefreshToken(response.RefreshToken.Reveal()):
 		return nil, "", errRefreshToken
 	}
 	return response, issued, nil
@@ -326,11 +326,14 @@ func (a *answer) token() (response *Response, issued string, err error) {
 // rotated is the refresh token of an answer that is refused for something else; "" if there is none.
 func (a *answer) rotated() Secret {
 	m, err := readObject(a.body)
-	if token := m.text("refresh_token"); err == nil && len(token) <= maxTokenSize && isPrintable(token) {
-		return Secret(token)
+	if token := m.text("refresh_token"); err == nil && isRefreshToken(token) {
+		return NewSecret(token)
 	}
-	return ""
+	return Secret{}
 }
+
+// isRefreshToken reports whether a text can be sent back as a refresh token.
+func isRefreshToken(text string) bool { return len(text) <= maxTokenSize && isPrintable(text) }
 
 // isJSON reports that an answer says that it is JSON, or says nothing (RFC 6749 section 5.1, RFC 6839 section 3.1).
 func isJSON(header http.Header) bool {

@@ -89,7 +89,7 @@ func TestAnswersThatAreRead(t *testing.T) {
 			`{"access_token":"2YotnFZFEjr1zCsicMWpAA","token_type":"BEARER","expires_in":3600,"refresh_in":1800,"scope":"a b",` +
 				`"refresh_token":"r t","id_token":"a.b.c"}`,
 			tokens.Response{
-				TokenType: "BEARER", ExpiresIn: time.Hour, RefreshIn: 30 * time.Minute, Scope: "a b", RefreshToken: "r t", IDToken: "a.b.c",
+				TokenType: "BEARER", ExpiresIn: time.Hour, RefreshIn: 30 * time.Minute, Scope: "a b", RefreshToken: tokens.NewSecret("r t"), IDToken: tokens.NewSecret("a.b.c"),
 			},
 		},
 		"no content type": {"", endpointWith("", ""), tokens.Response{TokenType: "Bearer"}},
@@ -119,7 +119,7 @@ func TestAnswersThatAreRead(t *testing.T) {
 		"refresh_expires_in":   {"", endpointWith("refresh_expires_in", `[]`), tokens.Response{TokenType: "Bearer"}},
 		"an error beside":      {"", endpointWith("error", `"invalid_grant"`), tokens.Response{TokenType: "Bearer"}},
 		"the longest refresh": {
-			"", endpointWith("refresh_token", `"`+strings.Repeat("a", tokens.MaxToken)+`"`), tokens.Response{TokenType: "Bearer", RefreshToken: tokens.Secret(strings.Repeat("a", tokens.MaxToken))},
+			"", endpointWith("refresh_token", `"`+strings.Repeat("a", tokens.MaxToken)+`"`), tokens.Response{TokenType: "Bearer", RefreshToken: tokens.NewSecret(strings.Repeat("a", tokens.MaxToken))},
 		},
 		"the longest body": {
 			"", endpointWith("", "") + strings.Repeat(" ", 1<<20-len(endpointWith("", ""))), tokens.Response{TokenType: "Bearer"},
@@ -139,7 +139,7 @@ func TestAnswersThatAreRead(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			tt.want.AccessToken, tt.want.Requested = "2YotnFZFEjr1zCsicMWpAA", grant.Requested
+			tt.want.AccessToken, tt.want.Requested = tokens.NewSecret("2YotnFZFEjr1zCsicMWpAA"), grant.Requested
 			if *grant != tt.want || grant.Requested.IsZero() {
 				t.Errorf("%#v, want %#v", *grant, tt.want)
 			}
@@ -341,7 +341,7 @@ func TestTokenEndpointsRedirectIsNotFollowed(t *testing.T) {
 func TestCheckRedirectOfTheGivenClientIsNotAsked(t *testing.T) {
 	server := newClientServer()
 	server.on("/token", clientGives(http.StatusTemporaryRedirect, "", "", "Location", "https://evil.example/token"))
-	c, err := tokens.NewClient(clientIssuer, "orders", tokens.ClientSecretPost(clientSecret), tokens.HTTPClient(&http.Client{
+	c, err := tokens.NewClient(clientIssuer, "orders", tokens.ClientSecretPost(tokens.NewSecret(clientSecret)), tokens.HTTPClient(&http.Client{
 		Transport: server, CheckRedirect: func(*http.Request, []*http.Request) error { return nil },
 	}))
 	if err != nil {
@@ -394,7 +394,7 @@ func TestCompressedAnswerIsCountedUncompressed(t *testing.T) {
 		}
 	}))
 	defer server.Close()
-	c, err := tokens.NewClient(server.URL, "orders", tokens.ClientSecretBasic(clientSecret), tokens.TokenEndpoint(server.URL))
+	c, err := tokens.NewClient(server.URL, "orders", tokens.ClientSecretBasic(tokens.NewSecret(clientSecret)), tokens.TokenEndpoint(server.URL))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -438,7 +438,7 @@ func TestSlowAnswerEnds(t *testing.T) {
 				server := newClientServer()
 				server.on("/token", handler)
 				errWhy := errors.New("why")
-				fetcher := server.client(t, tokens.ClientSecretBasic(clientSecret), tokens.TokenEndpoint(clientTokenURL)).ClientCredentials()
+				fetcher := server.client(t, tokens.ClientSecretBasic(tokens.NewSecret(clientSecret)), tokens.TokenEndpoint(clientTokenURL)).ClientCredentials()
 				ctx, cancel := context.WithTimeoutCause(t.Context(), 3*time.Second, errWhy)
 				defer cancel()
 				start = time.Now()
@@ -470,7 +470,7 @@ func TestTimeoutOfTheGivenClientCounts(t *testing.T) {
 			t.Fatal(err)
 		}
 		start := time.Now()
-		_, err = c.JWTBearer(func(context.Context, tokens.Key) (tokens.Secret, error) { return "a.b.c", nil }).Fetch(t.Context(), tokens.Request{})
+		_, err = c.JWTBearer(func(context.Context, tokens.Key) (tokens.Secret, error) { return tokens.NewSecret("a.b.c"), nil }).Fetch(t.Context(), tokens.Request{})
 		if wait := time.Since(start); wait != 2*time.Second || !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("after %s: %v", wait, err)
 		}
@@ -513,22 +513,22 @@ func TestErrorsQuoteNoSecret(t *testing.T) {
 	key := func(kind string) tokens.ClientAuth { return tokens.PrivateKeyJWT(assertionKeys()[kind], "") }
 	exchange := func(c *tokens.Client) tokens.Fetcher {
 		give := func(context.Context, tokens.Key) (tokens.SecurityToken, error) {
-			return tokens.SecurityToken{Token: token}, nil
+			return tokens.SecurityToken{Token: tokens.NewSecret(token)}, nil
 		}
 		return c.Exchange(give, tokens.Actor(give))
 	}
 	bearer := func(c *tokens.Client) tokens.Fetcher {
-		return c.JWTBearer(func(context.Context, tokens.Key) (tokens.Secret, error) { return token, nil })
+		return c.JWTBearer(func(context.Context, tokens.Key) (tokens.Secret, error) { return tokens.NewSecret(token), nil })
 	}
 	for name, tt := range map[string]struct {
 		auth tokens.ClientAuth
 		make func(*tokens.Client) tokens.Fetcher
 	}{
-		"basic":          {tokens.ClientSecretBasic(secret), (*tokens.Client).ClientCredentials},
-		"post":           {tokens.ClientSecretPost(secret), (*tokens.Client).ClientCredentials},
-		"a short secret": {tokens.ClientSecretPost(short), (*tokens.Client).ClientCredentials},
+		"basic":          {tokens.ClientSecretBasic(tokens.NewSecret(secret)), (*tokens.Client).ClientCredentials},
+		"post":           {tokens.ClientSecretPost(tokens.NewSecret(secret)), (*tokens.Client).ClientCredentials},
+		"a short secret": {tokens.ClientSecretPost(tokens.NewSecret(short)), (*tokens.Client).ClientCredentials},
 		"an assertion":   {key("Ed25519"), (*tokens.Client).ClientCredentials},
-		"an exchange":    {tokens.ClientSecretBasic(secret), exchange},
+		"an exchange":    {tokens.ClientSecretBasic(tokens.NewSecret(secret)), exchange},
 		"a JWT":          {tokens.NoClientAuth(), bearer},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -674,7 +674,7 @@ func TestErrorsOfTheConnectionQuoteNothing(t *testing.T) {
 				fmt.Fprintf(connection, answer, body)
 			}()
 			endpoint := "http://" + listener.Addr().String()
-			c, err := tokens.NewClient(endpoint, "orders", tokens.ClientSecretPost(clientSecret), tokens.TokenEndpoint(endpoint))
+			c, err := tokens.NewClient(endpoint, "orders", tokens.ClientSecretPost(tokens.NewSecret(clientSecret)), tokens.TokenEndpoint(endpoint))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -744,7 +744,7 @@ func TestTheCallersTraceSeesNothing(t *testing.T) {
 		}
 		return clientJSON(http.StatusOK, clientGood)(r, nil)
 	})
-	if _, err := server.client(t, tokens.ClientSecretBasic(clientSecret)).ClientCredentials().Fetch(ctx, tokens.Request{}); err != nil {
+	if _, err := server.client(t, tokens.ClientSecretBasic(tokens.NewSecret(clientSecret))).ClientCredentials().Fetch(ctx, tokens.Request{}); err != nil {
 		t.Error(err)
 	}
 }
@@ -766,7 +766,7 @@ func TestErrorsOfTheConnectionSayWhatTheyMay(t *testing.T) {
 	server := httptest.NewTLSServer(http.NotFoundHandler())
 	defer server.Close()
 	server.Config.ErrorLog = nil
-	c, err := tokens.NewClient(server.URL, "orders", tokens.ClientSecretBasic(clientSecret), tokens.TokenEndpoint(server.URL))
+	c, err := tokens.NewClient(server.URL, "orders", tokens.ClientSecretBasic(tokens.NewSecret(clientSecret)), tokens.TokenEndpoint(server.URL))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -785,7 +785,7 @@ func TestDefaultClientKeepsNoConnection(t *testing.T) {
 		_, _ = io.WriteString(w, clientGood)
 	}))
 	defer server.Close()
-	c, err := tokens.NewClient(server.URL, "orders", tokens.ClientSecretBasic(clientSecret), tokens.TokenEndpoint(server.URL))
+	c, err := tokens.NewClient(server.URL, "orders", tokens.ClientSecretBasic(tokens.NewSecret(clientSecret)), tokens.TokenEndpoint(server.URL))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -826,10 +826,10 @@ func FuzzTokenAnswer(f *testing.F) {
 				grant.ExpiresIn > 876000*time.Hour || grant.RefreshIn > 876000*time.Hour || grant.Requested.IsZero() {
 				t.Errorf("%#v", grant)
 			}
-			r := http.Request{Header: http.Header{"Authorization": {"Bearer " + string(grant.AccessToken)}}}
-			if err := r.Write(io.Discard); grant.AccessToken == "" ||
-				strings.ContainsAny(string(grant.AccessToken), " \r\n\x00\x7f") {
-				t.Errorf("%q cannot be sent: %v", string(grant.AccessToken), err)
+			r := http.Request{Header: http.Header{"Authorization": {"Bearer " + grant.AccessToken.Reveal()}}}
+			if err := r.Write(io.Discard); grant.AccessToken.Reveal() == "" ||
+				strings.ContainsAny(grant.AccessToken.Reveal(), " \r\n\x00\x7f") {
+				t.Errorf("%q cannot be sent: %v", grant.AccessToken.Reveal(), err)
 			}
 			return
 		}

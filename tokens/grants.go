@@ -86,11 +86,11 @@ func (c *Client) JWTBearer(assertion func(ctx context.Context, key Key) (Secret,
 		if err != nil {
 			return nil, fmt.Errorf("tokens: the assertion cannot be had: %w", err)
 		}
-		if signed == "" {
+		if signed.Reveal() == "" {
 			return nil, badRequest(errEmpty)
 		}
 		form := c.keyForm(grantJWTBearer, r.Key)
-		form.Set("assertion", string(signed))
+		form.Set("assertion", signed.Reveal())
 		return c.token(ctx, form)
 	})
 }
@@ -168,10 +168,10 @@ func present(
 	if token.Type == "" {
 		token.Type = TypeAccessToken
 	}
-	if token.Token == "" || !isURI(token.Type) {
+	if token.Token.Reveal() == "" || !isURI(token.Type) {
 		return badRequest(errEmpty)
 	}
-	form.Set(name, string(token.Token))
+	form.Set(name, token.Token.Reveal())
 	form.Set(name+"_type", token.Type)
 	return nil
 }

@@ -48,15 +48,15 @@ func TestGrantsSendWhatTheRFCsDo(t *testing.T) {
 		want   string
 	}{
 		"RFC 6749 section 4.4.2": {
-			tokens.ClientSecretBasic("gX1fBat3bV"), (*tokens.Client).ClientCredentials,
+			tokens.ClientSecretBasic(tokens.NewSecret("gX1fBat3bV")), (*tokens.Client).ClientCredentials,
 			tokens.Key{},
 			clientGood,
 			`grant_type=client_credentials`,
 		},
 		"RFC 8693 section 2.3": {
-			tokens.ClientSecretBasic("gX1fBat3bV"),
+			tokens.ClientSecretBasic(tokens.NewSecret("gX1fBat3bV")),
 			func(c *tokens.Client) tokens.Fetcher {
-				return c.Exchange(grantsGive("accVkjcJyb4BWCxGsndESCJQbdFMogUC5PbRDqceLTC", tokens.TypeAccessToken))
+				return c.Exchange(grantsGive(tokens.NewSecret("accVkjcJyb4BWCxGsndESCJQbdFMogUC5PbRDqceLTC"), tokens.TypeAccessToken))
 			},
 			tokens.Key{Subject: "alice", Resource: "https://backend.example.com/api"},
 			grantsExchanged,
@@ -70,7 +70,7 @@ func TestGrantsSendWhatTheRFCsDo(t *testing.T) {
 		"an exchange with an actor": {
 			tokens.NoClientAuth(),
 			func(c *tokens.Client) tokens.Fetcher {
-				return c.Exchange(grantsGive("a.b.c", tokens.TypeJWT), tokens.Actor(grantsGive("opaque", "")))
+				return c.Exchange(grantsGive(tokens.NewSecret("a.b.c"), tokens.TypeJWT), tokens.Actor(grantsGive(tokens.NewSecret("opaque"), "")))
 			},
 			tokens.Key{Subject: "alice", Audience: "urn:example:cooperation-context", Scope: "a b"},
 			grantsExchanged,
@@ -82,7 +82,7 @@ func TestGrantsSendWhatTheRFCsDo(t *testing.T) {
 		"RFC 7523 section 2.1": {
 			tokens.NoClientAuth(),
 			func(c *tokens.Client) tokens.Fetcher {
-				return c.JWTBearer(grantsSign("eyJhbGciOiJFUzI1NiIsImtpZCI6IjE2In0.e30.J9l-ZhwP"))
+				return c.JWTBearer(grantsSign(tokens.NewSecret("eyJhbGciOiJFUzI1NiIsImtpZCI6IjE2In0.e30.J9l-ZhwP")))
 			},
 			tokens.Key{},
 			clientGood,
@@ -90,13 +90,13 @@ func TestGrantsSendWhatTheRFCsDo(t *testing.T) {
  &assertion=eyJhbGciOiJFUzI1NiIsImtpZCI6IjE2In0.e30.J9l-ZhwP`,
 		},
 		"a JWT for a subject": {
-			tokens.ClientSecretPost(clientSecret), func(c *tokens.Client) tokens.Fetcher { return c.JWTBearer(grantsSign("a.b.c")) },
+			tokens.ClientSecretPost(tokens.NewSecret(clientSecret)), func(c *tokens.Client) tokens.Fetcher { return c.JWTBearer(grantsSign(tokens.NewSecret("a.b.c"))) },
 			tokens.Key{Subject: "alice", Scope: "a"},
 			clientGood,
 			`client_id=orders&client_secret=` + clientSecret + `&grant_type=urn:ietf:params:oauth:grant-type:jwt-bearer&assertion=a.b.c&scope=a`,
 		},
 		"everything of a key": {
-			tokens.ClientSecretBasic(clientSecret), (*tokens.Client).ClientCredentials,
+			tokens.ClientSecretBasic(tokens.NewSecret(clientSecret)), (*tokens.Client).ClientCredentials,
 			tokens.Key{
 				Issuer: clientIssuer, Client: "orders", Resource: "https://billing.example.com/?a=b", Audience: "billing é", Scope: "a:1 b/2",
 			},
@@ -157,7 +157,7 @@ func TestKeysThatAClientCannotServe(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			server := newClientServer()
-			_, err := server.client(t, tokens.ClientSecretBasic(clientSecret)).ClientCredentials().Fetch(t.Context(), tokens.Request{Key: tt.key})
+			_, err := server.client(t, tokens.ClientSecretBasic(tokens.NewSecret(clientSecret))).ClientCredentials().Fetch(t.Context(), tokens.Request{Key: tt.key})
 			grantsRefused(t, server, err, tt.want)
 		})
 	}
@@ -183,7 +183,7 @@ func grantsRefused(t *testing.T, server *clientServer, err error, want string) {
 
 func TestGrantsThatAreNotAskedFor(t *testing.T) {
 	alice := tokens.Key{Subject: "alice"}
-	good := grantsGive("a.b.c", "")
+	good := grantsGive(tokens.NewSecret("a.b.c"), "")
 	for name, tt := range map[string]struct {
 		auth tokens.ClientAuth
 		make func(*tokens.Client) tokens.Fetcher
@@ -197,13 +197,15 @@ func TestGrantsThatAreNotAskedFor(t *testing.T) {
 			tokens.NoClientAuth(), func(c *tokens.Client) tokens.Fetcher { return c.Exchange(good) }, tokens.Key{}, "the key has no Subject",
 		},
 		"an exchange of nothing": {
-			tokens.NoClientAuth(), func(c *tokens.Client) tokens.Fetcher { return c.Exchange(grantsGive("", "")) }, alice, "is empty",
+			tokens.NoClientAuth(), func(c *tokens.Client) tokens.Fetcher { return c.Exchange(grantsGive(tokens.NewSecret(""), "")) }, alice, "is empty",
 		},
 		"an exchange of another type": {
-			tokens.NoClientAuth(), func(c *tokens.Client) tokens.Fetcher { return c.Exchange(grantsGive("a", "jwt")) }, alice, "not a URI",
+			tokens.NoClientAuth(), func(c *tokens.Client) tokens.Fetcher { return c.Exchange(grantsGive(tokens.NewSecret("a"), "jwt")) }, alice, "not a URI",
 		},
 		"an exchange by nobody": {
-			tokens.NoClientAuth(), func(c *tokens.Client) tokens.Fetcher { return c.Exchange(good, tokens.Actor(grantsGive("", ""))) }, alice, "is empty",
+			tokens.NoClientAuth(), func(c *tokens.Client) tokens.Fetcher {
+				return c.Exchange(good, tokens.Actor(grantsGive(tokens.NewSecret(""), "")))
+			}, alice, "is empty",
 		},
 		"an exchange without a function": {
 			tokens.NoClientAuth(), func(c *tokens.Client) tokens.Fetcher { return c.Exchange(nil) }, alice, "is nil",
@@ -223,10 +225,10 @@ func TestGrantsThatAreNotAskedFor(t *testing.T) {
 			tokens.NoClientAuth(), func(c *tokens.Client) tokens.Fetcher { return c.JWTBearer(nil) }, alice, "is nil",
 		},
 		"no JWT": {
-			tokens.NoClientAuth(), func(c *tokens.Client) tokens.Fetcher { return c.JWTBearer(grantsSign("")) }, alice, "is empty",
+			tokens.NoClientAuth(), func(c *tokens.Client) tokens.Fetcher { return c.JWTBearer(grantsSign(tokens.NewSecret(""))) }, alice, "is empty",
 		},
 		"a JWT for a bad scope": {
-			tokens.NoClientAuth(), func(c *tokens.Client) tokens.Fetcher { return c.JWTBearer(grantsSign("a.b.c")) }, tokens.Key{Scope: " "}, "Scope",
+			tokens.NoClientAuth(), func(c *tokens.Client) tokens.Fetcher { return c.JWTBearer(grantsSign(tokens.NewSecret("a.b.c"))) }, tokens.Key{Scope: " "}, "Scope",
 		},
 		"an exchange for a bad scope": {
 			tokens.NoClientAuth(), func(c *tokens.Client) tokens.Fetcher { return c.Exchange(good) }, tokens.Key{Subject: "alice", Scope: " "}, "Scope",
@@ -259,8 +261,10 @@ func TestFunctionsForTokensHearTheKeyAndAreHeard(t *testing.T) {
 	}
 	for name, fetcher := range map[string]tokens.Fetcher{
 		"the subject_token": c.Exchange(fail),
-		"the actor_token":   c.Exchange(grantsGive("a", ""), tokens.Actor(fail)),
-		"the assertion":     c.JWTBearer(func(ctx context.Context, key tokens.Key) (tokens.Secret, error) { return "", judge(ctx, key) }),
+		"the actor_token":   c.Exchange(grantsGive(tokens.NewSecret("a"), ""), tokens.Actor(fail)),
+		"the assertion": c.JWTBearer(func(ctx context.Context, key tokens.Key) (tokens.Secret, error) {
+			return tokens.NewSecret(""), judge(ctx, key)
+		}),
 	} {
 		if _, err := fetcher.Fetch(ctx, tokens.Request{Key: key}); !errors.Is(err, errWhy) ||
 			!strings.Contains(err.Error(), name+" cannot be had") {
@@ -281,7 +285,7 @@ func TestExchangeGivesAnAccessTokenOrNone(t *testing.T) {
 	} {
 		server := newClientServer()
 		server.on("/token", clientJSON(http.StatusOK, endpointWith("issued_token_type", issued)))
-		grant, err := server.client(t, tokens.NoClientAuth()).Exchange(grantsGive("a.b.c", tokens.TypeIDToken)).
+		grant, err := server.client(t, tokens.NoClientAuth()).Exchange(grantsGive(tokens.NewSecret("a.b.c"), tokens.TypeIDToken)).
 			Fetch(t.Context(), tokens.Request{Key: tokens.Key{Subject: "alice"}})
 		if (err == nil) != ok || (grant != nil) != ok {
 			t.Errorf("%s: %v, %v", issued, grant, err)
@@ -308,7 +312,7 @@ func TestTypesOfTokens(t *testing.T) {
 // A Manager over a client: the whole way.
 func TestClientServesAManager(t *testing.T) {
 	server := newClientServer()
-	manager, err := tokens.NewManager(server.client(t, tokens.ClientSecretBasic(clientSecret)).ClientCredentials())
+	manager, err := tokens.NewManager(server.client(t, tokens.ClientSecretBasic(tokens.NewSecret(clientSecret))).ClientCredentials())
 	if err != nil {
 		t.Fatal(err)
 	}

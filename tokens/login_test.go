@@ -144,7 +144,7 @@ func TestLoginIsExchanged(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if g.AccessToken == "" || g.RefreshToken == "" || g.IDToken == "" || g.Scope != "openid read" || g.ExpiresIn != 5*time.Minute {
+		if g.AccessToken.Reveal() == "" || g.RefreshToken.Reveal() == "" || g.IDToken.Reveal() == "" || g.Scope != "openid read" || g.ExpiresIn != 5*time.Minute {
 			t.Errorf("scope %q, expires in %s", g.Scope, g.ExpiresIn)
 		}
 		form := w.wire.last()
@@ -509,8 +509,8 @@ func TestLoginPrintsNothing(t *testing.T) {
 		printed += sessionPrinted(l) + sessionPrinted(g) + sessionPrinted(*g)
 		for name, secret := range map[string]string{
 			"state": loginQuery(t, l).Get("state"), "nonce": l.Nonce(), "verifier": w.wire.last().Get("code_verifier"),
-			"code": w.wire.last().Get("code"), "access token": string(g.AccessToken), "refresh token": string(g.RefreshToken),
-			"ID token": string(g.IDToken),
+			"code": w.wire.last().Get("code"), "access token": g.AccessToken.Reveal(), "refresh token": g.RefreshToken.Reveal(),
+			"ID token": g.IDToken.Reveal(),
 		} {
 			if secret == "" || strings.Contains(printed, secret) || strings.Contains(printed, fmt.Sprintf("%x", secret)) {
 				t.Errorf("the %s is printed", name)

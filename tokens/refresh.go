@@ -186,7 +186,7 @@ func (r *record) find(q Request, now time.Time, age func(*storedToken) time.Dura
 			continue
 		}
 		return &Response{
-			AccessToken: Secret(t.AccessToken), TokenType: t.Type, Scope: t.Granted,
+			AccessToken: NewSecret(t.AccessToken), TokenType: t.Type, Scope: t.Granted,
 			Requested: requested, ExpiresIn: t.ExpiresIn, RefreshIn: t.RefreshIn, Reused: true,
 		}
 	}
@@ -195,12 +195,12 @@ func (r *record) find(q Request, now time.Time, age func(*storedToken) time.Dura
 
 // with returns the record as it is after a response.
 func (r record) with(key Key, response *Response, now time.Time) record {
-	if response.RefreshToken != "" { // otherwise the old one stays good (RFC 6749 section 6)
-		r.RefreshToken = string(response.RefreshToken)
+	if next := response.RefreshToken.Reveal(); next != "" { // otherwise the old one stays good (RFC 6749 section 6)
+		r.RefreshToken = next
 	}
 	tokens := []storedToken{{
 		Resource: key.Resource, Audience: key.Audience, Scope: key.Scope,
-		AccessToken: string(response.AccessToken), Type: response.TokenType, Granted: response.Scope,
+		AccessToken: response.AccessToken.Reveal(), Type: response.TokenType, Granted: response.Scope,
 		Requested: response.Requested.Round(0).UTC(), ExpiresIn: response.ExpiresIn, RefreshIn: response.RefreshIn,
 	}}
 	for _, t := range r.Tokens { // the newest first
@@ -353,8 +353,8 @@ func (t *turn) renew(q Request, h held) (*Response, error) {
 			response.Scope = h.Scope // RFC 6749 section 6: what is not asked for is what was granted before
 		}
 		next.record = h.with(q.Key, response, time.Now())
-	} else if e, ok := errors.AsType[*refusedAnswer](err); ok && e.refreshToken != "" {
-		next.RefreshToken = string(e.refreshToken) // the one that was sent may be used up, whatever else was wrong
+	} else if e, ok := errors.AsType[*refusedAnswer](err); ok && e.refreshToken.Reveal() != "" {
+		next.RefreshToken = e.refreshToken.Reveal() // the one that was sent may be used up, whatever else was wrong
 	}
 	rotated := next.RefreshToken != h.RefreshToken
 	if err == nil || rotated {
@@ -368,7 +368,7 @@ func (t *turn) renew(q Request, h held) (*Response, error) {
 		}
 	}
 	if err == nil {
-		response.RefreshToken = "" // it is the Store's
+		response.RefreshToken = Secret{} // it is the Store's
 		return response, nil
 	}
 	// After a restart the server need not be there before the token ends.
@@ -408,7 +408,7 @@ func (t *turn) abandon(refreshToken string) {
 	t.end()
 	ctx, cancel := context.WithTimeout(t.lasting, revokeTime)
 	defer cancel()
-	_ = t.f.client.Revoke(ctx, Secret(refreshToken), hintRefreshToken)
+	_ = t.f.client.Revoke(ctx, NewSecret(refreshToken), hintRefreshToken)
 }
 
 // refused ends the session whose refresh token the server does not accept, and returns why. Servers also say so of a resource or a

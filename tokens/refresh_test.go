@@ -273,7 +273,7 @@ func adoptedWorld(t *testing.T, opts ...bearertest.Option) *sessionWorld {
 func (w *sessionWorld) adopt(t *testing.T) {
 	t.Helper()
 	refresh := w.issuer.NewSession(sessionClientID, "alice", "read", "write")
-	if err := w.session.Adopt(t.Context(), tokens.Secret(refresh)); err != nil {
+	if err := w.session.Adopt(t.Context(), tokens.NewSecret(refresh)); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -315,8 +315,8 @@ func TestRefreshTokenIsRotatedSavedAndShared(t *testing.T) {
 		f := w.client.RefreshToken(w.store)
 		before := w.store.record(t)["refresh_token"]
 		first := mustFetch(t, f, tokens.Request{Key: sessionKey})
-		if first.Reused || first.RefreshToken != "" || w.wire.asked() != 1 {
-			t.Errorf("the first: reused %t, refresh token given out %t, %d requests", first.Reused, first.RefreshToken != "", w.wire.asked())
+		if first.Reused || first.RefreshToken.Reveal() != "" || w.wire.asked() != 1 {
+			t.Errorf("the first: reused %t, refresh token given out %t, %d requests", first.Reused, first.RefreshToken.Reveal() != "", w.wire.asked())
 		}
 		if form := w.wire.last(); form.Get("grant_type") != "refresh_token" || form.Get("refresh_token") != before {
 			t.Errorf("sent %v", form)
@@ -764,7 +764,7 @@ func TestRefreshThatCannotBeSavedIsNotLost(t *testing.T) {
 		before := w.store.record(t)["refresh_token"]
 		w.store.fail(errDiskFull)
 		g := mustFetch(t, f, tokens.Request{Key: sessionKey})
-		if g.RefreshToken != "" || mustFetch(t, f, tokens.Request{Key: sessionKey}).AccessToken != g.AccessToken {
+		if g.RefreshToken.Reveal() != "" || mustFetch(t, f, tokens.Request{Key: sessionKey}).AccessToken != g.AccessToken {
 			t.Error("the refresh token is given out, or the access token is not kept")
 		}
 		other := sessionKey
@@ -898,7 +898,7 @@ func TestUnsavedIsBounded(t *testing.T) {
 			key := tokens.Key{Subject: fmt.Sprint(i)}
 			s, err := tokens.NewSession(w.client, w.store, key.Subject)
 			if err == nil {
-				err = s.Adopt(t.Context(), tokens.Secret(w.issuer.NewSession(sessionClientID, key.Subject)))
+				err = s.Adopt(t.Context(), tokens.NewSecret(w.issuer.NewSession(sessionClientID, key.Subject)))
 			}
 			if err != nil {
 				t.Fatal(err)
@@ -1025,7 +1025,7 @@ func TestRefreshThatWasOvertaken(t *testing.T) {
 		})
 	}
 	adopt := func(beside *sessionWorld, refresh string, fetch tokens.Key) {
-		if err := beside.session.Adopt(context.Background(), tokens.Secret(refresh)); err != nil {
+		if err := beside.session.Adopt(context.Background(), tokens.NewSecret(refresh)); err != nil {
 			panic(err)
 		}
 		if _, err := beside.fetch(fetch, nil); err != nil {
@@ -1269,15 +1269,15 @@ func TestRecordStaysWithinTheStore(t *testing.T) {
 	t.Run("a refresh token fills it", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			w := newSessionWorld(t)
-			if err := w.session.Adopt(t.Context(), "r"); err != nil {
+			if err := w.session.Adopt(t.Context(), tokens.NewSecret("r")); err != nil {
 				t.Fatal(err)
 			}
 			room := most - size(w)
-			if err := w.session.Adopt(t.Context(), tokens.Secret(strings.Repeat("r", room+1))); err != nil || size(w) != most {
+			if err := w.session.Adopt(t.Context(), tokens.NewSecret(strings.Repeat("r", room+1))); err != nil || size(w) != most {
 				t.Errorf("%v, %d bytes", err, size(w))
 			}
 			before := fmt.Sprint(w.store.record(t))
-			err := w.session.Adopt(t.Context(), tokens.Secret(strings.Repeat("r", room+2)))
+			err := w.session.Adopt(t.Context(), tokens.NewSecret(strings.Repeat("r", room+2)))
 			if err == nil || fmt.Sprint(w.store.record(t)) != before {
 				t.Errorf("%v, or the record has changed", err)
 			}

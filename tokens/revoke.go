@@ -14,7 +14,7 @@ import (
 // A token that the server does not know counts as revoked (section 2.2). The error is [ErrNoRevocation] when the server has
 // no endpoint for it, and else an [*Error]: with unsupported_token_type nothing helps, after another one try again.
 func (c *Client) Revoke(ctx context.Context, token Secret, hint string) error {
-	if token == "" {
+	if token.Reveal() == "" {
 		return &Error{Op: opRevocation, Code: "invalid_request", Err: errNoSuchToken}
 	}
 	// A server whose token endpoint had to be given and that has no document is one that names none.
@@ -25,7 +25,7 @@ func (c *Client) Revoke(ctx context.Context, token Secret, hint string) error {
 	if err != nil {
 		return err
 	}
-	form := url.Values{"token": {string(token)}}
+	form := url.Values{"token": {token.Reveal()}}
 	if hint != "" {
 		form.Set("token_type_hint", hint)
 	}

@@ -17,12 +17,12 @@ func TestRevokeSendsWhatTheRFCDoes(t *testing.T) {
 		"":              "token=45ghiukldjahdnhzdauz",
 	} {
 		server := newClientServer()
-		c, err := tokens.NewClient(clientIssuer, "s6BhdRkqt3", tokens.ClientSecretBasic("gX1fBat3bV"),
+		c, err := tokens.NewClient(clientIssuer, "s6BhdRkqt3", tokens.ClientSecretBasic(tokens.NewSecret("gX1fBat3bV")),
 			tokens.HTTPClient(&http.Client{Transport: server}))
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := c.Revoke(t.Context(), "45ghiukldjahdnhzdauz", hint); err != nil {
+		if err := c.Revoke(t.Context(), tokens.NewSecret("45ghiukldjahdnhzdauz"), hint); err != nil {
 			t.Fatal(err)
 		}
 		got := server.seen("/revoke")[0]
@@ -61,7 +61,7 @@ func TestWhatRevokeMakesOfAnAnswer(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			server := newClientServer()
 			server.on("/revoke", tt.handler)
-			err := server.client(t, tokens.ClientSecretBasic(clientSecret)).Revoke(t.Context(), token, "")
+			err := server.client(t, tokens.ClientSecretBasic(tokens.NewSecret(clientSecret))).Revoke(t.Context(), tokens.NewSecret(token), "")
 			if tt.want == nil {
 				if err != nil {
 					t.Error(err)
@@ -81,25 +81,25 @@ func TestWhatRevokeMakesOfAnAnswer(t *testing.T) {
 func TestRevokeWithoutAnEndpoint(t *testing.T) {
 	server := newClientServer()
 	server.on(clientOpenID, clientJSON(http.StatusOK, clientDocument(map[string]any{"revocation_endpoint": nil})))
-	c := server.client(t, tokens.ClientSecretBasic(clientSecret))
-	if err := c.Revoke(t.Context(), "token", ""); !errors.Is(err, tokens.ErrNoRevocation) {
+	c := server.client(t, tokens.ClientSecretBasic(tokens.NewSecret(clientSecret)))
+	if err := c.Revoke(t.Context(), tokens.NewSecret("token"), ""); !errors.Is(err, tokens.ErrNoRevocation) {
 		t.Errorf("a document that names none: %v", err)
 	}
 
 	// Without a document: it has to be there, unless the token endpoint was given.
 	server = newClientServer()
 	delete(server.handlers, clientOpenID)
-	err := server.client(t, tokens.ClientSecretBasic(clientSecret)).Revoke(t.Context(), "token", "")
+	err := server.client(t, tokens.ClientSecretBasic(tokens.NewSecret(clientSecret))).Revoke(t.Context(), tokens.NewSecret("token"), "")
 	if e, ok := errors.AsType[*tokens.Error](err); !ok || e.Op != "discovery" || errors.Is(err, tokens.ErrNoRevocation) {
 		t.Errorf("no document: %v", err)
 	}
-	c = server.client(t, tokens.ClientSecretBasic(clientSecret), tokens.TokenEndpoint(clientTokenURL))
-	if err := c.Revoke(t.Context(), "token", ""); !errors.Is(err, tokens.ErrNoRevocation) {
+	c = server.client(t, tokens.ClientSecretBasic(tokens.NewSecret(clientSecret)), tokens.TokenEndpoint(clientTokenURL))
+	if err := c.Revoke(t.Context(), tokens.NewSecret("token"), ""); !errors.Is(err, tokens.ErrNoRevocation) {
 		t.Errorf("no document, and the token endpoint given: %v", err)
 	}
 	server.on(clientOpenID, clientGives(http.StatusServiceUnavailable, "", ""))
-	c = server.client(t, tokens.ClientSecretBasic(clientSecret), tokens.TokenEndpoint(clientTokenURL))
-	if err := c.Revoke(t.Context(), "token", ""); err == nil || errors.Is(err, tokens.ErrNoRevocation) {
+	c = server.client(t, tokens.ClientSecretBasic(tokens.NewSecret(clientSecret)), tokens.TokenEndpoint(clientTokenURL))
+	if err := c.Revoke(t.Context(), tokens.NewSecret("token"), ""); err == nil || errors.Is(err, tokens.ErrNoRevocation) {
 		t.Errorf("a document that cannot be had: %v", err)
 	}
 	if n := len(server.seen("/revoke")); n != 0 {
@@ -110,7 +110,7 @@ func TestRevokeWithoutAnEndpoint(t *testing.T) {
 func TestRevokeOfNothing(t *testing.T) {
 	server := newClientServer()
 	server.on("/revoke", func(*http.Request, url.Values) (*http.Response, error) { return nil, errors.New("asked") })
-	err := server.client(t, tokens.ClientSecretBasic(clientSecret)).Revoke(t.Context(), "", "refresh_token")
+	err := server.client(t, tokens.ClientSecretBasic(tokens.NewSecret(clientSecret))).Revoke(t.Context(), tokens.NewSecret(""), "refresh_token")
 	if e, ok := errors.AsType[*tokens.Error](err); !ok || !e.Permanent() || !strings.Contains(err.Error(), "empty") ||
 		len(server.seen("")) != 0 {
 		t.Errorf("Revoke: %v", err)

@@ -44,7 +44,7 @@ const (
 func GenerateSealKey() Secret {
 	key := make([]byte, sealKeySize)
 	_, _ = rand.Read(key) // never fails
-	return Secret(base64.StdEncoding.EncodeToString(key))
+	return NewSecret(base64.StdEncoding.EncodeToString(key))
 }
 
 // SealKeysFromFile takes the keys from a file: 44 characters of base64 or 64 of hexadecimal each, one a line, the first one first.

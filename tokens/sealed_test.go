@@ -368,7 +368,7 @@ func TestGenerateSealKey(t *testing.T) {
 	if text := fmt.Sprint(key); text != "[secret]" {
 		t.Errorf("a key prints as %q", text)
 	}
-	path := storeKeyFile(t, string(key)+"\n"+string(other))
+	path := storeKeyFile(t, key.Reveal()+"\n"+other.Reveal())
 	if keys, err := tokens.SealKeysFromFile(path)(t.Context()); err != nil || len(keys) != 2 {
 		t.Errorf("%d keys, error %v", len(keys), err)
 	}

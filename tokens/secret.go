@@ -1,19 +1,42 @@
 package tokens
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
+	"unique"
 )
 
-// Secret is a text that must not be seen: a token, a client's secret. It prints as "[secret]" whatever the verb, in logs and in
-// JSON; string(s) is the text itself.
+// A Secret is text that must not be seen: a token, or a client's secret. [NewSecret] makes one and
+// [Secret.Reveal] reads it. Package fmt prints it as "[secret]" for every verb, package log/slog
+// logs that text, and package encoding/json encodes it. Package encoding/gob returns an error.
 //
-// Package fmt asks no value how to print itself that it finds in an unexported field, or where it complains of a verb that does not
-// fit what is around it. So give a struct with a Secret in it a Format method of its own.
-type Secret string
+// The text is behind a pointer. So a Secret shows at most an address where package fmt asks no value
+// how to print itself, as in an unexported field. Secrets with equal texts are equal (==).
+//
+// The zero Secret is the empty text.
+type Secret struct{ text unique.Handle[string] }
 
 const redacted = "[secret]"
+
+var errEncoded = errors.New("tokens: a secret is not encoded")
+
+// NewSecret returns a Secret with the given text. That of "" is the zero Secret.
+func NewSecret(text string) Secret {
+	if text == "" {
+		return Secret{}
+	}
+	return Secret{unique.Make(text)}
+}
+
+// Reveal returns the text. That of the zero Secret is "".
+func (s Secret) Reveal() string {
+	if s == (Secret{}) {
+		return ""
+	}
+	return s.text.Value()
+}
 
 // String returns "[secret]".
 func (Secret) String() string { return redacted }
@@ -26,6 +49,9 @@ func (Secret) LogValue() slog.Value { return slog.StringValue(redacted) }
 
 // MarshalText returns "[secret]", to package encoding/json as well.
 func (Secret) MarshalText() ([]byte, error) { return []byte(redacted), nil }
+
+// GobEncode returns an error: package encoding/gob would write the text otherwise.
+func (Secret) GobEncode() ([]byte, error) { return nil, errEncoded }
 
 // opaque makes a type print as "[secret]" that has it embedded.
 type opaque struct{}
@@ -41,3 +67,6 @@ func (opaque) LogValue() slog.Value { return slog.StringValue(redacted) }
 
 // MarshalText returns "[secret]", to package encoding/json as well.
 func (opaque) MarshalText() ([]byte, error) { return []byte(redacted), nil }
+
+// GobEncode returns an error.
+func (opaque) GobEncode() ([]byte, error) { return nil, errEncoded }

@@ -159,12 +159,12 @@ func (s *Session) Complete(ctx context.Context, login *Login, answer url.Values)
 	}
 	response, err := login.Finish(t.ctx, answer)
 	if err != nil {
-		if e, ok := errors.AsType[*refusedAnswer](err); ok && e.refreshToken != "" {
-			t.abandon(string(e.refreshToken))
+		if e, ok := errors.AsType[*refusedAnswer](err); ok && e.refreshToken.Reveal() != "" {
+			t.abandon(e.refreshToken.Reveal())
 		}
 		return err
 	}
-	if response.RefreshToken == "" {
+	if response.RefreshToken.Reveal() == "" {
 		return ErrNoRefreshToken
 	}
 	scope := cmp.Or(response.Scope, login.key.Scope)
@@ -172,7 +172,7 @@ func (s *Session) Complete(ctx context.Context, login *Login, answer url.Values)
 	// A refresh without a scope gives what was granted at the login (RFC 6749 section 6), so that this token is for that key.
 	key := Key{Resource: login.key.Resource, Audience: login.key.Audience}
 	if err := s.begin(t, record{Scope: scope, Resources: login.resources}.with(key, response, time.Now()), there); err != nil {
-		t.abandon(string(response.RefreshToken)) // nobody has it
+		t.abandon(response.RefreshToken.Reveal()) // nobody has it
 		return err
 	}
 	return nil
@@ -185,7 +185,7 @@ func (s *Session) Adopt(ctx context.Context, refreshToken Secret) error {
 	switch {
 	case s.closed.Load():
 		return ErrClosed
-	case refreshToken == "" || !isPrintable(string(refreshToken)):
+	case refreshToken.Reveal() == "" || !isPrintable(refreshToken.Reveal()):
 		return errors.New("tokens: Adopt: the refresh token is empty or not printable ASCII (RFC 6749 appendix A.17)")
 	}
 	t, err := s.lock(ctx)
@@ -197,7 +197,7 @@ func (s *Session) Adopt(ctx context.Context, refreshToken Secret) error {
 	if err != nil {
 		return err
 	}
-	return s.begin(t, record{RefreshToken: string(refreshToken)}, there)
+	return s.begin(t, record{RefreshToken: refreshToken.Reveal()}, there)
 }
 
 // begin saves the first record of a session, over the one that is there.
@@ -298,12 +298,12 @@ func (s *Session) revoke(t *turn, data []byte, version int64, loadErr error) err
 	case r.Ended: // the server refused it
 		return nil
 	}
-	if err := s.client.Revoke(t.ctx, Secret(r.RefreshToken), hintRefreshToken); err != nil {
+	if err := s.client.Revoke(t.ctx, NewSecret(r.RefreshToken), hintRefreshToken); err != nil {
 		return fmt.Errorf("%w: %w", ErrNotRevoked, err)
 	}
 	// Servers revoke the access tokens along with it, or need not be able to at all (RFC 7009 section 2.1), and they end soon.
 	for _, token := range r.Tokens {
-		if s.client.Revoke(t.ctx, Secret(token.AccessToken), hintAccessToken) != nil {
+		if s.client.Revoke(t.ctx, NewSecret(token.AccessToken), hintAccessToken) != nil {
 			break
 		}
 	}

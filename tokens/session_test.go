@@ -482,7 +482,7 @@ func TestSealedRecordThatCannotBeOpened(t *testing.T) {
 			var err error
 			session, err = tokens.NewSession(w.client, seal(key), sessionName, tokens.Logger(slog.New(slog.DiscardHandler)))
 			if err == nil && key == 1 {
-				err = session.Adopt(t.Context(), tokens.Secret(w.issuer.NewSession(sessionClientID, "alice")))
+				err = session.Adopt(t.Context(), tokens.NewSecret(w.issuer.NewSession(sessionClientID, "alice")))
 			}
 			if err != nil {
 				t.Fatal(err)
@@ -511,7 +511,7 @@ func TestSealedRecordThatCannotBeOpened(t *testing.T) {
 	t.Run("Adopt", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			w, session := sealed(t)
-			if err := session.Adopt(t.Context(), tokens.Secret(w.issuer.NewSession(sessionClientID, "alice"))); err != nil {
+			if err := session.Adopt(t.Context(), tokens.NewSecret(w.issuer.NewSession(sessionClientID, "alice"))); err != nil {
 				t.Fatal(err)
 			}
 			if _, err := session.Token(t.Context()); err != nil {
@@ -566,7 +566,7 @@ func TestCompleteAfterClose(t *testing.T) {
 		w := adoptedWorld(t)
 		before := fmt.Sprint(w.store.record(t))
 		w.store.set(func() { w.store.onLoad = func(context.Context, string) error { w.session.Close(); return nil } })
-		for name, err := range map[string]error{"Adopt": w.session.Adopt(t.Context(), "r"), "Logout": w.session.Logout(t.Context())} {
+		for name, err := range map[string]error{"Adopt": w.session.Adopt(t.Context(), tokens.NewSecret("r")), "Logout": w.session.Logout(t.Context())} {
 			if !errors.Is(err, tokens.ErrClosed) {
 				t.Errorf("%s: %v", name, err)
 			}
@@ -641,10 +641,10 @@ func TestAdoptRefusesWhatIsNoRefreshToken(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := adoptedWorld(t)
 		before := fmt.Sprint(w.store.record(t))
-		for _, refresh := range []tokens.Secret{"", "a\nb", "a\x7f", "\u00e9"} {
+		for _, refresh := range []tokens.Secret{tokens.NewSecret(""), tokens.NewSecret("a\nb"), tokens.NewSecret("a\x7f"), tokens.NewSecret("\u00e9")} {
 			err := w.session.Adopt(t.Context(), refresh)
-			if err == nil || refresh != "" && strings.Contains(err.Error(), string(refresh)) || fmt.Sprint(w.store.record(t)) != before {
-				t.Errorf("%q: %v", string(refresh), err)
+			if err == nil || refresh.Reveal() != "" && strings.Contains(err.Error(), refresh.Reveal()) || fmt.Sprint(w.store.record(t)) != before {
+				t.Errorf("%q: %v", refresh.Reveal(), err)
 			}
 		}
 	})
@@ -976,7 +976,7 @@ func TestClosedSession(t *testing.T) {
 		_, loginErr := w.session.Login(t.Context(), sessionRedirect)
 		_, inErr := w.session.LoggedIn(t.Context())
 		for name, err := range map[string]error{
-			"Token": tokenErr, "Login": loginErr, "LoggedIn": inErr, "Adopt": w.session.Adopt(t.Context(), "r"),
+			"Token": tokenErr, "Login": loginErr, "LoggedIn": inErr, "Adopt": w.session.Adopt(t.Context(), tokens.NewSecret("r")),
 			"Complete": w.session.Complete(t.Context(), l, w.loginAnswer(t, l)), "Logout": w.session.Logout(t.Context()),
 		} {
 			if !errors.Is(err, tokens.ErrClosed) {

@@ -44,8 +44,8 @@ func (s *server) Fetch(ctx context.Context, r tokens.Request) (*tokens.Response,
 	s.overlap = s.overlap || s.running[r.Key] > 1
 	s.seen, s.starts = append(s.seen, r), append(s.starts, time.Now())
 	grant, err, delay := s.grant, s.err, s.delay
-	if grant.AccessToken == "" {
-		grant.AccessToken = tokens.Secret(fmt.Sprintf("token-%d", s.calls))
+	if grant.AccessToken.Reveal() == "" {
+		grant.AccessToken = tokens.NewSecret(fmt.Sprintf("token-%d", s.calls))
 	}
 	if grant.TokenType == "" {
 		grant.TokenType = "Bearer"
@@ -524,7 +524,7 @@ func TestAFetcherThatIsLate(t *testing.T) {
 						}
 					}
 					pass(takes)
-					return &tokens.Response{AccessToken: tokens.Secret(fmt.Sprintf("token-%d", n)), TokenType: "bearer", ExpiresIn: time.Hour}, nil
+					return &tokens.Response{AccessToken: tokens.NewSecret(fmt.Sprintf("token-%d", n)), TokenType: "bearer", ExpiresIn: time.Hour}, nil
 				})
 				source := newManager(t, fetcher, tokens.FetchTimeout(10*time.Second)).Source(tokens.Key{})
 				began := time.Now()
@@ -560,17 +560,17 @@ func TestGrantsThatAreRefused(t *testing.T) {
 	for name, grant := range map[string]*tokens.Response{
 		"nothing":             nil,
 		"no token":            {TokenType: "Bearer"},
-		"no type":             {AccessToken: "abc"},
-		"another type":        {AccessToken: "abc", TokenType: "DPoP"},
-		"a line break":        {AccessToken: "abc\r\nX-Admin: 1", TokenType: "Bearer"},
-		"a space":             {AccessToken: "abc def", TokenType: "Bearer"},
-		"not ASCII":           {AccessToken: "abcé", TokenType: "Bearer"},
-		"DEL":                 {AccessToken: "abc\x7f", TokenType: "Bearer"},
-		"too long":            {AccessToken: tokens.Secret(strings.Repeat("a", 64<<10+1)), TokenType: "Bearer"},
-		"a negative life":     {AccessToken: "abc", TokenType: "Bearer", ExpiresIn: -1},
-		"a negative refresh":  {AccessToken: "abc", TokenType: "Bearer", RefreshIn: -1},
-		"over when it comes":  {AccessToken: "abc", TokenType: "Bearer", ExpiresIn: time.Second, Requested: time.Unix(1, 0)},
-		"over within a tenth": {AccessToken: "abc", TokenType: "Bearer", ExpiresIn: 1},
+		"no type":             {AccessToken: tokens.NewSecret("abc")},
+		"another type":        {AccessToken: tokens.NewSecret("abc"), TokenType: "DPoP"},
+		"a line break":        {AccessToken: tokens.NewSecret("abc\r\nX-Admin: 1"), TokenType: "Bearer"},
+		"a space":             {AccessToken: tokens.NewSecret("abc def"), TokenType: "Bearer"},
+		"not ASCII":           {AccessToken: tokens.NewSecret("abcé"), TokenType: "Bearer"},
+		"DEL":                 {AccessToken: tokens.NewSecret("abc\x7f"), TokenType: "Bearer"},
+		"too long":            {AccessToken: tokens.NewSecret(strings.Repeat("a", 64<<10+1)), TokenType: "Bearer"},
+		"a negative life":     {AccessToken: tokens.NewSecret("abc"), TokenType: "Bearer", ExpiresIn: -1},
+		"a negative refresh":  {AccessToken: tokens.NewSecret("abc"), TokenType: "Bearer", RefreshIn: -1},
+		"over when it comes":  {AccessToken: tokens.NewSecret("abc"), TokenType: "Bearer", ExpiresIn: time.Second, Requested: time.Unix(1, 0)},
+		"over within a tenth": {AccessToken: tokens.NewSecret("abc"), TokenType: "Bearer", ExpiresIn: 1},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -585,7 +585,7 @@ func TestGrantsThatAreRefused(t *testing.T) {
 			})
 		})
 	}
-	longest := &tokens.Response{AccessToken: tokens.Secret(strings.Repeat("a", 64<<10)), TokenType: "bEARER"}
+	longest := &tokens.Response{AccessToken: tokens.NewSecret(strings.Repeat("a", 64<<10)), TokenType: "bEARER"}
 	source := newManager(t, tokens.FetcherFunc(func(context.Context, tokens.Request) (*tokens.Response, error) { return longest, nil })).Source(tokens.Key{})
 	mustToken(t, source)
 }
@@ -594,7 +594,7 @@ func TestGrantsThatAreRefused(t *testing.T) {
 func TestTheTokensOwnTimesAreNotRead(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		// {"alg":"none"} . {"exp":1}
-		s := &server{grant: tokens.Response{AccessToken: "eyJhbGciOiJub25lIn0.eyJleHAiOjF9.", ExpiresIn: time.Hour}}
+		s := &server{grant: tokens.Response{AccessToken: tokens.NewSecret("eyJhbGciOiJub25lIn0.eyJleHAiOjF9."), ExpiresIn: time.Hour}}
 		source := newManager(t, s).Source(tokens.Key{})
 		mustToken(t, source)
 		pass(time.Minute)
@@ -870,7 +870,7 @@ func TestAFetcherThatIsStuck(t *testing.T) {
 			most.Store(max(most.Load(), inside.Add(1)))
 			defer inside.Add(-1)
 			<-release
-			return &tokens.Response{AccessToken: "late", TokenType: "Bearer", ExpiresIn: time.Hour}, nil
+			return &tokens.Response{AccessToken: tokens.NewSecret("late"), TokenType: "Bearer", ExpiresIn: time.Hour}, nil
 		})
 		source := newManager(t, fetcher).Source(tokens.Key{})
 		for range 100 {
@@ -912,7 +912,7 @@ func TestALateTokenEndsTheWait(t *testing.T) {
 		fetcher := tokens.FetcherFunc(func(context.Context, tokens.Request) (*tokens.Response, error) {
 			n := calls.Add(1)
 			pass(map[int64]time.Duration{1: 12 * time.Second, 2: time.Hour}[n])
-			return &tokens.Response{AccessToken: tokens.Secret(fmt.Sprintf("token-%d", n)), TokenType: "bearer", ExpiresIn: time.Hour}, nil
+			return &tokens.Response{AccessToken: tokens.NewSecret(fmt.Sprintf("token-%d", n)), TokenType: "bearer", ExpiresIn: time.Hour}, nil
 		})
 		source := newManager(t, fetcher, tokens.FetchTimeout(10*time.Second)).Source(tokens.Key{})
 		began := time.Now()
@@ -998,7 +998,7 @@ func TestEventsAndLogs(t *testing.T) {
 		var log bytes.Buffer
 		var events []tokens.Event
 		var mu sync.Mutex
-		s := &server{grant: tokens.Response{ExpiresIn: time.Hour, AccessToken: "s3cret"}, delay: time.Second}
+		s := &server{grant: tokens.Response{ExpiresIn: time.Hour, AccessToken: tokens.NewSecret("s3cret")}, delay: time.Second}
 		m, err := tokens.NewManager(s,
 			tokens.Logger(slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelInfo}))),
 			tokens.Observer(func(_ context.Context, ev tokens.Event) {
@@ -1071,17 +1071,17 @@ func TestEventsAndLogs(t *testing.T) {
 // Nothing that holds a token prints it.
 func TestNothingPrintsAToken(t *testing.T) {
 	const secret = "s3cret-t0ken"
-	s := &server{grant: tokens.Response{AccessToken: secret}}
+	s := &server{grant: tokens.Response{AccessToken: tokens.NewSecret(secret)}}
 	source := newManager(t, s).Source(tokens.Key{})
 	token := mustToken(t, source)
-	grant := tokens.Response{AccessToken: secret, RefreshToken: secret, IDToken: secret}
+	grant := tokens.Response{AccessToken: tokens.NewSecret(secret), RefreshToken: tokens.NewSecret(secret), IDToken: tokens.NewSecret(secret)}
 	values := map[string]any{
-		"Secret": tokens.Secret(secret), "*Token": token, "Token": *token, "Response": grant, "*Response": &grant,
-		"Request": tokens.Request{Previous: token}, "slice": []any{tokens.Secret(secret), token}, "pointers": []any{&grant, &tokens.SecurityToken{Token: secret}}, "grants": []*tokens.Response{&grant}, "map": map[string]any{"a": token, "b": tokens.Secret(secret)},
+		"Secret": tokens.NewSecret(secret), "*Token": token, "Token": *token, "Response": grant, "*Response": &grant,
+		"Request": tokens.Request{Previous: token}, "slice": []any{tokens.NewSecret(secret), token}, "pointers": []any{&grant, &tokens.SecurityToken{Token: tokens.NewSecret(secret)}}, "grants": []*tokens.Response{&grant}, "map": map[string]any{"a": token, "b": tokens.NewSecret(secret)},
 		"struct": struct {
 			S tokens.Secret
 			T *tokens.Token
-		}{secret, token},
+		}{tokens.NewSecret(secret), token},
 		"unexported": struct{ t tokens.Token }{*token},
 		"Stats":      source.Stats(),
 	}

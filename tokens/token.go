@@ -62,7 +62,7 @@ var (
 // for every Fetcher.
 func newToken(response *Response, key Key, asked time.Time) (*Token, error) {
 	switch {
-	case response == nil || !isSendable(string(response.AccessToken)):
+	case response == nil || !isSendable(response.AccessToken.Reveal()):
 		return nil, errNoToken
 	case !strings.EqualFold(response.TokenType, "Bearer"):
 		return nil, errTokenType
@@ -81,7 +81,7 @@ func newToken(response *Response, key Key, asked time.Time) (*Token, error) {
 	if scope == "" {
 		scope = key.Scope
 	}
-	authorization := bearerPrefix + string(response.AccessToken)
+	authorization := bearerPrefix + response.AccessToken.Reveal()
 	t := &Token{
 		authorization: &authorization,
 		scopes:        strings.Fields(scope),

@@ -53,7 +53,7 @@ func (i *transportIssuer) Fetch(context.Context, tokens.Request) (*tokens.Respon
 	if i.same.Load() {
 		n = 1
 	}
-	return &tokens.Response{AccessToken: tokens.Secret(fmt.Sprint(transportSecret, n)), TokenType: "Bearer", ExpiresIn: time.Hour}, nil
+	return &tokens.Response{AccessToken: tokens.NewSecret(fmt.Sprint(transportSecret, n)), TokenType: "Bearer", ExpiresIn: time.Hour}, nil
 }
 
 func (i *transportIssuer) fail(err error) { i.err.Store(&err) }

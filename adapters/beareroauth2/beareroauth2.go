@@ -129,7 +129,7 @@ func responseOf(t *oauth2.Token) (*tokens.Response, error) {
 		return nil, errNoToken
 	}
 	response := &tokens.Response{
-		AccessToken: tokens.Secret(t.AccessToken),
+		AccessToken: tokens.NewSecret(t.AccessToken),
 		TokenType:   t.Type(),
 		RefreshIn:   seconds(t.Extra("refresh_in")),
 	}

@@ -91,7 +91,7 @@ func lives(life time.Duration, calls *atomic.Int64) tokens.Fetcher {
 			return nil, ctx.Err()
 		}
 		name := fmt.Sprintf("token-%d", calls.Add(1))
-		return &tokens.Response{AccessToken: tokens.Secret(name), TokenType: "bearer", ExpiresIn: life}, nil
+		return &tokens.Response{AccessToken: tokens.NewSecret(name), TokenType: "bearer", ExpiresIn: life}, nil
 	})
 }
 
@@ -166,7 +166,7 @@ func TestACacheAroundTokenSourceDropsAnInvalidatedTokenWithinASecond(t *testing.
 		var calls atomic.Int64
 		source := newSource(t, tokens.FetcherFunc(func(context.Context, tokens.Request) (*tokens.Response, error) {
 			name := fmt.Sprintf("token-%d", calls.Add(1))
-			return &tokens.Response{AccessToken: tokens.Secret(name), TokenType: "bearer", ExpiresIn: time.Hour}, nil
+			return &tokens.Response{AccessToken: tokens.NewSecret(name), TokenType: "bearer", ExpiresIn: time.Hour}, nil
 		}))
 		kept := oauth2.ReuseTokenSource(nil, beareroauth2.TokenSource(t.Context(), source))
 		if _, err := kept.Token(); err != nil {
@@ -242,7 +242,7 @@ func TestFetcherTakesOverWhatTheServerSaid(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				tt.want.AccessToken = "a"
+				tt.want.AccessToken = tokens.NewSecret("a")
 				got, err := fetch(t.Context(), tokens.Request{}, func(*http.Request) (*http.Response, error) {
 					<-time.After(2 * time.Second) // is no part of the life, which a Manager counts from before
 					if tt.form {

@@ -51,7 +51,7 @@ func ExampleFetcher() {
 // A library that wants an oauth2.TokenSource, or a client that was made with package oauth2.
 func ExampleTokenSource() {
 	manager, err := tokens.NewManager(tokens.FetcherFunc(func(context.Context, tokens.Request) (*tokens.Response, error) {
-		return &tokens.Response{AccessToken: "abc", TokenType: "Bearer"}, nil
+		return &tokens.Response{AccessToken: tokens.NewSecret("abc"), TokenType: "Bearer"}, nil
 	}))
 	if err != nil {
 		panic(err)

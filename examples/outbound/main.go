@@ -19,7 +19,7 @@ import (
 
 func main() {
 	client, err := tokens.NewClient(os.Getenv("ISSUER"), os.Getenv("CLIENT_ID"),
-		tokens.ClientSecretBasic(tokens.Secret(os.Getenv("CLIENT_SECRET"))))
+		tokens.ClientSecretBasic(tokens.NewSecret(os.Getenv("CLIENT_SECRET"))))
 	if err != nil {
 		log.Fatal(err)
 	}

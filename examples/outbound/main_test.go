@@ -15,7 +15,7 @@ import (
 // The API takes the token of the program, which is obtained once for two requests; and without an issuer there is none.
 func TestOutbound(t *testing.T) {
 	issuer := bearertest.NewServer(t, bearertest.Client("orders", "s3cret"))
-	client, err := tokens.NewClient(issuer.URL(), "orders", tokens.ClientSecretBasic("s3cret"))
+	client, err := tokens.NewClient(issuer.URL(), "orders", tokens.ClientSecretBasic(tokens.NewSecret("s3cret")))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -85,7 +85,7 @@ func run(ctx context.Context, out io.Writer) error {
 	defer func() { _ = auth.Close() }()
 	billing.serve(newBilling(auth))
 
-	client, err := tokens.NewClient(issuer.url, "orders", tokens.ClientSecretBasic(secret))
+	client, err := tokens.NewClient(issuer.url, "orders", tokens.ClientSecretBasic(tokens.NewSecret(secret)))
 	if err != nil {
 		return err
 	}

@@ -101,7 +101,7 @@ func run(ctx context.Context, out io.Writer) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
-	key := string(tokens.GenerateSealKey())
+	key := tokens.GenerateSealKey().Reveal()
 	if err := os.Setenv(keyVariable, key); err != nil {
 		return err
 	}
