@@ -250,7 +250,7 @@ func (m *Middleware) confirm(ctx context.Context, e *cached, ev *Event) (*princi
 			ev.Issuer, ev.Algorithm = e.iss.name, e.algorithm
 			return nil, noKey(err)
 		}
-		if !held {
+		if !held { // also when the issuer now binds the key to other issuers: then it is another key
 			m.cache.forget(e)
 			return nil, nil
 		}

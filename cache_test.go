@@ -291,7 +291,7 @@ func (w *world) change() {
 	keys := slices.Clone(s.keys)
 	keys[at] = maps.Clone(keys[at])
 	s.keys = keys
-	switch w.rand.IntN(13) {
+	switch w.rand.IntN(14) {
 	case 0, 1:
 		s.breaks(pick(w, breakages...))
 	case 2, 3, 4:
@@ -323,6 +323,12 @@ func (w *world) change() {
 			delete(keys[at], "alg")
 		} else {
 			keys[at]["alg"] = pick(w, "ES256", "EdDSA", "RS256")
+		}
+	case 13: // the key is for other issuers
+		if keys[at]["issuer"] != nil {
+			delete(keys[at], "issuer")
+		} else {
+			keys[at]["issuer"] = pick[any](w, w.names[0], w.names[1], 7)
 		}
 	}
 	if !w.alone && w.chance(20) {

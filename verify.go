@@ -192,6 +192,10 @@ func (iss *issuer) checkJWS(ctx context.Context, jws compact, h header, ev *Even
 	if err != nil {
 		return key, at, noKey(err)
 	}
+	keys = slices.DeleteFunc(keys, func(key jwks.Key) bool { return !key.SignsFor(iss.name) })
+	if len(keys) == 0 {
+		return key, at, refuseFor(ReasonUnknownKey, errForeignKey)
+	}
 	for _, key := range keys {
 		if alg.Verify(jws.signingInput, jws.signature, key.Public()) == nil {
 			ev.KeyID = key.ID()
@@ -200,6 +204,9 @@ func (iss *issuer) checkJWS(ctx context.Context, jws compact, h header, ev *Even
 	}
 	return key, at, refuse(ReasonSignature)
 }
+
+// errForeignKey is for the operator: the key set has the key, which a client cannot tell from a set that lacks it.
+var errForeignKey = errors.New("the member issuer of the published key names another issuer")
 
 // noKey is the answer when there is no key to verify with.
 func noKey(err error) *Error {

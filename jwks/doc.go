@@ -42,6 +42,10 @@
 // keys, RSA keys with an exponent that is even, below 3 or above 31 bits or with the ROCA weakness, points off their
 // curve, and the Ed25519 points of small order, under which one signature verifies many messages.
 //
+// A key may have a member issuer, as in the key sets of Microsoft Entra ID, where one URL serves the keys of many issuers. Such a key
+// signs for those issuers alone: compare it with the token's iss by [Key.SignsFor], as package bearer does. A member issuer that is
+// not a string, or that has more than one placeholder, makes the key unusable.
+//
 // # What is fetched
 //
 // Only https URLs (or http on loopback), no redirect to another origin, at most 1 MiB and 256 keys, 5 s for each request.

@@ -2,6 +2,7 @@ package jwks_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"testing"
 	"testing/synctest"
@@ -67,6 +68,9 @@ func TestHoldsAfterARefresh(t *testing.T) {
 		"with a private part":           {[]jwk{a.with(jwk{"d": b64(make([]byte, 32))})}, "not found"},
 		"for encryption beside another": {[]jwk{a.with(jwk{"use": "enc"}), edJWK("a")}, "not held"},
 		"for one algorithm":             {[]jwk{a.with(jwk{"alg": "EdDSA"})}, "not held"},
+		"bound to an issuer":            {[]jwk{a.with(jwk{"issuer": issuerURL})}, "not held"},
+		"bound to a broken issuer":      {[]jwk{a.with(jwk{"issuer": ""})}, "not found"},
+		"bound to one beside itself":    {[]jwk{a.with(jwk{"issuer": issuerURL}), a}, "held"},
 		"after four others":             {[]jwk{edJWK("a"), edJWK("a"), edJWK("a"), edJWK("a"), a}, "not held"},
 		"after three others":            {[]jwk{edJWK("a"), edJWK("a"), edJWK("a"), a}, "held"},
 	} {
@@ -81,6 +85,32 @@ func TestHoldsAfterARefresh(t *testing.T) {
 				wantHeld(t, set, "a", "EdDSA", key, test.expected)
 				untilStale()
 				wantHeld(t, set, "a", "EdDSA", key, test.expected)
+				untilStale()
+				wantHeld(t, set, "a", "EdDSA", key, test.expected)
+			})
+		})
+	}
+}
+
+// A key that the issuer binds to other issuers than before is another key, so that who verified with it looks again.
+func TestHoldsAfterTheMemberIssuerChanged(t *testing.T) {
+	a := edJWK("a")
+	for name, test := range map[string]struct {
+		before, after any
+		expected      string
+	}{
+		"the same":         {tenants, tenants, "held"},
+		"another issuer":   {tenants, personal, "not held"},
+		"another template": {tenants, "https://login.microsoftonline.example/{tid}/v2.0", "not held"},
+		"none any more":    {personal, nil, "not held"},
+		"null":             {personal, json.RawMessage("null"), "not found"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := issuer(a.with(jwk{"issuer": test.before}))
+				set := w.discover(t)
+				key := keyOf(t, set, "a", "EdDSA")
+				w.put(keysURL, says(200, keySet(a.with(jwk{"issuer": test.after}))))
 				untilStale()
 				wantHeld(t, set, "a", "EdDSA", key, test.expected)
 			})

@@ -25,6 +25,7 @@ type Key struct {
 	id, algorithm string
 	public        crypto.PublicKey
 	algorithms    []*jwa.Algorithm // those that a token signed with the key may name
+	issuer        *keyIssuer       // whose tokens it signs; nil if it does not say
 	jwk           *jwkset.JWK      // the same key, for users of jwkset; where it is in memory is its identity
 }
 
@@ -46,7 +47,7 @@ func (k *Key) fits(algorithm *jwa.Algorithm) bool {
 // same reports whether two keys are one key, published twice.
 func (k Key) same(other Key) bool {
 	public, ok := k.public.(interface{ Equal(crypto.PublicKey) bool })
-	return ok && k.id == other.id && k.algorithm == other.algorithm && public.Equal(other.public)
+	return ok && k.id == other.id && k.algorithm == other.algorithm && k.Issuer() == other.Issuer() && public.Equal(other.public)
 }
 
 // Why a key is refused. The texts go to the log, or into a configuration error.
@@ -120,11 +121,26 @@ func (m jwkMembers) key(id string) (Key, error) {
 		}
 		algorithm = alg.Name
 	}
+	issuer, err := m.issuer()
+	if err != nil {
+		return Key{}, err
+	}
 	material, err := m.material()
 	if err != nil {
 		return Key{}, err
 	}
-	return newKey(material, id, algorithm)
+	key, err := newKey(material, id, algorithm)
+	key.issuer = issuer
+	return key, err
+}
+
+// issuer reads the member that says whose tokens the key signs; nil if there is none. A member that cannot be read does not count as
+// absent, for it was meant to bind the key.
+func (m jwkMembers) issuer() (*keyIssuer, error) {
+	if !m.has("issuer") {
+		return nil, nil
+	}
+	return readIssuer(strings.Clone(m.text("issuer"))) // no part of the document, as the key id is none
 }
 
 // purpose refuses what is not meant for verifying signatures (RFC 7517 sections 4.2 and 4.3). A private or symmetric key

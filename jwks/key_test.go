@@ -7,6 +7,7 @@ import (
 	"crypto/rsa"
 	"encoding/binary"
 	"encoding/hex"
+	"encoding/json"
 	"fmt"
 	"math/big"
 	"slices"
@@ -76,6 +77,7 @@ func offTheCurve() jwk {
 // One bad entry never takes the good one beside it down, is logged once with its reason, and keeps its key id known.
 func TestKeysThatAreRefused(t *testing.T) {
 	rs, ec, ed := newJWK("k", rsaKey.Public()), newJWK("k", p256Key.Public()), newJWK("k", edKey.Public())
+	bound := func(issuer string) jwk { return ed.with(jwk{"issuer": json.RawMessage(issuer)}) }
 	type refused struct {
 		entry  any
 		alg    string // that the key would be good for
@@ -112,6 +114,28 @@ func TestKeysThatAreRefused(t *testing.T) {
 		"alg of another type":     {ec.with(jwk{"alg": "RS256"}), "ES256", "alg"},
 		"alg of another curve":    {ec.with(jwk{"alg": "ES384"}), "ES256", "alg"},
 		"alg that does not exist": {ec.with(jwk{"alg": "ES521"}), "ES256", "alg"},
+
+		"issuer null":                       {bound("null"), "EdDSA", "issuer"},
+		"issuer a number":                   {bound("7"), "EdDSA", "issuer"},
+		"issuer a list":                     {bound(`["https://idp.example"]`), "EdDSA", "issuer"},
+		"issuer empty":                      {bound(`""`), "EdDSA", "issuer"},
+		"issuer with two placeholders":      {bound(`"https://idp.example/{a}/{b}"`), "EdDSA", "issuer"},
+		"issuer with one placeholder twice": {bound(`"https://idp.example/{a}/{a}/"`), "EdDSA", "issuer"},
+		"issuer with an open brace":         {bound(`"https://idp.example/{a"`), "EdDSA", "issuer"},
+		"issuer with a closing brace":       {bound(`"https://idp.example/a}"`), "EdDSA", "issuer"},
+		"issuer with braces in braces":      {bound(`"https://idp.example/{{a}}"`), "EdDSA", "issuer"},
+		"issuer with a brace too many":      {bound(`"https://idp.example/{a}/}"`), "EdDSA", "issuer"},
+		"issuer with braces reversed":       {bound(`"https://idp.example/}{a}"`), "EdDSA", "issuer"},
+		"issuer with an empty placeholder":  {bound(`"https://idp.example/{}/v2.0"`), "EdDSA", "issuer"},
+		"issuer with a slash in braces":     {bound(`"https://idp.example/{a/b}"`), "EdDSA", "issuer"},
+		"issuer with half a segment":        {bound(`"https://idp.example/t-{a}/"`), "EdDSA", "issuer"},
+		"issuer with half a segment more":   {bound(`"https://idp.example/{a}-t/"`), "EdDSA", "issuer"},
+		"issuer with any host":              {bound(`"https://{a}/v2.0"`), "EdDSA", "issuer"},
+		"issuer with any subdomain":         {bound(`"https://{a}.idp.example/"`), "EdDSA", "issuer"},
+		"issuer with any query":             {bound(`"https://idp.example/?t=/{a}"`), "EdDSA", "issuer"},
+		"issuer with any fragment":          {bound(`"https://idp.example/#/{a}"`), "EdDSA", "issuer"},
+		"issuer that is a placeholder":      {bound(`"{a}"`), "EdDSA", "issuer"},
+		"issuer without a host":             {bound(`"/{a}/"`), "EdDSA", "issuer"},
 
 		"symmetric":                 {jwk{"kty": "oct", "kid": "k", "k": b64(make([]byte, 64))}, "HS256", "private or symmetric"},
 		"symmetric without a k":     {jwk{"kty": "oct", "kid": "k"}, "HS256", "type"},

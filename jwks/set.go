@@ -186,6 +186,8 @@ type Set struct {
 // without a key id (from [PEM], [PublicKeys], and such entries of [Static]) also answer to every key id, for the
 // operator chose them by hand and a key id is only a hint (RFC 7515 section 4.1.4).
 //
+// Keys does not know the token's iss. A key with a member issuer is only for some: ask [Key.SignsFor] before a key is used.
+//
 // The error is [ErrKeyNotFound] when no key fits, also when the algorithm is not a known asymmetric one, and an
 // [*UnavailableError] when that cannot be told now. The context bounds how long this request waits for keys that are
 // being fetched (never longer than [ColdWait] without it); its end does not stop the fetch.
@@ -209,8 +211,8 @@ func (s *Set) AppendKeys(ctx context.Context, keys []Key, kid, alg string) (appe
 
 // Holds reports whether [Set.Keys] would return this key among others now. It is for tokens that were verified with it before:
 // as long as the set holds the key, verifying the signature again tells nothing new. A key is the same after a refresh if its
-// id, its algorithm and the public key are. It starts fetches, waits for them and fails as Keys does, and returns the time of its
-// answer as [Set.AppendKeys] does.
+// id, its algorithm, its member issuer and the public key are. It starts fetches, waits for them and fails as Keys does, and
+// returns the time of its answer as [Set.AppendKeys] does.
 func (s *Set) Holds(ctx context.Context, kid, alg string, key Key) (held bool, at time.Time, err error) {
 	found, at, err := s.candidates(ctx, kid, alg)
 	for _, k := range found.keys[:found.n] {

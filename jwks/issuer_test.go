@@ -1,0 +1,92 @@
+package jwks_test
+
+import (
+	"testing"
+
+	"github.com/bearer-go/bearer/jwks"
+)
+
+// Issuers of Microsoft Entra ID, which binds its keys by the member issuer.
+const (
+	tenants  = "https://login.microsoftonline.example/{tenantid}/v2.0" // of the keys for tokens of organizations
+	contoso  = "https://login.microsoftonline.example/11111111-2222-4333-8444-555555555555/v2.0"
+	personal = "https://login.microsoftonline.example/9188040d-6c67-4c5b-b112-36a304b66dad/v2.0"
+)
+
+// boundTo is a key whose member issuer is this.
+func boundTo(t *testing.T, issuer any) jwks.Key {
+	t.Helper()
+	w := newWeb()
+	w.put(keysURL, says(200, keySet(edJWK("a").with(jwk{"issuer": issuer}))))
+	return keyOf(t, w.remote(t), "a", "EdDSA")
+}
+
+func TestKeySignsForTheIssuerThatItsMemberNames(t *testing.T) {
+	type issuers []string
+	for member, test := range map[string]struct{ signsFor, doesNot issuers }{
+		personal: {
+			issuers{personal},
+			issuers{contoso, tenants, "", personal + "/", personal[:len(personal)-1], "https://LOGIN" + personal[len("https://login"):]},
+		},
+		tenants: {
+			issuers{contoso, personal, "https://login.microsoftonline.example/x/v2.0"},
+			issuers{
+				"", tenants, contoso + "/", "https://login.microsoftonline.example//v2.0",
+				"https://login.microsoftonline.example/v2.0", "https://login.microsoftonline.example/a/b/v2.0",
+				"https://login.microsoftonline.example/a/v1.0", "https://login.microsoftonline.example.evil.example/a/v2.0",
+				"http://login.microsoftonline.example/a/v2.0", "https://evil.example/?https://login.microsoftonline.example/a/v2.0",
+				"https://login.microsoftonline.example/a?/v2.0", "https://login.microsoftonline.example/a#/v2.0",
+				"https://login.microsoftonline.example/a/v2.0?x", "https://login.microsoftonline.example/",
+			},
+		},
+		"https://sts.windows.example/{tid}/": {
+			issuers{"https://sts.windows.example/11111111/"},
+			issuers{"https://sts.windows.example/11111111", "https://sts.windows.example//", "https://sts.windows.example/", contoso},
+		},
+		"https://idp.example/{x}": {
+			issuers{"https://idp.example/a"},
+			issuers{"https://idp.example/", "https://idp.example", "https://idp.example/a/", "https://idp.example/a/b"},
+		},
+		"accounts.example": {issuers{"accounts.example"}, issuers{"https://accounts.example", "", "Accounts.example"}},
+	} {
+		key := boundTo(t, member)
+		if key.Issuer() != member {
+			t.Errorf("Issuer() is %q, want %q", key.Issuer(), member)
+		}
+		for _, iss := range test.signsFor {
+			if !key.SignsFor(iss) {
+				t.Errorf("a key bound to %q does not sign for %q", member, iss)
+			}
+		}
+		for _, iss := range test.doesNot {
+			if key.SignsFor(iss) {
+				t.Errorf("a key bound to %q signs for %q", member, iss)
+			}
+		}
+	}
+}
+
+func TestKeyWithoutTheMemberIssuerSignsForAny(t *testing.T) {
+	key := boundTo(t, nil)
+	if key.Issuer() != "" || !key.SignsFor(contoso) || !key.SignsFor("") {
+		t.Errorf("issuer %q, signs for a tenant: %v", key.Issuer(), key.SignsFor(contoso))
+	}
+}
+
+// Two entries that differ in nothing but the member are two keys: each is for its own issuers.
+func TestOneKeyForTwoIssuersIsTwoKeys(t *testing.T) {
+	a, other := edJWK("a"), "https://other.example"
+	set := issuer(a.with(jwk{"issuer": personal}), a.with(jwk{"issuer": other}), a.with(jwk{"issuer": personal})).remote(t)
+	keys, err := set.Keys(t.Context(), "a", "EdDSA")
+	if err != nil || len(keys) != 2 || keys[0].Issuer() != personal || keys[1].Issuer() != other {
+		t.Errorf("%d keys, %v", len(keys), err)
+	}
+}
+
+// Pinned keys are bound as well: Static reads the same JSON.
+func TestPinnedKeysAreBoundToTheirIssuers(t *testing.T) {
+	set := open(t, jwks.Static([]byte(keySet(edJWK("a").with(jwk{"issuer": tenants})))), newWeb())
+	if key := keyOf(t, set, "a", "EdDSA"); key.Issuer() != tenants || key.SignsFor("https://other.example") {
+		t.Errorf("issuer %q", key.Issuer())
+	}
+}
