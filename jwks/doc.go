@@ -39,7 +39,7 @@
 // Each key of a set is judged alone; one that cannot be used is logged once and skipped, and does not take the others
 // down. Used are RSA keys of 2048 to 8192 bits, keys on P-256, P-384 and P-521, and Ed25519 keys, unless their use, key_ops
 // or alg say that they are not for verifying signatures. Never used are keys published with their private part, symmetric
-// keys, RSA keys with an exponent that is even, below 3 or above 31 bits or with the ROCA weakness, points off their
+// keys, RSA keys with an exponent that is even, below 3 or above 131072 or with the ROCA weakness, points off their
 // curve, and the Ed25519 points of small order, under which one signature verifies many messages.
 //
 // A key may have a member issuer, as in the key sets of Microsoft Entra ID, where one URL serves the keys of many issuers. Such a key

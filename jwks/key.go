@@ -5,10 +5,12 @@ import (
 	"crypto"
 	"crypto/ecdsa"
 	"crypto/ed25519"
+	"crypto/elliptic"
 	"crypto/rsa"
 	"encoding/base64"
 	"encoding/hex"
 	"errors"
+	"fmt"
 	"math/big"
 	"slices"
 	"strings"
@@ -26,7 +28,8 @@ type Key struct {
 	public        crypto.PublicKey
 	algorithms    []*jwa.Algorithm // those that a token signed with the key may name
 	issuer        *keyIssuer       // whose tokens it signs; nil if it does not say
-	jwk           *jwkset.JWK      // the same key, for users of jwkset; where it is in memory is its identity
+	costly        bool
+	jwk           *jwkset.JWK // the same key, for users of jwkset; where it is in memory is its identity
 }
 
 // ID is the key's id, or "" if it has none.
@@ -66,7 +69,7 @@ var (
 	errSupport    = errors.New("it is not an RSA, ECDSA or Ed25519 public key")
 	errModulus    = errors.New("its modulus is even, or not of 2048 to 8192 bits")
 	errROCA       = errors.New("its modulus was made by a generator whose keys can be factored (CVE-2017-15361)")
-	errExponent   = errors.New("its exponent is even, less than 3 or more than 2147483647")
+	errExponent   = fmt.Errorf("its exponent is even, less than 3 or more than %d", maxRSAExponent)
 	errSmallOrder = errors.New("its point is of small order: one signature would verify many messages")
 )
 
@@ -201,6 +204,7 @@ func newKey(material jwkset.JWKMarshal, id, algorithm string) (Key, error) {
 	if err := judge(key.public); err != nil {
 		return Key{}, err
 	}
+	key.costly = isCostly(key.public)
 	for _, alg := range jwa.Fitting(key.public) {
 		// RFC 8725 section 3.1 wants one key to be used with one algorithm, so what the key says of itself counts.
 		if algorithm == "" || algorithm == alg.Name {
@@ -250,13 +254,32 @@ func judge(public crypto.PublicKey) error {
 	}
 }
 
-// judgeExponent refuses an even exponent, with which there is no RSA, 1, with which anyone can sign, and one that does
-// not fit into 31 bits, which crypto/rsa does not verify with.
+// judgeExponent refuses an even exponent, with which there is no RSA, 1, with which anyone can sign, and one that makes every
+// verification expensive.
 func judgeExponent(e *big.Int) error {
-	if e.BitLen() > 31 || e.Cmp(big.NewInt(3)) < 0 || e.Bit(0) == 0 {
+	if e.Cmp(big.NewInt(maxRSAExponent)) > 0 || e.Cmp(big.NewInt(3)) < 0 || e.Bit(0) == 0 {
 		return errExponent
 	}
 	return nil
+}
+
+// maxRSAExponent is the largest exponent of an RSA key. Issuers use 3 and 65537. Each further bit costs every verification a square.
+const maxRSAExponent = 1 << 17
+
+// manyRSABits is the size above which an RSA key is costly.
+const manyRSABits = 4096
+
+// isCostly reports whether verifying with the key takes so long that no token is tried with two such keys: a large RSA key, and P-521,
+// which takes even longer. Anyone can make a token fail with them.
+func isCostly(public crypto.PublicKey) bool {
+	switch key := public.(type) {
+	case *rsa.PublicKey:
+		return key.N.BitLen() > manyRSABits
+	case *ecdsa.PublicKey:
+		return key.Curve == elliptic.P521()
+	default:
+		return false
+	}
 }
 
 func judgeModulus(n *big.Int) error {

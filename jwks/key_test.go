@@ -166,6 +166,8 @@ func TestKeysThatAreRefused(t *testing.T) {
 		"RSA e 1":                   {rs.with(jwk{"e": "AQ"}), "RS256", "exponent"},
 		"RSA e 2":                   {rs.with(jwk{"e": "Ag"}), "RS256", "exponent"},
 		"RSA e even":                {rs.with(jwk{"e": b64([]byte{1, 0, 0})}), "RS256", "exponent"},
+		"RSA e above 2^17":          {rs.with(jwk{"e": b64([]byte{2, 0, 1})}), "RS256", "exponent"},
+		"RSA e of 31 bits":          {rs.with(jwk{"e": b64([]byte{0x7f, 0xff, 0xff, 0xff})}), "RS256", "exponent"},
 		"RSA e of 32 bits":          {rs.with(jwk{"e": b64([]byte{0x80, 0, 0, 1})}), "RS256", "exponent"},
 		"RSA e 65537 above 64 bits": {rs.with(jwk{"e": b64([]byte{1, 0, 0, 0, 0, 0, 1, 0, 1})}), "RS256", "exponent"},
 		"RSA e 3 above 64 bits":     {rs.with(jwk{"e": b64([]byte{1, 0, 0, 0, 0, 0, 0, 0, 3})}), "RS256", "exponent"},
@@ -245,8 +247,8 @@ func TestKeysThatAreUsed(t *testing.T) {
 	rs, ec, ed := newJWK("k", rsaKey.Public()), newJWK("k", p256Key.Public()), newJWK("k", edKey.Public())
 	exponent3 := rsaKey.PublicKey
 	exponent3.E = 3
-	exponent31 := rsaKey.PublicKey
-	exponent31.E = 1<<31 - 1
+	exponent17 := rsaKey.PublicKey
+	exponent17.E = 1<<17 - 1
 	for name, test := range map[string]struct {
 		entry     jwk
 		algs      string // of which it is usable for each
@@ -256,7 +258,7 @@ func TestKeysThatAreUsed(t *testing.T) {
 		"RSA":                   {rs, allRSA, "", rsaKey.Public()},
 		"RSA for one alg":       {rs.with(jwk{"alg": "PS384"}), "PS384", "PS384", rsaKey.Public()},
 		"RSA e 3":               {newJWK("k", &exponent3), allRSA, "", &exponent3},
-		"RSA e of 31 bits":      {newJWK("k", &exponent31), allRSA, "", &exponent31},
+		"RSA e of 17 bits":      {newJWK("k", &exponent17), allRSA, "", &exponent17},
 		"RSA e with zeros":      {rs.with(jwk{"e": "AAABAAE"}), allRSA, "", rsaKey.Public()},
 		"RSA, ROCA but for 3":   {newJWK("k", almost3), allRSA, "", almost3},
 		"RSA, ROCA but for 167": {newJWK("k", almost167), allRSA, "", almost167},
@@ -398,6 +400,47 @@ func TestCandidates(t *testing.T) {
 				t.Errorf("got %s", ids(keys))
 			}
 		})
+	}
+}
+
+// One token costs a few verifications at most, and one expensive one: anyone can make a token that fails with all of its candidates.
+func TestCandidatesOfCostlyKeys(t *testing.T) {
+	key := func(kid string, bits uint, different byte) jwk {
+		n := new(big.Int).SetBytes(odd(bits))
+		return newJWK(kid, &rsa.PublicKey{N: n.Add(n, big.NewInt(22*int64(different))), E: 65537})
+	}
+	p521 := func(kid string) jwk { return newJWK(kid, newECKey(elliptic.P521()).Public()) }
+	for name, test := range map[string]struct {
+		set      []jwk
+		kid, alg string
+		expected int
+		costly   int
+	}{
+		"four of 8192 bits":         {[]jwk{key("a", 8192, 0), key("a", 8192, 1), key("a", 8192, 2), key("a", 8192, 3)}, "a", "RS256", 1, 1},
+		"four of 4097 bits":         {[]jwk{key("a", 4097, 0), key("a", 4097, 1), key("a", 4097, 2), key("a", 4097, 3)}, "a", "PS512", 1, 1},
+		"four of 4096 bits":         {[]jwk{key("a", 4096, 0), key("a", 4096, 1), key("a", 4096, 2), key("a", 4096, 3)}, "a", "RS256", 4, 0},
+		"a small one after large":   {[]jwk{key("a", 8192, 0), key("a", 8192, 1), key("a", 2048, 2)}, "a", "RS256", 2, 1},
+		"large ones after a small":  {[]jwk{key("a", 2048, 0), key("a", 8192, 1), key("a", 8192, 2)}, "a", "RS256", 2, 1},
+		"large ones of two key ids": {[]jwk{key("a", 8192, 0), key("b", 8192, 1)}, "b", "RS256", 1, 1},
+		"four on P-521":             {[]jwk{p521("a"), p521("a"), p521("a"), p521("a")}, "a", "ES512", 1, 1},
+		"no key id, one large":      {[]jwk{key("a", 8192, 0), p521("b")}, "", "RS256", 1, 1},
+		"no key id, two large":      {[]jwk{key("a", 8192, 0), key("b", 8192, 1)}, "", "RS256", 0, 0},
+		"no key id, two on P-521":   {[]jwk{p521("a"), p521("")}, "", "ES512", 0, 0},
+	} {
+		w := newWeb()
+		w.put(keysURL, says(200, keySet(test.set...)))
+		for kind, source := range map[string]jwks.Source{"fetched": jwks.Remote(keysURL), "pinned": jwks.Static([]byte(keySet(test.set...)))} {
+			keys, _ := open(t, source, w).Keys(t.Context(), test.kid, test.alg)
+			costly := 0
+			for _, key := range keys {
+				if large, ok := key.Public().(*rsa.PublicKey); !ok || large.N.BitLen() > 4096 {
+					costly++
+				}
+			}
+			if len(keys) != test.expected || costly != test.costly {
+				t.Errorf("%s, %s: %d keys, %d of them costly, want %d and %d", name, kind, len(keys), costly, test.expected, test.costly)
+			}
+		}
 	}
 }
 

@@ -12,7 +12,8 @@ import (
 
 const (
 	maxKeys       = 256 // entries of a JWK Set
-	maxCandidates = 4   // keys that one token is tried with: each costs a verification
+	maxCandidates = 4   // keys that one token is tried with: each costs a verification,
+	maxCostly     = 1   // and so many of them an expensive one
 
 	// Bytes that the log gets to see of what a server has a say in.
 	maxLoggedID    = 64
@@ -69,14 +70,22 @@ func parse(document string) (keySet, error) {
 	return set, nil
 }
 
-// unnamed counts the keys without a key id.
-func (s *keySet) unnamed() (n int) {
+// unnamed counts the keys without a key id, and the expensive ones among them that fit one algorithm: the most of any.
+func (s *keySet) unnamed() (n, costly int) {
+	fitting := make(map[*jwa.Algorithm]int)
 	for _, key := range s.keys {
-		if key.id == "" {
-			n++
+		if key.id != "" {
+			continue
+		}
+		n++
+		for _, algorithm := range key.algorithms {
+			if key.costly {
+				fitting[algorithm]++
+				costly = max(costly, fitting[algorithm])
+			}
 		}
 	}
-	return n
+	return n, costly
 }
 
 // knows reports whether fetching the set again is no way to find out more about a key id. A key id that is there, but
@@ -85,26 +94,34 @@ func (s *keySet) knows(id string) bool { return s.pinned || id == "" || s.ids[id
 
 // candidates are the keys that may have signed a token, as [Set.Keys] describes them.
 type candidates struct {
-	keys [maxCandidates]*Key
-	n    int
+	keys   [maxCandidates]*Key
+	n      int
+	costly int // of the n
 }
 
+// add adds a key, if the token is not to be tried with enough already.
 func (c *candidates) add(key *Key) {
-	if c.n < maxCandidates {
-		c.keys[c.n] = key
-		c.n++
+	if c.n == maxCandidates || key.costly && c.costly == maxCostly {
+		return
 	}
+	if key.costly {
+		c.costly++
+	}
+	c.keys[c.n] = key
+	c.n++
 }
 
 // candidates returns the keys that may have signed a token with this key id; of any algorithm if that is nil.
 func (s *keySet) candidates(id string, algorithm *jwa.Algorithm) (found candidates) {
 	for i := range s.keys {
-		if key := &s.keys[i]; (id == "" || key.id == id) && key.fits(algorithm) {
-			found.add(key)
+		key := &s.keys[i]
+		if id != "" && key.id != id || !key.fits(algorithm) {
+			continue
 		}
-	}
-	if id == "" && found.n > 1 {
-		return candidates{} // which of them is a guess, and the token was free to say
+		if id == "" && found.n > 0 {
+			return candidates{} // which of them is a guess, and the token was free to say
+		}
+		found.add(key)
 	}
 	if s.pinned && id != "" {
 		for i := range s.keys {

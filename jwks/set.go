@@ -180,7 +180,7 @@ type Set struct {
 // Keys returns the keys that may have signed a token with this key id and this algorithm in its header; kid is "" for
 // a token without one. They fit the algorithm in type, curve and size and are not marked for another use or algorithm.
 // There are several when the set has several such keys under one key id: the caller tries each. There are at most 4,
-// and never none without an error.
+// at most one of them on P-521 or of more than 4096 bits, for those cost the most, and never none without an error.
 //
 // A token without a key id gets a key only when exactly one of the whole set fits its algorithm. Keys that were pinned
 // without a key id (from [PEM], [PublicKeys], and such entries of [Static]) also answer to every key id, for the

@@ -151,6 +151,7 @@ func TestStaticSetsThatAreRefused(t *testing.T) {
 	for i := range unnamed {
 		unnamed[i] = edJWK("")
 	}
+	p521 := func(alg any) jwk { return newJWK("", newECKey(elliptic.P521()).Public()).with(jwk{"alg": alg}) }
 	private := newJWK("a", edKey.Public()).with(jwk{"d": b64(edKey.Seed())})
 	for name, test := range map[string]struct{ json, says string }{
 		"empty":              {"", "not a JWK Set"},
@@ -160,6 +161,7 @@ func TestStaticSetsThatAreRefused(t *testing.T) {
 		"a name twice":       {`{"keys":[],"keys":[]}`, "twice"},
 		"nothing usable":     {keySet(jwk{"kty": "X"}, private), "key 2: it has members of a private or symmetric key"},
 		"five without a kid": {keySet(unnamed...), "5 keys have no kid"},
+		"two costly ones":    {keySet(p521(nil), edJWK(""), p521("ES512")), "2 keys without a kid, for one algorithm, are on P-521"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := jwks.New(jwks.Static([]byte(test.json)))
@@ -283,6 +285,33 @@ func TestPublicKeys(t *testing.T) {
 	}
 	if err := set.Close(); err != nil {
 		t.Error(err)
+	}
+}
+
+// One expensive key of each kind can be pinned without a key id, and any number with one.
+func TestPinnedKeysThatAreCostly(t *testing.T) {
+	large := func(different int64) *rsa.PublicKey {
+		n := new(big.Int).SetBytes(odd(4097))
+		return &rsa.PublicKey{N: n.Add(n, big.NewInt(22*different)), E: 65537}
+	}
+	one := newJWK("", large(1))
+	for name, test := range map[string]struct {
+		source jwks.Source
+		good   bool
+	}{
+		"one of each":           {jwks.PublicKeys(large(1), p521Key.Public(), rsaKey.Public()), true},
+		"the same twice":        {jwks.PublicKeys(large(1), large(1)), true},
+		"two large":             {jwks.PublicKeys(large(1), large(2)), false},
+		"two large as PEM":      {jwks.PEM([]byte(pkix(large(1)) + pkix(large(2)))), false},
+		"two for one algorithm": {jwks.Static([]byte(keySet(one, newJWK("", large(2)).with(jwk{"alg": "RS256"})))), false},
+		"two for two algorithms": {jwks.Static([]byte(keySet(
+			one.with(jwk{"alg": "PS256"}), newJWK("", large(2)).with(jwk{"alg": "RS256"}),
+		))), true},
+		"two with a kid": {jwks.Static([]byte(keySet(newJWK("a", large(1)), newJWK("b", large(2))))), true},
+	} {
+		if _, err := jwks.New(test.source); (err == nil) != test.good {
+			t.Errorf("%s: %v", name, err)
+		}
 	}
 }
 
