@@ -18,7 +18,8 @@
 //
 // The lifetime is the max-age of the issuer's Cache-Control within 1 minute and 1 hour, or 10 minutes if it names none; see
 // [Lifetime], [MaxStaleness] and [ColdWait] for other bounds. Fetches are started by requests. There is no timer: a set that
-// nobody uses does nothing, and has no goroutine. Requests that arrive during a fetch share it, and none of them can cancel it.
+// nobody uses does nothing, and has no goroutine. Ages are measured by the monotonic clock or the wall clock, whichever says more, so
+// that keys age while the machine sleeps, and do not get younger when the clock is set back. Requests that arrive during a fetch share it, and none of them can cancel it.
 // A fetch asks whether anything changed, with the entity tag of the keys at hand. With [LastKnownGood] they survive a restart of the
 // service.
 //

@@ -33,11 +33,12 @@ type remote struct {
 	issuer       string // "" when the URL of the keys was configured
 	keysURL      string // "" until discovery led to it
 
-	found   bool      // keys were had from keysURL
-	located time.Time // when discovery was last asked for it
-	reread  time.Time // from when on the issuer may be asked again whether its keys have moved
-	last    answer    // the last good one, for when the issuer says that nothing changed
-	keep    bool      // the documents of answers, for the file
+	found   bool          // keys were had from keysURL
+	located time.Time     // when discovery was last asked for it
+	reread  time.Time     // when the issuer was last asked whether its keys have moved,
+	pause   time.Duration // and for how long it is not asked again
+	last    answer        // the last good one, for when the issuer says that nothing changed
+	keep    bool          // the documents of answers, for the file
 }
 
 // String names the source in the file. An issuer and a key set may have the same URL.
@@ -64,7 +65,7 @@ type answer struct {
 // a day it is asked anyway, for the old place may go on answering when the keys have moved.
 func (r *remote) fetch(ctx context.Context, anew bool) (answer, error) {
 	anew = anew || r.keysURL == ""
-	if r.issuer != "" && (anew || time.Since(r.located) >= relocateAfter) {
+	if r.issuer != "" && (anew || elapsed(r.located, time.Now()) >= relocateAfter) {
 		if err := r.locate(ctx); err != nil && anew {
 			return answer{}, err
 		}
@@ -74,9 +75,9 @@ func (r *remote) fetch(ctx context.Context, anew bool) (answer, error) {
 		return a, err
 	}
 	before := r.keysURL
-	r.reread = time.Now().Add(rereadPause)
+	r.reread, r.pause = time.Now(), rereadPause
 	if locateErr := r.locate(ctx); locateErr != nil {
-		r.reread = time.Now().Add(rereadRetry)
+		r.reread, r.pause = time.Now(), rereadRetry
 		return answer{}, fmt.Errorf("%w; and where the keys are now: %w", err, locateErr)
 	}
 	if r.keysURL == before {
@@ -87,7 +88,7 @@ func (r *remote) fetch(ctx context.Context, anew bool) (answer, error) {
 
 // mayHaveMoved reports whether the issuer is to be asked where its keys are, after they could not be had.
 func (r *remote) mayHaveMoved(err error) bool {
-	if r.issuer == "" || time.Now().Before(r.reread) {
+	if r.issuer == "" || elapsed(r.reread, time.Now()) < r.pause {
 		return false
 	}
 	status, ok := errors.AsType[*statusError](err)
@@ -107,7 +108,7 @@ func (r *remote) locate(ctx context.Context) error {
 // fetchKeys gets the keys from where they are known to be, or learns that they are still the last ones (RFC 9110 section 13.1.2).
 func (r *remote) fetchKeys(ctx context.Context) (answer, error) {
 	etag := ""
-	if r.last.url == r.keysURL && time.Since(r.last.at) < wholeAfter { // a cache that is stuck says "unchanged" for ever
+	if r.last.url == r.keysURL && elapsed(r.last.at, time.Now()) < wholeAfter { // a cache that is stuck says "unchanged" for ever
 		etag = r.last.etag
 	}
 	got, err := r.get(ctx, r.keysURL, "application/jwk-set+json, application/json", etag)

@@ -62,31 +62,37 @@ func (s State) usable() bool { return s == Fresh || s == Stale }
 // snapshot is a key set and its place in time. Once stored it never changes.
 type snapshot struct {
 	keySet
-	document  string // what the keys were read from; "" when nobody needs it
-	loaded    time.Time
-	refreshAt time.Time // from here on a request starts a refresh, which nobody waits for
-	staleAt   time.Time
-	expiresAt time.Time
-	restored  bool // from the file of last known good keys
+	document string // what the keys were read from; "" when nobody needs it
+	loaded   time.Time
+	restored bool // from the file of last known good keys
+
+	// Ages, in ascending order. From the first on a request starts a refresh, which nobody waits for.
+	refreshAfter, staleAfter, expiresAfter time.Duration
 }
+
+// age is how long ago the keys were asked for.
+func (s *snapshot) age(now time.Time) time.Duration { return elapsed(s.loaded, now) }
 
 // state is the state of a set whose last loaded keys are these: nil for none.
 func (s *snapshot) state(now time.Time) State {
-	switch {
-	case s == nil:
+	if s == nil {
 		return Cold
-	case s.pinned:
+	}
+	if s.pinned {
 		return Fresh
-	case !now.Before(s.expiresAt):
+	}
+	switch age := s.age(now); {
+	case age >= s.expiresAfter:
 		return Expired
-	case !now.Before(s.staleAt):
+	case age >= s.staleAfter:
 		return Stale
 	default:
 		return Fresh
 	}
 }
 
-func (s *snapshot) due(now time.Time) bool { return !s.pinned && !now.Before(s.refreshAt) }
+// due reports whether a refresh is to be started. Keys that are not are fresh.
+func (s *snapshot) due(now time.Time) bool { return !s.pinned && s.age(now) >= s.refreshAfter }
 
 // snapshot places an answer in time. The older one is what it follows on, or nil.
 func (p *policy) snapshot(a answer, asked time.Time, older *snapshot) *snapshot {
@@ -97,19 +103,19 @@ func (p *policy) snapshot(a answer, asked time.Time, older *snapshot) *snapshot 
 	lifetime = min(max(lifetime, p.shortest), p.longest)
 	part := refreshFrom + (refreshTo-refreshFrom)*rand.Float64()
 	return &snapshot{
-		keySet:    a.keys.adopt(older),
-		document:  a.document,
-		loaded:    asked,
-		refreshAt: asked.Add(time.Duration(part * float64(lifetime))),
-		staleAt:   asked.Add(lifetime),
-		expiresAt: asked.Add(p.maxStaleness),
+		keySet:       a.keys.adopt(older),
+		document:     a.document,
+		loaded:       asked,
+		refreshAfter: time.Duration(part * float64(lifetime)),
+		staleAfter:   lifetime,
+		expiresAfter: p.maxStaleness,
 	}
 }
 
 // restored places keys out of a file in time. They are stale from the beginning, and no clock that is set back makes them younger.
 func (p *policy) restored(k kept, now time.Time) *snapshot {
 	loaded := now.Add(-now.Sub(k.loaded)) // the same time, with the monotonic clock's reading of now
-	return &snapshot{keySet: k.keys, loaded: loaded, expiresAt: loaded.Add(p.maxFileAge), restored: true}
+	return &snapshot{keySet: k.keys, loaded: loaded, expiresAfter: p.maxFileAge, restored: true}
 }
 
 // A flight is one fetch that any number of requests wait for. It belongs to the set: no request can cancel it.
@@ -233,7 +239,7 @@ func (s *Set) candidates(ctx context.Context, kid, alg string) (found candidates
 	}
 	seen := s.current.Load()
 	snap := seen
-	if seen.state(arrived) != Fresh || seen.due(arrived) {
+	if seen == nil || seen.due(arrived) {
 		snap, err = s.refresh(ctx, seen, arrived)
 		if at = time.Now(); err != nil {
 			return found, at, err
@@ -520,7 +526,7 @@ func (f *failures) add(err error, st State, now time.Time) {
 }
 
 // recent reports whether the issuer was failing not long ago.
-func (f *failures) recent(now time.Time) bool { return f.count > 0 && now.Sub(f.at) <= hopeless }
+func (f *failures) recent(now time.Time) bool { return f.count > 0 && elapsed(f.at, now) <= hopeless }
 
 // pause is what remains of the pause after the last failure. It depends on the state of the keys now: a set that expires
 // during a long pause becomes as eager as a cold one.
@@ -528,7 +534,7 @@ func (f *failures) pause(st State, now time.Time) time.Duration {
 	if f.count == 0 {
 		return 0
 	}
-	return max(0, backoff(st, f.count, f.jitter)-now.Sub(f.at))
+	return max(0, backoff(st, f.count, f.jitter)-elapsed(f.at, now))
 }
 
 // backoff is the pause after so many failures. Without usable keys every request is refused meanwhile, so the pause

@@ -53,12 +53,13 @@ func (s *Set) Stats() Stats {
 	if snap == nil {
 		return stats
 	}
-	stats.Age = max(0, now.Sub(snap.loaded))                             // a clock that was set back makes no negative age
-	if stats.NextAttempt.After(snap.expiresAt) && stats.State.usable() { // when they expire, the pause becomes a short one
-		stats.NextAttempt = snap.expiresAt.Add(s.failures.pause(Expired, snap.expiresAt))
+	stats.Age = snap.age(now)
+	expiresAt := now.Add(snap.expiresAfter - stats.Age)
+	if stats.NextAttempt.After(expiresAt) && stats.State.usable() { // when they expire, the pause becomes a short one
+		stats.NextAttempt = expiresAt.Add(s.failures.pause(Expired, expiresAt))
 	}
-	if snap.refreshAt.After(stats.NextAttempt) {
-		stats.NextAttempt = snap.refreshAt
+	if refreshAt := now.Add(snap.refreshAfter - stats.Age); refreshAt.After(stats.NextAttempt) {
+		stats.NextAttempt = refreshAt
 	}
 	return stats
 }
