@@ -8,6 +8,7 @@ import (
 
 	"github.com/MicahParks/jwkset"
 	"github.com/MicahParks/keyfunc/v3"
+	"github.com/golang-jwt/jwt/v5"
 )
 
 // Keyfunc offers the set to users of golang-jwt who keep their own parser, with everything that the set does to have its
@@ -15,21 +16,77 @@ import (
 //
 //	token, err := jwt.Parse(text, set.Keyfunc().Keyfunc, jwt.WithValidMethods([]string{"RS256"}), ...)
 //
-// Always give jwt.WithValidMethods. This way knows less of the token than [Set.Keys], and checks less: of several keys
-// under one key id it uses the first, a token without a key id is tried with every key of the set, and whether a key
-// fits the token's algorithm in type, curve and size is left to golang-jwt, unless the key itself names its algorithm.
-// Everything that golang-jwt does not check by default, such as the issuer, the audience and that the token expires at
-// all, is for the caller to ask for. Package bearer does not use it.
+// A token gets the keys that [Set.Keys] has for its header, of those with a member issuer only the ones that sign for its iss; golang-jwt
+// tries each. Always give jwt.WithValidMethods. Everything that golang-jwt does not check by default, such as the issuer, the audience and
+// that the token expires at all, is for the caller to ask for. Package bearer does not use it.
 //
 // Of the methods of the result, use KeyfuncCtx where there is a request: its context bounds how long the token waits for
-// keys. Errors wrap [ErrKeyNotFound] and [*UnavailableError] as those of [Set.Keys] do. The Storage of the result is
-// read-only.
-func (s *Set) Keyfunc() keyfunc.Keyfunc {
-	k, err := keyfunc.New(keyfunc.Options{Storage: storage{s}})
+// keys. Errors wrap [ErrKeyNotFound] and [*UnavailableError] as those of [Set.Keys] do. VerificationKeySet, which knows no token, has a
+// key only if the set has no other. The Storage of the result is read-only, and shows the keys without their member issuer.
+func (s *Set) Keyfunc() keyfunc.Keyfunc { return tokenKeys{s} }
+
+// tokenKeys finds the keys for a token that golang-jwt has read.
+type tokenKeys struct{ set *Set }
+
+func (k tokenKeys) Keyfunc(token *jwt.Token) (any, error) { return k.keys(context.Background(), token) }
+
+func (k tokenKeys) KeyfuncCtx(ctx context.Context) jwt.Keyfunc {
+	return func(token *jwt.Token) (any, error) { return k.keys(ctx, token) }
+}
+
+func (k tokenKeys) Storage() jwkset.Storage { return storage(k) }
+
+// VerificationKeySet is what keyfunc tries a token without a key id with. Which of several keys that is would be a guess, and each costs
+// a verification.
+func (k tokenKeys) VerificationKeySet(ctx context.Context) (jwt.VerificationKeySet, error) {
+	snap, err := k.set.view(ctx, "")
 	if err != nil {
-		panic(err) // only for want of a Storage
+		return jwt.VerificationKeySet{}, fmt.Errorf("%w: %w", keyfunc.ErrKeyfunc, err)
 	}
-	return k
+	found := snap.candidates("", nil)
+	if found.n == 0 {
+		return jwt.VerificationKeySet{}, errNoTokenKey
+	}
+	return jwt.VerificationKeySet{Keys: []jwt.VerificationKey{found.keys[0].public}}, nil
+}
+
+// errNoTokenKey is [ErrKeyNotFound] as users of the libraries know it.
+var errNoTokenKey = fmt.Errorf("%w: %w (%w)", keyfunc.ErrKeyfunc, ErrKeyNotFound, jwkset.ErrKeyNotFound)
+
+var errTokenKeyID = fmt.Errorf("%w: the token's kid is not a string", keyfunc.ErrKeyfunc)
+
+// keys returns one key, or several in a [jwt.VerificationKeySet].
+func (k tokenKeys) keys(ctx context.Context, token *jwt.Token) (any, error) {
+	kid, isText := token.Header["kid"].(string)
+	if _, said := token.Header["kid"]; said && !isText {
+		return nil, errTokenKeyID
+	}
+	alg, _ := token.Header["alg"].(string)
+	found, err := k.set.Keys(ctx, kid, alg)
+	if errors.Is(err, ErrKeyNotFound) {
+		return nil, errNoTokenKey
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", keyfunc.ErrKeyfunc, err)
+	}
+	iss := ""
+	if token.Claims != nil {
+		iss, _ = token.Claims.GetIssuer() // "" if it cannot be read: no key is bound to that
+	}
+	var keys jwt.VerificationKeySet
+	for _, key := range found {
+		if key.SignsFor(iss) {
+			keys.Keys = append(keys.Keys, key.public)
+		}
+	}
+	switch len(keys.Keys) {
+	case 0:
+		return nil, errNoTokenKey
+	case 1:
+		return keys.Keys[0], nil
+	default:
+		return keys, nil
+	}
 }
 
 // storage shows a set to keyfunc.

@@ -3,12 +3,14 @@ package jwks_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/MicahParks/jwkset"
+	"github.com/MicahParks/keyfunc/v3"
 	"github.com/golang-jwt/jwt/v5"
 
 	"github.com/bearer-go/bearer/jwks"
@@ -51,6 +53,113 @@ func TestKeyfunc(t *testing.T) {
 		_, err := jwt.Parse(test.token, k.Keyfunc, methods)
 		if (err == nil) != test.good {
 			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+// keysFor is what golang-jwt is given for a token of this header and iss: how many keys, or an error.
+func keysFor(t *testing.T, set *jwks.Set, header map[string]any, claims jwt.Claims) int {
+	t.Helper()
+	key, err := set.Keyfunc().Keyfunc(&jwt.Token{Header: header, Claims: claims})
+	switch {
+	case err == nil && key == nil:
+		t.Error("no key and no error")
+	case errors.Is(err, jwks.ErrKeyNotFound) && errors.Is(err, jwkset.ErrKeyNotFound) && errors.Is(err, keyfunc.ErrKeyfunc):
+	case err != nil:
+		t.Error(err)
+	default:
+		if several, ok := key.(jwt.VerificationKeySet); ok {
+			return len(several.Keys)
+		}
+		return 1
+	}
+	return 0
+}
+
+// A token that names no key is tried with a key only if no other fits, as by Keys: a forged one would cost a verification for each.
+func TestKeyfuncWithoutAKeyID(t *testing.T) {
+	many := make([]jwk, 256)
+	for i := range many {
+		many[i] = edJWK(fmt.Sprint(i))
+	}
+	ec, alone := newJWK("ec", p256Key.Public()), []jwk{edJWK("a")}
+	for name, test := range map[string]struct {
+		keys     []jwk
+		alg      string
+		expected int
+	}{
+		"one key":               {alone, "EdDSA", 1},
+		"one that does not fit": {alone, "ES256", 0},
+		"one that fits":         {[]jwk{alone[0], ec}, "ES256", 1},
+		"two that fit":          {[]jwk{alone[0], edJWK("b"), ec}, "EdDSA", 0},
+		"256":                   {many, "EdDSA", 0},
+		"an HMAC":               {alone, "HS256", 0},
+	} {
+		set := open(t, jwks.Static([]byte(keySet(test.keys...))), newWeb())
+		if n := keysFor(t, set, map[string]any{"alg": test.alg}, jwt.MapClaims{}); n != test.expected {
+			t.Errorf("%s: tried with %d keys, want %d", name, n, test.expected)
+		}
+		all, err := set.Keyfunc().VerificationKeySet(t.Context())
+		if one := len(test.keys) == 1; one != (len(all.Keys) == 1) || one != (err == nil) || !one && !errors.Is(err, jwks.ErrKeyNotFound) {
+			t.Errorf("%s: VerificationKeySet has %d keys, %v", name, len(all.Keys), err)
+		}
+	}
+}
+
+func TestKeyfuncWithAKeyID(t *testing.T) {
+	several := make([]jwk, 6)
+	for i := range several {
+		several[i] = edJWK("a")
+	}
+	private := newEdKey()
+	set := issuer(append(several[:2:2], newJWK("a", private.Public()), newJWK("a", p256Key.Public()), edJWK("b"))...).remote(t)
+	for name, test := range map[string]struct {
+		header   map[string]any
+		expected int
+	}{
+		"several keys":         {map[string]any{"alg": "EdDSA", "kid": "a"}, 3},
+		"one that fits":        {map[string]any{"alg": "ES256", "kid": "a"}, 1},
+		"none that fits":       {map[string]any{"alg": "RS256", "kid": "b"}, 0},
+		"an HMAC":              {map[string]any{"alg": "HS256", "kid": "a"}, 0},
+		"an empty key id":      {map[string]any{"alg": "ES256", "kid": ""}, 1},
+		"without an algorithm": {map[string]any{"kid": "a"}, 0},
+	} {
+		if n := keysFor(t, set, test.header, jwt.MapClaims{}); n != test.expected {
+			t.Errorf("%s: tried with %d keys, want %d", name, n, test.expected)
+		}
+	}
+	if n := keysFor(t, issuer(several...).remote(t), map[string]any{"alg": "EdDSA", "kid": "a"}, nil); n != 4 {
+		t.Errorf("tried with %d keys, want at most 4", n)
+	}
+	// Each of them is tried.
+	if _, err := jwt.Parse(sign(t, jwt.SigningMethodEdDSA, "a", private), set.Keyfunc().Keyfunc, methods); err != nil {
+		t.Error(err)
+	}
+	if _, err := set.Keyfunc().Keyfunc(&jwt.Token{Header: map[string]any{"alg": "EdDSA", "kid": 7}}); !errors.Is(err, keyfunc.ErrKeyfunc) {
+		t.Errorf("a number for a key id: %v", err)
+	}
+}
+
+// Keys that are bound to issuers by their member issuer are for the tokens of those alone.
+func TestKeyfuncOfKeysThatAreBoundToIssuers(t *testing.T) {
+	a := edJWK("a")
+	set := issuer(a.with(jwk{"issuer": tenants}), edJWK("a").with(jwk{"issuer": personal}), edJWK("b").with(jwk{"issuer": personal})).remote(t)
+	for _, test := range []struct {
+		kid      string
+		claims   jwt.Claims
+		expected int
+	}{
+		{"a", jwt.MapClaims{"iss": contoso}, 1},
+		{"a", &jwt.RegisteredClaims{Issuer: personal}, 2}, // the template allows it
+		{"a", jwt.MapClaims{"iss": "https://other.example"}, 0},
+		{"a", jwt.MapClaims{"iss": 7}, 0},
+		{"a", jwt.MapClaims{}, 0},
+		{"a", nil, 0},
+		{"b", jwt.MapClaims{"iss": personal}, 1},
+		{"b", jwt.MapClaims{"iss": contoso}, 0},
+	} {
+		if n := keysFor(t, set, map[string]any{"alg": "EdDSA", "kid": test.kid}, test.claims); n != test.expected {
+			t.Errorf("%q for %v: tried with %d keys, want %d", test.kid, test.claims, n, test.expected)
 		}
 	}
 }
