@@ -61,14 +61,14 @@ func (f *file) read() (kept, error) {
 	if err != nil {
 		return kept{}, err
 	}
-	if len(document) > maxFile {
-		return kept{}, errLongFile
-	}
 	return f.parse(string(document))
 }
 
 func (f *file) parse(document string) (kept, error) {
-	object, err := strictjson.Object(document)
+	if len(document) > maxFile {
+		return kept{}, errLongFile
+	}
+	object, err := strictjson.Envelope(document)
 	if err != nil {
 		return kept{}, err
 	}
@@ -104,6 +104,9 @@ func (f *file) write(document string, loaded time.Time) (err error) {
 	}
 	// The text of the keys stands in it as it came: package json would make it up to six times as long.
 	content := fmt.Appendf(nil, "{\"source\":%s,\n\"loaded\":%q,\n\"jwks\":%s}\n", source, loaded.UTC().Format(time.RFC3339Nano), document)
+	if _, err := f.parse(string(content)); err != nil { // the file before it is better than one that cannot be read
+		return fmt.Errorf("it could not be read back: %w", err)
+	}
 
 	temporary, err := os.CreateTemp(filepath.Dir(f.path), "."+filepath.Base(f.path)+".*") // with the permissions 0600
 	if err != nil {

@@ -419,6 +419,44 @@ func TestLargestSetIsKept(t *testing.T) {
 	})
 }
 
+// A key set that is nested as deep as one can be fits into the file, which is an object around it.
+func TestDeepestSetIsKept(t *testing.T) {
+	for _, depth := range []int{31, 32} { // strictjson.MaxDepth
+		synctest.Test(t, func(t *testing.T) {
+			k := keep{t, newWeb(), filepath.Join(t.TempDir(), "keys")}
+			inside := depth - 3 // the set, its list of keys, and a key
+			deep := json.RawMessage(strings.Repeat("[", inside) + strings.Repeat("]", inside))
+			k.w.put(keysURL, says(200, keySet(edJWK("old").with(jwk{"x-deep": deep}))))
+			set := k.open()
+			want(t, set, "old", "EdDSA", "found")
+			_ = set.Close()
+			k.wantUsed("old")
+		})
+	}
+}
+
+// Keys that could not be read again do not replace those that can: the file has a bound, and the source's name is part of it.
+func TestFileThatCouldNotBeReadIsNotWritten(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		path := filepath.Join(t.TempDir(), "keys")
+		body := keySet(edJWK("a"))
+		long := body + strings.Repeat("\n", 1<<20-len(body))
+		var log logs
+		for _, page := range []page{says(200, body), says(200, long), down} {
+			set, err := jwks.New(jwks.Remote(issuerURL+strings.Repeat("/long", 14_000), jwks.LastKnownGood(path, time.Hour)),
+				jwks.HTTPClient(&http.Client{Transport: everywhere(page)}), jwks.Logger(log.logger()))
+			if err != nil {
+				t.Fatal(err)
+			}
+			want(t, set, "a", "EdDSA", "found")
+			_ = set.Close()
+		}
+		if n := len(log.lines("cannot be written", "could not be read back: it is longer than")); n != 1 {
+			t.Errorf("logged %d failures", n)
+		}
+	})
+}
+
 // everywhere is a network on which all URLs are one page.
 type everywhere page
 

@@ -55,9 +55,19 @@ type Member struct {
 // Names and values are parts of the document, and keep it in memory.
 func Object(document string) ([]Member, error) { return AppendObject(nil, document) }
 
+// Envelope is [Object] for an object whose members are whole documents, as a file has them that
+// keeps one. The object itself is no level of nesting, so every document that Object reads can be
+// read inside it.
+func Envelope(document string) ([]Member, error) { return appendObject(nil, document, -1) }
+
 // AppendObject is [Object] with a place for the members: it appends them to a slice.
 func AppendObject(members []Member, document string) ([]Member, error) {
-	l := lexer[string]{data: document}
+	return appendObject(members, document, 0)
+}
+
+// appendObject reads an object that stands at this depth.
+func appendObject(members []Member, document string, depth int) ([]Member, error) {
+	l := lexer[string]{data: document, depth: depth}
 	err := l.document(func(int) error {
 		name := l.names.last()
 		start, end, err := l.span()

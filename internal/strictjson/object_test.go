@@ -258,6 +258,30 @@ func TestObjectKeepsOrderAndSpelling(t *testing.T) {
 }
 
 // Depth is bounded before it costs stack: a document of nothing but brackets is refused like any other.
+// An envelope has room for each document that is read by itself, and for nothing deeper.
+func TestEnvelope(t *testing.T) {
+	for document, good := range map[string]bool{
+		nested(strictjson.MaxDepth):            true,
+		nestedObjects(strictjson.MaxDepth):     true,
+		nested(strictjson.MaxDepth + 1):        false,
+		nestedObjects(strictjson.MaxDepth + 1): false,
+		`{"a":1,"a":2}`:                        false,
+	} {
+		if _, err := strictjson.Object(document); (err == nil) != good {
+			t.Errorf("by itself: %v", err)
+		}
+		members, err := strictjson.Envelope(` {"a":1,"b":` + document + `} `)
+		if (err == nil) != good || good && (len(members) != 2 || members[1].Value != document) {
+			t.Errorf("in an envelope: %v", err)
+		}
+	}
+	for _, refused := range []string{`[]`, `{}{}`, `{"a":1,"a":2}`, ``} {
+		if _, err := strictjson.Envelope(refused); !errors.Is(err, strictjson.ErrInvalid) {
+			t.Errorf("%q: %v", refused, err)
+		}
+	}
+}
+
 func TestVeryDeepDocuments(t *testing.T) {
 	const depth = 1 << 20
 	for name, doc := range map[string]string{
