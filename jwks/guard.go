@@ -93,8 +93,11 @@ var (
 		"172.16.0.0/12",   // private use
 		"192.0.0.0/24",    // IETF protocol assignments
 		"192.0.2.0/24",    // documentation
+		"192.31.196.0/24", // AS112, which answers reverse look-ups of private addresses
+		"192.52.193.0/24", // automatic multicast tunneling
 		"192.88.99.0/24",  // relays of 6to4, deprecated
 		"192.168.0.0/16",  // private use
+		"192.175.48.0/24", // AS112, by direct delegation
 		"198.18.0.0/15",   // benchmarking
 		"198.51.100.0/24", // documentation
 		"203.0.113.0/24",  // documentation
@@ -104,10 +107,11 @@ var (
 		"168.63.129.16/32", // in no registry: what Azure shows to each virtual machine of the platform beneath it
 	)
 	special6 = prefixes(
-		"2001::/23",     // IETF protocol assignments: Teredo, ORCHID and others
-		"2001:db8::/32", // documentation
-		"2002::/16",     // 6to4, which leads to an IPv4 address
-		"3fff::/20",     // documentation
+		"2001::/23",         // IETF protocol assignments: Teredo, ORCHID and others
+		"2001:db8::/32",     // documentation
+		"2002::/16",         // 6to4, which leads to an IPv4 address
+		"2620:4f:8000::/48", // AS112, by direct delegation
+		"3fff::/20",         // documentation
 	)
 
 	global6 = netip.MustParsePrefix("2000::/3")     // what IANA assigns global unicast addresses from (RFC 4291)
