@@ -10,14 +10,17 @@ import (
 	"github.com/bearer-go/bearer/jwks"
 )
 
-// Two tenants of Microsoft Entra ID, and the issuer of personal accounts. One key set has the keys of all.
+// Two tenants of Microsoft Entra ID, and the issuer of personal accounts. One key set has the keys
+// of all.
 const (
 	contoso   = "https://login.microsoftonline.example/11111111-2222-4333-8444-555555555555/v2.0"
 	fabrikam  = "https://login.microsoftonline.example/99999999-2222-4333-8444-555555555555/v2.0"
 	personal  = "https://login.microsoftonline.example/9188040d-6c67-4c5b-b112-36a304b66dad/v2.0"
 	contosoV1 = "https://sts.windows.example/11111111-2222-4333-8444-555555555555/"
 
-	anyTenant = "https://login.microsoftonline.example/{tenantid}/v2.0" // the member issuer of the keys for all organizations
+	// The member issuer of the keys for all organizations.
+	anyTenant = "https://login.microsoftonline.example/{tenantid}/v2.0"
+
 	commonSet = "https://login.microsoftonline.example/common/discovery/v2.0/keys"
 	v1Set     = "https://login.microsoftonline.example/common/discovery/keys"
 )
@@ -27,17 +30,26 @@ func boundJWK(key pair, kid string, issuer any) c {
 	return merged(key.jwk, c{"kid": kid, "use": "sig", "issuer": issuer})
 }
 
+// withCommonSet trusts one issuer, whose keys are in the key set that the server publishes.
+func withCommonSet(t *testing.T, iss string, server *keyServer) *bearer.Middleware {
+	t.Helper()
+	return mustNew(t, bearer.WithIssuer(iss, "api", bearer.JWKSURL(commonSet)),
+		bearer.WithHTTPClient(server.client()), quiet())
+}
+
 // tenantToken is a token of an issuer, signed with a P-256 key.
 func tenantToken(iss, kid string, key pair) string {
 	claims := c{"iss": iss, "aud": "api", "exp": time.Now().Add(1000 * time.Hour).Unix()}
 	return signedBy(c{"alg": "ES256", "typ": "JWT", "kid": kid}, claims, "ES256", key.private)
 }
 
-// The key set that all tenants share binds each key to issuers by its member issuer (pipeline step 6).
+// The key set that all tenants share binds each key to issuers by its member issuer (pipeline step
+// 6).
 func TestCommonKeySet(t *testing.T) {
 	organizations, persons, unbound := pairs()[0], pairs()[1], pairs()[7]
 	server := &keyServer{}
-	server.publish(boundJWK(organizations, "org", anyTenant), boundJWK(persons, "msa", personal), merged(unbound.jwk, c{"kid": "v1"}))
+	server.publish(boundJWK(organizations, "org", anyTenant), boundJWK(persons, "msa", personal),
+		merged(unbound.jwk, c{"kid": "v1"}))
 	var last bearer.Event
 	auth := mustNew(t,
 		bearer.WithIssuer(contoso, "api", bearer.JWKSURL(commonSet)),
@@ -60,7 +72,7 @@ func TestCommonKeySet(t *testing.T) {
 	}
 	wantReason(t, auth, tenantToken(contosoV1, "org", organizations), bearer.ReasonUnknownKey)
 
-	alone := mustNew(t, bearer.WithIssuer(personal, "api", bearer.JWKSURL(commonSet)), bearer.WithHTTPClient(server.client()), quiet())
+	alone := withCommonSet(t, personal, server)
 	wantReason(t, alone, tenantToken(personal, "msa", persons), "")
 }
 
@@ -68,12 +80,14 @@ func TestCommonKeySet(t *testing.T) {
 func TestKeyOfAnotherIssuerIsSaidToTheOperator(t *testing.T) {
 	server := &keyServer{}
 	server.publish(boundJWK(pairs()[1], "msa", personal))
-	auth := mustNew(t, bearer.WithIssuer(contoso, "api", bearer.JWKSURL(commonSet)), bearer.WithHTTPClient(server.client()), quiet())
+	auth := withCommonSet(t, contoso, server)
 	_, err := auth.Verify(t.Context(), tenantToken(contoso, "msa", pairs()[1]))
-	if cause := errors.Unwrap(err); cause == nil || cause.Error() != "the member issuer of the published key names another issuer" {
+	const want = "the member issuer of the published key names another issuer"
+	if cause := errors.Unwrap(err); cause == nil || cause.Error() != want {
 		t.Errorf("%v", cause)
 	}
-	if _, err = auth.Verify(t.Context(), tenantToken(contoso, "withdrawn", pairs()[1])); errors.Unwrap(err) != nil {
+	_, err = auth.Verify(t.Context(), tenantToken(contoso, "withdrawn", pairs()[1]))
+	if errors.Unwrap(err) != nil {
 		t.Errorf("an unknown key: %v", errors.Unwrap(err))
 	}
 }
@@ -83,7 +97,7 @@ func TestKeyOfAnotherIssuerIsNotSearchedFor(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		server := &keyServer{}
 		server.publish(boundJWK(pairs()[0], "org", anyTenant), boundJWK(pairs()[1], "msa", personal))
-		auth := mustNew(t, bearer.WithIssuer(contoso, "api", bearer.JWKSURL(commonSet)), bearer.WithHTTPClient(server.client()), quiet())
+		auth := withCommonSet(t, contoso, server)
 		wantReason(t, auth, tenantToken(contoso, "org", pairs()[0]), "")
 		for i := range 100 {
 			if i%10 == 0 {
@@ -115,7 +129,7 @@ func TestKeysOfOneKeyIDForSeveralIssuers(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			server := &keyServer{}
 			server.publish(test.keys...)
-			auth := mustNew(t, bearer.WithIssuer(contoso, "api", bearer.JWKSURL(commonSet)), bearer.WithHTTPClient(server.client()), quiet())
+			auth := withCommonSet(t, contoso, server)
 			wantReason(t, auth, tenantToken(contoso, "k", first), test.first)
 			wantReason(t, auth, tenantToken(contoso, "k", second), test.second)
 		})
@@ -141,7 +155,8 @@ func TestKnownTokensAreCheckedForTheIssuerOfTheirKey(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				server, last := &keyServer{}, &bearer.Event{}
 				server.publish(boundJWK(key, "k", anyTenant))
-				source := jwks.Remote(commonSet, jwks.HTTPClient(server.client()), jwks.Lifetime(10*time.Minute, 10*time.Minute))
+				source := jwks.Remote(commonSet,
+					jwks.HTTPClient(server.client()), jwks.Lifetime(10*time.Minute, 10*time.Minute))
 				auth := mustNew(t, bearer.WithIssuer(contoso, "api", bearer.Keys(source)), quiet(), seen(last))
 				token := tenantToken(contoso, "k", key)
 				for _, cached := range []bool{false, true} {

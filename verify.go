@@ -205,7 +205,8 @@ func (iss *issuer) checkJWS(ctx context.Context, jws compact, h header, ev *Even
 	return key, at, refuse(ReasonSignature)
 }
 
-// errForeignKey is for the operator: the key set has the key, which a client cannot tell from a set that lacks it.
+// errForeignKey is for the operator: the key set has the key, which a client cannot tell from a set
+// that lacks it.
 var errForeignKey = errors.New("the member issuer of the published key names another issuer")
 
 // noKey is the answer when there is no key to verify with.

@@ -18,10 +18,11 @@
 //
 // The lifetime is the max-age of the issuer's Cache-Control within 1 minute and 1 hour, or 10 minutes if it names none; see
 // [Lifetime], [MaxStaleness] and [ColdWait] for other bounds. Fetches are started by requests. There is no timer: a set that
-// nobody uses does nothing, and has no goroutine. Ages are measured by the monotonic clock or the wall clock, whichever says more, so
-// that keys age while the machine sleeps, and do not get younger when the clock is set back. Requests that arrive during a fetch share it, and none of them can cancel it.
-// A fetch asks whether anything changed, with the entity tag of the keys at hand. With [LastKnownGood] they survive a restart of the
-// service.
+// nobody uses does nothing, and has no goroutine. Ages are measured by the monotonic clock or the
+// wall clock, whichever says more, so that keys age while the machine sleeps, and do not get
+// younger when the clock is set back. Requests that arrive during a fetch share it, and none of
+// them can cancel it. A fetch asks whether anything changed, with the entity tag of the keys at
+// hand. With [LastKnownGood] they survive a restart of the service.
 //
 // A token may name a key id that the set does not have, because the issuer has just begun to use a new key. The set is
 // then fetched again, once for all who wait, at most 2 s. Anyone can make up key ids, so there are at most two such
@@ -40,12 +41,14 @@
 // Each key of a set is judged alone; one that cannot be used is logged once and skipped, and does not take the others
 // down. Used are RSA keys of 2048 to 8192 bits, keys on P-256, P-384 and P-521, and Ed25519 keys, unless their use, key_ops
 // or alg say that they are not for verifying signatures. Never used are keys published with their private part, symmetric
-// keys, RSA keys with an exponent that is even, below 3 or above 131072 or with the ROCA weakness, points off their
-// curve, and the Ed25519 points of small order, under which one signature verifies many messages.
+// keys, RSA keys with an exponent that is even, below 3 or above 131072 or with the ROCA weakness,
+// points off their curve, and the Ed25519 points of small order, under which one signature verifies
+// many messages.
 //
-// A key may have a member issuer, as in the key sets of Microsoft Entra ID, where one URL serves the keys of many issuers. Such a key
-// signs for those issuers alone: compare it with the token's iss by [Key.SignsFor], as package bearer does. A member issuer that is
-// not a string, or that has more than one placeholder, makes the key unusable.
+// A key may have a member issuer, as in the key sets of Microsoft Entra ID, where one URL serves
+// the keys of many issuers. Such a key signs for those issuers alone: compare it with the token's
+// iss by [Key.SignsFor], as package bearer does. A member issuer that is not a string, or that has
+// more than one placeholder, makes the key unusable.
 //
 // # What is fetched
 //

@@ -8,8 +8,8 @@ import (
 // Elapsed is how ages are measured.
 var Elapsed = elapsed
 
-// A Sleeper makes a set's moments older, as if time had passed. It is for what testing/synctest cannot show: in its bubble there is no
-// monotonic clock.
+// A Sleeper makes a set's moments older, as if time had passed. It is for what testing/synctest
+// cannot show: in its bubble there is no monotonic clock.
 type Sleeper struct {
 	set    *Set
 	remote *remote
@@ -34,7 +34,8 @@ func (s *Sleeper) Pass(d time.Duration) {
 	s.change(func(moment time.Time) time.Time { return moment.Add(-d) })
 }
 
-// Sleep lets time pass by the wall clock alone, as while the machine sleeps. A negative time sets the wall clock back.
+// Sleep lets time pass by the wall clock alone, as while the machine sleeps. A negative time sets
+// the wall clock back.
 func (s *Sleeper) Sleep(d time.Duration) {
 	s.change(func(moment time.Time) time.Time { return Asleep(moment, -d) })
 }
@@ -52,9 +53,10 @@ func (s *Sleeper) change(older func(time.Time) time.Time) {
 	}
 }
 
-// Asleep is what time.Now returns after the machine slept from a moment on. Nothing in package time sets one of the two clocks alone, so
-// it changes how a Time with both is stored: the seconds of the wall clock stand in 33 bits, above 30 bits of nanoseconds. A Time
-// without the monotonic clock stays as it is.
+// Asleep is what time.Now returns after the machine slept from a moment on. Nothing in package time
+// sets one of the two clocks alone, so it changes how a Time with both is stored: the seconds of
+// the wall clock stand in 33 bits, above 30 bits of nanoseconds. A Time without the monotonic clock
+// stays as it is.
 func Asleep(moment time.Time, d time.Duration) time.Time {
 	const hasMonotonic = 1 << 63
 	stored := (*struct{ wall uint64 })(unsafe.Pointer(&moment))

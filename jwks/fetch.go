@@ -108,7 +108,8 @@ func (r *remote) locate(ctx context.Context) error {
 // fetchKeys gets the keys from where they are known to be, or learns that they are still the last ones (RFC 9110 section 13.1.2).
 func (r *remote) fetchKeys(ctx context.Context) (answer, error) {
 	etag := ""
-	if r.last.url == r.keysURL && elapsed(r.last.at, time.Now()) < wholeAfter { // a cache that is stuck says "unchanged" for ever
+	// A cache that is stuck says "unchanged" for ever.
+	if r.last.url == r.keysURL && elapsed(r.last.at, time.Now()) < wholeAfter {
 		etag = r.last.etag
 	}
 	got, err := r.get(ctx, r.keysURL, "application/jwk-set+json, application/json", etag)

@@ -104,7 +104,8 @@ func (f *file) write(document string, loaded time.Time) (err error) {
 	}
 	// The text of the keys stands in it as it came: package json would make it up to six times as long.
 	content := fmt.Appendf(nil, "{\"source\":%s,\n\"loaded\":%q,\n\"jwks\":%s}\n", source, loaded.UTC().Format(time.RFC3339Nano), document)
-	if _, err := f.parse(string(content)); err != nil { // the file before it is better than one that cannot be read
+	// The file that is there is better than one that cannot be read.
+	if _, err := f.parse(string(content)); err != nil {
 		return fmt.Errorf("it could not be read back: %w", err)
 	}
 

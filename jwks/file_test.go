@@ -435,7 +435,8 @@ func TestDeepestSetIsKept(t *testing.T) {
 	}
 }
 
-// Keys that could not be read again do not replace those that can: the file has a bound, and the source's name is part of it.
+// Keys that could not be read again do not replace those that can: the file has a bound, and the
+// source's name is part of it.
 func TestFileThatCouldNotBeReadIsNotWritten(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		path := filepath.Join(t.TempDir(), "keys")

@@ -92,7 +92,8 @@ func TestHoldsAfterARefresh(t *testing.T) {
 	}
 }
 
-// A key that the issuer binds to other issuers than before is another key, so that who verified with it looks again.
+// A key that the issuer binds to other issuers than before is another key, so that who verified
+// with it looks again.
 func TestHoldsAfterTheMemberIssuerChanged(t *testing.T) {
 	a := edJWK("a")
 	for name, test := range map[string]struct {

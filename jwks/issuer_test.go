@@ -26,7 +26,10 @@ func TestKeySignsForTheIssuerThatItsMemberNames(t *testing.T) {
 	for member, test := range map[string]struct{ signsFor, doesNot issuers }{
 		personal: {
 			issuers{personal},
-			issuers{contoso, tenants, "", personal + "/", personal[:len(personal)-1], "https://LOGIN" + personal[len("https://login"):]},
+			issuers{
+				contoso, tenants, "", personal + "/", personal[:len(personal)-1],
+				"https://LOGIN" + personal[len("https://login"):],
+			},
 		},
 		tenants: {
 			issuers{contoso, personal, "https://login.microsoftonline.example/x/v2.0"},
@@ -34,14 +37,18 @@ func TestKeySignsForTheIssuerThatItsMemberNames(t *testing.T) {
 				"", tenants, contoso + "/", "https://login.microsoftonline.example//v2.0",
 				"https://login.microsoftonline.example/v2.0", "https://login.microsoftonline.example/a/b/v2.0",
 				"https://login.microsoftonline.example/a/v1.0", "https://login.microsoftonline.example.evil.example/a/v2.0",
-				"http://login.microsoftonline.example/a/v2.0", "https://evil.example/?https://login.microsoftonline.example/a/v2.0",
+				"http://login.microsoftonline.example/a/v2.0",
+				"https://evil.example/?https://login.microsoftonline.example/a/v2.0",
 				"https://login.microsoftonline.example/a?/v2.0", "https://login.microsoftonline.example/a#/v2.0",
 				"https://login.microsoftonline.example/a/v2.0?x", "https://login.microsoftonline.example/",
 			},
 		},
 		"https://sts.windows.example/{tid}/": {
 			issuers{"https://sts.windows.example/11111111/"},
-			issuers{"https://sts.windows.example/11111111", "https://sts.windows.example//", "https://sts.windows.example/", contoso},
+			issuers{
+				"https://sts.windows.example/11111111", "https://sts.windows.example//",
+				"https://sts.windows.example/", contoso,
+			},
 		},
 		"https://idp.example/{x}": {
 			issuers{"https://idp.example/a"},
@@ -76,7 +83,8 @@ func TestKeyWithoutTheMemberIssuerSignsForAny(t *testing.T) {
 // Two entries that differ in nothing but the member are two keys: each is for its own issuers.
 func TestOneKeyForTwoIssuersIsTwoKeys(t *testing.T) {
 	a, other := edJWK("a"), "https://other.example"
-	set := issuer(a.with(jwk{"issuer": personal}), a.with(jwk{"issuer": other}), a.with(jwk{"issuer": personal})).remote(t)
+	first, second := a.with(jwk{"issuer": personal}), a.with(jwk{"issuer": other})
+	set := issuer(first, second, first).remote(t)
 	keys, err := set.Keys(t.Context(), "a", "EdDSA")
 	if err != nil || len(keys) != 2 || keys[0].Issuer() != personal || keys[1].Issuer() != other {
 		t.Errorf("%d keys, %v", len(keys), err)

@@ -50,7 +50,8 @@ func (k *Key) fits(algorithm *jwa.Algorithm) bool {
 // same reports whether two keys are one key, published twice.
 func (k Key) same(other Key) bool {
 	public, ok := k.public.(interface{ Equal(crypto.PublicKey) bool })
-	return ok && k.id == other.id && k.algorithm == other.algorithm && k.Issuer() == other.Issuer() && public.Equal(other.public)
+	return ok && k.id == other.id && k.algorithm == other.algorithm && k.Issuer() == other.Issuer() &&
+		public.Equal(other.public)
 }
 
 // Why a key is refused. The texts go to the log, or into a configuration error.
@@ -137,13 +138,13 @@ func (m jwkMembers) key(id string) (Key, error) {
 	return key, err
 }
 
-// issuer reads the member that says whose tokens the key signs; nil if there is none. A member that cannot be read does not count as
-// absent, for it was meant to bind the key.
+// issuer reads the member that says whose tokens the key signs; nil if there is none. A member that
+// cannot be read does not count as absent, for it was meant to bind the key.
 func (m jwkMembers) issuer() (*keyIssuer, error) {
 	if !m.has("issuer") {
 		return nil, nil
 	}
-	return readIssuer(strings.Clone(m.text("issuer"))) // no part of the document, as the key id is none
+	return readIssuer(strings.Clone(m.text("issuer"))) // as the key id, no part of the document
 }
 
 // purpose refuses what is not meant for verifying signatures (RFC 7517 sections 4.2 and 4.3). A private or symmetric key
@@ -254,8 +255,8 @@ func judge(public crypto.PublicKey) error {
 	}
 }
 
-// judgeExponent refuses an even exponent, with which there is no RSA, 1, with which anyone can sign, and one that makes every
-// verification expensive.
+// judgeExponent refuses an even exponent, with which there is no RSA, 1, with which anyone can
+// sign, and one that makes every verification expensive.
 func judgeExponent(e *big.Int) error {
 	if e.Cmp(big.NewInt(maxRSAExponent)) > 0 || e.Cmp(big.NewInt(3)) < 0 || e.Bit(0) == 0 {
 		return errExponent
@@ -263,14 +264,16 @@ func judgeExponent(e *big.Int) error {
 	return nil
 }
 
-// maxRSAExponent is the largest exponent of an RSA key. Issuers use 3 and 65537. Each further bit costs every verification a square.
+// maxRSAExponent is the largest exponent of an RSA key. Issuers use 3 and 65537. Each further bit
+// costs every verification a square.
 const maxRSAExponent = 1 << 17
 
 // manyRSABits is the size above which an RSA key is costly.
 const manyRSABits = 4096
 
-// isCostly reports whether verifying with the key takes so long that no token is tried with two such keys: a large RSA key, and P-521,
-// which takes even longer. Anyone can make a token fail with them.
+// isCostly reports whether verifying with the key takes so long that no token is tried with two
+// such keys: a large RSA key, and P-521, which takes even longer. Anyone can make a token fail with
+// them.
 func isCostly(public crypto.PublicKey) bool {
 	switch key := public.(type) {
 	case *rsa.PublicKey:

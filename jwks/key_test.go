@@ -403,11 +403,15 @@ func TestCandidates(t *testing.T) {
 	}
 }
 
-// One token costs a few verifications at most, and one expensive one: anyone can make a token that fails with all of its candidates.
+// One token costs a few verifications at most, and one expensive one: anyone can make a token that
+// fails with all of its candidates.
 func TestCandidatesOfCostlyKeys(t *testing.T) {
 	key := func(kid string, bits uint, different byte) jwk {
 		n := new(big.Int).SetBytes(odd(bits))
 		return newJWK(kid, &rsa.PublicKey{N: n.Add(n, big.NewInt(22*int64(different))), E: 65537})
+	}
+	four := func(bits uint) []jwk {
+		return []jwk{key("a", bits, 0), key("a", bits, 1), key("a", bits, 2), key("a", bits, 3)}
 	}
 	p521 := func(kid string) jwk { return newJWK(kid, newECKey(elliptic.P521()).Public()) }
 	for name, test := range map[string]struct {
@@ -416,9 +420,9 @@ func TestCandidatesOfCostlyKeys(t *testing.T) {
 		expected int
 		costly   int
 	}{
-		"four of 8192 bits":         {[]jwk{key("a", 8192, 0), key("a", 8192, 1), key("a", 8192, 2), key("a", 8192, 3)}, "a", "RS256", 1, 1},
-		"four of 4097 bits":         {[]jwk{key("a", 4097, 0), key("a", 4097, 1), key("a", 4097, 2), key("a", 4097, 3)}, "a", "PS512", 1, 1},
-		"four of 4096 bits":         {[]jwk{key("a", 4096, 0), key("a", 4096, 1), key("a", 4096, 2), key("a", 4096, 3)}, "a", "RS256", 4, 0},
+		"four of 8192 bits":         {four(8192), "a", "RS256", 1, 1},
+		"four of 4097 bits":         {four(4097), "a", "PS512", 1, 1},
+		"four of 4096 bits":         {four(4096), "a", "RS256", 4, 0},
 		"a small one after large":   {[]jwk{key("a", 8192, 0), key("a", 8192, 1), key("a", 2048, 2)}, "a", "RS256", 2, 1},
 		"large ones after a small":  {[]jwk{key("a", 2048, 0), key("a", 8192, 1), key("a", 8192, 2)}, "a", "RS256", 2, 1},
 		"large ones of two key ids": {[]jwk{key("a", 8192, 0), key("b", 8192, 1)}, "b", "RS256", 1, 1},
@@ -429,7 +433,10 @@ func TestCandidatesOfCostlyKeys(t *testing.T) {
 	} {
 		w := newWeb()
 		w.put(keysURL, says(200, keySet(test.set...)))
-		for kind, source := range map[string]jwks.Source{"fetched": jwks.Remote(keysURL), "pinned": jwks.Static([]byte(keySet(test.set...)))} {
+		for kind, source := range map[string]jwks.Source{
+			"fetched": jwks.Remote(keysURL),
+			"pinned":  jwks.Static([]byte(keySet(test.set...))),
+		} {
 			keys, _ := open(t, source, w).Keys(t.Context(), test.kid, test.alg)
 			costly := 0
 			for _, key := range keys {
@@ -438,7 +445,8 @@ func TestCandidatesOfCostlyKeys(t *testing.T) {
 				}
 			}
 			if len(keys) != test.expected || costly != test.costly {
-				t.Errorf("%s, %s: %d keys, %d of them costly, want %d and %d", name, kind, len(keys), costly, test.expected, test.costly)
+				t.Errorf("%s, %s: %d keys, %d of them costly, want %d and %d",
+					name, kind, len(keys), costly, test.expected, test.costly)
 			}
 		}
 	}

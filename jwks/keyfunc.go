@@ -16,19 +16,23 @@ import (
 //
 //	token, err := jwt.Parse(text, set.Keyfunc().Keyfunc, jwt.WithValidMethods([]string{"RS256"}), ...)
 //
-// A token gets the keys that [Set.Keys] has for its header, of those with a member issuer only the ones that sign for its iss; golang-jwt
-// tries each. Always give jwt.WithValidMethods. Everything that golang-jwt does not check by default, such as the issuer, the audience and
-// that the token expires at all, is for the caller to ask for. Package bearer does not use it.
+// A token gets the keys that [Set.Keys] has for its header, of those with a member issuer only the
+// ones that sign for its iss; golang-jwt tries each. Always give jwt.WithValidMethods. Everything
+// that golang-jwt does not check by default, such as the issuer, the audience and that the token
+// expires at all, is for the caller to ask for. Package bearer does not use it.
 //
 // Of the methods of the result, use KeyfuncCtx where there is a request: its context bounds how long the token waits for
-// keys. Errors wrap [ErrKeyNotFound] and [*UnavailableError] as those of [Set.Keys] do. VerificationKeySet, which knows no token, has a
-// key only if the set has no other. The Storage of the result is read-only, and shows the keys without their member issuer.
+// keys. Errors wrap [ErrKeyNotFound] and [*UnavailableError] as those of [Set.Keys] do.
+// VerificationKeySet, which knows no token, has a key only if the set has no other. The Storage of
+// the result is read-only, and shows the keys without their member issuer.
 func (s *Set) Keyfunc() keyfunc.Keyfunc { return tokenKeys{s} }
 
 // tokenKeys finds the keys for a token that golang-jwt has read.
 type tokenKeys struct{ set *Set }
 
-func (k tokenKeys) Keyfunc(token *jwt.Token) (any, error) { return k.keys(context.Background(), token) }
+func (k tokenKeys) Keyfunc(token *jwt.Token) (any, error) {
+	return k.keys(context.Background(), token)
+}
 
 func (k tokenKeys) KeyfuncCtx(ctx context.Context) jwt.Keyfunc {
 	return func(token *jwt.Token) (any, error) { return k.keys(ctx, token) }
@@ -36,8 +40,8 @@ func (k tokenKeys) KeyfuncCtx(ctx context.Context) jwt.Keyfunc {
 
 func (k tokenKeys) Storage() jwkset.Storage { return storage(k) }
 
-// VerificationKeySet is what keyfunc tries a token without a key id with. Which of several keys that is would be a guess, and each costs
-// a verification.
+// VerificationKeySet is what keyfunc tries a token without a key id with. Which of several keys
+// that is would be a guess, and each costs a verification.
 func (k tokenKeys) VerificationKeySet(ctx context.Context) (jwt.VerificationKeySet, error) {
 	snap, err := k.set.view(ctx, "")
 	if err != nil {
@@ -51,7 +55,8 @@ func (k tokenKeys) VerificationKeySet(ctx context.Context) (jwt.VerificationKeyS
 }
 
 // errNoTokenKey is [ErrKeyNotFound] as users of the libraries know it.
-var errNoTokenKey = fmt.Errorf("%w: %w (%w)", keyfunc.ErrKeyfunc, ErrKeyNotFound, jwkset.ErrKeyNotFound)
+var errNoTokenKey = fmt.Errorf("%w: %w (%w)",
+	keyfunc.ErrKeyfunc, ErrKeyNotFound, jwkset.ErrKeyNotFound)
 
 var errTokenKeyID = fmt.Errorf("%w: the token's kid is not a string", keyfunc.ErrKeyfunc)
 

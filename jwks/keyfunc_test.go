@@ -57,14 +57,16 @@ func TestKeyfunc(t *testing.T) {
 	}
 }
 
-// keysFor is what golang-jwt is given for a token of this header and iss: how many keys, or an error.
+// keysFor is what golang-jwt is given for a token of this header and iss: how many keys, or an
+// error.
 func keysFor(t *testing.T, set *jwks.Set, header map[string]any, claims jwt.Claims) int {
 	t.Helper()
 	key, err := set.Keyfunc().Keyfunc(&jwt.Token{Header: header, Claims: claims})
 	switch {
 	case err == nil && key == nil:
 		t.Error("no key and no error")
-	case errors.Is(err, jwks.ErrKeyNotFound) && errors.Is(err, jwkset.ErrKeyNotFound) && errors.Is(err, keyfunc.ErrKeyfunc):
+	case errors.Is(err, jwks.ErrKeyNotFound) && errors.Is(err, jwkset.ErrKeyNotFound) &&
+		errors.Is(err, keyfunc.ErrKeyfunc):
 	case err != nil:
 		t.Error(err)
 	default:
@@ -76,7 +78,8 @@ func keysFor(t *testing.T, set *jwks.Set, header map[string]any, claims jwt.Clai
 	return 0
 }
 
-// A token that names no key is tried with a key only if no other fits, as by Keys: a forged one would cost a verification for each.
+// A token that names no key is tried with a key only if no other fits, as by Keys: a forged one
+// would cost a verification for each.
 func TestKeyfuncWithoutAKeyID(t *testing.T) {
 	many := make([]jwk, 256)
 	for i := range many {
@@ -100,7 +103,8 @@ func TestKeyfuncWithoutAKeyID(t *testing.T) {
 			t.Errorf("%s: tried with %d keys, want %d", name, n, test.expected)
 		}
 		all, err := set.Keyfunc().VerificationKeySet(t.Context())
-		if one := len(test.keys) == 1; one != (len(all.Keys) == 1) || one != (err == nil) || !one && !errors.Is(err, jwks.ErrKeyNotFound) {
+		one := len(test.keys) == 1
+		if one != (len(all.Keys) == 1) || one != (err == nil) || !one && !errors.Is(err, jwks.ErrKeyNotFound) {
 			t.Errorf("%s: VerificationKeySet has %d keys, %v", name, len(all.Keys), err)
 		}
 	}
@@ -112,7 +116,8 @@ func TestKeyfuncWithAKeyID(t *testing.T) {
 		several[i] = edJWK("a")
 	}
 	private := newEdKey()
-	set := issuer(append(several[:2:2], newJWK("a", private.Public()), newJWK("a", p256Key.Public()), edJWK("b"))...).remote(t)
+	keys := append(several[:2:2], newJWK("a", private.Public()), newJWK("a", p256Key.Public()), edJWK("b"))
+	set := issuer(keys...).remote(t)
 	for name, test := range map[string]struct {
 		header   map[string]any
 		expected int
@@ -135,7 +140,8 @@ func TestKeyfuncWithAKeyID(t *testing.T) {
 	if _, err := jwt.Parse(sign(t, jwt.SigningMethodEdDSA, "a", private), set.Keyfunc().Keyfunc, methods); err != nil {
 		t.Error(err)
 	}
-	if _, err := set.Keyfunc().Keyfunc(&jwt.Token{Header: map[string]any{"alg": "EdDSA", "kid": 7}}); !errors.Is(err, keyfunc.ErrKeyfunc) {
+	number := &jwt.Token{Header: map[string]any{"alg": "EdDSA", "kid": 7}}
+	if _, err := set.Keyfunc().Keyfunc(number); !errors.Is(err, keyfunc.ErrKeyfunc) {
 		t.Errorf("a number for a key id: %v", err)
 	}
 }
@@ -143,7 +149,8 @@ func TestKeyfuncWithAKeyID(t *testing.T) {
 // Keys that are bound to issuers by their member issuer are for the tokens of those alone.
 func TestKeyfuncOfKeysThatAreBoundToIssuers(t *testing.T) {
 	a := edJWK("a")
-	set := issuer(a.with(jwk{"issuer": tenants}), edJWK("a").with(jwk{"issuer": personal}), edJWK("b").with(jwk{"issuer": personal})).remote(t)
+	person := jwk{"issuer": personal}
+	set := issuer(a.with(jwk{"issuer": tenants}), edJWK("a").with(person), edJWK("b").with(person)).remote(t)
 	for _, test := range []struct {
 		kid      string
 		claims   jwt.Claims

@@ -70,7 +70,8 @@ func parse(document string) (keySet, error) {
 	return set, nil
 }
 
-// unnamed counts the keys without a key id, and the expensive ones among them that fit one algorithm: the most of any.
+// unnamed counts the keys without a key id, and the expensive ones among them that fit one
+// algorithm: the most of any.
 func (s *keySet) unnamed() (n, costly int) {
 	fitting := make(map[*jwa.Algorithm]int)
 	for _, key := range s.keys {

@@ -66,7 +66,8 @@ type snapshot struct {
 	loaded   time.Time
 	restored bool // from the file of last known good keys
 
-	// Ages, in ascending order. From the first on a request starts a refresh, which nobody waits for.
+	// Ages, in ascending order. From the first on a request starts a refresh, which nobody waits
+	// for.
 	refreshAfter, staleAfter, expiresAfter time.Duration
 }
 
@@ -186,13 +187,15 @@ type Set struct {
 // Keys returns the keys that may have signed a token with this key id and this algorithm in its header; kid is "" for
 // a token without one. They fit the algorithm in type, curve and size and are not marked for another use or algorithm.
 // There are several when the set has several such keys under one key id: the caller tries each. There are at most 4,
-// at most one of them on P-521 or of more than 4096 bits, for those cost the most, and never none without an error.
+// at most one of them on P-521 or of more than 4096 bits, for those cost the most, and never none
+// without an error.
 //
 // A token without a key id gets a key only when exactly one of the whole set fits its algorithm. Keys that were pinned
 // without a key id (from [PEM], [PublicKeys], and such entries of [Static]) also answer to every key id, for the
 // operator chose them by hand and a key id is only a hint (RFC 7515 section 4.1.4).
 //
-// Keys does not know the token's iss. A key with a member issuer is only for some: ask [Key.SignsFor] before a key is used.
+// Keys does not know the token's iss. A key with a member issuer is only for some: ask
+// [Key.SignsFor] before a key is used.
 //
 // The error is [ErrKeyNotFound] when no key fits, also when the algorithm is not a known asymmetric one, and an
 // [*UnavailableError] when that cannot be told now. The context bounds how long this request waits for keys that are
@@ -217,8 +220,8 @@ func (s *Set) AppendKeys(ctx context.Context, keys []Key, kid, alg string) (appe
 
 // Holds reports whether [Set.Keys] would return this key among others now. It is for tokens that were verified with it before:
 // as long as the set holds the key, verifying the signature again tells nothing new. A key is the same after a refresh if its
-// id, its algorithm, its member issuer and the public key are. It starts fetches, waits for them and fails as Keys does, and
-// returns the time of its answer as [Set.AppendKeys] does.
+// id, its algorithm, its member issuer and the public key are. It starts fetches, waits for them
+// and fails as Keys does, and returns the time of its answer as [Set.AppendKeys] does.
 func (s *Set) Holds(ctx context.Context, kid, alg string, key Key) (held bool, at time.Time, err error) {
 	found, at, err := s.candidates(ctx, kid, alg)
 	for _, k := range found.keys[:found.n] {
@@ -526,7 +529,9 @@ func (f *failures) add(err error, st State, now time.Time) {
 }
 
 // recent reports whether the issuer was failing not long ago.
-func (f *failures) recent(now time.Time) bool { return f.count > 0 && elapsed(f.at, now) <= hopeless }
+func (f *failures) recent(now time.Time) bool {
+	return f.count > 0 && elapsed(f.at, now) <= hopeless
+}
 
 // pause is what remains of the pause after the last failure. It depends on the state of the keys now: a set that expires
 // during a long pause becomes as eager as a cold one.

@@ -51,8 +51,8 @@ func Remote(url string, options ...Option) Source {
 }
 
 // Static pins the keys of a JWK Set given as JSON (RFC 7517 section 5). Keys that cannot be used are logged and skipped,
-// as in a remote set; it is an error if none is left. At most 4 keys can be without a kid, among them
-// one RSA key of more than 4096 bits and one key on P-521.
+// as in a remote set; it is an error if none is left. At most 4 keys can be without a kid, among
+// them one RSA key of more than 4096 bits and one key on P-521.
 func Static(jwkSet []byte) Source {
 	return Source{name: "Static", open: func(c *config) (*remote, keySet) {
 		keys, err := parse(string(jwkSet))
@@ -131,9 +131,10 @@ func publicKey(block *pem.Block) (key crypto.PublicKey, err error) {
 	return key, nil
 }
 
-// PublicKeys pins one to four keys: [*rsa.PublicKey], [*ecdsa.PublicKey] or [ed25519.PublicKey]. They are copied. As with
-// [PEM] and [Static], one of them at most can be an RSA key of more than 4096 bits, and one on P-521: a token may be tried with all
-// keys that fit its algorithm, and these cost the most.
+// PublicKeys pins one to four keys: [*rsa.PublicKey], [*ecdsa.PublicKey] or [ed25519.PublicKey].
+// They are copied. As with [PEM] and [Static], one of them at most can be an RSA key of more than
+// 4096 bits, and one on P-521: a token may be tried with all keys that fit its algorithm, and these
+// cost the most.
 func PublicKeys(keys ...crypto.PublicKey) Source {
 	return Source{name: "PublicKeys", open: func(c *config) (*remote, keySet) {
 		if len(keys) == 0 {
@@ -173,8 +174,9 @@ func New(source Source, defaults ...Option) (*Set, error) {
 			source.name, unnamed, maxCandidates)
 	}
 	if keys.pinned && costly > maxCostly {
-		c.fail("%s: %d keys without a kid, for one algorithm, are on P-521 or have more than %d bits, but a token is tried with %d "+
-			"at most; give smaller ones, or a JWK Set with kids to Static", source.name, costly, manyRSABits, maxCostly)
+		c.fail("%s: %d keys without a kid, for one algorithm, are on P-521 or have more than %d bits, "+
+			"but a token is tried with %d at most; give smaller ones, or a JWK Set with kids to Static",
+			source.name, costly, manyRSABits, maxCostly)
 	}
 	if err := errors.Join(c.errs...); err != nil {
 		return nil, err

@@ -55,7 +55,8 @@ func (s *Set) Stats() Stats {
 	}
 	stats.Age = snap.age(now)
 	expiresAt := now.Add(snap.expiresAfter - stats.Age)
-	if stats.NextAttempt.After(expiresAt) && stats.State.usable() { // when they expire, the pause becomes a short one
+	// When the keys expire, the pause becomes a short one.
+	if stats.NextAttempt.After(expiresAt) && stats.State.usable() {
 		stats.NextAttempt = expiresAt.Add(s.failures.pause(Expired, expiresAt))
 	}
 	if refreshAt := now.Add(snap.refreshAfter - stats.Age); refreshAt.After(stats.NextAttempt) {
