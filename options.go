@@ -142,6 +142,8 @@ func AudienceClaim(name string) IssuerOption {
 }
 
 // JWKSURL names the issuer's JWK Set, for issuers without discovery or to spare it. Default: discovery.
+// The set may be that of several issuers, as Microsoft Entra ID has it: a key whose member issuer
+// does not fit this issuer is not used ([jwks.Key.SignsFor]).
 func JWKSURL(rawURL string) IssuerOption {
 	return func(iss *issuer) {
 		iss.once("JWKSURL", strconv.Quote(weburl.Redacted(rawURL)))
