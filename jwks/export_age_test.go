@@ -2,7 +2,7 @@ package jwks
 
 import (
 	"time"
-	"unsafe"
+	"unsafe" //nolint:depguard // nothing else sets one clock of a Time alone; see Asleep
 )
 
 // Elapsed is how ages are measured.
