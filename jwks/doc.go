@@ -18,11 +18,9 @@
 //
 // The lifetime is the max-age of the issuer's Cache-Control within 1 minute and 1 hour, or 10 minutes if it names none; see
 // [Lifetime], [MaxStaleness] and [ColdWait] for other bounds. Fetches are started by requests. There is no timer: a set that
-// nobody uses does nothing, and has no goroutine. Ages are measured by the monotonic clock or the
-// wall clock, whichever says more, so that keys age while the machine sleeps, and do not get
-// younger when the clock is set back. Requests that arrive during a fetch share it, and none of
-// them can cancel it. A fetch asks whether anything changed, with the entity tag of the keys at
-// hand. With [LastKnownGood] they survive a restart of the service.
+// nobody uses does nothing, and has no goroutine. Requests that arrive during a fetch share it, and none of them can cancel it.
+// A fetch asks whether anything changed, with the entity tag of the keys at hand. With [LastKnownGood] they survive a restart of the
+// service.
 //
 // A token may name a key id that the set does not have, because the issuer has just begun to use a new key. The set is
 // then fetched again, once for all who wait, at most 2 s. Anyone can make up key ids, so there are at most two such
@@ -36,6 +34,10 @@
 // answers that they are gone (404 or 410). [Set.Stats] tells what a set is doing. The package documentation of bearer has a table
 // of what all this means to the requests of a service.
 //
+// Ages are measured by the monotonic clock or the wall clock, whichever says more. So keys age
+// while the machine sleeps, and do not get younger when the clock is set back. A clock that is set
+// forward costs a fetch.
+//
 // # Which keys are used
 //
 // Each key of a set is judged alone; one that cannot be used is logged once and skipped, and does not take the others
@@ -44,6 +46,9 @@
 // keys, RSA keys with an exponent that is even, below 3 or above 131072 or with the ROCA weakness,
 // points off their curve, and the Ed25519 points of small order, under which one signature verifies
 // many messages.
+//
+// One token is tried with at most four keys, and with at most one of the expensive ones: RSA keys of
+// more than 4096 bits, and keys on P-521.
 //
 // A key may have a member issuer, as in the key sets of Microsoft Entra ID, where one URL serves
 // the keys of many issuers. Such a key signs for those issuers alone: compare it with the token's

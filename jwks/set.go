@@ -62,12 +62,11 @@ func (s State) usable() bool { return s == Fresh || s == Stale }
 // snapshot is a key set and its place in time. Once stored it never changes.
 type snapshot struct {
 	keySet
-	document string // what the keys were read from; "" when nobody needs it
+	document string // what the keys were read from; "" when there is no file to write
 	loaded   time.Time
 	restored bool // from the file of last known good keys
 
-	// Ages, in ascending order. From the first on a request starts a refresh, which nobody waits
-	// for.
+	// Ages, in ascending order. From the first on a request starts a refresh and does not wait.
 	refreshAfter, staleAfter, expiresAfter time.Duration
 }
 
