@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -25,7 +26,13 @@ type App struct {
 	// Path is the path to serve, for every method. It has no parameters.
 	Path string
 
-	// Before is a middleware outside all guards, where one for CORS belongs. When it returns true, the request is answered and
+	// Recover is the outermost middleware, where an application has one that recovers panics. It is registered in the way that the
+	// framework has for middleware. It calls next once, which runs the rest of the chain as the framework does, and may return
+	// normally after a panic in it. Then the framework's middleware returns too, and does nothing else: it does not end the chain.
+	// A wrapper around the framework's whole handler will not do, because it does not show what the framework calls after a panic.
+	Recover func(w http.ResponseWriter, next func())
+
+	// Before is a middleware outside all guards, inside Recover, where one for CORS belongs. When it returns true, the request is answered and
 	// nothing further runs; w and r are the framework's own.
 	Before func(w http.ResponseWriter, r *http.Request) (done bool)
 
@@ -54,8 +61,8 @@ type App struct {
 // TestAdapter tests an adapter that makes package bearer's guard a middleware of some framework. Each rule of an adapter is a
 // subtest, named after the rule.
 //
-// mount builds an [App] with the framework and the adapter, and nothing else: in particular nothing that recovers panics. It
-// is called anew for each App. With net/http in place of a framework, all of it is:
+// mount builds an [App] with the framework and the adapter, and nothing else: in particular nothing that recovers panics but
+// the App's Recover. It is called for each App. With net/http in place of a framework, all of it is:
 //
 //	func TestAdapter(t *testing.T) {
 //		bearertest.TestAdapter(t, func(auth *bearer.Middleware, app bearertest.App) http.Handler {
@@ -73,9 +80,11 @@ type App struct {
 //			mux := http.NewServeMux()
 //			mux.Handle(app.Path, guarded)
 //			return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-//				if !app.Before(w, r) {
-//					mux.ServeHTTP(w, r)
-//				}
+//				app.Recover(w, func() {
+//					if !app.Before(w, r) {
+//						mux.ServeHTTP(w, r)
+//					}
+//				})
 //			})
 //		})
 //	}
@@ -98,6 +107,7 @@ func adapterCases() []adapterCase {
 	for _, r := range refusals {
 		cases = append(cases, adapterCase{r.name, r.isHeard})
 	}
+	cases = append(cases, panicCases()...)
 	return append(cases, []adapterCase{
 		{"nothing inside the guard runs after a refusal", refusalEndsTheChain},
 		{"a refusal is written exactly once", refusalIsWrittenOnce},
@@ -400,9 +410,10 @@ func parallelRequests(tb testing.TB, mount mountFunc) {
 		n, _ := strconv.Atoi(r.Header.Get("X-Number"))
 		return n
 	}
-	handler := mount(newAuth(tb, issuer), App{
-		Path:   adapterPath,
-		Before: func(http.ResponseWriter, *http.Request) bool { return false },
+	handler := mount(newAuth(tb, issuer, slog.DiscardHandler), App{
+		Path:    adapterPath,
+		Recover: func(_ http.ResponseWriter, next func()) { next() },
+		Before:  func(http.ResponseWriter, *http.Request) bool { return false },
 		After: func(r *http.Request) {
 			arrive[number(r)].Do(meeting.Done)
 			meeting.Wait()
@@ -424,10 +435,11 @@ func parallelRequests(tb testing.TB, mount mountFunc) {
 		r := httptest.NewRequestWithContext(tb.Context(), http.MethodGet, adapterPath, nil)
 		r.Header.Set("X-Number", strconv.Itoa(n))
 		r.Header.Set("Authorization", "Bearer "+issuer.Token(Claims{"sub": fmt.Sprintf("user-%d", n)}))
+		recorders[n] = newRecorder()
 		wg.Go(func() {
 			// A request that ends before the meeting is not waited for.
 			defer arrive[n].Do(meeting.Done)
-			recorders[n] = exchange(handler, r)
+			recorders[n].exchange(handler, r)
 		})
 	}
 	wg.Wait()

@@ -23,6 +23,8 @@ type adapter struct {
 	failed  func(app bearertest.App, err error) // gets what the handler returns
 	outside func(app bearertest.App, next http.Handler) http.Handler
 	inside  func(app bearertest.App, next http.Handler) http.Handler
+
+	outermost func(app bearertest.App, next http.Handler) http.Handler
 }
 
 func soundAdapter() adapter {
@@ -35,6 +37,8 @@ func soundAdapter() adapter {
 		failed:  func(app bearertest.App, err error) { app.OnError(err) },
 		outside: before,
 		inside:  nothing,
+
+		outermost: recovering,
 	}
 }
 
@@ -43,6 +47,12 @@ func before(app bearertest.App, next http.Handler) http.Handler {
 		if !app.Before(w, r) {
 			next.ServeHTTP(w, r)
 		}
+	})
+}
+
+func recovering(app bearertest.App, next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		app.Recover(w, func() { next.ServeHTTP(w, r) })
 	})
 }
 
@@ -62,7 +72,7 @@ func (a adapter) mount(auth *bearer.Middleware, app bearertest.App) http.Handler
 	}
 	mux := http.NewServeMux()
 	mux.Handle(app.Path, guarded)
-	return a.outside(app, mux)
+	return a.outermost(app, a.outside(app, mux))
 }
 
 // guard is a guard of which one part is replaced: what happens to a request that is let through, and to one that is not.
@@ -97,8 +107,19 @@ func guard(
 var brokenAdapters = []struct {
 	name  string
 	wreck func(*adapter)
-	fails []string // the subtests that must notice
+	mount mountFunc // instead of a wrecked adapter for net/http
+	fails []string  // the subtests that must notice
 }{
+	{
+		name:  "an index-based chain goes on after a panic of the guard",
+		mount: indexMount(abortsAfterRefusal),
+		fails: panicCases(),
+	},
+	{
+		name:  "the App's Recover is not installed",
+		wreck: func(a *adapter) { a.outermost = nothing },
+		fails: panicCases(),
+	},
 	{
 		name: "there is no guard",
 		wreck: func(a *adapter) {
@@ -243,9 +264,13 @@ func TestAdapterFailsBrokenMounts(t *testing.T) {
 	noticed := map[string]bool{}
 	for _, broken := range brokenAdapters {
 		t.Run(broken.name, func(t *testing.T) {
-			a := soundAdapter()
-			broken.wreck(&a)
-			failures := bearertest.AdapterFailures(t, a.mount)
+			mount := broken.mount
+			if mount == nil {
+				a := soundAdapter()
+				broken.wreck(&a)
+				mount = a.mount
+			}
+			failures := bearertest.AdapterFailures(t, mount)
 			for _, name := range broken.fails {
 				if len(failures[name]) == 0 {
 					t.Errorf("%q did not notice", name)

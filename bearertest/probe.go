@@ -1,12 +1,14 @@
 package bearertest
 
 import (
+	"context"
 	"errors"
 	"io"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"slices"
+	"sync"
 	"testing"
 
 	"github.com/bearer-go/bearer"
@@ -20,6 +22,7 @@ type probe struct {
 	issuer  *Issuer
 	handler http.Handler
 	visit   *visit // the request under way
+	logs    func() // called with each record that the guard logs, unless it is nil
 }
 
 // visit is what one request caused.
@@ -27,16 +30,26 @@ type visit struct {
 	*recorder
 	calls []string // the functions of App, in the order of their calls
 	errs  []error  // what OnError was called with
+
+	recovers int // calls of Recover
 }
 
 // newProbe mounts an App whose functions note their call and then do what the given App says, if anything.
 func newProbe(tb testing.TB, mount mountFunc, app App, opts ...bearer.Option) *probe {
 	tb.Helper()
 	p := &probe{tb: tb, issuer: NewIssuer()}
-	p.handler = mount(newAuth(tb, p.issuer, opts...), App{
+	p.handler = mount(newAuth(tb, p.issuer, probeLog{slog.DiscardHandler, p}, opts...), App{
 		Path:  adapterPath,
 		Group: app.Group,
 		Route: app.Route,
+		Recover: func(w http.ResponseWriter, next func()) {
+			p.visit.recovers++
+			if app.Recover != nil {
+				app.Recover(w, next)
+				return
+			}
+			next()
+		},
 		Before: func(w http.ResponseWriter, r *http.Request) bool {
 			p.note("before")
 			return app.Before != nil && app.Before(w, r)
@@ -62,12 +75,27 @@ func newProbe(tb testing.TB, mount mountFunc, app App, opts ...bearer.Option) *p
 	return p
 }
 
-func newAuth(tb testing.TB, issuer *Issuer, opts ...bearer.Option) *bearer.Middleware {
+// probeLog is the log handler of a probe's guard.
+type probeLog struct {
+	slog.Handler
+	p *probe
+}
+
+func (probeLog) Enabled(context.Context, slog.Level) bool { return true }
+
+func (h probeLog) Handle(context.Context, slog.Record) error {
+	if h.p.logs != nil {
+		h.p.logs()
+	}
+	return nil
+}
+
+func newAuth(tb testing.TB, issuer *Issuer, log slog.Handler, opts ...bearer.Option) *bearer.Middleware {
 	tb.Helper()
 	auth, err := bearer.New(append([]bearer.Option{
 		bearer.WithIssuer(issuer.URL(), issuer.Audience()),
 		bearer.WithHTTPClient(issuer.Client()),
-		bearer.WithLogger(slog.New(slog.DiscardHandler)),
+		bearer.WithLogger(slog.New(log)),
 	}, opts...)...)
 	if err != nil {
 		tb.Fatalf("bearertest: %v", err)
@@ -91,9 +119,9 @@ func (p *probe) do(method string, authorization ...string) *visit {
 }
 
 func (p *probe) serve(r *http.Request) *visit {
-	v := &visit{}
+	v := &visit{recorder: newRecorder()}
 	p.visit = v
-	v.recorder = exchange(p.handler, r)
+	v.exchange(p.handler, r)
 	return v
 }
 
@@ -135,12 +163,19 @@ func (v *visit) ended(tb testing.TB, name string) {
 	}
 }
 
-// exchange has a handler answer a request, and recovers its panic.
-func exchange(handler http.Handler, r *http.Request) (rec *recorder) {
-	rec = &recorder{answer: httptest.NewRecorder()}
-	defer func() { rec.panicked = recover() }()
-	handler.ServeHTTP(rec, r)
-	return rec
+func newRecorder() *recorder { return &recorder{answer: httptest.NewRecorder()} }
+
+// exchange has a handler answer a request, and recovers its panic. The goroutine is one of its own, as in a server, which the
+// handler may end.
+func (w *recorder) exchange(handler http.Handler, r *http.Request) {
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	wg.Add(1)
+	go func() {
+		defer wg.Done()
+		defer func() { w.panicked = recover() }()
+		handler.ServeHTTP(w, r)
+	}()
 }
 
 // recorder is a response that shows what net/http would silently drop: a second header.

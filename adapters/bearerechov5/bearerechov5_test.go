@@ -18,6 +18,12 @@ func TestAdapter(t *testing.T) {
 		e := echo.New()
 		e.HTTPErrorHandler = func(_ *echo.Context, err error) { app.OnError(err) }
 		e.Use(func(next echo.HandlerFunc) echo.HandlerFunc {
+			return func(c *echo.Context) (err error) {
+				app.Recover(c.Response(), func() { err = next(c) })
+				return err
+			}
+		})
+		e.Use(func(next echo.HandlerFunc) echo.HandlerFunc {
 			return func(c *echo.Context) error {
 				if app.Before(c.Response(), c.Request()) {
 					return nil

@@ -23,6 +23,7 @@ func TestMain(m *testing.M) {
 func TestAdapter(t *testing.T) {
 	bearertest.TestAdapter(t, func(auth *bearer.Middleware, app bearertest.App) http.Handler {
 		router := gin.New()
+		router.Use(func(c *gin.Context) { app.Recover(c.Writer, c.Next) })
 		router.Use(func(c *gin.Context) {
 			c.Next()
 			for _, err := range c.Errors {
