@@ -7,6 +7,7 @@ require (
 	github.com/bearer-go/bearer/adapters/bearerecho v0.0.0
 	github.com/bearer-go/bearer/adapters/bearergin v0.0.0
 	github.com/gin-gonic/gin v1.12.0
+	github.com/go-chi/chi/v5 v5.5.0
 	github.com/labstack/echo/v4 v4.16.0
 )
 
