@@ -13,10 +13,10 @@ import (
 	"github.com/bearer-go/bearer"
 )
 
-// Attack fires forged and malformed credentials, about 290 of them, at a handler: the service's own, with its guard around it. It
+// Attack fires forged and malformed credentials, about 400 of them, at a handler: the service's own, with its guard around it. It
 // fails the test for each that gets through, and for each refusal that says the wrong thing: another status or error code
 // than RFC 6750 section 3.1 has for it, no challenge or a malformed one, no Cache-Control: no-store, or anything of the token.
-// It looks at nothing but answers, so that any guard can be attacked, not only one of package bearer.
+// Without options it looks at nothing but answers, so that any guard can be attacked, not only one of package bearer.
 //
 //	issuer := bearertest.NewIssuer(bearertest.DefaultClaims(bearertest.Claims{"scope": "orders:read"}))
 //	bearertest.Attack(t, newService(issuer.URL(), issuer.Audience(), issuer.Client()), issuer,
@@ -31,6 +31,27 @@ import (
 // fails for which one was switched off, with an option whose name begins with Insecure. The attacks on the audience change
 // aud, or client_id if the issuer's tokens have no aud; those on scopes change the claim scope, if the route demands it.
 //
+// Beside forged tokens it tries the ways around a guard:
+//   - The attacker has an issuer, which [Issuer.Client] reaches while Attack runs. Its tokens are good, and of no
+//     issuer that the handler trusts.
+//   - Requests with other methods, headers and paths come without a token. The path is guarded for every method. Another path
+//     may be open, so it counts as let through when the answer is the route's own. CORS may answer OPTIONS, so that counts
+//     when the answer has a body.
+//   - A token that was let through is sent again after its end. Attack looks for the leeway of the handler's clock with tokens
+//     that end about now, and waits for the end of the last one: some hundredths of a second, or up to two seconds when the
+//     handler knows whole seconds alone. In a bubble the wait costs nothing.
+//
+// Options tell it more of the handler, and each adds attacks: [WithReached], [WithFreshHandler], [WithPartner] and [WithSubject].
+//
+// It does not test these:
+//   - without WithReached, whether a refused request had an effect all the same, and whether a request for another path or with
+//     OPTIONS had one whose answer is empty or differs from the route's;
+//   - without WithFreshHandler, handlers that have no keys; without WithPartner, a second issuer; without WithSubject, for whom
+//     an answer is. With WithSubject, requests sent at the same time are only likely to meet in the handler;
+//   - other routes of the service, and requirements of the route other than a scope;
+//   - revocation, withdrawn keys, and the proofs that a bound token needs;
+//   - what needs a connection: requests that a proxy and the server read in two ways, and floods.
+//
 // Tokens with unknown key ids are among the attacks. A middleware may ask the issuer for new keys because of them, but not for
 // long, so that it may not find the new key after an [Issuer.Rotate]: give Attack a handler of its own. While the issuer is
 // down or has another fault, a refusal may also be 503, with Retry-After.
@@ -39,7 +60,7 @@ func Attack(t testing.TB, handler http.Handler, issuer *Issuer, opts ...AttackOp
 	if handler == nil || issuer == nil {
 		t.Fatal("bearertest: Attack: the handler or the issuer is nil")
 	}
-	a := newAttack(t.Context(), issuer, opts)
+	a := newAttack(t, issuer, opts)
 	if problem := a.begin(handler); problem != "" {
 		t.Fatalf("bearertest: Attack: %s", problem)
 	}
@@ -48,51 +69,33 @@ func Attack(t testing.TB, handler http.Handler, issuer *Issuer, opts ...AttackOp
 	}
 }
 
-// AttackOption says what [Attack] cannot know of a handler.
-type AttackOption func(*attack)
-
-// WithRequest chooses the request that the attacks are put into. The function is called for each and returns a new one every
-// time, without any credential. Default: GET /.
-func WithRequest(request func() *http.Request) AttackOption {
-	if request == nil {
-		panic("bearertest: WithRequest: the function is nil")
-	}
-	return func(a *attack) { a.request = request }
-}
-
-// WithTokensFrom says that the handler takes tokens from these places, as bearer.WithTokensFrom does. A second token there is then
-// expected to be refused as one too many, and a token there alone is no attack. bearer.FromHeader must be among them,
-// for that is the way the attacks come. Default: the Authorization header alone.
-func WithTokensFrom(sources ...bearer.TokenSource) AttackOption {
-	if !slices.Contains(sources, bearer.FromHeader()) {
-		panic("bearertest: WithTokensFrom: bearer.FromHeader is missing; the attacks come in the Authorization header")
-	}
-	return func(a *attack) { a.sources = sources }
-}
-
-// WithoutKeyIDs says that the handler was given keys that have no key id, as with jwks.PEM and jwks.PublicKeys. Such a key
-// answers to every kid, so that the attacks whose only fault is the kid are left out.
-func WithoutKeyIDs() AttackOption {
-	return func(a *attack) { a.withoutKeyIDs = true }
-}
-
 // attack is one run of Attack.
 type attack struct {
 	request       func() *http.Request
 	sources       []bearer.TokenSource
 	withoutKeyIDs bool
-	kit           *kit
-	volleys       func() []volley // made when they are first needed
+	reached       func() int
+	fresh         func() http.Handler
+	partner       *Issuer
+	subject       func(*http.Response) string
+
+	ctx     context.Context // the test's
+	kit     *kit
+	volleys func() []volley // made when they are first needed
+	body    string          // what the route answers to a good token
 }
 
-func newAttack(ctx context.Context, issuer *Issuer, opts []AttackOption) *attack {
+func newAttack(tb testing.TB, issuer *Issuer, opts []AttackOption) *attack {
+	tb.Helper()
+	ctx := tb.Context()
 	a := &attack{
 		request: func() *http.Request { return httptest.NewRequestWithContext(ctx, http.MethodGet, "/", nil) },
+		ctx:     ctx,
 	}
 	for _, opt := range opts {
 		opt(a)
 	}
-	a.kit = newKit(issuer, !a.withoutKeyIDs)
+	a.kit = newKit(tb, issuer, !a.withoutKeyIDs)
 	a.volleys = sync.OnceValue(a.prepare)
 	return a
 }
@@ -108,8 +111,16 @@ func (f finding) String() string { return f.rule + "/" + f.variant + ": " + f.pr
 // begin makes sure that the attacks will be refused for what is wrong with them, and says what is missing for that.
 func (a *attack) begin(handler http.Handler) (problem string) {
 	good := shot{token: a.kit.issuer.Token(), put: inHeader}
-	if got := a.fire(handler, good); !got.passes() {
+	got := a.fire(handler, good)
+	if !got.passes() {
 		return fmt.Sprintf("a good token is not let through: %s\n%s", got, a.advice(got))
+	}
+	if a.reached != nil && got.reached != 1 {
+		return fmt.Sprintf("a good token is let through, and WithReached counts %d calls of the protected handler, want one", got.reached)
+	}
+	a.body = got.body
+	if problem := a.beginPartner(handler); problem != "" {
+		return problem
 	}
 	// The same token as in the attacks, but without a fault.
 	good.token = a.kit.good
@@ -123,7 +134,8 @@ func (a *attack) begin(handler http.Handler) (problem string) {
 		}
 	}
 	nothing := shot{put: func(*http.Request, string) {}}
-	if problems := a.fire(handler, nothing).judge(noCredential, nil); len(problems) > 0 {
+	nothing.want = noCredential
+	if problems := a.judge(nothing, a.fire(handler, nothing)); len(problems) > 0 {
 		return "a request without a token: " + strings.Join(problems, "; ")
 	}
 	return ""
@@ -154,9 +166,10 @@ func (a *attack) run(handler http.Handler) (findings []finding) {
 			continue // the route demands no scope
 		}
 		for _, s := range rule.shots {
-			for _, problem := range a.fire(handler, s).judge(s.want, s.secrets(a.kit)) {
-				findings = append(findings, finding{rule.name, s.name, problem})
-			}
+			findings = append(findings, a.try(handler, rule.name, s)...)
+		}
+		if rule.run != nil {
+			findings = append(findings, rule.run(handler, rule.name)...)
 		}
 		if got := a.fire(handler, shot{token: a.kit.issuer.Token(), put: inHeader}); !got.passes() {
 			findings = append(findings, finding{rule.name, "a good token afterwards", "is not let through: " + got.String()})
@@ -165,10 +178,35 @@ func (a *attack) run(handler http.Handler) (findings []finding) {
 	return findings
 }
 
+// try fires a shot and returns what is wrong with the answer.
+func (a *attack) try(handler http.Handler, rule string, s shot) (findings []finding) {
+	for _, problem := range a.judge(s, a.fire(handler, s)) {
+		findings = append(findings, finding{rule, s.name, problem})
+	}
+	return findings
+}
+
+// judge says what is wrong with the answer to a shot.
+func (a *attack) judge(s shot, got *response) (problems []string) {
+	switch {
+	case s.stray == nil || got.panicked != nil || got.status == http.StatusUnauthorized:
+		problems = got.judge(s.want, s.secrets(a.kit))
+	case s.stray(got):
+		problems = []string{fmt.Sprintf("is let through with %d", got.status)}
+	default: // refused in some other way, by the router or whatever else stands before the guard
+		problems = got.judgeSilence(s.secrets(a.kit))
+	}
+	if got.reached > 0 && !got.passes() {
+		problems = append(problems, fmt.Sprintf("is answered with %d, and the protected handler ran", got.status))
+	}
+	return problems
+}
+
 // volley is what is fired at one rule.
 type volley struct {
 	name  string
 	shots []shot
+	run   func(handler http.Handler, rule string) []finding // what takes more than a shot; nil for nothing
 }
 
 // shot is a variant made ready for one issuer.
@@ -177,16 +215,20 @@ type shot struct {
 	token string
 	put   func(r *http.Request, token string)
 	want  answer
+	stray func(got *response) bool
 }
 
 // prepare makes the variants ready that apply to the issuer and to what the options say of the handler.
 func (a *attack) prepare() (list []volley) {
-	for _, rule := range rules() {
+	for _, rule := range slices.Concat(rules(), a.ways()) {
 		v := volley{name: rule.name}
 		for _, variant := range rule.variants {
-			s := shot{name: variant.name, token: a.kit.good, put: variant.put, want: variant.want}
+			s := shot{name: variant.name, token: a.kit.good, put: variant.put, want: variant.want, stray: variant.stray}
 			if variant.forge != nil {
-				s.token, s.put = variant.forge(a.kit), inHeader
+				s.token = variant.forge(a.kit)
+			}
+			if s.put == nil {
+				s.put = inHeader
 			}
 			if s.want == (answer{}) {
 				s.want = rule.want
@@ -200,7 +242,7 @@ func (a *attack) prepare() (list []volley) {
 		}
 		list = append(list, v)
 	}
-	return list
+	return append(list, a.campaigns()...)
 }
 
 // takesFrom reports whether the handler takes a token from a place beside the header. A body without a form is no such place
@@ -238,6 +280,14 @@ func (s shot) secrets(k *kit) []string {
 	return list
 }
 
+// count is how often the protected handler ran, if WithReached tells.
+func (a *attack) count() int {
+	if a.reached == nil {
+		return 0
+	}
+	return a.reached()
+}
+
 // fire sends a shot to the handler and takes down the answer.
 func (a *attack) fire(handler http.Handler, s shot) (got *response) {
 	got = &response{issuerDown: a.kit.issuer.isDown()}
@@ -247,11 +297,13 @@ func (a *attack) fire(handler http.Handler, s shot) (got *response) {
 		r.Header = http.Header{}
 	}
 	s.put(r, s.token)
+	before := a.count()
 	defer func() {
+		got.reached = a.count() - before
 		if got.panicked = recover(); got.panicked == nil {
 			result := w.Result()
 			_ = result.Body.Close() // of a recorder: nothing is open
-			got.status, got.header, got.body = result.StatusCode, result.Header, w.Body.String()
+			got.result, got.status, got.header, got.body = result, result.StatusCode, result.Header, w.Body.String()
 		}
 	}()
 	handler.ServeHTTP(w, r)

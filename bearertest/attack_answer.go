@@ -3,6 +3,7 @@ package bearertest
 import (
 	"encoding/json"
 	"fmt"
+	"io"
 	"mime"
 	"net/http"
 	"regexp"
@@ -40,6 +41,8 @@ type response struct {
 	body       string
 	panicked   any // what the handler panicked with; then there is no answer
 	issuerDown bool
+	reached    int            // how often the protected handler ran for it, if WithReached tells
+	result     *http.Response // the answer as a client has it; its body is in body
 }
 
 func (got *response) passes() bool { return got.panicked == nil && got.status/100 == 2 }
@@ -83,8 +86,7 @@ func (got *response) judge(want answer, secrets []string) (problems []string) {
 		wrong("the answer lacks Cache-Control: no-store")
 	}
 	got.judgeProblem(wrong)
-	got.judgeSilence(secrets, wrong)
-	return problems
+	return append(problems, got.judgeSilence(secrets)...)
 }
 
 func hasNoStore(cacheControl string) bool {
@@ -209,14 +211,21 @@ func (got *response) judgeProblem(wrong func(string, ...any)) {
 }
 
 // judgeSilence: nothing of what was sent comes back, for whoever sees the answer may not be who sent the request.
-func (got *response) judgeSilence(secrets []string, wrong func(string, ...any)) {
+func (got *response) judgeSilence(secrets []string) (problems []string) {
 	places := []string{"the body", got.body}
 	for name, values := range got.header {
 		places = append(places, "the header "+name, name+": "+strings.Join(values, ", "))
 	}
 	for i := 0; i < len(places); i += 2 {
 		if slices.ContainsFunc(secrets, func(secret string) bool { return strings.Contains(places[i+1], secret) }) {
-			wrong("%s repeats something of the token", places[i])
+			problems = append(problems, places[i]+" repeats something of the token")
 		}
 	}
+	return problems
+}
+
+// again is the answer with its body to be read.
+func (got *response) again() *http.Response {
+	got.result.Body = io.NopCloser(strings.NewReader(got.body))
+	return got.result
 }

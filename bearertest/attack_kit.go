@@ -8,14 +8,17 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"testing"
 )
 
 // kit is what the forgeries are made of: one issuer, a good token of it, and an attacker with a key of his own.
 type kit struct {
-	issuer   *Issuer
-	attacker *Issuer // signs as if he were the issuer; nobody trusts his key
-	canary   string  // a text that is planted wherever it is no fault, and must not come back
-	keyIDs   bool    // the handler's keys have key ids, so that a kid can be wrong
+	issuer    *Issuer
+	attacker  *Issuer // signs as if it were the issuer, with a key that is not trusted
+	foreign   *Issuer // the attacker's issuer under a URL of its own, which the issuer's client reaches
+	lookalike *Issuer // the same under a URL that begins as the issuer's does; nil for an issuer on a socket
+	canary    string  // a text that is planted wherever it is no fault, and must not come back
+	keyIDs    bool    // the handler's keys have key ids, so that a kid can be wrong
 
 	header, payload string    // the good token's, as JSON
 	good            string    // the token itself
@@ -29,7 +32,8 @@ type kit struct {
 // canaryClaim is a claim of every forged token.
 const canaryClaim = "canary"
 
-func newKit(issuer *Issuer, keyIDs bool) *kit {
+func newKit(tb testing.TB, issuer *Issuer, keyIDs bool) *kit {
+	tb.Helper()
 	k := &kit{
 		issuer:   issuer,
 		attacker: NewIssuer(URL(issuer.url), Audience(issuer.audience), Algorithm(issuer.algorithm)),
@@ -37,6 +41,7 @@ func newKit(issuer *Issuer, keyIDs bool) *kit {
 		keyIDs:   keyIDs,
 	}
 	k.attacker.defaults = issuer.defaults
+	k.raiseForeign(tb)
 	claims := merge(slices.Concat([]Claims{standardClaims(issuer.url, issuer.audience)}, issuer.defaults, []Claims{k.canaries()})...)
 	k.header = string(mustJSON(standardHeader(issuer.algorithm, issuer.KeyID())))
 	k.payload = string(mustJSON(claims))

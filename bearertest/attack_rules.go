@@ -28,10 +28,14 @@ type rule struct {
 // variant is one way to break a rule: a token that is forged, or a good one that is put elsewhere.
 type variant struct {
 	name  string
-	forge func(k *kit) string                 // the token, which goes into the header; "" when the issuer's keys do not allow it
-	put   func(r *http.Request, token string) // or how a good token is sent
+	forge func(k *kit) string                 // the token; "" when the issuer's keys do not allow it; nil for a good one
+	put   func(r *http.Request, token string) // how it is sent; nil for in the header
 	want  answer                              // zero: the rule's
 	from  bearer.TokenSource                  // the place that put puts it into, if a handler may take tokens from there
+
+	// stray is for requests that are not the route's own, and so may be answered by something else. It reports whether the answer
+	// is that of the protected handler.
+	stray func(got *response) bool
 }
 
 const scopeRule = "4.11 scope"

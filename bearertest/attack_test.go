@@ -98,7 +98,7 @@ func TestEveryAttackSucceedsWhereOnlyItsRuleIsMissing(t *testing.T) {
 	for _, algorithm := range attackedAlgorithms {
 		issuer := attackedIssuer(algorithm)
 		complete := newReference(issuer)
-		attack := bearertest.NewAttack(t.Context(), issuer)
+		attack := bearertest.NewAttack(t, issuer)
 		t.Run(algorithm+", complete", func(t *testing.T) {
 			withstands(t, attack, complete.Handler(protected))
 		})
@@ -118,7 +118,7 @@ func TestEveryAttackSucceedsWhereOnlyItsRuleIsMissing(t *testing.T) {
 		before := reference.Key{ID: issuer.KeyID(), Public: issuer.PublicKey()}
 		issuer.Rotate()
 		complete := newReference(issuer, before)
-		attack := bearertest.NewAttack(t.Context(), issuer)
+		attack := bearertest.NewAttack(t, issuer)
 		withstands(t, attack, complete.Handler(protected))
 		for _, variant := range fallsToAll(t, attack, complete.Without(reference.KeyID).Handler(protected), string(reference.KeyID)) {
 			succeeded[[2]string{string(reference.KeyID), variant}] = true
@@ -250,7 +250,7 @@ func TestAttackFailsWhatIsSwitchedOffOrNotSaid(t *testing.T) {
 	issuer := bearertest.NewIssuer()
 	sources := []bearer.TokenSource{bearer.FromHeader(), bearer.FromCookie(), bearer.FromQuery()}
 	all := func(rule string) (names []string) {
-		for _, variant := range bearertest.NewAttack(t.Context(), issuer).Variants(rule) {
+		for _, variant := range bearertest.NewAttack(t, issuer).Variants(rule) {
 			names = append(names, rule+"/"+variant)
 		}
 		return names
@@ -341,7 +341,7 @@ func TestAttackFailsWrongRefusals(t *testing.T) {
 			return string(text)
 		}
 	}
-	attack := bearertest.NewAttack(t.Context(), issuer)
+	attack := bearertest.NewAttack(t, issuer)
 	bad := 0
 	for name, test := range map[string]struct {
 		change func(got *httptest.ResponseRecorder, r *http.Request)

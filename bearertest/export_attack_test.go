@@ -1,9 +1,9 @@
 package bearertest
 
 import (
-	"context"
 	"net/http"
 	"slices"
+	"testing"
 )
 
 // AttackRun is one run of Attack, which can be repeated on several handlers that trust the same issuer.
@@ -13,8 +13,9 @@ type AttackRun struct{ a *attack }
 type AttackFinding struct{ Rule, Variant, Problem string }
 
 // NewAttack makes the variants ready.
-func NewAttack(ctx context.Context, issuer *Issuer, opts ...AttackOption) AttackRun {
-	return AttackRun{newAttack(ctx, issuer, opts)}
+func NewAttack(tb testing.TB, issuer *Issuer, opts ...AttackOption) AttackRun {
+	tb.Helper()
+	return AttackRun{newAttack(tb, issuer, opts)}
 }
 
 // Begin is what Attack does first; it returns what Attack would stop with.

@@ -204,7 +204,7 @@ func (i *Issuer) Algorithm() string { return i.algorithm }
 
 // Client returns an [http.Client] that reaches the issuer. For an issuer without a socket it answers inside the
 // process, streams bodies and honours the request's context as a connection would; a request to another origin is an
-// error, unless it is the one that [Issuer.Redirect] leads to.
+// error, unless it is the one that [Issuer.Redirect] leads to, or the attacker's while [Attack] runs.
 func (i *Issuer) Client() *http.Client { return &http.Client{Transport: i.transport} }
 
 // Token returns a signed access token that a service which trusts the issuer accepts. It has iss, aud, sub "alice",

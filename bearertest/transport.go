@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"sync"
 )
 
 // inProcess is an [http.RoundTripper] that answers one origin with a handler of this process. An origin may go by
@@ -20,6 +21,9 @@ import (
 type inProcess struct {
 	origins []*url.URL
 	pipes   *http.Transport
+
+	mu     sync.Mutex
+	guests []*inProcess // which are reached too, for as long as an attack lasts
 }
 
 func newInProcess(origin *url.URL, handler http.Handler, others ...*url.URL) *inProcess {
@@ -31,22 +35,51 @@ func newInProcess(origin *url.URL, handler http.Handler, others ...*url.URL) *in
 	}
 	// A connection from DialTLSContext counts as secure already, so "https" needs neither a certificate nor a handshake.
 	pipes := &http.Transport{DialContext: dial, DialTLSContext: dial, DisableKeepAlives: true}
-	return &inProcess{append([]*url.URL{origin}, others...), pipes}
+	return &inProcess{origins: append([]*url.URL{origin}, others...), pipes: pipes}
+}
+
+// admit lets the transport reach what another one reaches, until the function that it returns is called.
+func (t *inProcess) admit(guest *inProcess) (dismiss func()) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.guests = append(slices.Clip(t.guests), guest)
+	return func() {
+		t.mu.Lock()
+		defer t.mu.Unlock()
+		t.guests = slices.DeleteFunc(slices.Clone(t.guests), func(g *inProcess) bool { return g == guest })
+	}
+}
+
+// pipesTo returns what carries a request to its origin, or nil when the transport does not reach it.
+func (t *inProcess) pipesTo(u *url.URL) *http.Transport {
+	ours := func(origin *url.URL) bool {
+		return u.Scheme == origin.Scheme && strings.EqualFold(u.Host, origin.Host)
+	}
+	if slices.ContainsFunc(t.origins, ours) {
+		return t.pipes
+	}
+	t.mu.Lock()
+	guests := t.guests
+	t.mu.Unlock()
+	for _, guest := range guests {
+		if pipes := guest.pipesTo(u); pipes != nil {
+			return pipes
+		}
+	}
+	return nil
 }
 
 // RoundTrip refuses every origin but its own, so that a test never leaves the process unnoticed.
 func (t *inProcess) RoundTrip(r *http.Request) (*http.Response, error) {
-	ours := func(origin *url.URL) bool {
-		return r.URL.Scheme == origin.Scheme && strings.EqualFold(r.URL.Host, origin.Host)
-	}
-	if !slices.ContainsFunc(t.origins, ours) {
+	pipes := t.pipesTo(r.URL)
+	if pipes == nil {
 		if r.Body != nil {
 			_ = r.Body.Close()
 		}
 		return nil, fmt.Errorf("bearertest: the issuer's client reaches %s://%s alone, not %s://%s",
 			t.origins[0].Scheme, t.origins[0].Host, r.URL.Scheme, r.URL.Host)
 	}
-	return t.pipes.RoundTrip(r)
+	return pipes.RoundTrip(r)
 }
 
 // oneConn is a [net.Listener] that hands out one connection and is then at its end.

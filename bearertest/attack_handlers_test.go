@@ -1,0 +1,634 @@
+package bearertest_test
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"runtime"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/bearer-go/bearer"
+	"github.com/bearer-go/bearer/bearertest"
+	"github.com/bearer-go/bearer/jwks"
+)
+
+// Each handler of this file has package bearer's guard in it, and a hole beside it that no forged token shows.
+
+// service is what a broken handler is made of.
+type service struct {
+	tb      testing.TB
+	issuer  *bearertest.Issuer
+	partner *bearertest.Issuer
+	reached atomic.Int64 // calls of inner
+}
+
+// inner is the protected handler.
+func (s *service) inner() http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		s.reached.Add(1)
+		protected.ServeHTTP(w, r)
+	})
+}
+
+// greeting is a protected handler that says whom it takes the request to be from.
+func greeting(w http.ResponseWriter, r *http.Request) {
+	claims, _ := bearer.FromContext(r.Context())
+	_, _ = io.WriteString(w, claims.Subject())
+}
+
+func (s *service) auth() *bearer.Middleware { return newMiddleware(s.tb, s.issuer) }
+
+func (s *service) guarded() http.Handler { return s.auth().Handler(s.inner()) }
+
+// counted is the number of calls of the protected handler.
+func (s *service) counted() bearertest.AttackOption {
+	return bearertest.WithReached(func() int { return int(s.reached.Load()) })
+}
+
+// unless is a guard that some requests do not meet.
+func (s *service) unless(open func(r *http.Request) bool) http.Handler {
+	guarded, inner := s.guarded(), s.inner()
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if open(r) {
+			inner.ServeHTTP(w, r)
+			return
+		}
+		guarded.ServeHTTP(w, r)
+	})
+}
+
+// issuerOf reads iss out of a request's token without any proof.
+func issuerOf(r *http.Request) string {
+	parts := strings.Split(r.Header.Get("Authorization"), ".")
+	if len(parts) != 3 {
+		return ""
+	}
+	payload, _ := base64.RawURLEncoding.DecodeString(parts[1])
+	var claims struct{ Iss string }
+	_ = json.Unmarshal(payload, &claims)
+	return claims.Iss
+}
+
+// trustsAnyIssuer asks the issuer that the token names for its keys.
+func (s *service) trustsAnyIssuer() http.Handler {
+	guards := map[string]http.Handler{}
+	own := s.guarded()
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		iss := issuerOf(r)
+		if guards[iss] == nil {
+			auth, err := bearer.New(
+				bearer.WithIssuer(iss, s.issuer.Audience()),
+				bearer.WithHTTPClient(s.issuer.Client()),
+				bearer.WithLogger(slog.New(slog.DiscardHandler)),
+			)
+			if err != nil {
+				own.ServeHTTP(w, r)
+				return
+			}
+			s.tb.Cleanup(func() { _ = auth.Close() })
+			guards[iss] = auth.Handler(s.inner())
+		}
+		if got := answerOf(guards[iss], r); got.Code == http.StatusOK {
+			writeAnswer(w, got)
+			return
+		}
+		own.ServeHTTP(w, r) // for a refusal that is right
+	})
+}
+
+// answerOf is what a handler answers.
+func answerOf(handler http.Handler, r *http.Request) *httptest.ResponseRecorder {
+	got := httptest.NewRecorder()
+	handler.ServeHTTP(got, r)
+	return got
+}
+
+func writeAnswer(w http.ResponseWriter, got *httptest.ResponseRecorder) {
+	for name, values := range got.Header() {
+		w.Header()[name] = values
+	}
+	w.WriteHeader(got.Code)
+	_, _ = w.Write(got.Body.Bytes())
+}
+
+// keysOf reads jku out of the header of a request's token without any proof.
+func keysOf(r *http.Request) (address string, ok bool) {
+	text, _, _ := strings.Cut(strings.TrimPrefix(r.Header.Get("Authorization"), "Bearer "), ".")
+	data, _ := base64.RawURLEncoding.DecodeString(text)
+	var header struct{ JKU string }
+	_ = json.Unmarshal(data, &header)
+	return header.JKU, strings.HasPrefix(header.JKU, "https://")
+}
+
+// followsJKU takes keys from where the token's header says they are.
+func (s *service) followsJKU() http.Handler {
+	own := s.guarded()
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if address, ok := keysOf(r); ok {
+			auth, err := bearer.New(
+				bearer.WithIssuer(issuerOf(r), s.issuer.Audience(), bearer.JWKSURL(address)),
+				bearer.WithHTTPClient(s.issuer.Client()),
+				bearer.WithLogger(slog.New(slog.DiscardHandler)),
+			)
+			if err == nil {
+				defer func() { _ = auth.Close() }()
+				if got := answerOf(auth.Handler(s.inner()), r); got.Code == http.StatusOK {
+					writeAnswer(w, got)
+					return
+				}
+			}
+		}
+		own.ServeHTTP(w, r)
+	})
+}
+
+// remembersForEver lets through what it let through once.
+func (s *service) remembersForEver() http.Handler {
+	seen := map[[32]byte]bool{}
+	sum := func(r *http.Request) [32]byte { return sha256.Sum256([]byte(r.Header.Get("Authorization"))) }
+	auth, inner := s.auth(), s.inner()
+	guarded := auth.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		seen[sum(r)] = true
+		inner.ServeHTTP(w, r)
+	}))
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if len(r.Header["Authorization"]) == 1 && seen[sum(r)] {
+			inner.ServeHTTP(w, r)
+			return
+		}
+		guarded.ServeHTTP(w, r)
+	})
+}
+
+// failsOpen lets everything through that comes with something like a token while it has no keys.
+func (s *service) failsOpen() http.Handler {
+	guarded, inner := s.guarded(), s.inner()
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		got := answerOf(guarded, r)
+		if got.Code == http.StatusServiceUnavailable {
+			inner.ServeHTTP(w, r)
+			return
+		}
+		writeAnswer(w, got)
+	})
+}
+
+// eitherIssuer is an HTTP client that reaches two issuers.
+type eitherIssuer struct{ one, other *bearertest.Issuer }
+
+func (e eitherIssuer) RoundTrip(r *http.Request) (*http.Response, error) {
+	if strings.HasPrefix(r.URL.String(), e.other.URL()) {
+		return e.other.Client().Transport.RoundTrip(r)
+	}
+	return e.one.Client().Transport.RoundTrip(r)
+}
+
+// withPartner is a guard for two issuers, each with keys of its own unless the options say otherwise.
+func (s *service) withPartner(opts ...bearer.IssuerOption) http.Handler {
+	auth, err := bearer.New(
+		bearer.WithIssuer(s.issuer.URL(), s.issuer.Audience(), opts...),
+		bearer.WithIssuer(s.partner.URL(), s.partner.Audience(), opts...),
+		bearer.WithHTTPClient(&http.Client{Transport: eitherIssuer{s.issuer, s.partner}}),
+		bearer.WithLogger(slog.New(slog.DiscardHandler)),
+	)
+	if err != nil {
+		s.tb.Fatal(err)
+	}
+	s.tb.Cleanup(func() { _ = auth.Close() })
+	return auth.Handler(s.inner())
+}
+
+// onePot has the keys of both issuers in one set.
+func (s *service) onePot() http.Handler {
+	keys := bytes.TrimSuffix(s.issuer.KeySet(), []byte("]}"))
+	more, _ := bytes.CutPrefix(s.partner.KeySet(), []byte(`{"keys":[`))
+	return s.withPartner(bearer.Keys(jwks.Static(slices.Concat(keys, []byte(","), more))))
+}
+
+// runsFirst calls the protected handler before the verdict on a token, and throws its answer away when that is bad.
+func (s *service) runsFirst() http.Handler {
+	guarded, inner := s.auth().Handler(protected), s.inner()
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("Authorization") != "" {
+			answerOf(inner, r)
+		}
+		guarded.ServeHTTP(w, r)
+	})
+}
+
+// isWhoCameFirst keeps the claims beside the request, and those of the first for ever.
+func (s *service) isWhoCameFirst() http.Handler {
+	var first *bearer.Claims
+	return s.auth().Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if first == nil {
+			first, _ = bearer.FromContext(r.Context())
+		}
+		_, _ = io.WriteString(w, first.Subject())
+	}))
+}
+
+// isWhoCameLast keeps the claims of the latest request in a variable that all share.
+func (s *service) isWhoCameLast() http.Handler {
+	var last atomic.Pointer[bearer.Claims]
+	return s.auth().Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		claims, _ := bearer.FromContext(r.Context())
+		last.Store(claims)
+		runtime.Gosched()
+		_, _ = io.WriteString(w, last.Load().Subject())
+	}))
+}
+
+// believes takes the user's name from a field of the header, if it is there.
+func (s *service) believes(name string) http.Handler {
+	return s.auth().Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if user := r.Header.Get(name); user != "" {
+			_, _ = io.WriteString(w, user)
+			return
+		}
+		greeting(w, r)
+	}))
+}
+
+func field(name, value string) func(*http.Request) bool {
+	return func(r *http.Request) bool { return r.Header.Get(name) == value }
+}
+
+// whole is the subject of an answer that is nothing else.
+func whole(answer *http.Response) string {
+	body, _ := io.ReadAll(answer.Body)
+	return string(body)
+}
+
+var brokenHandlers = []struct {
+	name    string
+	handler func(s *service) http.Handler
+	options func(s *service) []bearertest.AttackOption
+	want    string // a failure
+}{
+	{
+		name:    "any issuer that is up is trusted",
+		handler: (*service).trustsAnyIssuer,
+		want:    "other issuers/the attacker's own issuer: is let through with 200",
+	},
+	{
+		name:    "what was verified once is good for ever",
+		handler: (*service).remembersForEver,
+		want:    "the end of a token/a token that was let through before: is let through after its end",
+	},
+	{
+		name:    "it fails open while it has no keys",
+		handler: (*service).failsOpen,
+		options: func(s *service) []bearertest.AttackOption {
+			return []bearertest.AttackOption{bearertest.WithFreshHandler(s.failsOpen)}
+		},
+		want: "no keys/the issuer is down, a forged token: is let through with 200",
+	},
+	{
+		name:    "the keys of two issuers are in one pot",
+		handler: (*service).onePot,
+		options: func(s *service) []bearertest.AttackOption {
+			return []bearertest.AttackOption{bearertest.WithPartner(s.partner)}
+		},
+		want: "a partner's keys/our iss, signed by the partner: is let through with 200",
+	},
+	{
+		name:    "the handler runs before the verdict",
+		handler: (*service).runsFirst,
+		options: func(s *service) []bearertest.AttackOption { return []bearertest.AttackOption{s.counted()} },
+		want:    "4.7 signature/none: is answered with 401, and the protected handler ran",
+	},
+	{
+		name:    "all are who came first",
+		handler: (*service).isWhoCameFirst,
+		options: withSubject,
+		want:    `the subject/two tokens in turn: the answer to mallory is for "alice"`,
+	},
+	{
+		name:    "all are who came last",
+		handler: (*service).isWhoCameLast,
+		options: withSubject,
+		want:    "the subject/requests at once: the answer to ",
+	},
+	{
+		name:    "X-User goes before the token",
+		handler: func(s *service) http.Handler { return s.believes("X-User") },
+		options: withSubject,
+		want:    `the subject/X-User: the answer to alice is for "mallory"`,
+	},
+	{
+		name: "a parameter goes before the token",
+		handler: func(s *service) http.Handler {
+			inner := s.believes("X-Parameter")
+			return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				r.Header.Set("X-Parameter", r.URL.Query().Get("user"))
+				inner.ServeHTTP(w, r)
+			})
+		},
+		options: withSubject,
+		want:    `the subject/the parameter user: the answer to mallory is for "alice"`,
+	},
+	{
+		name: "OPTIONS is let through",
+		handler: func(s *service) http.Handler {
+			return s.unless(func(r *http.Request) bool { return r.Method == http.MethodOptions })
+		},
+		want: "other methods/OPTIONS without a token: is let through with 200",
+	},
+	{
+		name: "all but GET and POST are let through",
+		handler: func(s *service) http.Handler {
+			return s.unless(func(r *http.Request) bool { return r.Method != http.MethodGet && r.Method != http.MethodPost })
+		},
+		want: "other methods/DELETE with a forged token: is let through with 200",
+	},
+	{
+		name:    "X-HTTP-Method-Override is believed",
+		handler: func(s *service) http.Handler { return s.unless(field("X-HTTP-Method-Override", "OPTIONS")) },
+		want:    "other headers/X-HTTP-Method-Override OPTIONS: is let through with 200",
+	},
+	{
+		name:    "X-Forwarded-For is believed",
+		handler: func(s *service) http.Handler { return s.unless(field("X-Forwarded-For", "127.0.0.1")) },
+		want:    "other headers/X-Forwarded-For 127.0.0.1: is let through with 200",
+	},
+	{
+		name:    "a WebSocket is let through",
+		handler: func(s *service) http.Handler { return s.unless(field("Upgrade", "websocket")) },
+		want:    "other headers/Upgrade websocket: is let through with 200",
+	},
+	{
+		name: "paths that end with /healthz are let through",
+		handler: func(s *service) http.Handler {
+			return s.unless(func(r *http.Request) bool { return strings.HasSuffix(r.URL.Path, "/healthz") })
+		},
+		want: "other paths//healthz: is let through with 200",
+	},
+}
+
+func withSubject(*service) []bearertest.AttackOption {
+	return []bearertest.AttackOption{bearertest.WithSubject(whole)}
+}
+
+func newService(tb testing.TB) *service {
+	return &service{
+		tb: tb, issuer: bearertest.NewIssuer(), partner: bearertest.NewIssuer(bearertest.URL("https://partner.test")),
+	}
+}
+
+// Each hole is found, inside a bubble and outside, and nothing else is.
+func TestAttackFailsBrokenHandlers(t *testing.T) {
+	for _, broken := range brokenHandlers {
+		fails := func(t *testing.T) {
+			s := newService(t)
+			var opts []bearertest.AttackOption
+			if broken.options != nil {
+				opts = broken.options(s)
+			}
+			failures := attacked(t, broken.handler(s), s.issuer, opts...)
+			want := "bearertest: Attack: " + broken.want
+			if !slices.ContainsFunc(failures, func(f string) bool { return strings.HasPrefix(f, want) }) {
+				t.Errorf("it fails with %.3q, want %q", failures, want)
+			}
+			if broken.name == "the handler runs before the verdict" {
+				return // which every attack shows
+			}
+			rule, _, _ := strings.Cut(want, "/")
+			for _, f := range failures {
+				if !strings.HasPrefix(f, rule+"/") {
+					t.Errorf("it also fails with %q", f)
+				}
+			}
+		}
+		t.Run(broken.name, fails)
+		t.Run(broken.name+", in a bubble", func(t *testing.T) { synctest.Test(t, fails) })
+	}
+	t.Run("any issuer that is up is trusted, on a socket", func(t *testing.T) {
+		s := &service{tb: t, issuer: bearertest.NewServer(t)}
+		want := "bearertest: Attack: other issuers/the attacker's own issuer: is let through with 200"
+		if failures := attacked(t, s.trustsAnyIssuer(), s.issuer); !slices.Contains(failures, want) {
+			t.Errorf("it fails with %.3q, want %q", failures, want)
+		}
+	})
+}
+
+// The guard of package bearer withstands what all options add.
+func TestAttackPassesTheMiddlewareWithEveryOption(t *testing.T) {
+	passes := func(t *testing.T) {
+		s := newService(t)
+		handler := func() http.Handler { return s.withPartner() }
+		bearertest.Attack(t, handler(), s.issuer,
+			s.counted(), bearertest.WithPartner(s.partner), bearertest.WithFreshHandler(handler))
+		bearertest.Attack(t, s.auth().Handler(http.HandlerFunc(greeting)), s.issuer, bearertest.WithSubject(whole))
+	}
+	t.Run("outside a bubble", passes)
+	t.Run("in a bubble", func(t *testing.T) { synctest.Test(t, passes) })
+}
+
+// Every way around a guard is shown to succeed: the attacks without a token on a guard for the plain request alone, the good tokens
+// of another issuer on those that ask it for its keys.
+func TestEveryWayAroundAGuardSucceedsWhereItIsOpen(t *testing.T) {
+	s := newService(t)
+	onlyPlain := func(path string) http.Handler {
+		return s.unless(func(r *http.Request) bool {
+			plain := httptest.NewRequestWithContext(t.Context(), http.MethodGet, path, nil)
+			header := r.Header.Clone()
+			header.Del("Authorization")
+			return r.Method != plain.Method || r.URL.Path != plain.URL.Path || r.URL.RawPath != "" || len(header) > 0 ||
+				r.Host != plain.Host || r.RemoteAddr != plain.RemoteAddr
+		})
+	}
+	for _, test := range []struct {
+		rule, path string
+		handlers   []http.Handler
+	}{
+		{"other issuers", "/", []http.Handler{s.trustsAnyIssuer(), s.followsJKU()}},
+		{"other methods", "/", []http.Handler{onlyPlain("/")}},
+		{"other headers", "/", []http.Handler{onlyPlain("/")}},
+		{"other paths", "/", []http.Handler{onlyPlain("/")}},
+		{"other paths", "/orders/7", []http.Handler{onlyPlain("/orders/7")}},
+	} {
+		t.Run(test.rule+" of "+test.path, func(t *testing.T) {
+			attack := bearertest.NewAttack(t, s.issuer, bearertest.WithRequest(func() *http.Request {
+				return httptest.NewRequestWithContext(t.Context(), http.MethodGet, test.path, nil)
+			}))
+			found := map[string]bool{}
+			for _, handler := range test.handlers {
+				if problem := attack.Begin(handler); problem != "" {
+					t.Fatal("what is of no use at all proves nothing: ", problem)
+				}
+				for _, f := range attack.On(handler, test.rule) {
+					found[f.Variant] = true
+				}
+			}
+			const leastVariants = 3
+			variants := attack.Variants(test.rule)
+			if len(variants) < leastVariants {
+				t.Errorf("%d variants, want at least %d", len(variants), leastVariants)
+			}
+			for _, name := range variants {
+				if !found[name] {
+					t.Errorf("%q is let through, and was not found", name)
+				}
+			}
+		})
+	}
+}
+
+// What is no hole is not taken for one: CORS outside the guard, a route for health, a router that knows one method.
+func TestAttackPassesWhatStandsBesideAGuard(t *testing.T) {
+	s := newService(t)
+	mux := http.NewServeMux()
+	mux.Handle("GET /orders", s.guarded())
+	mux.HandleFunc("GET /orders/healthz", func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "healthy") })
+	cors := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodOptions { // as some do, whether it is a preflight or not
+			w.WriteHeader(http.StatusNoContent)
+			return
+		}
+		mux.ServeHTTP(w, r)
+	})
+	request := bearertest.WithRequest(func() *http.Request {
+		return httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/orders", nil)
+	})
+	bearertest.Attack(t, cors, s.issuer, request)
+	bearertest.Attack(t, cors, s.issuer, request, s.counted())
+}
+
+// The issuer's client reaches the attacker while Attack runs, and neither before nor afterwards.
+func TestAttackersIssuerIsReachedDuringTheAttackAlone(t *testing.T) {
+	issuer := bearertest.NewIssuer()
+	guarded := newMiddleware(t, issuer).Handler(protected)
+	var attacker string
+	reach := func() error {
+		_, err := exchange(issuer.Client(), request(t.Context(), http.MethodGet, attacker+"/jwks", nil))
+		return err
+	}
+	t.Run("attack", func(t *testing.T) {
+		bearertest.Attack(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if iss := issuerOf(r); strings.HasSuffix(iss, ".example") && attacker == "" {
+				parsed, err := url.Parse(iss)
+				if _, hasKeys := keysOf(r); err == nil && hasKeys {
+					attacker = parsed.Scheme + "://" + parsed.Host
+					if err := reach(); err != nil {
+						t.Errorf("during the attack: %v", err)
+					}
+				}
+			}
+			guarded.ServeHTTP(w, r)
+		}), issuer)
+	})
+	if attacker == "" {
+		t.Fatal("no token names an issuer of the attacker's")
+	}
+	if err := reach(); err == nil || !strings.Contains(err.Error(), "reaches https://issuer.test alone") {
+		t.Errorf("after the attack: error %v, want one that names the issuer's origin", err)
+	}
+}
+
+func TestAttackOptionsOfNothing(t *testing.T) {
+	for name, option := range map[string]func(){
+		"WithReached":      func() { bearertest.WithReached(nil) },
+		"WithFreshHandler": func() { bearertest.WithFreshHandler(nil) },
+		"WithPartner":      func() { bearertest.WithPartner(nil) },
+		"WithSubject":      func() { bearertest.WithSubject(nil) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			defer func() {
+				if text, ok := recover().(string); !ok || !strings.HasPrefix(text, "bearertest: "+name+":") {
+					t.Errorf("the panic is %q", text)
+				}
+			}()
+			option()
+		})
+	}
+}
+
+// An option that says the wrong thing of the handler is no way to pass.
+func TestAttackStopsWhenAnOptionDoesNotFit(t *testing.T) {
+	s := newService(t)
+	for name, test := range map[string]struct {
+		option bearertest.AttackOption
+		want   string
+	}{
+		"a count that stands still":   {bearertest.WithReached(func() int { return 0 }), "WithReached counts 0 calls"},
+		"a partner that is not one":   {bearertest.WithPartner(s.partner), "a good token of the partner \"https://partner.test\" is not let through"},
+		"a partner at the same URL":   {bearertest.WithPartner(bearertest.NewIssuer()), "the partner is at the issuer's own URL"},
+		"a fresh handler that is nil": {bearertest.WithFreshHandler(func() http.Handler { return nil }), "WithFreshHandler returns nil"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if got := attacked(t, s.guarded(), s.issuer, test.option); len(got) != 1 || !strings.Contains(got[0], test.want) {
+				t.Errorf("it fails with %q, want %q", got, test.want)
+			}
+		})
+	}
+}
+
+// The end of a token is found with handlers whose clocks are coarse, and is missed by none that lets it through.
+func TestAttackFindsTheEndOfATokenByAnyClock(t *testing.T) {
+	const leeway = 30
+	for name, test := range map[string]struct {
+		clock func() func() int64 // in seconds
+		want  []string
+	}{
+		"whole seconds":     {func() func() int64 { return func() int64 { return time.Now().Unix() } }, nil},
+		"every two seconds": {func() func() int64 { return func() int64 { return time.Now().Unix() / 2 * 2 } }, nil},
+		"a clock that stands still": {
+			func() func() int64 { start := time.Now().Unix(); return func() int64 { return start } },
+			[]string{"bearertest: Attack: the end of a token/a token that ends now: is let through for 5s more"},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				issuer, clock := bearertest.NewIssuer(), test.clock()
+				ended := bearer.Func("ended", func(_ *http.Request, claims *bearer.Claims) error {
+					if exp := claims.Expiry(); clock() > exp.Unix()+leeway {
+						return errors.New("ended")
+					}
+					return nil
+				})
+				handler := newMiddleware(t, issuer, bearer.Leeway(5*time.Minute)).Handler(protected, ended)
+				if got := attacked(t, handler, issuer); !slices.Equal(got, test.want) {
+					t.Errorf("it fails with %q, want %q", got, test.want)
+				}
+			})
+		})
+	}
+}
+
+// A good token is never refused for an outage, which would have its client throw it away.
+func TestAttackFailsARefusalInAnOutage(t *testing.T) {
+	s := newService(t)
+	handler := func() http.Handler {
+		guarded := s.guarded()
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			got := answerOf(guarded, r)
+			if got.Code == http.StatusServiceUnavailable {
+				w.Header().Set("WWW-Authenticate", `Bearer error="invalid_token"`)
+				w.Header().Set("Cache-Control", "no-store")
+				w.WriteHeader(http.StatusUnauthorized)
+				return
+			}
+			writeAnswer(w, got)
+		})
+	}
+	failures := attacked(t, handler(), s.issuer, bearertest.WithFreshHandler(handler))
+	want := "bearertest: Attack: no keys/the issuer is down, a good token: is answered with 401, want 503 without an error code"
+	if !slices.Contains(failures, want) {
+		t.Errorf("it fails with %q, want %q", failures, want)
+	}
+	if answer, err := exchange(s.issuer.Client(), request(t.Context(), http.MethodGet, s.issuer.URL()+"/jwks", nil)); err != nil || answer.StatusCode != 200 {
+		t.Errorf("the issuer answers %d (%v) after the attack, want no fault", answer.StatusCode, err)
+	}
+}
