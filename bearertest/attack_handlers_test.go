@@ -607,6 +607,21 @@ func TestAttackFindsTheEndOfATokenByAnyClock(t *testing.T) {
 	}
 }
 
+// Tokens without any audience are attacked too: what does not apply to them is left out.
+func TestAttackOfTokensWithoutAnAudience(t *testing.T) {
+	issuer := bearertest.NewIssuer(bearertest.DefaultClaims(bearertest.Claims{"aud": nil, "client_id": nil}))
+	auth, err := bearer.New(bearer.WithIssuer(issuer.URL(), "", bearer.InsecureAnyAudience()), bearer.WithHTTPClient(issuer.Client()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = auth.Close() })
+	for _, failure := range attacked(t, auth.Handler(protected), issuer) {
+		if !strings.HasPrefix(failure, "bearertest: Attack: 4.9 audience/") {
+			t.Error(failure)
+		}
+	}
+}
+
 // A good token is never refused for an outage, which would have its client throw it away.
 func TestAttackFailsARefusalInAnOutage(t *testing.T) {
 	s := newService(t)

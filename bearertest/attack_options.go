@@ -26,6 +26,7 @@ func WithTokensFrom(sources ...bearer.TokenSource) AttackOption {
 	if !slices.Contains(sources, bearer.FromHeader()) {
 		panic("bearertest: WithTokensFrom: bearer.FromHeader is missing; the attacks come in the Authorization header")
 	}
+	sources = slices.Clone(sources)
 	return func(a *attack) { a.sources = sources }
 }
 

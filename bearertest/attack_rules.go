@@ -467,6 +467,9 @@ var signatureVariants = []variant{
 var claimsVariants = []variant{
 	{name: "iss twice", forge: func(k *kit) string { return k.withClaimsText(first(k.payload, `"iss":"https://evil.example"`)) }},
 	{name: "the audience twice", forge: func(k *kit) string {
+		if k.audience == "" {
+			return ""
+		}
 		return k.withClaimsText(first(k.payload, fmt.Sprintf(`%q:"other"`, k.audienceClaim)))
 	}},
 	{name: "sub twice", forge: func(k *kit) string { return k.withClaimsText(first(k.payload, `"sub":"mallory"`)) }},
@@ -479,6 +482,9 @@ var claimsVariants = []variant{
 		return k.withClaimsText(first(renamed(k.payload, "exp", `"Exp"`), `"exp":1`))
 	}},
 	{name: "the audience in capitals", forge: func(k *kit) string {
+		if k.audience == "" {
+			return ""
+		}
 		return k.withClaimsText(renamed(k.payload, k.audienceClaim, fmt.Sprintf("%q", strings.ToUpper(k.audienceClaim))))
 	}},
 	{name: "iss with long s", forge: func(k *kit) string { return k.withClaimsText(renamed(k.payload, "iss", `"i\u017f\u017f"`)) }},
@@ -569,6 +575,14 @@ func (k *kit) withAudience(audience any) string {
 	return k.withClaims(Claims{k.audienceClaim: audience})
 }
 
+// withAudienceLike is a token that is meant for another with nearly our name. There is none when the tokens name no audience.
+func (k *kit) withAudienceLike(change func(ours string) string) string {
+	if k.audience == "" || change(k.audience) == k.audience {
+		return ""
+	}
+	return k.withAudience(change(k.audience))
+}
+
 // The token is meant for this service, named character by character (RFC 7519 section 4.1.3, RFC 8725 section 3.9).
 var audienceVariants = []variant{
 	{name: "none", forge: func(k *kit) string { return k.withAudience(nil) }},
@@ -577,17 +591,20 @@ var audienceVariants = []variant{
 	{name: "an empty string", forge: func(k *kit) string { return k.withAudience("") }},
 	{name: "an empty array", forge: func(k *kit) string { return k.withAudience([]string{}) }},
 	{name: "a star", forge: func(k *kit) string { return k.withAudience("*") }},
-	{name: "ours without its last letter", forge: func(k *kit) string { return k.withAudience(k.audience[:len(k.audience)-1]) }},
-	{name: "ours with a letter behind", forge: func(k *kit) string { return k.withAudience(k.audience + "x") }},
-	{name: "ours with a slash", forge: func(k *kit) string { return k.withAudience(withSlash(k.audience)) }},
-	{name: "ours with a space behind", forge: func(k *kit) string { return k.withAudience(k.audience + " ") }},
-	{name: "ours among others in one string", forge: func(k *kit) string { return k.withAudience("other " + k.audience) }},
-	{name: "ours in capitals", forge: func(k *kit) string {
-		if capitals := strings.ToUpper(k.audience); capitals != k.audience {
-			return k.withAudience(capitals)
-		}
-		return ""
+	{name: "ours without its last letter", forge: func(k *kit) string {
+		return k.withAudienceLike(func(ours string) string { return ours[:len(ours)-1] })
 	}},
+	{name: "ours with a letter behind", forge: func(k *kit) string {
+		return k.withAudienceLike(func(ours string) string { return ours + "x" })
+	}},
+	{name: "ours with a slash", forge: func(k *kit) string { return k.withAudienceLike(withSlash) }},
+	{name: "ours with a space behind", forge: func(k *kit) string {
+		return k.withAudienceLike(func(ours string) string { return ours + " " })
+	}},
+	{name: "ours among others in one string", forge: func(k *kit) string {
+		return k.withAudienceLike(func(ours string) string { return "other " + ours })
+	}},
+	{name: "ours in capitals", forge: func(k *kit) string { return k.withAudienceLike(strings.ToUpper) }},
 	{name: "the issuer", forge: func(k *kit) string { return k.withAudience(k.issuer.url) }},
 }
 

@@ -196,6 +196,9 @@ func newIssuer(opts []Option) *Issuer {
 // URL returns the issuer identifier: the iss of the issuer's tokens.
 func (i *Issuer) URL() string { return i.url }
 
+// Format writes the issuer's URL, whatever the verb is: no key, secret or token, and nothing that changes meanwhile.
+func (i *Issuer) Format(f fmt.State, _ rune) { _, _ = fmt.Fprintf(f, "bearertest.Issuer(%s)", i.url) }
+
 // Audience returns the aud of the issuer's tokens.
 func (i *Issuer) Audience() string { return i.audience }
 

@@ -16,6 +16,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -717,4 +718,31 @@ func TestAnIssuerIsSafeForConcurrentUse(t *testing.T) {
 	if issuer.Fetches() != 20 {
 		t.Errorf("Fetches() = %d, want 20", issuer.Fetches())
 	}
+}
+
+// A test may log its issuer while requests are under way: nothing that changes is looked at, and no private key is printed.
+func TestIssuerPrintsAsItsURL(t *testing.T) {
+	issuer := bearertest.NewIssuer(bearertest.Client("orders", "the client's secret"))
+	issuer.NewSession("orders", "alice")
+	const want = "bearertest.Issuer(https://issuer.test)"
+	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%d", "%x"} {
+		if got := fmt.Sprintf(verb, issuer); got != want {
+			t.Errorf("%s prints %.60q, want %q", verb, got, want)
+		}
+	}
+	if got := fmt.Sprintf("%v", struct{ Issuer *bearertest.Issuer }{issuer}); got != "{"+want+"}" {
+		t.Errorf("a struct with an issuer prints %.60q", got)
+	}
+	var stop atomic.Bool
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		for !stop.Load() {
+			issuer.NewSession("orders", "alice")
+		}
+	})
+	for range 100 {
+		_ = fmt.Sprint(issuer)
+	}
+	stop.Store(true)
+	wg.Wait()
 }
