@@ -12,8 +12,8 @@ import (
 
 // This file holds the attacks with tokens that are good, and another issuer's.
 
-// raiseForeign makes the attacker's own issuer, which the issuer's client reaches until the test ends. Its host is new each time,
-// so that several attacks with one issuer do not meet.
+// raiseForeign makes the attacker's own issuer, which signs with the attacker's key and is reached by the issuer's client until the
+// test ends. Its host is new each time, so that several attacks with one issuer do not meet.
 func (k *kit) raiseForeign(tb testing.TB) {
 	tb.Helper()
 	opts := []Option{Audience(k.issuer.audience), Algorithm(k.issuer.algorithm)}
@@ -26,7 +26,7 @@ func (k *kit) raiseForeign(tb testing.TB) {
 	default:
 		domain := strings.ToLower(rand.Text()) + ".example"
 		u := *k.issuer.origin
-		u.Host = u.Hostname() + "." + domain
+		u.Host = strings.ReplaceAll(u.Hostname(), ":", "-") + "." + domain // also of an IPv6 address
 		if port := k.issuer.origin.Port(); port != "" {
 			u.Host = net.JoinHostPort(u.Host, port)
 		}
@@ -39,6 +39,7 @@ func (k *kit) raiseForeign(tb testing.TB) {
 	for _, guest := range []*Issuer{k.foreign, k.lookalike} {
 		if guest != nil {
 			guest.defaults = k.issuer.defaults
+			guest.current = k.attacker.signingKey() // for another would be dear
 		}
 	}
 }

@@ -233,6 +233,12 @@ func TestAttackPassesTheMiddleware(t *testing.T) {
 		issuer := bearertest.NewServer(t)
 		bearertest.Attack(t, newMiddleware(t, issuer).Handler(protected), issuer)
 	})
+	for _, address := range []string{"http://[::1]:8443/realms/a", "https://login.example.com:8443/a%2Fb/", "https://127.0.0.1"} {
+		t.Run("an issuer at "+address, func(t *testing.T) {
+			issuer := bearertest.NewIssuer(bearertest.URL(address))
+			bearertest.Attack(t, newMiddleware(t, issuer).Handler(protected), issuer)
+		})
+	}
 	t.Run("after a rotation", func(t *testing.T) {
 		issuer := bearertest.NewIssuer()
 		issuer.Rotate()
