@@ -133,8 +133,7 @@ func (a *attack) begin(handler http.Handler) (problem string) {
 			return fmt.Sprintf("a good token is not let through when the scheme is written %q: %s", scheme, got)
 		}
 	}
-	nothing := shot{put: func(*http.Request, string) {}}
-	nothing.want = noCredential
+	nothing := shot{put: func(*http.Request, string) {}, want: noCredential}
 	if problems := a.judge(nothing, a.fire(handler, nothing)); len(problems) > 0 {
 		return "a request without a token: " + strings.Join(problems, "; ")
 	}
@@ -189,14 +188,14 @@ func (a *attack) try(handler http.Handler, rule string, s shot) (findings []find
 // judge says what is wrong with the answer to a shot.
 func (a *attack) judge(s shot, got *response) (problems []string) {
 	switch {
-	case s.stray == nil || got.panicked != nil || got.status == http.StatusUnauthorized:
+	case s.stray == nil, got.panicked != nil, got.status == s.want.status:
 		problems = got.judge(s.want, s.secrets(a.kit))
 	case s.stray(got):
 		problems = []string{fmt.Sprintf("is let through with %d", got.status)}
-	default: // refused in some other way, by the router or whatever else stands before the guard
+	default: // refused by something else, such as the router
 		problems = got.judgeSilence(s.secrets(a.kit))
 	}
-	if got.reached > 0 && !got.passes() {
+	if got.reached > 0 && got.panicked == nil && !got.passes() {
 		problems = append(problems, fmt.Sprintf("is answered with %d, and the protected handler ran", got.status))
 	}
 	return problems

@@ -486,12 +486,17 @@ func TestEveryWayAroundAGuardSucceedsWhereItIsOpen(t *testing.T) {
 	}
 }
 
-// What is no hole is not taken for one: CORS outside the guard, a route for health, a router that knows one method.
+// What is no hole is not taken for one: CORS outside the guard, a route for health, another with a guard of its
+// own, a router that knows one method.
 func TestAttackPassesWhatStandsBesideAGuard(t *testing.T) {
 	s := newService(t)
 	mux := http.NewServeMux()
 	mux.Handle("GET /orders", s.guarded())
 	mux.HandleFunc("GET /orders/healthz", func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "healthy") })
+	mux.HandleFunc("GET /orders/metrics", func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("WWW-Authenticate", `Basic realm="metrics"`)
+		w.WriteHeader(http.StatusUnauthorized)
+	})
 	cors := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Method == http.MethodOptions { // as some do, whether it is a preflight or not
 			w.WriteHeader(http.StatusNoContent)

@@ -16,7 +16,7 @@ func (a *attack) ways() []rule {
 		{"other issuers", invalidToken, foreignVariants},
 		{"other methods", noCredential, methodVariants(r.Method)},
 		{"other headers", noCredential, headersVariants},
-		{"other paths", noCredential, a.pathVariants(r.URL.Path)},
+		{"other paths", answer{}, a.pathVariants(r.URL.Path)}, // which another guard may stand before, with other answers
 	}
 }
 
