@@ -206,12 +206,6 @@ func TestUnmarshalIntoInterfaces(t *testing.T) {
 			t.Errorf("%s: %v, want alice", name, got)
 		}
 	}
-
-	var itself any
-	itself = &itself
-	if err := strictjson.Unmarshal([]byte(pair), itself); err != nil || !reflect.DeepEqual(itself, both) {
-		t.Errorf("an interface that holds its own address: %v, %v", itself, err)
-	}
 }
 
 // record keeps what its UnmarshalJSON was given.
@@ -277,10 +271,10 @@ type twin struct {
 
 func (*twin) UnmarshalJSON([]byte) error { return errors.New("not to be called") }
 
-// encoding/json does not see the method of a struct type without a name, nor one behind a name that is not exported:
-// such structs are read field by field.
+// Whether encoding/json calls the method of a struct type without a name, or reads fields behind a name that is not exported,
+// depends on the release. What it reads field by field is case-exact here, and what a method reads is given as it stands.
 func TestUnmarshalReadsStructsWhoseDecoderIsOutOfReach(t *testing.T) {
-	var target struct {
+	type outOfReach struct {
 		record `json:"record"`
 		twin   `json:"twin"` // its method and that of record cancel out, so that the whole does not decode itself
 		Inline struct {
@@ -288,19 +282,35 @@ func TestUnmarshalReadsStructsWhoseDecoderIsOutOfReach(t *testing.T) {
 			Sub string `json:"sub"`
 		} `json:"inline"`
 	}
-	doc := `{"inline":` + pair + `,"record":` + pair + `,"twin":` + pair + `}`
-	if err := strictjson.Unmarshal([]byte(doc), &target); err != nil {
+	document := func(value string) []byte {
+		return []byte(`{"inline":` + value + `,"record":` + value + `,"twin":` + value + `}`)
+	}
+	const alone = `{"sub":"alice"}`
+	var want outOfReach
+	if err := json.Unmarshal(document(alone), &want); err != nil {
 		t.Fatal(err)
 	}
-	if target.Inline.Sub != "alice" || target.record.Sub != "alice" || target.twin.Sub != "alice" {
-		t.Errorf("got %+v", target)
+	for _, value := range []string{alone, pair} {
+		var got outOfReach
+		if err := strictjson.Unmarshal(document(value), &got); err != nil {
+			t.Fatal(err)
+		}
+		expected := want
+		for _, raw := range []*string{&expected.record.Raw, &expected.Inline.Raw} {
+			if *raw != "" { // a method was called
+				*raw = value
+			}
+		}
+		if got != expected {
+			t.Errorf("%s:\n got %+v\nwant %+v", value, got, expected)
+		}
 	}
-	if target.Inline.Raw != "" || target.record.Raw != "" {
-		t.Errorf("a method was called: the test does not test: %+v", target)
+	if want.Inline.Raw == "" && want.Inline.Sub == "" {
+		t.Errorf("the test does not test: %+v", want)
 	}
 }
 
-// The types below have fields that compete for a name. What encoding/json writes for them says who wins.
+// The types below have fields that compete for a name. What encoding/json of the running release writes for them says which wins.
 type (
 	Base struct {
 		ID     int `json:"id"`
@@ -347,7 +357,7 @@ type competing struct {
 	Inner   hidden `json:"-"`
 	Dash    int    `json:"-,"`
 	Empty   int    `json:",omitempty"`
-	Invalid int    `json:"in\"valid"`
+	Invalid int    `json:"in\"valid"` // its name depends on the release
 	Comma   int    `json:"with space/and:punct"`
 	Unicode int    `json:"größe"`
 	Far     int    // not tagged, not named far
@@ -391,7 +401,7 @@ func TestUnmarshalKnowsTheFieldsOfEncodingJSON(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, name := range []string{
-		`"below"`, `"Plain"`, `"-"`, `"Invalid"`, `"größe"`, `"hid"`, `"Number"`, `"far"`, `"Far"`, `"Visible"`,
+		`"below"`, `"Plain"`, `"-"`, `"größe"`, `"hid"`, `"Number"`, `"far"`, `"Far"`, `"Visible"`,
 	} {
 		if !strings.Contains(string(doc), name) {
 			t.Errorf("the test does not test %s: %s", name, doc)
