@@ -6,6 +6,7 @@ import (
 	"go/parser"
 	"go/token"
 	"io/fs"
+	"maps"
 	"os"
 	"os/exec"
 	"path"
@@ -59,6 +60,66 @@ func TestModulesOfTheCore(t *testing.T) {
 			t.Errorf("%s of module %q is a dependency", name, module)
 		}
 	}
+}
+
+// Looking at a fresh clone changes nothing in it: every checksum that the go command wants for the workspace is committed.
+func TestGoCommandsLeaveTheTreeAsItIs(t *testing.T) {
+	tree := t.TempDir()
+	copied := copyModules(t, tree)
+	for _, args := range [][]string{
+		{"doc", "."}, {"doc", "./tokens"}, {"doc", "./adapters/beareroauth2"}, {"list", "./..."}, {"list", "work"},
+		{"list", "-deps", "-test", "work"}, {"list", "-m", "all"}, {"mod", "graph"}, {"mod", "why", modulePath},
+	} {
+		goToolIn(t, tree, []string{"GOFLAGS=", "GOWORK="}, args...)
+		for name, want := range copied {
+			if got, err := os.ReadFile(filepath.Join(tree, name)); err != nil || !bytes.Equal(got, want) {
+				t.Fatalf("go %s changed %s: commit what it adds\n%s", strings.Join(args, " "), name, got)
+			}
+		}
+		if now := moduleFiles(t, tree); len(now) != len(copied) {
+			t.Fatalf("go %s changed the files: %d, not %d", strings.Join(args, " "), len(now), len(copied))
+		}
+	}
+}
+
+// copyModules copies the Go code of the repository, with the files that say where its dependencies come from. It returns those.
+func copyModules(t testing.TB, to string) (copied map[string][]byte) {
+	t.Helper()
+	copied = moduleFiles(t, ".")
+	files := maps.Clone(copied)
+	for _, file := range goFiles(t) {
+		files[filepath.FromSlash(file.path)] = file.text
+	}
+	for name, content := range files {
+		name = filepath.Join(to, name)
+		if err := os.MkdirAll(filepath.Dir(name), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(name, content, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return copied
+}
+
+// moduleFiles reads every go.mod, go.sum, go.work and go.work.sum of a tree.
+func moduleFiles(t testing.TB, root string) map[string][]byte {
+	t.Helper()
+	files := make(map[string][]byte)
+	walkFiles(t, root, func(name string) {
+		switch filepath.Base(name) {
+		case "go.mod", "go.sum", "go.work", "go.work.sum":
+			content, err := os.ReadFile(filepath.Join(root, name))
+			if err != nil {
+				t.Fatal(err)
+			}
+			files[name] = content
+		}
+	})
+	if files["go.work.sum"] == nil {
+		t.Fatalf("only %d files", len(files))
+	}
+	return files
 }
 
 // Nothing that is made for tests gets into a service, by whatever way.
@@ -152,36 +213,42 @@ type goFile struct {
 // goFiles reads every Go file but what stands in node_modules, testdata and hidden folders.
 func goFiles(t testing.TB) (files []goFile) {
 	t.Helper()
-	err := filepath.WalkDir(".", func(name string, entry fs.DirEntry, err error) error {
+	walkFiles(t, ".", func(name string) {
+		if filepath.Ext(name) != ".go" {
+			return
+		}
+		text, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		syntax, err := parser.ParseFile(token.NewFileSet(), name, text, parser.ParseComments)
+		if err != nil {
+			t.Fatal(err)
+		}
+		files = append(files, goFile{filepath.ToSlash(name), text, syntax})
+	})
+	if len(files) < 20 {
+		t.Fatalf("only %d Go files", len(files))
+	}
+	return files
+}
+
+// walkFiles calls file for every file of a tree but those in node_modules, testdata and hidden folders.
+func walkFiles(t testing.TB, root string, file func(name string)) {
+	t.Helper()
+	err := fs.WalkDir(os.DirFS(root), ".", func(name string, entry fs.DirEntry, err error) error {
 		if err != nil {
 			return err
 		}
 		base := entry.Name()
-		if entry.IsDir() {
-			if name != "." && (base[0] == '.' || base == "node_modules" || base == "testdata") {
-				return filepath.SkipDir
-			}
-			return nil
+		if !entry.IsDir() {
+			file(filepath.FromSlash(name))
+		} else if name != "." && (base[0] == '.' || base == "node_modules" || base == "testdata") {
+			return fs.SkipDir
 		}
-		if filepath.Ext(base) != ".go" {
-			return nil
-		}
-		text, err := os.ReadFile(name)
-		if err != nil {
-			return err
-		}
-		syntax, err := parser.ParseFile(token.NewFileSet(), name, text, parser.ParseComments)
-		if err != nil {
-			return err
-		}
-		files = append(files, goFile{filepath.ToSlash(name), text, syntax})
 		return nil
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(files) < 20 {
-		t.Fatalf("only %d Go files", len(files))
-	}
-	return files
 }
