@@ -148,7 +148,7 @@ var arrows = map[string][]string{
 	"internal/weburl":     {},
 	"internal/reference":  {},
 	"bearertest":          {".", "jwks", "internal/jwa"},
-	"adapters/...":        {".", "tokens", "internal/webclient"},
+	"adapters/...":        {".", "tokens"},
 	"examples/...":        {"..."},
 	"interop/...":         {"..."},
 	"bench":               {"..."},
@@ -192,6 +192,27 @@ func TestArrows(t *testing.T) {
 		if !seen[rule] {
 			t.Errorf("the rule for %s is for no package", rule)
 		}
+	}
+}
+
+// A user can update an adapter or the core alone, so an adapter uses nothing of the core that may change without notice. An
+// example shows what a user can write. The tests of both count, too.
+func TestAdaptersAndExamplesUseNoInternalPackage(t *testing.T) {
+	seen := make(map[string]bool)
+	for _, file := range goFiles(t) {
+		top, _, _ := strings.Cut(file.path, "/")
+		if top != "adapters" && top != "examples" {
+			continue
+		}
+		seen[top] = true
+		for _, spec := range file.syntax.Imports {
+			if strings.HasPrefix(spec.Path.Value, `"`+modulePath+"/internal/") {
+				t.Errorf("%s imports %s", file.path, spec.Path.Value)
+			}
+		}
+	}
+	if len(seen) != 2 {
+		t.Errorf("only the modules below %q were found", slices.Sorted(maps.Keys(seen)))
 	}
 }
 

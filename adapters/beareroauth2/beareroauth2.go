@@ -28,7 +28,6 @@ import (
 
 	"golang.org/x/oauth2"
 
-	"github.com/bearer-go/bearer/internal/webclient"
 	"github.com/bearer-go/bearer/tokens"
 )
 
@@ -172,6 +171,15 @@ func digits(text string) time.Duration {
 	return time.Duration(n) * time.Second
 }
 
+// retryAfter reads the header of that name, a number of seconds or a date (RFC 9110 section 10.2.3). Nonsense is 0.
+func retryAfter(header http.Header) time.Duration {
+	text := header.Get("Retry-After")
+	if at, err := http.ParseTime(text); err == nil {
+		return min(max(0, time.Until(at)), maxSeconds*time.Second)
+	}
+	return digits(text)
+}
+
 // failure is the error that a Manager hears.
 func failure(err error) error {
 	if e, ok := errors.AsType[*oauth2.RetrieveError](err); ok {
@@ -180,7 +188,7 @@ func failure(err error) error {
 	if _, ok := errors.AsType[*tokens.Error](err); ok {
 		return err
 	}
-	return &tokens.Error{Op: opToken, Err: webclient.Quiet(err)}
+	return &tokens.Error{Op: opToken, Err: quiet(err)}
 }
 
 // refusal is what an answer said, but for its texts.
@@ -196,7 +204,7 @@ func refusal(e *oauth2.RetrieveError) *tokens.Error {
 	if 300 <= out.Status && out.Status < 400 {
 		out.Err = errRedirect
 	}
-	out.RetryAfter = webclient.RetryAfter(e.Response.Header, maxSeconds*time.Second)
+	out.RetryAfter = retryAfter(e.Response.Header)
 	return out
 }
 

@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"os"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -385,7 +386,10 @@ func TestFetchersErrorsDiscloseNothing(t *testing.T) {
 	mine := errors.New("no configuration for " + secret)
 	own := &tokens.Error{Op: "token", Code: "invalid_request"}
 	quoting := func(err error) error { return &url.Error{Op: "Post", URL: tokenURL, Err: err} }
-	refused := &net.OpError{Op: "dial", Net: "tcp", Err: syscall.ECONNREFUSED}
+	op := func(err error, address net.Addr) error {
+		return &net.OpError{Op: "dial", Net: "tcp", Addr: address, Err: err}
+	}
+	refused := op(os.NewSyscallError("connect", syscall.ECONNREFUSED), nil)
 	said := &oauth2.RetrieveError{Response: &http.Response{StatusCode: 400}, Body: []byte(secret), ErrorCode: "invalid_scope"}
 	for _, tt := range []struct {
 		name string
@@ -407,6 +411,16 @@ func TestFetchersErrorsDiscloseNothing(t *testing.T) {
 		{"half an answer", quoting(io.ErrUnexpectedEOF), "unexpected EOF", io.ErrUnexpectedEOF},
 		{"no answer", quoting(io.EOF), "EOF", io.EOF},
 		{"no TLS", quoting(http.ErrSchemeMismatch), "HTTP response to HTTPS client", http.ErrSchemeMismatch},
+		{"an address", op(syscall.ECONNREFUSED, &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 443}), "dial tcp 127.0.0.1:443: connection refused", nil},
+		{"an address with a zone", op(syscall.ECONNREFUSED, &net.TCPAddr{IP: net.IPv6loopback, Zone: secret}), "dial tcp: connection refused", nil},
+		{"an address of another kind", op(syscall.ECONNREFUSED, &net.UnixAddr{Name: secret}), "dial tcp: connection refused", nil},
+		{"an alert", &net.OpError{Op: "remote error", Err: tls.AlertError(40)}, "handshake failure", tls.AlertError(40)},
+		{"an operation with a text", op(errors.New("tls: failed to parse certificate: "+secret), nil), "is not shown", nil},
+		{"an unknown host", op(&net.DNSError{Name: secret, Err: secret, IsNotFound: true}, nil), "lookup: no such host", nil},
+		{"a lookup's timeout", op(&net.DNSError{Name: secret, Err: secret, IsTimeout: true}, nil), "lookup: timeout", nil},
+		{"a lookup's failure", op(&net.DNSError{Name: secret, Err: secret}, nil), "lookup: no usable answer", nil},
+		{"a timeout with a text", quoting(timeoutError(secret)), "timeout", timeoutError(secret)},
+		{"a deadline", quoting(fmt.Errorf("%s: %w", secret, os.ErrDeadlineExceeded)), "i/o timeout", os.ErrDeadlineExceeded},
 		{"a certificate", quoting(&tls.CertificateVerificationError{Err: errors.New("x509: unknown")}), "x509: unknown", nil},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -421,6 +435,13 @@ func TestFetchersErrorsDiscloseNothing(t *testing.T) {
 		})
 	}
 }
+
+// timeoutError is a timeout with a text of its own, as package net/http makes one.
+type timeoutError string
+
+func (e timeoutError) Error() string { return string(e) }
+func (timeoutError) Timeout() bool   { return true }
+func (timeoutError) Temporary() bool { return true }
 
 // Whoever answers instead of the server chooses the names in its certificate.
 func TestFetcherShowsLittleOfACertificate(t *testing.T) {
