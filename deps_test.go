@@ -67,8 +67,15 @@ func TestGoCommandsLeaveTheTreeAsItIs(t *testing.T) {
 	tree := t.TempDir()
 	copied := copyModules(t, tree)
 	for _, args := range [][]string{
-		{"doc", "."}, {"doc", "./tokens"}, {"doc", "./adapters/beareroauth2"}, {"list", "./..."}, {"list", "work"},
-		{"list", "-deps", "-test", "work"}, {"list", "-m", "all"}, {"mod", "graph"}, {"mod", "why", modulePath},
+		{"doc", "."},
+		{"doc", "./tokens"},
+		{"doc", "./adapters/beareroauth2"},
+		{"list", "./..."},
+		{"list", "work"},
+		{"list", "-deps", "-test", "work"},
+		{"list", "-m", "all"},
+		{"mod", "graph"},
+		{"mod", "why", modulePath},
 	} {
 		goToolIn(t, tree, []string{"GOFLAGS=", "GOWORK="}, args...)
 		for name, want := range copied {
