@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -164,6 +165,40 @@ func TestDecodeIsCaseExact(t *testing.T) {
 	want := custom{"alice", tenant{"a"}, []tenant{{}}, map[string]tenant{"k": {"a"}}}
 	if fmt.Sprint(got) != fmt.Sprint(want) {
 		t.Errorf("decoded %+v, want %+v", got, want)
+	}
+}
+
+// But for names, values and errors are those of the encoding/json that the program is built with.
+func TestDecodeAgreesWithEncodingJSON(t *testing.T) {
+	type embedded struct {
+		Tenant string `json:"tenant"`
+	}
+	type custom struct {
+		embedded
+		Expiry  json.Number       `json:"exp"`
+		Quoted  int               `json:"quoted,string"`
+		Member  *time.Time        `json:"member_since"`
+		Key     []byte            `json:"key"`
+		Address json.RawMessage   `json:"address"`
+		Limits  map[int][2]uint8  `json:"limits"`
+		Null    map[string]string `json:"null"`
+		Any     any               `json:"any"`
+		Odd     string            `json:"od\"d"`
+	}
+	issuer := bearertest.NewIssuer()
+	auth := newAuth(t, issuer)
+	for _, more := range []string{
+		`"tenant":"a","quoted":"7","member_since":"2026-01-02T03:04:05Z","key":"AQI=","address":{"city": "B"},"limits":{"1":[1,2,3]},` +
+			`"null":null,"any":[1.50,{"a":null}],"odd":"x","Odd":"y","od\"d":"z","od":"w"`,
+		`"quoted":7`, `"quoted":"x"`, `"member_since":"soon"`, `"key":"*"`, `"limits":{"a":[]}`, `"limits":{"1":[256]}`, `"tenant":{}`,
+	} {
+		payload := fmt.Appendf(nil, `{"iss":%q,"aud":%q,"exp":%d,%s}`, issuer.URL(), issuer.Audience(), time.Now().Unix()+60, more)
+		claims := verified(t, auth, issuer.SignRaw([]byte(`{"alg":"ES256"}`), payload))
+		var got, want custom
+		err, wantErr := claims.Decode(&got), json.Unmarshal(payload, &want)
+		if fmt.Sprint(errors.Unwrap(err)) != fmt.Sprint(wantErr) || !reflect.DeepEqual(got, want) {
+			t.Errorf("%s:\n got %+v, %v\nwant %+v, %v", more, got, err, want, wantErr)
+		}
 	}
 }
 

@@ -9,6 +9,9 @@ import (
 )
 
 // strict is what json.Unmarshal does here, but for names: the options it is made of, and then those that this package changes.
+//
+// The build tag of this file says that encoding/json is built on encoding/json/v2. Should a later release drop it, the tests that
+// compare this package with encoding/json fail.
 var strict = jsonv2.JoinOptions(
 	json.DefaultOptionsV1(),
 	jsonv2.MatchCaseInsensitiveNames(false),
