@@ -16,10 +16,7 @@ import (
 
 // How long a request waits for a fetch, when there are keys at hand; see [ColdWait] for when there are not. Its own deadline
 // counts too, if that is sooner.
-const (
-	idleWait   = 2 * time.Second // for keys newer than the stale ones, counted from the start of the fetch
-	searchWait = 2 * time.Second // for a key id that the set does not have, counted from the request's arrival
-)
+const idleWait = 2 * time.Second // for keys newer than the stale ones, counted from the start of the fetch
 
 // A refresh starts somewhere between these parts of the lifetime: ahead of its end, and not in a whole fleet at once.
 const refreshFrom, refreshTo = 0.8, 0.9
@@ -28,9 +25,6 @@ const refreshFrom, refreshTo = 0.8, 0.9
 const (
 	coldBackoff  = 4 * time.Second // longest pause after failures while there are no usable keys
 	staleBackoff = time.Minute     // longest pause after failures while there are
-
-	searchBudget = 2                // fetches for unknown key ids at once,
-	searchRefill = 30 * time.Second // and one more each time this has passed
 
 	// hopeless is how long no request waits for newer keys than stale ones after a failure. A set that nobody used for so long
 	// knows nothing of its issuer any more.
@@ -173,7 +167,7 @@ type Set struct {
 	closed   bool
 	flight   *flight // under way, or nil
 	failures failures
-	searches budget
+	unknown  unknown
 	counts   counts
 	unread   bool // there is a file of last known good keys, and nobody has read it yet
 
@@ -310,72 +304,31 @@ func (s *Set) revalidate(ctx context.Context, seen *snapshot, now time.Time) *sn
 	return snap
 }
 
-// search looks for a key id that the set does not have by fetching the set again: the issuer may have begun to sign with
-// a new key. Keys that were asked for before this request came, be it those that it has seen at hand or those it has waited for,
-// may lack that key: then there is another fetch.
-func (s *Set) search(ctx context.Context, seen, snap *snapshot, kid string, arrived time.Time) (*snapshot, error) {
-	for !snap.knows(kid) && (snap == seen || snap.restored || snap.loaded.Before(arrived)) {
-		f, err := s.searching(snap)
-		if f == nil {
-			return snap, err
-		}
-		if snap, err = f.wait(ctx, arrived.Add(searchWait)); err != nil {
-			return nil, err
-		}
-	}
-	return snap, nil
-}
-
-// searching returns the fetch under way, or starts one. Anyone can make up key ids, so the fetch is shared by all who arrive
-// meanwhile, and there is a budget. When that is spent neither a fetch nor an error is returned, and the keys at hand are the
-// answer, unless the issuer was failing when it was last asked.
-func (s *Set) searching(seen *snapshot) (*flight, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	now := time.Now()
-	f, err := s.join(seen, now)
-	if f != nil || err != nil {
-		return f, err
-	}
-	pause := s.searches.take(now)
-	switch {
-	case pause == 0:
-		return s.start(now), nil
-	case s.failures.count > 0:
-		return nil, &UnavailableError{RetryAfter: pause, cause: s.failures.last}
-	default:
-		return nil, nil
-	}
-}
-
 // attempt returns the fetch under way, and starts one if there is none. It fails when the set is closed, and during the
 // pause after a failure.
 func (s *Set) attempt(seen *snapshot, now time.Time) (*flight, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	f, err := s.join(seen, now)
-	if f == nil && err == nil {
-		f = s.start(now)
+	f, err := s.join(seen)
+	if f != nil || err != nil {
+		return f, err
 	}
-	return f, err
+	if pause := s.failures.pause(seen.state(now), now); pause > 0 {
+		return nil, &UnavailableError{RetryAfter: pause, cause: s.failures.last}
+	}
+	return s.start(now), nil
 }
 
-// join returns the fetch that a request can wait for, or why there can be none, or neither: then it may start one.
-// The caller holds the lock.
-func (s *Set) join(seen *snapshot, now time.Time) (*flight, error) {
+// join returns the fetch that a request can wait for, or why there can be none, or neither: then it may start one unless there is
+// a pause. The caller holds the lock.
+func (s *Set) join(seen *snapshot) (*flight, error) {
 	if s.closed {
 		return nil, &UnavailableError{cause: ErrClosed}
 	}
 	if snap := s.current.Load(); snap != seen {
 		return landed(snap), nil // another request's fetch ended since this one looked
 	}
-	if s.flight != nil {
-		return s.flight, nil
-	}
-	if pause := s.failures.pause(seen.state(now), now); pause > 0 {
-		return nil, &UnavailableError{RetryAfter: pause, cause: s.failures.last}
-	}
-	return nil, nil
+	return s.flight, nil
 }
 
 // start starts a fetch. The caller holds the lock, and join returned nothing.
@@ -431,7 +384,11 @@ func (s *Set) settle(f *flight, a answer, err error) (report func()) {
 	if err != nil {
 		s.counts.failures++
 		s.failures.add(err, st, now)
-		f.err = &UnavailableError{RetryAfter: s.failures.pause(st, now), cause: err}
+		pause := s.failures.pause(st, now)
+		if st.usable() { // who waited for it searches for a key id; all others use the keys at hand
+			pause = s.untilSearch(now)
+		}
+		f.err = &UnavailableError{RetryAfter: pause, cause: err}
 		return func() {
 			if failed.count == 0 || failed.state != st {
 				s.logger.Warn("fetching keys fails", "source", s.name, "keys", string(st), "error", excerpt(err.Error(), maxLoggedError))
@@ -441,6 +398,7 @@ func (s *Set) settle(f *flight, a answer, err error) (report func()) {
 	s.failures = failures{}
 	f.result = s.policy.snapshot(a, f.started, old)
 	s.current.Store(f.result)
+	s.unknown.missing.forget(f.result.ids)
 	if s.file != nil {
 		s.unsaved.Store(f.result)
 	}
@@ -552,22 +510,6 @@ func backoff(st State, count int, jitter float64) time.Duration {
 		return half + time.Duration(jitter*float64(half))
 	}
 	return time.Duration(jitter * float64(min(limit, staleBackoff)))
-}
-
-// budget is a token bucket of searchBudget fetches, kept as the time when it will be full again.
-type budget struct{ full time.Time }
-
-// take takes one out, or returns how long it will be until there is one.
-func (b *budget) take(now time.Time) (pause time.Duration) {
-	full := b.full
-	if full.Before(now) {
-		full = now
-	}
-	if pause = full.Sub(now) - (searchBudget-1)*searchRefill; pause > 0 {
-		return pause
-	}
-	b.full = full.Add(searchRefill)
-	return 0
 }
 
 // Ready starts the first fetch if nothing has, and returns nil once the set can verify tokens, fresh or stale: an

@@ -656,133 +656,6 @@ func TestRotationDuringAFetchRefusesNobody(t *testing.T) {
 	}
 }
 
-func TestForgedKeyIDsAreBoundByABudget(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		w := issuer(edJWK("a"))
-		set := w.discover(t)
-		want(t, set, "a", "EdDSA", "found")
-		forged := 0
-		burst := func(n, fetches int) {
-			t.Helper()
-			for range n {
-				forged++
-				elapsed := took(func() { want(t, set, fmt.Sprint("forged-", forged), "EdDSA", "not found") })
-				if elapsed != 0 {
-					t.Errorf("waited %s", elapsed)
-				}
-			}
-			wantFetches(t, w, keysURL, fetches)
-		}
-		burst(10_000, 3)
-		<-time.After(30*time.Second - 1)
-		burst(100, 3)
-		<-time.After(time.Nanosecond)
-		burst(100, 4)
-		<-time.After(time.Minute)
-		burst(100, 6) // never more than two at once, however long the rest
-		<-time.After(time.Minute + 59*time.Second)
-		burst(100, 8)
-
-		// And no key id is remembered as bad: when it is published, it is found.
-		<-time.After(time.Minute)
-		w.put(keysURL, says(200, keySet(edJWK("forged-1"))))
-		want(t, set, "forged-1", "EdDSA", "found")
-	})
-}
-
-func TestKnownKeyIDsNeverWaitForASearch(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		w := issuer(edJWK("a"))
-		set := w.discover(t)
-		want(t, set, "a", "EdDSA", "found")
-		w.put(keysURL, hangs)
-		var searching sync.WaitGroup
-		for i := range 1000 {
-			searching.Go(func() {
-				wait := took(func() { want(t, set, fmt.Sprint("forged-", i), "EdDSA", "unavailable") })
-				if wait != 2*time.Second {
-					t.Errorf("a search ended after %s, want 2s", wait)
-				}
-			})
-		}
-		synctest.Wait()
-		elapsed := took(func() {
-			wantAll(t, all(1000, func(int) string { return outcome(set.Keys(t.Context(), "a", "EdDSA")) }), 1000, "found")
-		})
-		if elapsed != 0 {
-			t.Errorf("known keys waited %s", elapsed)
-		}
-		searching.Wait()
-		wantFetches(t, w, keysURL, 2)
-	})
-}
-
-func TestSearchHeedsTheRequestsDeadline(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		w := issuer(edJWK("a"))
-		set := w.discover(t)
-		want(t, set, "a", "EdDSA", "found")
-		w.put(keysURL, hangs)
-		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
-		defer cancel()
-		var err error
-		if wait := took(func() { _, err = set.Keys(ctx, "b", "EdDSA") }); wait != time.Second {
-			t.Errorf("waited %s", wait)
-		}
-		if outcome(nil, err) != "unavailable" || !errors.Is(err, context.DeadlineExceeded) {
-			t.Error(err)
-		}
-	})
-}
-
-// While the issuer fails, it cannot be known whether a key id is forged or new.
-func TestSearchWhileTheIssuerFailsIsUnavailable(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		w := issuer(edJWK("a"))
-		set := w.discover(t)
-		want(t, set, "a", "EdDSA", "found")
-		w.put(keysURL, down)
-		for i := range 10_000 {
-			_, err := set.Keys(t.Context(), fmt.Sprint("forged-", i), "EdDSA")
-			if outcome(nil, err) != "unavailable" || !errors.Is(err, errDown) {
-				t.Fatal(err)
-			}
-			if pause := retryAfter(t, err); pause < 0 || pause > 30*time.Second {
-				t.Fatalf("RetryAfter %s", pause)
-			}
-		}
-		synctest.Wait()
-		if n := w.count(keysURL); n > 3 {
-			t.Errorf("%d fetches, want at most 3", n)
-		}
-		want(t, set, "a", "EdDSA", "found")
-
-		<-time.After(2 * time.Hour) // stale, and still failing
-		want(t, set, "a", "EdDSA", "found")
-		wantAll(t, all(100, func(i int) string {
-			return outcome(set.Keys(t.Context(), fmt.Sprint("later-", i), "EdDSA"))
-		}), 100, "unavailable")
-	})
-}
-
-func TestSearchWithoutBudgetWhileTheIssuerFailsIsUnavailable(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		w := issuer(edJWK("a"))
-		set := w.discover(t)
-		want(t, set, "a", "EdDSA", "found")
-		w.put(keysURL, down)
-		for range 2 { // pauses of 2 and 4 seconds at most
-			_, err := set.Keys(t.Context(), "b", "EdDSA")
-			<-time.After(retryAfter(t, err))
-		}
-		_, err := set.Keys(t.Context(), "b", "EdDSA")
-		if pause := retryAfter(t, err); !errors.Is(err, errDown) || pause < 24*time.Second || pause > 30*time.Second {
-			t.Errorf("RetryAfter %s, want the time until the next search: %v", pause, err)
-		}
-		wantFetches(t, w, keysURL, 3)
-	})
-}
-
 func TestFailuresAreForgottenWhenTheIssuerIsBack(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var log logs
@@ -818,8 +691,9 @@ func TestStaleBackoffIsFullJitterUpToAMinute(t *testing.T) {
 		w.put(keysURL, down)
 		long, short := 0, 0
 		for attempt := range 300 {
-			_, err := set.Keys(t.Context(), "b", "EdDSA")
-			pause, limit := retryAfter(t, err), min(time.Minute, 2*time.Second<<min(attempt, 10))
+			want(t, set, "a", "EdDSA", "found")
+			wantFetches(t, w, keysURL, attempt+2)
+			pause, limit := time.Until(set.Stats().NextAttempt), min(time.Minute, 2*time.Second<<min(attempt, 10))
 			if pause < 0 || pause > limit {
 				t.Errorf("attempt %d: pause %s, want at most %s", attempt+1, pause, limit)
 			}
@@ -829,7 +703,6 @@ func TestStaleBackoffIsFullJitterUpToAMinute(t *testing.T) {
 			if pause < 15*time.Second {
 				short++
 			}
-			wantFetches(t, w, keysURL, attempt+2)
 			<-time.After(pause)
 		}
 		if long < 40 || short < 40 {

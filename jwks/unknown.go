@@ -1,0 +1,208 @@
+package jwks
+
+import (
+	"context"
+	"errors"
+	"hash/maphash"
+	"time"
+)
+
+// How often the issuer is asked about key ids that the set does not have. Anyone can make up key ids, so this is also what
+// outsiders can make a set do: searchBudget fetches at once, and 900 in an hour.
+//
+// The refill is shorter than the default [ColdWait], so that a request which finds the budget spent still gets its answer from
+// the next search: that starts after 4 seconds at most, and the issuer has a second to answer.
+const (
+	searchBudget = 5               // searches at once,
+	searchRefill = 4 * time.Second // and one more each time this has passed
+
+	searchWait = 2 * time.Second // that a request waits for a search, counted from its arrival, if it need not wait for its turn
+	maxWaiting = 1 << 14         // requests that wait for their turn at the same time; more are refused at once
+)
+
+// How key ids that a search did not find are remembered.
+const (
+	maxMissing   = 512              // key ids; about 40 KiB
+	shortestMiss = 10 * time.Second // how old the keys at hand are when such a key id is searched for again: this at first,
+	longestMiss  = 2 * time.Minute  // and doubled with each search, up to this
+)
+
+var errSearchesSpent = errors.New("too many unknown key ids were searched for, and the next search is not due yet")
+
+// unknown is what a set knows of key ids that it does not have. The lock of the set guards it.
+type unknown struct {
+	searches budget
+	waiting  int // requests that wait for their turn
+	missing  missing
+}
+
+// search looks for a key id that the set does not have by fetching the set again: the issuer may have begun to sign with
+// a new key. Keys that were asked for before this request came, be it those that it has seen at hand or those it has waited for,
+// may lack that key: then there is another fetch. It is shared by all who wait for one, whatever key ids they look for.
+func (s *Set) search(ctx context.Context, seen, snap *snapshot, kid string, arrived time.Time) (*snapshot, error) {
+	if snap.knows(kid) {
+		return snap, nil
+	}
+	id, until := missingID(kid), arrived.Add(searchWait)
+	for !snap.knows(kid) {
+		if snap != seen && !snap.restored && !snap.loaded.Before(arrived) {
+			s.remember(id, snap)
+			return snap, nil
+		}
+		f, turn, err := s.searching(ctx, snap, id, arrived)
+		switch {
+		case err != nil:
+			return nil, err
+		case f != nil:
+			if snap, err = f.wait(ctx, until); err != nil {
+				return nil, err
+			}
+		case turn > 0:
+			until = arrived.Add(max(searchWait, s.policy.coldWait))
+			if err := s.awaitTurn(ctx, turn); err != nil {
+				return nil, err
+			}
+		default:
+			return snap, nil
+		}
+	}
+	return snap, nil
+}
+
+// searching returns the fetch that may find a key id which the keys at hand lack: the one under way, or one that it starts. It
+// returns none, and no error, when a search has not found the key id lately: then the keys at hand are the answer. And none, but
+// the time to the next search, when the budget is spent and that search comes soon enough for the request: then it takes one of
+// the places of those who wait, and the caller must call awaitTurn.
+//
+// While the issuer fails nothing is known of any key id, and no request waits for its turn.
+func (s *Set) searching(ctx context.Context, snap *snapshot, id uint64, arrived time.Time) (f *flight, turn time.Duration, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	now := time.Now()
+	if s.current.Load() == snap && s.failures.count == 0 && s.unknown.missing.holds(id, snap.loaded, now) {
+		return nil, 0, nil
+	}
+	f, err = s.join(snap)
+	if f != nil || err != nil {
+		return f, 0, err
+	}
+	turn = s.untilSearch(now)
+	switch {
+	case turn == 0:
+		s.unknown.searches.take(now)
+		return s.start(now), 0, nil
+	case s.failures.count > 0:
+		return nil, 0, &UnavailableError{RetryAfter: turn, cause: s.failures.last}
+	case s.unknown.waiting >= maxWaiting || now.Add(turn).After(s.patience(ctx, arrived)):
+		return nil, 0, &UnavailableError{RetryAfter: turn, cause: errSearchesSpent}
+	default:
+		s.unknown.waiting++
+		return nil, turn, nil
+	}
+}
+
+// patience is until when a request can wait for its turn.
+func (s *Set) patience(ctx context.Context, arrived time.Time) time.Time {
+	until := arrived.Add(s.policy.coldWait)
+	if deadline, ok := ctx.Deadline(); ok && deadline.Before(until) {
+		return deadline
+	}
+	return until
+}
+
+// awaitTurn waits for the next search, in the place that searching gave to the request. Many requests have the same turn: the first
+// of them starts the search, and the others join it.
+func (s *Set) awaitTurn(ctx context.Context, turn time.Duration) error {
+	began := time.Now()
+	came := s.sleep(ctx, turn)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.unknown.waiting--
+	if !came {
+		return &UnavailableError{RetryAfter: max(0, turn-time.Since(began)), cause: context.Cause(ctx)}
+	}
+	return nil
+}
+
+// untilSearch is how long it will be until there can be another search. The pause after failures is that of a set without keys:
+// here, too, requests are refused meanwhile. The caller holds the lock.
+func (s *Set) untilSearch(now time.Time) time.Duration {
+	return max(s.failures.pause(Cold, now), s.unknown.searches.pause(now))
+}
+
+// remember notes that these keys were fetched in a search for a key id, and do not have it.
+func (s *Set) remember(id uint64, snap *snapshot) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.unknown.missing == nil {
+		s.unknown.missing = make(missing)
+	}
+	s.unknown.missing.add(id, snap.loaded)
+}
+
+// missing remembers key ids that a search did not find. It keeps hashes of them: a key id may be 1 KiB long. A newcomer takes the
+// place of any other when it is full. Nothing is lost with that: a key id that is not remembered is searched for.
+type missing map[uint64]miss
+
+// miss is a key id that was not found.
+type miss struct {
+	asked time.Time     // when the issuer was asked for the keys that did not have it
+	pause time.Duration // how old keys may be to be an answer: keys asked for later than this are another search for it
+}
+
+// missingSeed keeps others from making up a key id with the hash of another one.
+var missingSeed = maphash.MakeSeed()
+
+func missingID(kid string) uint64 { return maphash.String(missingSeed, kid) }
+
+// holds reports whether the keys at hand, which do not have the key id, are answer enough. Their age is negative when the clock was
+// set back; then they are not.
+func (m missing) holds(id uint64, loaded, now time.Time) bool {
+	if _, known := m[id]; !known {
+		return false
+	}
+	m.add(id, loaded)
+	age := now.Sub(loaded)
+	return age >= 0 && age < m[id].pause
+}
+
+// add notes that keys which were asked for at that time do not have the key id. It makes no difference what they were fetched for:
+// each fetch after the pause has shown that the key id is still missing, and doubles the pause.
+func (m missing) add(id uint64, asked time.Time) {
+	before, known := m[id]
+	switch {
+	case !known:
+		if len(m) >= maxMissing {
+			for other := range m {
+				delete(m, other)
+				break
+			}
+		}
+		m[id] = miss{asked, shortestMiss}
+	case asked.Sub(before.asked) >= before.pause:
+		m[id] = miss{asked, min(2*before.pause, longestMiss)}
+	}
+}
+
+// forget forgets key ids that are published now.
+func (m missing) forget(published map[string]bool) {
+	for kid := range published {
+		delete(m, missingID(kid))
+	}
+}
+
+// budget is a token bucket of searchBudget fetches, kept as the time when it will be full again.
+type budget struct{ full time.Time }
+
+// pause returns how long it will be until there is one to take out.
+func (b *budget) pause(now time.Time) time.Duration {
+	return max(0, b.full.Add(-(searchBudget-1)*searchRefill).Sub(now))
+}
+
+// take takes one out; there is one.
+func (b *budget) take(now time.Time) {
+	if b.full.Before(now) {
+		b.full = now
+	}
+	b.full = b.full.Add(searchRefill)
+}
