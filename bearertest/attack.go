@@ -53,8 +53,9 @@ import (
 //   - what needs a connection: requests that a proxy and the server read in two ways, and floods.
 //
 // Tokens with unknown key ids are among the attacks. A middleware may ask the issuer for new keys because of them, but not for
-// long, so that it may not find the new key after an [Issuer.Rotate]: give Attack a handler of its own. While the issuer is
-// down or has another fault, a refusal may also be 503, with Retry-After.
+// long, so that it may not find the new key after an [Issuer.Rotate]: give Attack a handler of its own. They come at the same time,
+// since a middleware that bounds how often it asks lets them wait; package bearer's does so for up to 4 seconds, which take no time
+// in a bubble. While the issuer is down or has another fault, a refusal may also be 503, with Retry-After.
 func Attack(t testing.TB, handler http.Handler, issuer *Issuer, opts ...AttackOption) {
 	t.Helper()
 	if handler == nil || issuer == nil {
@@ -164,8 +165,8 @@ func (a *attack) run(handler http.Handler) (findings []finding) {
 		if rule.name == scopeRule && a.fire(handler, shot{token: a.kit.withoutScopes(), put: inHeader}).passes() {
 			continue // the route demands no scope
 		}
-		for _, s := range rule.shots {
-			findings = append(findings, a.try(handler, rule.name, s)...)
+		for i, got := range a.fireAll(handler, rule) {
+			findings = append(findings, a.findings(rule.name, rule.shots[i], got)...)
 		}
 		if rule.run != nil {
 			findings = append(findings, rule.run(handler, rule.name)...)
@@ -178,8 +179,12 @@ func (a *attack) run(handler http.Handler) (findings []finding) {
 }
 
 // try fires a shot and returns what is wrong with the answer.
-func (a *attack) try(handler http.Handler, rule string, s shot) (findings []finding) {
-	for _, problem := range a.judge(s, a.fire(handler, s)) {
+func (a *attack) try(handler http.Handler, rule string, s shot) []finding {
+	return a.findings(rule, s, a.fire(handler, s))
+}
+
+func (a *attack) findings(rule string, s shot, got *response) (findings []finding) {
+	for _, problem := range a.judge(s, got) {
 		findings = append(findings, finding{rule, s.name, problem})
 	}
 	return findings
@@ -287,18 +292,51 @@ func (a *attack) count() int {
 	return a.reached()
 }
 
-// fire sends a shot to the handler and takes down the answer.
-func (a *attack) fire(handler http.Handler, s shot) (got *response) {
-	got = &response{issuerDown: a.kit.issuer.isDown()}
-	r, w := a.request(), httptest.NewRecorder()
+// fireAll fires the shots of a rule, one after the other. Only those with an unknown key id come at the same time: a middleware that
+// bounds how often it asks the issuer for them lets each wait, and answers all who wait together. Calls of the protected handler
+// count for the first of those.
+func (a *attack) fireAll(handler http.Handler, rule volley) []*response {
+	answers := make([]*response, len(rule.shots))
+	if rule.name != keyRule || len(answers) == 0 {
+		for i, s := range rule.shots {
+			answers[i] = a.fire(handler, s)
+		}
+		return answers
+	}
+	before := a.count()
+	var wg sync.WaitGroup
+	for i, s := range rule.shots {
+		r := a.load(s)
+		wg.Go(func() { answers[i] = a.send(handler, r) })
+	}
+	wg.Wait()
+	answers[0].reached = a.count() - before
+	return answers
+}
+
+// fire sends one shot to the handler and takes down the answer.
+func (a *attack) fire(handler http.Handler, s shot) *response {
+	r, before := a.load(s), a.count()
+	got := a.send(handler, r)
+	got.reached = a.count() - before
+	return got
+}
+
+// load puts a shot into a request.
+func (a *attack) load(s shot) *http.Request {
+	r := a.request()
 	r = r.Clone(r.Context()) // in case it is the same every time
 	if r.Header == nil {
 		r.Header = http.Header{}
 	}
 	s.put(r, s.token)
-	before := a.count()
+	return r
+}
+
+func (a *attack) send(handler http.Handler, r *http.Request) (got *response) {
+	got = &response{issuerDown: a.kit.issuer.isDown()}
+	w := httptest.NewRecorder()
 	defer func() {
-		got.reached = a.count() - before
 		if got.panicked = recover(); got.panicked == nil {
 			result := w.Result()
 			_ = result.Body.Close() // of a recorder: nothing is open

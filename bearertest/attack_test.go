@@ -2,6 +2,7 @@ package bearertest_test
 
 import (
 	"bytes"
+	"context"
 	"encoding/base64"
 	"fmt"
 	"log/slog"
@@ -11,6 +12,7 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -185,7 +187,7 @@ func TestAttackPassesTheMiddleware(t *testing.T) {
 		bearer.FromHeader(), bearer.FromCookie(), bearer.FromQuery(), bearer.FromForm(), bearer.FromWebSocket(),
 	}
 	post := bearertest.WithRequest(func() *http.Request {
-		return httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/orders?page=2", strings.NewReader("{}"))
+		return httptest.NewRequestWithContext(context.Background(), http.MethodPost, "/orders?page=2", strings.NewReader("{}"))
 	})
 	for name, test := range map[string]struct {
 		claims  bearertest.Claims
@@ -225,8 +227,10 @@ func TestAttackPassesTheMiddleware(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			issuer := bearertest.NewIssuer(bearertest.DefaultClaims(test.claims))
-			bearertest.Attack(t, newMiddleware(t, issuer, test.issuer...).Handler(protected, test.route...), issuer, test.options...)
+			synctest.Test(t, func(t *testing.T) {
+				issuer := bearertest.NewIssuer(bearertest.DefaultClaims(test.claims))
+				bearertest.Attack(t, newMiddleware(t, issuer, test.issuer...).Handler(protected, test.route...), issuer, test.options...)
+			})
 		})
 	}
 	t.Run("an issuer on a socket", func(t *testing.T) {
@@ -240,9 +244,11 @@ func TestAttackPassesTheMiddleware(t *testing.T) {
 		})
 	}
 	t.Run("after a rotation", func(t *testing.T) {
-		issuer := bearertest.NewIssuer()
-		issuer.Rotate()
-		bearertest.Attack(t, newMiddleware(t, issuer).Handler(protected), issuer)
+		synctest.Test(t, func(t *testing.T) {
+			issuer := bearertest.NewIssuer()
+			issuer.Rotate()
+			bearertest.Attack(t, newMiddleware(t, issuer).Handler(protected), issuer)
+		})
 	})
 	t.Run("keys without ids", func(t *testing.T) {
 		issuer := bearertest.NewIssuer()
@@ -290,10 +296,12 @@ func TestAttackFailsWhatIsSwitchedOffOrNotSaid(t *testing.T) {
 			for _, attack := range test.want {
 				want = append(want, "bearertest: Attack: "+attack+": is let through with 200")
 			}
-			handler := newMiddleware(t, issuer, test.options...).Handler(protected, test.route...)
-			if got := attacked(t, handler, issuer); !slices.Equal(got, want) {
-				t.Errorf("it fails with %q, want %q", got, want)
-			}
+			synctest.Test(t, func(t *testing.T) {
+				handler := newMiddleware(t, issuer, test.options...).Handler(protected, test.route...)
+				if got := attacked(t, handler, issuer); !slices.Equal(got, want) {
+					t.Errorf("it fails with %q, want %q", got, want)
+				}
+			})
 		})
 	}
 }
@@ -315,7 +323,9 @@ func refusing(next http.Handler, change func(got *httptest.ResponseRecorder, r *
 // Section 5: every part of a refusal is looked at.
 func TestAttackFailsWrongRefusals(t *testing.T) {
 	issuer := attackedIssuer("ES256")
-	sound := newMiddleware(t, issuer, bearer.Leeway(0)).Handler(protected, bearer.Scopes(attackedScope))
+	sound := func(t *testing.T) http.Handler {
+		return newMiddleware(t, issuer, bearer.Leeway(0)).Handler(protected, bearer.Scopes(attackedScope))
+	}
 	challenge := func(value string) func(*httptest.ResponseRecorder, *http.Request) {
 		return func(got *httptest.ResponseRecorder, _ *http.Request) { got.Header().Set("WWW-Authenticate", value) }
 	}
@@ -347,8 +357,7 @@ func TestAttackFailsWrongRefusals(t *testing.T) {
 			return string(text)
 		}
 	}
-	attack := bearertest.NewAttack(t, issuer)
-	bad := 0
+	var bad atomic.Int32
 	for name, test := range map[string]struct {
 		change func(got *httptest.ResponseRecorder, r *http.Request)
 		want   string
@@ -394,41 +403,48 @@ func TestAttackFailsWrongRefusals(t *testing.T) {
 			got.Header().Set("X-Debug", r.Header.Get("Authorization"))
 		}, "the header X-Debug repeats something of the token"},
 		"the kid or issuer in the challenge":  {func(got *httptest.ResponseRecorder, r *http.Request) { sayInChallenge(got, said(0)(r)+said(1)(r)) }, "the header Www-Authenticate repeats something of the token"},
-		"everybody locked out after an error": {func(*httptest.ResponseRecorder, *http.Request) { bad++ }, "a good token afterwards: is not let through"},
+		"everybody locked out after an error": {func(*httptest.ResponseRecorder, *http.Request) { bad.Add(1) }, "a good token afterwards: is not let through"},
 		"a panic":                             {func(*httptest.ResponseRecorder, *http.Request) { panic("oops") }, "the handler panics: oops"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			bad = 0
-			handler := refusing(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-				if bad > 1 {
-					http.Error(w, "locked", http.StatusTooManyRequests)
-					return
+			synctest.Test(t, func(t *testing.T) {
+				bad.Store(0)
+				sound := sound(t)
+				handler := refusing(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+					if bad.Load() > 1 {
+						http.Error(w, "locked", http.StatusTooManyRequests)
+						return
+					}
+					sound.ServeHTTP(w, r)
+				}), test.change)
+				var problems []string
+				for _, f := range bearertest.NewAttack(t, issuer).On(handler) {
+					problems = append(problems, f.Variant+": "+f.Problem)
 				}
-				sound.ServeHTTP(w, r)
-			}), test.change)
-			var problems []string
-			for _, f := range attack.On(handler) {
-				problems = append(problems, f.Variant+": "+f.Problem)
-			}
-			if !strings.Contains(strings.Join(problems, "\n"), test.want) {
-				t.Errorf("it does not fail with %q but with %.3q", test.want, problems)
-			}
+				if !strings.Contains(strings.Join(problems, "\n"), test.want) {
+					t.Errorf("it does not fail with %q but with %.3q", test.want, problems)
+				}
+			})
 		})
 	}
 	t.Run("nothing changed", func(t *testing.T) {
-		bearertest.Attack(t, refusing(sound, func(*httptest.ResponseRecorder, *http.Request) {}), issuer)
+		synctest.Test(t, func(t *testing.T) {
+			bearertest.Attack(t, refusing(sound(t), func(*httptest.ResponseRecorder, *http.Request) {}), issuer)
+		})
 	})
 	t.Run("as it may also be said", func(t *testing.T) {
-		bearertest.Attack(t, refusing(sound, func(got *httptest.ResponseRecorder, _ *http.Request) {
-			h := got.Header()
-			value, _ := strings.CutPrefix(h.Get("WWW-Authenticate"), "Bearer")
-			value = strings.Replace(value, `error="invalid_token"`, `Error = invalid_token`, 1)
-			value = strings.Replace(value, "error_description", "ERROR_DESCRIPTION", 1)
-			h["Www-Authenticate"] = []string{`Negotiate, Basic realm="a \"b\"", bearer` + value}
-			h.Set("Cache-Control", "No-Store, max-age=0")
-			h.Set("Content-Type", "text/html")
-			got.Body = bytes.NewBufferString("<p>No.</p>")
-		}), issuer)
+		synctest.Test(t, func(t *testing.T) {
+			bearertest.Attack(t, refusing(sound(t), func(got *httptest.ResponseRecorder, _ *http.Request) {
+				h := got.Header()
+				value, _ := strings.CutPrefix(h.Get("WWW-Authenticate"), "Bearer")
+				value = strings.Replace(value, `error="invalid_token"`, `Error = invalid_token`, 1)
+				value = strings.Replace(value, "error_description", "ERROR_DESCRIPTION", 1)
+				h["Www-Authenticate"] = []string{`Negotiate, Basic realm="a \"b\"", bearer` + value}
+				h.Set("Cache-Control", "No-Store, max-age=0")
+				h.Set("Content-Type", "text/html")
+				got.Body = bytes.NewBufferString("<p>No.</p>")
+			}), issuer)
+		})
 	})
 }
 
@@ -457,15 +473,15 @@ func TestAttackAcceptsUnavailabilityOnlyWhileTheIssuerIsDown(t *testing.T) {
 				t.Fatal(err)
 			}
 			issuer.Down()
-			unavailable := 0
+			var unavailable atomic.Int32
 			handler := refusing(auth.Handler(protected), func(got *httptest.ResponseRecorder, _ *http.Request) {
 				if got.Code == http.StatusServiceUnavailable {
-					unavailable++
+					unavailable.Add(1)
 					test.change(got)
 				}
 			})
 			failures := attacked(t, handler, issuer)
-			if unavailable == 0 {
+			if unavailable.Load() == 0 {
 				t.Error("there was no 503 to look at")
 			}
 			if got := strings.Join(failures, "\n"); !strings.Contains(got, test.want) || test.want == "" && got != "" {
