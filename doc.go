@@ -23,7 +23,7 @@
 //     client's key that nobody proved (cnf).
 //   - Documents with two readings: duplicate names, names that differ in case, invalid UTF-8, padding, trailing data.
 //   - Floods: every input is bounded, unknown issuers and algorithms end before any key is looked for, and any number of
-//     made-up key ids causes two fetches at most at once and one each half minute.
+//     made-up key ids causes five fetches at most at once and one each 4 seconds, 900 in an hour.
 //   - An issuer that is slow or down: known keys keep verifying, and what cannot be decided is 503 with Retry-After, never
 //     "your token is invalid".
 //
@@ -54,10 +54,20 @@
 //	RotateWithoutOverlap 401 for the old key after the next      200
 //	                     refresh, 200 for the new one at once
 //	ReusedKeyID          200 after the next refresh              200
-//	ForgedKeyIDs         401 with two fetches at most and one    401
-//	                     each half minute; 200 for known keys
-//	                     meanwhile, even if the fetch hangs
-//	NewKeyWhileDown      503 for the new key, 200 for the old
+//	ForgedKeyIDs         401 with five fetches at most and one   401
+//	                     each 4 seconds, which the others wait
+//	                     for; 200 for known keys meanwhile,
+//	                     even if the fetch hangs
+//	Trickle              200 for a new key, however long forged
+//	                     or withdrawn key ids came before it:
+//	                     at once up to one each 4 seconds, else
+//	                     after a wait of at most 4 seconds
+//	NewKeyWhileDown      503 for the new key, 200 for the old;
+//	                     200 for both within 4 seconds of its
+//	                     return
+//	Unsteady             as often as it fails and rotates, 503
+//	                     for keys first published while it fails,
+//	                     until 5 seconds later, and 200 for others
 //	Restart                                                      200 with jwks.LastKnownGood, once the issuer failed
 //	                                                             or 5 seconds passed, otherwise 503
 //	ClientGone           the fetch goes on for the others        the fetch goes on for the others
