@@ -78,6 +78,9 @@
 // up key ids: exclude 503s with this code from outlier ejection and from alerts on the service, and watch [Middleware.Stats].
 // A proxy sees the code in the body alone; where it cannot, exclude 503s with a Retry-After on protected routes.
 //
+// A request with a made-up key id may wait up to 4 seconds while there are many of them. Where the number of requests at the same
+// time is limited, it counts; a shorter jwks.ColdWait turns the wait into a 503.
+//
 // # What the surrounding system must do
 //
 //   - Speak TLS up to the process, or to a proxy on a network that may see tokens. A bearer token works for whoever reads it.

@@ -22,13 +22,35 @@
 // A fetch asks whether anything changed, with the entity tag of the keys at hand. With [LastKnownGood] they survive a restart of the
 // service.
 //
-// A token may name a key id that the set does not have, because the issuer has just begun to use a new key. The set is
-// then fetched again, once for all who wait, at most 2 s. Anyone can make up key ids, so there are at most two such
-// fetches in a row, and one more each 30 s. Tokens with known key ids never wait for them.
+// # Unknown key ids
 //
-// [ErrKeyNotFound], for a 401, is the answer only if the issuer answered when it was last asked and the set at hand has no
-// such key. When that cannot be known, it is an [UnavailableError], for a 503. What is not a JWK Set with at least one entry
+// A token may name a key id that the set does not have, because the issuer has just begun to use a
+// new key. The set is then fetched again. This search is shared by all who wait for one, whatever
+// key ids they look for, and a request waits 2 s for it at most. Anyone can make up key ids, so
+// there are at most five searches in a row, and one more each 4 s. That is what outsiders can make
+// a set do: 905 fetches in an hour at most, beside the refreshes of the table.
+//
+// While this budget is spent, a request waits for the next search. If that is due only after its
+// [ColdWait] or its own deadline, or if 16,384 requests wait already, it is unavailable at once. So
+// the worst that any number of made-up key ids does to a token of a new key is a wait of 4 s and a
+// search. Tokens with known key ids never wait for any of this.
+//
+// A key id that a search did not find is remembered, as a hash and among 512 at most. It is not
+// found, without a search, until the current keys are 10 s old, and from then on 20 s, 40 s and so
+// on up to 2 minutes. Any fetch that brings the key ends that at once. So a forgotten client that
+// goes on sending tokens of a withdrawn key costs next to nothing, and a key that is published
+// after its first tokens is found within 2 minutes. The price: someone who knows a key id before
+// the key is published can have it remembered. An issuer prevents that by publishing keys before it
+// signs with them, or with ids that cannot be guessed.
+//
+// [ErrKeyNotFound], for a 401, is the answer only if the issuer answered when it was last asked and
+// the current keys, which were asked for after the token came or are young enough by the rule
+// above, do not have the key. When that cannot be known, it is an [UnavailableError], for a 503.
+// While the issuer fails it is that for every key id that the set does not have, and a request
+// starts another search 1 to 4 s after the failure. What is not a JWK Set with at least one entry
 // never replaces the keys at hand, and a key that a new set does not have any more is gone at once.
+//
+// # Where the keys are
 //
 // The keys' place is taken from the issuer's metadata when there are no usable keys at hand, and again, at most hourly, when it
 // answers that they are gone (404 or 410). [Set.Stats] tells what a set is doing. The package documentation of bearer has a table

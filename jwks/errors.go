@@ -26,7 +26,8 @@ type UnavailableError struct {
 // quote a malformed header in it.
 func (e *UnavailableError) Error() string { return "jwks: keys are unavailable: " + e.cause.Error() }
 
-// Unwrap returns the cause: what failed in the last fetch, the end of the request's context, or [ErrClosed].
+// Unwrap returns the cause: what failed in the last fetch, the end of the request's context, or [ErrClosed]; otherwise that the
+// request could not wait any longer.
 func (e *UnavailableError) Unwrap() error { return e.cause }
 
 // retryAfter is the time that an [UnavailableError] names.

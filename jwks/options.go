@@ -110,6 +110,9 @@ func MaxStaleness(age time.Duration) Option {
 // ColdWait is how long a request waits for keys when there are none to use yet, or none any more. The request's own deadline
 // counts too, if that is sooner. The default is 5 seconds, the most 1 minute. Zero lets no request wait: those that come before
 // the keys are there are unavailable at once, even if they only have to be read from a file, and the first of them starts that.
+//
+// It is also how long a request with an unknown key id waits in all when too many of them came before it; with less than 4
+// seconds, some are unavailable instead.
 func ColdWait(wait time.Duration) Option {
 	return func(c *config) {
 		if wait < 0 || wait > mostColdWait {

@@ -319,8 +319,8 @@ func (s *Set) attempt(seen *snapshot, now time.Time) (*flight, error) {
 	return s.start(now), nil
 }
 
-// join returns the fetch that a request can wait for, or why there can be none, or neither: then it may start one unless there is
-// a pause. The caller holds the lock.
+// join returns the fetch that a request can wait for, or why there can be none, or neither: then it
+// may start one, unless there is a pause. The caller holds the lock.
 func (s *Set) join(seen *snapshot) (*flight, error) {
 	if s.closed {
 		return nil, &UnavailableError{cause: ErrClosed}
@@ -385,7 +385,7 @@ func (s *Set) settle(f *flight, a answer, err error) (report func()) {
 		s.counts.failures++
 		s.failures.add(err, st, now)
 		pause := s.failures.pause(st, now)
-		if st.usable() { // who waited for it searches for a key id; all others use the keys at hand
+		if st.usable() { // who waited for it searches for a key id; all others use the current keys
 			pause = s.untilSearch(now)
 		}
 		f.err = &UnavailableError{RetryAfter: pause, cause: err}

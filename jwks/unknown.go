@@ -7,27 +7,35 @@ import (
 	"time"
 )
 
-// How often the issuer is asked about key ids that the set does not have. Anyone can make up key ids, so this is also what
-// outsiders can make a set do: searchBudget fetches at once, and 900 in an hour.
+// How often the issuer is asked about key ids that the set does not have. Anyone can make up key
+// ids, so this is also what outsiders can make a set do: searchBudget fetches at once, and 900 more
+// in an hour.
 //
-// The refill is shorter than the default [ColdWait], so that a request which finds the budget spent still gets its answer from
-// the next search: that starts after 4 seconds at most, and the issuer has a second to answer.
+// The refill is shorter than the default [ColdWait], so that a request which finds the budget spent
+// gets its answer from the next search: that starts after 4 seconds at most, and the issuer then
+// has a second to answer.
 const (
 	searchBudget = 5               // searches at once,
 	searchRefill = 4 * time.Second // and one more each time this has passed
 
-	searchWait = 2 * time.Second // that a request waits for a search, counted from its arrival, if it need not wait for its turn
-	maxWaiting = 1 << 14         // requests that wait for their turn at the same time; more are refused at once
+	// searchWait is how long a request waits for a search, counted from its arrival. One that has
+	// to wait for its turn waits for as long as [ColdWait] in all, if that is longer.
+	searchWait = 2 * time.Second
+	// maxWaiting requests wait for their turn at the same time; more are unavailable at once.
+	maxWaiting = 1 << 14
 )
 
 // How key ids that a search did not find are remembered.
 const (
-	maxMissing   = 512              // key ids; about 40 KiB
-	shortestMiss = 10 * time.Second // how old the keys at hand are when such a key id is searched for again: this at first,
-	longestMiss  = 2 * time.Minute  // and doubled with each search, up to this
+	maxMissing = 512 // key ids; about 40 KiB
+
+	// How old the current keys are when such a key id is searched for again: the shortest at first,
+	// doubled with each search up to the longest.
+	shortestMiss = 10 * time.Second
+	longestMiss  = 2 * time.Minute
 )
 
-var errSearchesSpent = errors.New("too many unknown key ids were searched for, and the next search is not due yet")
+var errSearchesSpent = errors.New("the next search for unknown key ids is not due yet")
 
 // unknown is what a set knows of key ids that it does not have. The lock of the set guards it.
 type unknown struct {
@@ -36,10 +44,13 @@ type unknown struct {
 	missing  missing
 }
 
-// search looks for a key id that the set does not have by fetching the set again: the issuer may have begun to sign with
-// a new key. Keys that were asked for before this request came, be it those that it has seen at hand or those it has waited for,
-// may lack that key: then there is another fetch. It is shared by all who wait for one, whatever key ids they look for.
-func (s *Set) search(ctx context.Context, seen, snap *snapshot, kid string, arrived time.Time) (*snapshot, error) {
+// search looks for a key id that the set does not have by fetching the set again: the issuer may
+// have begun to sign with a new key. Keys that were asked for before this request came, be it those
+// that it has seen or those it has waited for, may lack that key: then there is another fetch. It
+// is shared by all who wait for one, whatever key ids they look for.
+func (s *Set) search(
+	ctx context.Context, seen, snap *snapshot, kid string, arrived time.Time,
+) (*snapshot, error) {
 	if snap.knows(kid) {
 		return snap, nil
 	}
@@ -69,13 +80,16 @@ func (s *Set) search(ctx context.Context, seen, snap *snapshot, kid string, arri
 	return snap, nil
 }
 
-// searching returns the fetch that may find a key id which the keys at hand lack: the one under way, or one that it starts. It
-// returns none, and no error, when a search has not found the key id lately: then the keys at hand are the answer. And none, but
-// the time to the next search, when the budget is spent and that search comes soon enough for the request: then it takes one of
-// the places of those who wait, and the caller must call awaitTurn.
+// searching returns the fetch that may find a key id which the current keys lack: the one under
+// way, or one that it starts. It returns none, and no error, when a search has not found the key id
+// lately: then the current keys are the answer. And none, but the time to the next search, when the
+// budget is spent and that search comes soon enough for the request: then it takes one of the
+// places of those who wait, and the caller must call awaitTurn.
 //
 // While the issuer fails nothing is known of any key id, and no request waits for its turn.
-func (s *Set) searching(ctx context.Context, snap *snapshot, id uint64, arrived time.Time) (f *flight, turn time.Duration, err error) {
+func (s *Set) searching(
+	ctx context.Context, snap *snapshot, id uint64, arrived time.Time,
+) (f *flight, turn time.Duration, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	now := time.Now()
@@ -110,8 +124,8 @@ func (s *Set) patience(ctx context.Context, arrived time.Time) time.Time {
 	return until
 }
 
-// awaitTurn waits for the next search, in the place that searching gave to the request. Many requests have the same turn: the first
-// of them starts the search, and the others join it.
+// awaitTurn waits for the next search, in the place that searching gave to the request. Many
+// requests have the same turn: the first of them starts the search, and the others join it.
 func (s *Set) awaitTurn(ctx context.Context, turn time.Duration) error {
 	began := time.Now()
 	came := s.sleep(ctx, turn)
@@ -124,8 +138,8 @@ func (s *Set) awaitTurn(ctx context.Context, turn time.Duration) error {
 	return nil
 }
 
-// untilSearch is how long it will be until there can be another search. The pause after failures is that of a set without keys:
-// here, too, requests are refused meanwhile. The caller holds the lock.
+// untilSearch is how long it will be until there can be another search. The pause after failures is
+// that of a set without keys: here, too, requests are refused meanwhile. The caller holds the lock.
 func (s *Set) untilSearch(now time.Time) time.Duration {
 	return max(s.failures.pause(Cold, now), s.unknown.searches.pause(now))
 }
@@ -140,14 +154,15 @@ func (s *Set) remember(id uint64, snap *snapshot) {
 	s.unknown.missing.add(id, snap.loaded)
 }
 
-// missing remembers key ids that a search did not find. It keeps hashes of them: a key id may be 1 KiB long. A newcomer takes the
-// place of any other when it is full. Nothing is lost with that: a key id that is not remembered is searched for.
+// missing remembers key ids that a search did not find. It keeps hashes of them: a key id may be 1
+// KiB long. A newcomer takes the place of any other when it is full. Nothing is lost with that: a
+// key id that is not remembered is searched for.
 type missing map[uint64]miss
 
 // miss is a key id that was not found.
 type miss struct {
 	asked time.Time     // when the issuer was asked for the keys that did not have it
-	pause time.Duration // how old keys may be to be an answer: keys asked for later than this are another search for it
+	pause time.Duration // how old the current keys may be to be an answer
 }
 
 // missingSeed keeps others from making up a key id with the hash of another one.
@@ -155,8 +170,9 @@ var missingSeed = maphash.MakeSeed()
 
 func missingID(kid string) uint64 { return maphash.String(missingSeed, kid) }
 
-// holds reports whether the keys at hand, which do not have the key id, are answer enough. Their age is negative when the clock was
-// set back; then they are not.
+// holds reports whether the current keys, which do not have the key id, are answer enough; they may
+// have been another search for it. Their age is negative when the clock was set back: then they are
+// not enough.
 func (m missing) holds(id uint64, loaded, now time.Time) bool {
 	if _, known := m[id]; !known {
 		return false
@@ -166,8 +182,9 @@ func (m missing) holds(id uint64, loaded, now time.Time) bool {
 	return age >= 0 && age < m[id].pause
 }
 
-// add notes that keys which were asked for at that time do not have the key id. It makes no difference what they were fetched for:
-// each fetch after the pause has shown that the key id is still missing, and doubles the pause.
+// add notes that keys which were asked for at that time do not have the key id. It makes no
+// difference what they were fetched for: each fetch after the pause has shown that the key id is
+// still missing, and doubles the pause.
 func (m missing) add(id uint64, asked time.Time) {
 	before, known := m[id]
 	switch {

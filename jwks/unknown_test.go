@@ -67,7 +67,8 @@ func TestFetchesThatOutsidersCauseAreBound(t *testing.T) {
 		most   int
 	}{
 		"the issuer answers": {nil, searchesAtOnce + int(time.Hour/searchEach)},
-		// While it fails, the attempts to refresh the keys come on top, at their own pace: one a minute after some failures.
+		// While it fails, the attempts to refresh the keys come on top, at their own pace: one a
+		// minute after some failures.
 		"the issuer fails": {down, searchesAtOnce + int(time.Hour/searchEach) + 200},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -120,7 +121,8 @@ func TestMissingKeyIDIsSearchedForAfterTenSecondsDoubledToTwoMinutes(t *testing.
 	})
 }
 
-// The pause after a search that many requests share is doubled once, and so is that of a search for other key ids.
+// The pause after a search that many requests share is doubled once, and so is that of a search for
+// other key ids.
 func TestSharedSearchCountsOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := issuer(edJWK("a"))
@@ -157,7 +159,8 @@ func TestMissingKeyIDIsAnsweredAtOnceAndSpendsNoBudget(t *testing.T) {
 	})
 }
 
-// Every fetch shows that a key id is still missing. So those of many forgotten clients need no fetch each.
+// Every fetch shows that a key id is still missing. So those of many forgotten clients need no
+// fetch each.
 func TestOneFetchLooksForEveryMissingKeyID(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := issuer(edJWK("a"))
@@ -418,7 +421,8 @@ func TestMissingKeyIDsAreBounded(t *testing.T) {
 	})
 }
 
-// While the issuer fails nothing is known of any key id, be it that a search did not find it before.
+// While the issuer fails nothing is known of any key id, be it that a search did not find it
+// before.
 func TestMissingKeyIDIsUnavailableWhileTheIssuerFails(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := issuer(edJWK("a"))
@@ -439,7 +443,8 @@ func TestMissingKeyIDIsUnavailableWhileTheIssuerFails(t *testing.T) {
 	})
 }
 
-// Those who look for a key id are refused while the issuer fails: the pauses between the attempts are those of a set without keys.
+// Those who look for a key id are refused while the issuer fails: the pauses between the attempts
+// are those of a set without keys.
 func TestSearchFindsANewKeyFourSecondsAfterTheIssuersReturn(t *testing.T) {
 	for range 20 { // pauses are random
 		synctest.Test(t, func(t *testing.T) {
