@@ -1,6 +1,9 @@
 package jwks_test
 
 import (
+	"context"
+	"errors"
+	"fmt"
 	"log/slog"
 	"path/filepath"
 	"testing"
@@ -170,6 +173,30 @@ func TestPausesEndWhileTheMachineSleeps(t *testing.T) {
 	w.put(keysURL, says(200, keySet(edJWK("b"), jwk{"kty": "X", "kid": "a"})))
 	clock.Sleep(11 * time.Minute)
 	want(t, set, "a", "EdDSA", "not found")
+}
+
+// A key id that was not found is searched for again after sleep, and the budget for that is full again.
+func TestSearchesAreDueAfterSleep(t *testing.T) {
+	w := issuer(edJWK("a"))
+	set, clock := sleeping(t, w)
+	want(t, set, "a", "EdDSA", "found")
+	for n := range 5 {
+		want(t, set, fmt.Sprint("forged", n), "EdDSA", "not found")
+	}
+	wantAsked(t, w, keysURL, 6)
+
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second) // the next search is due in 4
+	defer cancel()
+	if _, err := set.Keys(ctx, "next", "EdDSA"); !errors.As(err, new(*jwks.UnavailableError)) {
+		t.Errorf("with an empty budget: error %v", err)
+	}
+	clock.Sleep(time.Minute)
+	w.put(keysURL, says(200, keySet(edJWK("a"), edJWK("next"), edJWK("forged0"))))
+	for _, kid := range []string{"forged0", "next"} {
+		if _, err := set.Keys(ctx, kid, "EdDSA"); err != nil {
+			t.Errorf("%s, after a sleep: %v", kid, err)
+		}
+	}
 }
 
 // What an issuer is asked once a day or once an hour is due after sleep.

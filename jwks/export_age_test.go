@@ -48,8 +48,13 @@ func (s *Sleeper) change(older func(time.Time) time.Time) {
 		changed.loaded = older(changed.loaded)
 		s.set.current.Store(&changed)
 	}
-	for _, moment := range []*time.Time{&s.set.failures.at, &s.remote.located, &s.remote.reread, &s.remote.last.at} {
+	for _, moment := range []*time.Time{
+		&s.set.failures.at, &s.set.unknown.searches.full, &s.remote.located, &s.remote.reread, &s.remote.last.at,
+	} {
 		*moment = older(*moment)
+	}
+	for id, m := range s.set.unknown.missing {
+		s.set.unknown.missing[id] = miss{older(m.asked), m.pause}
 	}
 }
 

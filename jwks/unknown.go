@@ -178,7 +178,7 @@ func (m missing) holds(id uint64, loaded, now time.Time) bool {
 		return false
 	}
 	m.add(id, loaded)
-	age := now.Sub(loaded)
+	age := elapsed(loaded, now)
 	return age >= 0 && age < m[id].pause
 }
 
@@ -196,7 +196,7 @@ func (m missing) add(id uint64, asked time.Time) {
 			}
 		}
 		m[id] = miss{asked, shortestMiss}
-	case asked.Sub(before.asked) >= before.pause:
+	case elapsed(before.asked, asked) >= before.pause:
 		m[id] = miss{asked, min(2*before.pause, longestMiss)}
 	}
 }
@@ -213,12 +213,12 @@ type budget struct{ full time.Time }
 
 // pause returns how long it will be until there is one to take out.
 func (b *budget) pause(now time.Time) time.Duration {
-	return max(0, b.full.Add(-(searchBudget-1)*searchRefill).Sub(now))
+	return max(0, -elapsed(b.full.Add(-(searchBudget-1)*searchRefill), now))
 }
 
 // take takes one out; there is one.
 func (b *budget) take(now time.Time) {
-	if b.full.Before(now) {
+	if elapsed(b.full, now) > 0 {
 		b.full = now
 	}
 	b.full = b.full.Add(searchRefill)
