@@ -29,7 +29,8 @@ fmt-check:
 tidy:
 	.ci/each go mod tidy -diff
 
-# Builds each module by its own go.mod, as a user of it does, and keeps nothing: bench would leave its program in its folder.
+# Builds each module by its own go.mod, as a user of it does. It keeps nothing: bench would leave
+# its program in its folder.
 build-each:
 	.ci/each go build -o /dev/null ./...
 

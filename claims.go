@@ -80,11 +80,13 @@ func (c *Claims) KeyID() string { return c.keyID }
 // Algorithm returns the signature algorithm, such as "RS256".
 func (c *Claims) Algorithm() string { return c.algorithm }
 
-// Decode unmarshals the whole claims set into v as [encoding/json.Unmarshal] of the running Go release does, but matches
-// struct fields case-exactly at every depth: `{"sub":"alice","SUB":"mallory"}` gives a field tagged "sub" the value "alice". A
-// type with an UnmarshalJSON of its own reads its part as it likes, and so does a field that asks for folding in its tag
-// (case:ignore, since Go 1.27). The claims set has no repeated names and is valid UTF-8, or the token would have been refused.
-// Errors wrap those of encoding/json, and differ between Go releases as they do.
+// Decode unmarshals the whole claims set into v as [encoding/json.Unmarshal] of the running Go
+// release does, but matches struct fields case-exactly at every depth:
+// `{"sub":"alice","SUB":"mallory"}` gives a field tagged "sub" the value "alice". A type with an
+// UnmarshalJSON of its own reads its part as it likes, and so does a field that asks for folding in
+// its tag (case:ignore, since Go 1.27). The claims set has no repeated names and is valid UTF-8, or
+// the token would have been refused. Errors wrap those of encoding/json, and differ between Go
+// releases as they do.
 func (c *Claims) Decode(v any) error {
 	if err := strictjson.Unmarshal(c.payload, v); err != nil {
 		return fmt.Errorf("bearer: decode claims: %w", err)

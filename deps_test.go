@@ -62,7 +62,8 @@ func TestModulesOfTheCore(t *testing.T) {
 	}
 }
 
-// Looking at a fresh clone changes nothing in it: every checksum that the go command wants for the workspace is committed.
+// Looking at a fresh clone changes nothing in it: every checksum that the go command wants for the
+// workspace is committed.
 func TestGoCommandsLeaveTheTreeAsItIs(t *testing.T) {
 	tree := t.TempDir()
 	copied := copyModules(t, tree)
@@ -89,7 +90,8 @@ func TestGoCommandsLeaveTheTreeAsItIs(t *testing.T) {
 	}
 }
 
-// copyModules copies the Go code of the repository, with the files that say where its dependencies come from. It returns those.
+// copyModules copies the Go code of the repository, with the files that say where its dependencies
+// come from. It returns those.
 func copyModules(t testing.TB, to string) (copied map[string][]byte) {
 	t.Helper()
 	copied = moduleFiles(t, ".")
@@ -202,8 +204,8 @@ func TestArrows(t *testing.T) {
 	}
 }
 
-// A user can update an adapter or the core alone, so an adapter uses nothing of the core that may change without notice. An
-// example shows what a user can write. The tests of both count, too.
+// A user can update an adapter or the core alone, so an adapter uses nothing of the core that may
+// change without notice. An example shows what a user can write. The tests of both count, too.
 func TestAdaptersAndExamplesUseNoInternalPackage(t *testing.T) {
 	seen := make(map[string]bool)
 	for _, file := range goFiles(t) {
@@ -261,7 +263,8 @@ func goFiles(t testing.TB) (files []goFile) {
 	return files
 }
 
-// walkFiles calls file for every file of a tree but those in node_modules, testdata and hidden folders.
+// walkFiles calls file for every file of a tree but those in node_modules, testdata and hidden
+// folders.
 func walkFiles(t testing.TB, root string, file func(name string)) {
 	t.Helper()
 	err := fs.WalkDir(os.DirFS(root), ".", func(name string, entry fs.DirEntry, err error) error {

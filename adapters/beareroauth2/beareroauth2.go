@@ -171,7 +171,8 @@ func digits(text string) time.Duration {
 	return time.Duration(n) * time.Second
 }
 
-// retryAfter reads the header of that name, a number of seconds or a date (RFC 9110 section 10.2.3). Nonsense is 0.
+// retryAfter reads the header of that name, a number of seconds or a date (RFC 9110 section
+// 10.2.3). Nonsense is 0.
 func retryAfter(header http.Header) time.Duration {
 	text := header.Get("Retry-After")
 	if at, err := http.ParseTime(text); err == nil {

@@ -13,7 +13,8 @@ import (
 	"syscall"
 )
 
-// maxShown is how much of a certificate's error is shown, in bytes: the other side chose the names in it.
+// maxShown is how much of a certificate's error is shown, in bytes: the other side chose the names
+// in it.
 const maxShown = 256
 
 // harmless are errors of an exchange whose texts are fixed.
@@ -28,12 +29,13 @@ var (
 	errTimeout  = errors.New("timeout")
 )
 
-// quiet returns an error of an exchange without any text that came from the server or from a request: package net/http quotes
-// URLs, and answers that it cannot read. The text is made of what is known to be fixed, of an address, and of the beginning of
-// what package crypto/tls says about a certificate. The error cannot be unwrapped; errors.Is and errors.As find the cause.
+// quiet returns an error of an exchange without any text that came from the server or from a
+// request: package net/http quotes URLs, and answers that it cannot read. The text is made of what
+// is known to be fixed, of an address, and of the beginning of what package crypto/tls says about a
+// certificate. The error cannot be unwrapped; errors.Is and errors.As find the cause.
 //
-// Package tokens follows the same rule for its own requests. It is written again here because a module must not use the
-// internal packages of another one: each has its own version.
+// Package tokens follows the same rule for its own requests. It is written again here because a
+// module must not use the internal packages of another one: each has its own version.
 func quiet(err error) error { return &quietError{text: shown(err).Error(), cause: err} }
 
 // shown returns the part of an error that may be shown.

@@ -271,8 +271,9 @@ type twin struct {
 
 func (*twin) UnmarshalJSON([]byte) error { return errors.New("not to be called") }
 
-// Whether encoding/json calls the method of a struct type without a name, or reads fields behind a name that is not exported,
-// depends on the release. What it reads field by field is case-exact here, and what a method reads is given as it stands.
+// Whether encoding/json calls the method of a struct type without a name, or reads fields behind a
+// name that is not exported, depends on the release. What it reads field by field is case-exact
+// here, and what a method reads is given as it stands.
 func TestUnmarshalReadsStructsWhoseDecoderIsOutOfReach(t *testing.T) {
 	type outOfReach struct {
 		record `json:"record"`
@@ -310,7 +311,8 @@ func TestUnmarshalReadsStructsWhoseDecoderIsOutOfReach(t *testing.T) {
 	}
 }
 
-// The types below have fields that compete for a name. What encoding/json of the running release writes for them says which wins.
+// The types below have fields that compete for a name. What encoding/json of the running release
+// writes for them says which wins.
 type (
 	Base struct {
 		ID     int `json:"id"`

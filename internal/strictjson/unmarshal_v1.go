@@ -11,8 +11,9 @@ import (
 	"unicode"
 )
 
-// unmarshal leaves out of the document what encoding/json would match by folding, and has encoding/json decode the rest. Members
-// that match no field are gone then, so that the offsets in its errors do not count them.
+// unmarshal leaves out of the document what encoding/json would match by folding, and has
+// encoding/json decode the rest. Members that match no field are gone then, so that the offsets in
+// its errors do not count them.
 func unmarshal[T text](data T, v any) error {
 	f := filter[T]{in: lexer[T]{data: data}, out: make([]byte, 0, len(data))}
 	if err := f.value(reflect.ValueOf(v)); err != nil {

@@ -11,7 +11,8 @@ import (
 	"github.com/bearer-go/bearer/internal/strictjson"
 )
 
-// A field can ask for folding. Then two members can set it, of which encoding/json would take the last one.
+// A field can ask for folding. Then two members can set it, of which encoding/json would take the
+// last one.
 func TestUnmarshalRefusesASecondMemberForOneField(t *testing.T) {
 	type folding struct {
 		Sub   string `json:"sub,case:ignore"`
