@@ -168,6 +168,11 @@ func TestDecodeIsCaseExact(t *testing.T) {
 	}
 }
 
+// reader keeps what its UnmarshalJSON was given.
+type reader struct{ raw string }
+
+func (r *reader) UnmarshalJSON(data []byte) error { r.raw = string(data); return nil }
+
 // But for names, values and errors are those of the encoding/json that the program is built with.
 func TestDecodeAgreesWithEncodingJSON(t *testing.T) {
 	type embedded struct {
@@ -183,13 +188,16 @@ func TestDecodeAgreesWithEncodingJSON(t *testing.T) {
 		Limits  map[int][2]uint8  `json:"limits"`
 		Null    map[string]string `json:"null"`
 		Any     any               `json:"any"`
-		Odd     string            `json:"od\"d"`
+		Inline  struct {
+			reader
+			Sub string
+		} `json:"inline"`
 	}
 	issuer := bearertest.NewIssuer()
 	auth := newAuth(t, issuer)
 	for _, more := range []string{
 		`"tenant":"a","quoted":"7","member_since":"2026-01-02T03:04:05Z","key":"AQI=","address":{"city": "B"},"limits":{"1":[1,2,3]},` +
-			`"null":null,"any":[1.50,{"a":null}],"odd":"x","Odd":"y","od\"d":"z","od":"w"`,
+			`"null":null,"any":[1.50,{"a":null}],"inline":{"Sub":"a","other":1}`,
 		`"quoted":7`, `"quoted":"x"`, `"member_since":"soon"`, `"key":"*"`, `"limits":{"a":[]}`, `"limits":{"1":[256]}`, `"tenant":{}`,
 	} {
 		payload := fmt.Appendf(nil, `{"iss":%q,"aud":%q,"exp":%d,%s}`, issuer.URL(), issuer.Audience(), time.Now().Unix()+60, more)
