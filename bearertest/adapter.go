@@ -26,14 +26,17 @@ type App struct {
 	// Path is the path to serve, for every method. It has no parameters.
 	Path string
 
-	// Recover is the outermost middleware, where an application has one that recovers panics. It is registered in the way that the
-	// framework has for middleware. It calls next once, which runs the rest of the chain as the framework does, and may return
-	// normally after a panic in it. Then the framework's middleware returns too, and does nothing else: it does not end the chain.
-	// A wrapper around the framework's whole handler will not do, because it does not show what the framework calls after a panic.
+	// Recover is the outermost middleware, where an application has one that recovers panics. It is
+	// registered in the way that the framework has for middleware. It calls next once, which runs
+	// the rest of the chain as the framework does, and may return normally after a panic in it.
+	// Then the framework's middleware returns too, and does nothing else: it does not end the
+	// chain. A wrapper around the framework's whole handler will not do, because it does not show
+	// what the framework calls after a panic.
 	Recover func(w http.ResponseWriter, next func())
 
-	// Before is a middleware outside all guards, inside Recover, where one for CORS belongs. When it returns true, the request is answered and
-	// nothing further runs; w and r are the framework's own.
+	// Before is a middleware outside all guards, inside Recover, where one for CORS belongs. When
+	// it returns true, the request is answered and nothing further runs; w and r are the
+	// framework's own.
 	Before func(w http.ResponseWriter, r *http.Request) (done bool)
 
 	// Group holds the requirements of a guard on a group of routes that Path is in. nil: no guard there. Empty but not nil: a
@@ -61,8 +64,9 @@ type App struct {
 // TestAdapter tests an adapter that makes package bearer's guard a middleware of some framework. Each rule of an adapter is a
 // subtest, named after the rule.
 //
-// mount builds an [App] with the framework and the adapter, and nothing else: in particular nothing that recovers panics but
-// the App's Recover. It is called for each App. With net/http in place of a framework, all of it is:
+// mount builds an [App] with the framework and the adapter, and nothing else: in particular nothing
+// that recovers panics but the App's Recover. It is called for each App. With net/http in place of
+// a framework, all of it is:
 //
 //	func TestAdapter(t *testing.T) {
 //		bearertest.TestAdapter(t, func(auth *bearer.Middleware, app bearertest.App) http.Handler {
@@ -460,17 +464,6 @@ func handlerError(tb testing.TB, mount mountFunc) {
 	v := p.do(http.MethodGet, p.bearer())
 	if !slices.Equal(v.calls, []string{"before", "after", "handler", "error"}) || !errors.Is(v.errs[0], want) {
 		tb.Errorf("the calls are %q with the errors %v, want before, after, handler, error with %q", v.calls, v.errs, want)
-	}
-}
-
-func handlerPanic(tb testing.TB, mount mountFunc) {
-	tb.Helper()
-	const want = "the handler's panic"
-	p := newProbe(tb, mount, App{
-		Handler: func(*bearer.Claims, bool, http.ResponseWriter, *http.Request) error { panic(want) },
-	})
-	if v := p.do(http.MethodGet, p.bearer()); v.panicked != want {
-		tb.Errorf("the panic that comes out is %v, want the handler's own; whether to recover is the application's choice", v.panicked)
 	}
 }
 

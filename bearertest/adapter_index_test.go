@@ -12,7 +12,8 @@ import (
 
 type mountFunc = func(*bearer.Middleware, bearertest.App) http.Handler
 
-// indexContext is a request on its way through a framework that keeps its chain as a list and an index, as Gin does.
+// indexContext is a request on its way through a framework that keeps its chain as a list and an
+// index, as Gin does.
 type indexContext struct {
 	w        http.ResponseWriter
 	r        *http.Request
@@ -20,7 +21,8 @@ type indexContext struct {
 	index    int
 }
 
-// next calls what has not been called yet. A handler need not call it: the loop of the one before goes on.
+// next calls what has not been called yet. A handler need not call it: the loop of the one before
+// goes on.
 func (c *indexContext) next() {
 	for c.index++; c.index < len(c.handlers); c.index++ {
 		c.handlers[c.index](c)
@@ -95,7 +97,8 @@ func TestAdapterPassesAnIndexBasedChain(t *testing.T) {
 	bearertest.TestAdapter(t, indexMount(abortsUnlessPassed))
 }
 
-// A chain that goes on after a panic is seen by the cases made for it, and by no other: without a panic it is sound.
+// A chain that goes on after a panic is seen by the cases made for it, and by no other: without a
+// panic it is sound.
 func TestAdapterFailsAnIndexBasedChainByItsPanicsAlone(t *testing.T) {
 	failures := bearertest.AdapterFailures(t, indexMount(abortsAfterRefusal))
 	for _, name := range panicCases() {

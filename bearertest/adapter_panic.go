@@ -12,9 +12,9 @@ import (
 	"github.com/bearer-go/bearer"
 )
 
-// A framework that keeps its chain as a list and an index calls the next handler when a middleware returns. A recovery is such a
-// middleware: after a panic of the guard it returns normally, and what is called next is the protected handler, unless the
-// adapter ended the chain on the way out.
+// A framework that keeps its chain as a list and an index calls the next handler when a middleware
+// returns. A recovery is such a middleware: after a panic of the guard it returns normally, and
+// what is called next is the protected handler, unless the adapter ended the chain on the way out.
 
 // panicPlace is a function of the application that the guard calls.
 type panicPlace struct {
@@ -127,7 +127,8 @@ func panicCases() (cases []adapterCase) {
 	return cases
 }
 
-// isSafe panics in the place, once by the route's guard and once by the group's, and looks at what runs then and afterwards.
+// isSafe panics in the place, once by the route's guard and once by the group's, and looks at what
+// runs then and afterwards.
 func (place panicPlace) isSafe(tb testing.TB, mount mountFunc, recovers func(http.ResponseWriter, func())) {
 	tb.Helper()
 	for _, way := range panicWays {
@@ -160,5 +161,16 @@ func (place panicPlace) isSafe(tb testing.TB, mount mountFunc, recovers func(htt
 			p.do(http.MethodGet, p.bearer()).ended(tb, "after "+name+", a token without the scope")
 			p.do(http.MethodGet, p.bearer(Claims{"scope": adapterScope})).passed(tb, "after "+name+", a good token")
 		}
+	}
+}
+
+func handlerPanic(tb testing.TB, mount mountFunc) {
+	tb.Helper()
+	const want = "the handler's panic"
+	p := newProbe(tb, mount, App{
+		Handler: func(*bearer.Claims, bool, http.ResponseWriter, *http.Request) error { panic(want) },
+	})
+	if v := p.do(http.MethodGet, p.bearer()); v.panicked != want {
+		tb.Errorf("the panic that comes out is %v, want the handler's own; whether to recover is the application's choice", v.panicked)
 	}
 }

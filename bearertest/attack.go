@@ -13,10 +13,12 @@ import (
 	"github.com/bearer-go/bearer"
 )
 
-// Attack fires forged and malformed credentials, about 400 of them, at a handler: the service's own, with its guard around it. It
-// fails the test for each that gets through, and for each refusal that says the wrong thing: another status or error code
-// than RFC 6750 section 3.1 has for it, no challenge or a malformed one, no Cache-Control: no-store, or anything of the token.
-// Without options it looks at nothing but answers, so that any guard can be attacked, not only one of package bearer.
+// Attack fires forged and malformed credentials, about 400 of them, at a handler: the service's
+// own, with its guard around it. It fails the test for each that gets through, and for each refusal
+// that says the wrong thing: another status or error code than RFC 6750 section 3.1 has for it, no
+// challenge or a malformed one, no Cache-Control: no-store, or anything of the token. Without
+// options it looks at nothing but answers, so that any guard can be attacked, not only one of
+// package bearer.
 //
 //	issuer := bearertest.NewIssuer(bearertest.DefaultClaims(bearertest.Claims{"scope": "orders:read"}))
 //	bearertest.Attack(t, newService(issuer.URL(), issuer.Audience(), issuer.Client()), issuer,
@@ -32,22 +34,26 @@ import (
 // aud, or client_id if the issuer's tokens have no aud; those on scopes change the claim scope, if the route demands it.
 //
 // Beside forged tokens it tries the ways around a guard:
-//   - The attacker has an issuer, which [Issuer.Client] reaches while Attack runs. Its tokens are good, and of no
-//     issuer that the handler trusts.
-//   - Requests with other methods, headers and paths come without a token. The path is guarded for every method. Another path
-//     may be open, so it counts as let through when the answer is the route's own. CORS may answer OPTIONS, so that counts
-//     when the answer has a body.
-//   - A token that was let through is sent again after its end. Attack looks for the leeway of the handler's clock with tokens
-//     that end about now, and waits for the end of the last one: some hundredths of a second, or up to two seconds when the
-//     handler knows whole seconds alone. In a bubble the wait costs nothing.
+//   - The attacker has an issuer, which [Issuer.Client] reaches while Attack runs. Its tokens are
+//     good, and of no issuer that the handler trusts.
+//   - Requests with other methods, headers and paths come without a token. The path is guarded for
+//     every method. Another path may be open, so it counts as let through when the answer is the
+//     route's own. CORS may answer OPTIONS, so that counts when the answer has a body.
+//   - A token that was let through is sent again after its end. Attack looks for the leeway of the
+//     handler's clock with tokens that end about now, and waits for the end of the last one: some
+//     hundredths of a second, or up to two seconds when the handler knows whole seconds alone. In a
+//     bubble the wait costs nothing.
 //
-// Options tell it more of the handler, and each adds attacks: [WithReached], [WithFreshHandler], [WithPartner] and [WithSubject].
+// Options tell it more of the handler, and each adds attacks: [WithReached], [WithFreshHandler],
+// [WithPartner] and [WithSubject].
 //
 // It does not test these:
-//   - without WithReached, whether a refused request had an effect all the same, and whether a request for another path or with
-//     OPTIONS had one whose answer is empty or differs from the route's;
-//   - without WithFreshHandler, handlers that have no keys; without WithPartner, a second issuer; without WithSubject, for whom
-//     an answer is. With WithSubject, requests sent at the same time are only likely to meet in the handler;
+//   - without WithReached, whether a refused request had an effect all the same, and whether a
+//     request for another path or with OPTIONS had one whose answer is empty or differs from the
+//     route's;
+//   - without WithFreshHandler, handlers that have no keys; without WithPartner, a second issuer;
+//     without WithSubject, for whom an answer is. With WithSubject, requests sent at the same time
+//     are only likely to meet in the handler;
 //   - other routes of the service, and requirements of the route other than a scope;
 //   - revocation, withdrawn keys, and the proofs that a bound token needs;
 //   - what needs a connection: requests that a proxy and the server read in two ways, and floods.

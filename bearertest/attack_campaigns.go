@@ -27,11 +27,12 @@ func (a *attack) campaigns() []volley {
 }
 
 const (
-	// endPrecision is how near to the end of the handler's leeway a token is made to end. With handlers that know fractions of a
-	// second, it is about how long Attack waits.
+	// endPrecision is how near to the end of the handler's leeway a token is made to end. With
+	// handlers that know fractions of a second, it is about how long Attack waits.
 	endPrecision = 10 * time.Millisecond
 
-	// longestEnd is how long Attack waits at most for the end of a token. A handler that knows whole seconds takes two.
+	// longestEnd is how long Attack waits at most for the end of a token. A handler that knows
+	// whole seconds takes two.
 	longestEnd = 5 * time.Second
 )
 
@@ -41,8 +42,9 @@ func (k *kit) ending(at time.Time) string {
 	return k.issuer.Sign(nil, Claims{canaryClaim: k.canary, "iat": at.Add(-time.Minute), "exp": exp})
 }
 
-// outlive sends a token that is good for a moment more, waits until a new one with the same exp is refused, and sends the first one
-// again: what was verified once is not good for ever. It finds out first when the handler's leeway ends.
+// outlive sends a token that is good for a moment more, waits until a new one with the same exp is
+// refused, and sends the first one again: what was verified once is not good for ever. It finds out
+// first when the handler's leeway ends.
 func (a *attack) outlive(handler http.Handler, rule string) []finding {
 	passes := func(token string) bool { return a.fire(handler, shot{token: token, put: inHeader}).passes() }
 	lower := time.Now().Add(-pastLeeway)
@@ -57,7 +59,8 @@ func (a *attack) outlive(handler http.Handler, rule string) []finding {
 			lower = middle
 		}
 	}
-	end, token := upper, ""
+	var end time.Time
+	var token string
 	for margin := endPrecision; ; margin *= 2 { // The clock went on meanwhile.
 		end = upper.Add(margin)
 		if token = a.kit.ending(end); passes(token) {
@@ -157,7 +160,9 @@ func (a *attack) impersonate(handler http.Handler, rule string) (findings []find
 		if !got.passes() {
 			return []finding{{rule, name, "a good token is not let through: " + got.String()}}
 		}
-		if subject := a.subject(got.again()); subject != subjects[i] {
+		answer := got.again()
+		defer func() { _ = answer.Body.Close() }()
+		if subject := a.subject(answer); subject != subjects[i] {
 			return []finding{{rule, name, fmt.Sprintf("the answer to %s is for %q", subjects[i], subject)}}
 		}
 		return nil

@@ -24,7 +24,8 @@ import (
 	"github.com/bearer-go/bearer/jwks"
 )
 
-// Each handler of this file has package bearer's guard in it, and a hole beside it that no forged token shows.
+// Each handler of this file has package bearer's guard in it, and a hole beside it that no forged
+// token shows.
 
 // service is what a broken handler is made of.
 type service struct {
@@ -195,7 +196,8 @@ func (e eitherIssuer) RoundTrip(r *http.Request) (*http.Response, error) {
 	return e.one.Client().Transport.RoundTrip(r)
 }
 
-// withPartner is a guard for two issuers, each with keys of its own unless the options say otherwise.
+// withPartner is a guard for two issuers, each with keys of its own unless the options say
+// otherwise.
 func (s *service) withPartner(opts ...bearer.IssuerOption) http.Handler {
 	auth, err := bearer.New(
 		bearer.WithIssuer(s.issuer.URL(), s.issuer.Audience(), opts...),
@@ -217,7 +219,8 @@ func (s *service) onePot() http.Handler {
 	return s.withPartner(bearer.Keys(jwks.Static(slices.Concat(keys, []byte(","), more))))
 }
 
-// runsFirst calls the protected handler before the verdict on a token, and throws its answer away when that is bad.
+// runsFirst calls the protected handler before the verdict on a token, and throws its answer away
+// when that is bad.
 func (s *service) runsFirst() http.Handler {
 	guarded, inner := s.auth().Handler(protected), s.inner()
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -436,8 +439,8 @@ func TestAttackPassesTheMiddlewareWithEveryOption(t *testing.T) {
 	t.Run("in a bubble", func(t *testing.T) { synctest.Test(t, passes) })
 }
 
-// Every way around a guard is shown to succeed: the attacks without a token on a guard for the plain request alone, the good tokens
-// of another issuer on those that ask it for its keys.
+// Every way around a guard is shown to succeed: the attacks without a token on a guard for the
+// plain request alone, the good tokens of another issuer on those that ask it for its keys.
 func TestEveryWayAroundAGuardSucceedsWhereItIsOpen(t *testing.T) {
 	s := newService(t)
 	onlyPlain := func(path string) http.Handler {
@@ -486,8 +489,8 @@ func TestEveryWayAroundAGuardSucceedsWhereItIsOpen(t *testing.T) {
 	}
 }
 
-// What is no hole is not taken for one: CORS outside the guard, a route for health, another with a guard of its
-// own, a router that knows one method.
+// What is no hole is not taken for one: CORS outside the guard, a route for health, another with a
+// guard of its own, a router that knows one method.
 func TestAttackPassesWhatStandsBesideAGuard(t *testing.T) {
 	s := newService(t)
 	mux := http.NewServeMux()
@@ -580,7 +583,8 @@ func TestAttackStopsWhenAnOptionDoesNotFit(t *testing.T) {
 	}
 }
 
-// The end of a token is found with handlers whose clocks are coarse, and is missed by none that lets it through.
+// The end of a token is found with handlers whose clocks are coarse, and is missed by none that
+// lets it through.
 func TestAttackFindsTheEndOfATokenByAnyClock(t *testing.T) {
 	const leeway = 30
 	for name, test := range map[string]struct {

@@ -12,8 +12,9 @@ import (
 
 // This file holds the attacks with tokens that are good, and another issuer's.
 
-// raiseForeign makes the attacker's own issuer, which signs with the attacker's key and is reached by the issuer's client until the
-// test ends. Its host is new each time, so that several attacks with one issuer do not meet.
+// raiseForeign makes the attacker's own issuer, which signs with the attacker's key and is reached
+// by the issuer's client until the test ends. Its host is new each time, so that several attacks
+// with one issuer do not meet.
 func (k *kit) raiseForeign(tb testing.TB) {
 	tb.Helper()
 	opts := []Option{Audience(k.issuer.audience), Algorithm(k.issuer.algorithm)}
@@ -44,7 +45,8 @@ func (k *kit) raiseForeign(tb testing.TB) {
 	}
 }
 
-// foreignVariants are good tokens of an issuer that the handler does not trust, and that answers for its keys.
+// foreignVariants are good tokens of an issuer that the handler does not trust, and that answers
+// for its keys.
 var foreignVariants = []variant{
 	{name: "the attacker's own issuer", forge: func(k *kit) string { return k.foreign.Sign(nil, k.canaries()) }},
 	{name: "the attacker's own issuer, without a type", forge: func(k *kit) string {
@@ -64,7 +66,8 @@ var foreignVariants = []variant{
 	}},
 }
 
-// beginPartner makes sure that the partner's tokens are let through, and says what is missing for that.
+// beginPartner makes sure that the partner's tokens are let through, and says what is missing for
+// that.
 func (a *attack) beginPartner(handler http.Handler) (problem string) {
 	switch {
 	case a.partner == nil:
@@ -78,7 +81,8 @@ func (a *attack) beginPartner(handler http.Handler) (problem string) {
 	return ""
 }
 
-// signedBy is a token that says it is of one issuer and is signed with the key of another, which its header names or not.
+// signedBy is a token that says it is of one issuer and is signed with the key of another, which
+// its header names or not.
 func signedBy(signer, named *Issuer, withKeyID bool) string {
 	key := signer.signingKey()
 	header := standardHeader(signer.algorithm, "")

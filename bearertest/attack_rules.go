@@ -33,8 +33,8 @@ type variant struct {
 	want  answer                              // zero: the rule's
 	from  bearer.TokenSource                  // the place that put puts it into, if a handler may take tokens from there
 
-	// stray is for requests that are not the route's own, and so may be answered by something else. It reports whether the answer
-	// is that of the protected handler.
+	// stray is for requests that are not the route's own, and so may be answered by something else.
+	// It reports whether the answer is that of the protected handler.
 	stray func(got *response) bool
 }
 
@@ -578,7 +578,8 @@ func (k *kit) withAudience(audience any) string {
 	return k.withClaims(Claims{k.audienceClaim: audience})
 }
 
-// withAudienceLike is a token that is meant for another with nearly our name. There is none when the tokens name no audience.
+// withAudienceLike is a token that is meant for another with nearly our name. There is none when
+// the tokens name no audience.
 func (k *kit) withAudienceLike(change func(ours string) string) string {
 	if k.audience == "" || change(k.audience) == k.audience {
 		return ""

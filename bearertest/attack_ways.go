@@ -23,7 +23,8 @@ func (a *attack) ways() []rule {
 // passesBy reports whether something answered that a guard stands before.
 func passesBy(got *response) bool { return got.passes() }
 
-// passesWithBody is passesBy for a request that CORS may answer in the place of the route, with an empty body.
+// passesWithBody is passesBy for a request that CORS may answer in the place of the route, with an
+// empty body.
 func passesWithBody(got *response) bool { return got.passes() && (got.body != "" || got.reached > 0) }
 
 // methods are those that a guard might leave out, or a list of the guarded ones does not have.
@@ -32,7 +33,8 @@ var methods = []string{
 	http.MethodOptions, http.MethodTrace, "PROPFIND", "MADEUP", "get",
 }
 
-// methodVariants are the methods that are not the route's own, without a token and with a forged one, and a preflight of CORS.
+// methodVariants are the methods that are not the route's own, without a token and with a forged
+// one, and a preflight of CORS.
 func methodVariants(own string) (variants []variant) {
 	for _, method := range methods {
 		if method == own {
@@ -62,7 +64,8 @@ func methodVariants(own string) (variants []variant) {
 	}})
 }
 
-// headersVariants are requests without a token that claim to be something else, to come from elsewhere or to be let through already.
+// headersVariants are requests without a token that claim to be something else, to come from
+// elsewhere or to be let through already.
 var headersVariants = slices.Concat(
 	// another method
 	headerVariant("X-HTTP-Method-Override", "OPTIONS"),
@@ -171,7 +174,8 @@ func hex(b byte) string {
 	return string([]byte{digits[b>>4], digits[b&15]})
 }
 
-// isTheRoutes reports whether an answer is that of the route, although the path was another. A path that is open may answer too.
+// isTheRoutes reports whether an answer is that of the route, although the path was another. A path
+// that is open may answer too.
 func (a *attack) isTheRoutes(got *response) bool {
 	return got.passes() && (got.reached > 0 || a.body != "" && got.body == a.body)
 }

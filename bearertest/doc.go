@@ -13,7 +13,8 @@
 //     They show whether the service goes on with the keys it has, and what it answers when it has none; and
 //     what a client makes of a token endpoint that is slow, refuses, or loses its answer after all is done.
 //   - [NewContext] puts claims into a context for testing a handler alone, with no token and no middleware in sight.
-//   - [Attack] fires forged and malformed credentials at the service's own handler, and tries the ways around its guard.
+//   - [Attack] fires forged and malformed credentials at the service's own handler, and tries the
+//     ways around its guard.
 //   - [TestAdapter] tests an adapter for a framework that this project has none for.
 //
 // A service under test trusts an issuer like this:

@@ -196,7 +196,8 @@ func newIssuer(opts []Option) *Issuer {
 // URL returns the issuer identifier: the iss of the issuer's tokens.
 func (i *Issuer) URL() string { return i.url }
 
-// Format writes the issuer's URL, whatever the verb is: no key, secret or token, and nothing that changes meanwhile.
+// Format writes the issuer's URL, whatever the verb is: no key, secret or token, and nothing that
+// changes meanwhile.
 func (i *Issuer) Format(f fmt.State, _ rune) { _, _ = fmt.Fprintf(f, "bearertest.Issuer(%s)", i.url) }
 
 // Audience returns the aud of the issuer's tokens.
@@ -205,9 +206,10 @@ func (i *Issuer) Audience() string { return i.audience }
 // Algorithm returns the alg of the issuer's tokens.
 func (i *Issuer) Algorithm() string { return i.algorithm }
 
-// Client returns an [http.Client] that reaches the issuer. For an issuer without a socket it answers inside the
-// process, streams bodies and honours the request's context as a connection would; a request to another origin is an
-// error, unless it is the one that [Issuer.Redirect] leads to, or the attacker's while [Attack] runs.
+// Client returns an [http.Client] that reaches the issuer. For an issuer without a socket it
+// answers inside the process, streams bodies and honours the request's context as a connection
+// would; a request to another origin is an error, unless it is the one that [Issuer.Redirect] leads
+// to, or the attacker's while [Attack] runs.
 func (i *Issuer) Client() *http.Client { return &http.Client{Transport: i.transport} }
 
 // Token returns a signed access token that a service which trusts the issuer accepts. It has iss, aud, sub "alice",

@@ -720,7 +720,8 @@ func TestAnIssuerIsSafeForConcurrentUse(t *testing.T) {
 	}
 }
 
-// A test may log its issuer while requests are under way: nothing that changes is looked at, and no private key is printed.
+// A test may log its issuer while requests are under way: nothing that changes is looked at, and no
+// private key is printed.
 func TestIssuerPrintsAsItsURL(t *testing.T) {
 	issuer := bearertest.NewIssuer(bearertest.Client("orders", "the client's secret"))
 	issuer.NewSession("orders", "alice")

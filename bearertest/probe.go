@@ -165,8 +165,8 @@ func (v *visit) ended(tb testing.TB, name string) {
 
 func newRecorder() *recorder { return &recorder{answer: httptest.NewRecorder()} }
 
-// exchange has a handler answer a request, and recovers its panic. The goroutine is one of its own, as in a server, which the
-// handler may end.
+// exchange has a handler answer a request, and recovers its panic. The goroutine is one of its own,
+// as in a server, which the handler may end.
 func (w *recorder) exchange(handler http.Handler, r *http.Request) {
 	var wg sync.WaitGroup
 	defer wg.Wait()

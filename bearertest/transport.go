@@ -38,7 +38,8 @@ func newInProcess(origin *url.URL, handler http.Handler, others ...*url.URL) *in
 	return &inProcess{origins: append([]*url.URL{origin}, others...), pipes: pipes}
 }
 
-// admit lets the transport reach what another one reaches, until the function that it returns is called.
+// admit lets the transport reach what another one reaches, until the function that it returns is
+// called.
 func (t *inProcess) admit(guest *inProcess) (dismiss func()) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -50,7 +51,8 @@ func (t *inProcess) admit(guest *inProcess) (dismiss func()) {
 	}
 }
 
-// pipesTo returns what carries a request to its origin, or nil when the transport does not reach it.
+// pipesTo returns what carries a request to its origin, or nil when the transport does not reach
+// it.
 func (t *inProcess) pipesTo(u *url.URL) *http.Transport {
 	ours := func(origin *url.URL) bool {
 		return u.Scheme == origin.Scheme && strings.EqualFold(u.Host, origin.Host)

@@ -22,9 +22,10 @@
 //
 // the protected handler runs for every request. As the last handler, with the protected one inside, it is safe.
 //
-// [gin.Engine.HandleContext] forgets an abort. A guard of the inner route ends the inner chain alone, so the handler that calls
-// HandleContext calls c.Abort after it, or is the last of its own chain. A request that was verified in the outer chain counts as
-// verified in the inner one, where the requirements of the inner guard are checked.
+// [gin.Engine.HandleContext] forgets an abort. A guard of the inner route ends the inner chain
+// alone, so the handler that calls HandleContext calls c.Abort after it, or is the last of its own
+// chain. A request that was verified in the outer chain counts as verified in the inner one, where
+// the requirements of the inner guard are checked.
 package bearergin
 
 import (
@@ -36,8 +37,9 @@ import (
 // Require returns a middleware that lets requests pass which auth lets pass with the requirements, and answers all others and
 // aborts the chain. Without requirements any good token passes. It panics when a requirement is nil.
 //
-// A panic of a [bearer.Func], an error handler, an observer or a log handler aborts the chain as well. So no handler behind the
-// guard runs when the recovery outside does not abort, such as a [gin.CustomRecovery] whose function only writes an answer.
+// A panic of a [bearer.Func], an error handler, an observer or a log handler aborts the chain as
+// well. So no handler behind the guard runs when the recovery outside does not abort, such as a
+// [gin.CustomRecovery] whose function only writes an answer.
 func Require(auth *bearer.Middleware, reqs ...bearer.Requirement) gin.HandlerFunc {
 	_ = auth.Require(reqs...) // panics on a nil requirement now, where the route is wired
 	return func(c *gin.Context) {

@@ -11,8 +11,9 @@ import (
 	"github.com/bearer-go/bearer/adapters/bearergin"
 )
 
-// Gin calls the next handler after a panic that was recovered without an abort. The recoveries here are Gin's own and the form that
-// error trackers have; bearertest.TestAdapter has the cases for every function that can panic.
+// Gin calls the next handler after a panic that was recovered without an abort. The recoveries here
+// are Gin's own and the form that error trackers have; bearertest.TestAdapter has the cases for
+// every function that can panic.
 func TestPanicInTheGuardDoesNotOpenTheRoute(t *testing.T) {
 	issuer, auth := newAuth(t)
 	bug := bearer.Func("tenant", func(*http.Request, *bearer.Claims) error { panic("a bug") })

@@ -1,4 +1,5 @@
-// Command chi protects an API of the chi router, which needs no adapter: its middleware is that of net/http.
+// Command chi protects an API of the chi router, which needs no adapter: its middleware is that of
+// net/http.
 //
 //	ISSUER=https://login.example.com AUDIENCE=orders go run ./examples/chi
 package main
