@@ -60,8 +60,8 @@
 //	                     even if the fetch hangs
 //	Trickle              200 for a new key, however long forged
 //	                     or withdrawn key ids came before it:
-//	                     at once up to one each 4 seconds, else
-//	                     after a wait of at most 4 seconds
+//	                     at once, or within 4 seconds if new
+//	                     ones came faster than that
 //	NewKeyWhileDown      503 for the new key, 200 for the old;
 //	                     200 for both within 4 seconds of its
 //	                     return
