@@ -79,7 +79,7 @@ func promiseOfTrickle(t *testing.T) {
 		})
 	}
 	t.Run("a forgotten client", func(t *testing.T) {
-		for phase := range time.Duration(5) { // of the client's period
+		for phase := range 5 { // of the client's period
 			synctest.Test(t, func(t *testing.T) {
 				issuer, token := newIssuer()
 				auth := newWarm(t, issuer)
@@ -91,7 +91,7 @@ func promiseOfTrickle(t *testing.T) {
 					wantReason(t, auth, old, bearer.ReasonUnknownKey)
 					<-time.After(10 * time.Second)
 				}
-				<-time.After(phase * 2 * time.Second)
+				<-time.After(time.Duration(2*phase) * time.Second)
 				issuer.Rotate()
 				rotated(t, auth, token, 0)
 			})
