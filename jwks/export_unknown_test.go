@@ -1,5 +1,7 @@
 package jwks
 
+import "time"
+
 // The bounds of the search for unknown key ids.
 const (
 	MaxMissing = maxMissing
@@ -17,4 +19,11 @@ func (s *Set) Waiting() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.unknown.waiting
+}
+
+// AnswersMissing reports whether keys that were loaded then are answer enough now for a key id that
+// was first searched for at the time asked.
+func AnswersMissing(asked, loaded, now time.Time) bool {
+	m := missing{1: {asked, shortestMiss}}
+	return m.holds(1, loaded, now)
 }

@@ -471,6 +471,18 @@ func TestSearchFindsANewKeyFourSecondsAfterTheIssuersReturn(t *testing.T) {
 	}
 }
 
+// A clock that is set back makes no missing key id last.
+func TestMissingKeyIDIsSearchedForWhenTheClockWasSetBack(t *testing.T) {
+	asked := time.Now().Round(0) // without the monotonic clock's reading
+	for age, want := range map[time.Duration]bool{
+		-time.Hour: false, -time.Nanosecond: false, 0: true, 10*time.Second - 1: true, 10 * time.Second: false,
+	} {
+		if got := jwks.AnswersMissing(asked, asked, asked.Add(age)); got != want {
+			t.Errorf("keys %s old are an answer: %v, want %v", age, got, want)
+		}
+	}
+}
+
 func TestCloseEndsTheWaitForATurn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		set := issuer(edJWK("a")).discover(t)
