@@ -182,14 +182,21 @@ func refuseFor(reason Reason, cause error) *Error {
 	return &e
 }
 
+// routeError is a refusal with a copy of its route's requirements, which are few, in one piece of memory. The list that
+// [Middleware.Authenticate] was given stays the caller's, and can change before the refusal is written.
+type routeError struct {
+	Error
+	room [4]Requirement
+}
+
 // on returns the refusal as one of a route with these requirements.
 func (e *Error) on(reqs []Requirement) *Error {
 	if len(reqs) == 0 {
 		return e
 	}
-	own := *e
-	own.reqs = reqs
-	return &own
+	own := &routeError{Error: *e}
+	own.reqs = append(own.room[:0], reqs...)
+	return &own.Error
 }
 
 // ConfigError is one mistake in the configuration. [New] reports all of them at once, joined with [errors.Join].

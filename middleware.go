@@ -58,7 +58,7 @@ func (m *Middleware) Handler(next http.Handler, reqs ...Requirement) http.Handle
 	if next == nil {
 		panic("bearer: Handler: next is nil")
 	}
-	rt := routeOf(reqs)
+	rt := wired(reqs)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		authenticated, err := m.decide(r, &rt)
 		if err != nil {
@@ -71,7 +71,7 @@ func (m *Middleware) Handler(next http.Handler, reqs ...Requirement) http.Handle
 
 // Require is [Middleware.Handler] in the form that routers such as chi take in their chains.
 func (m *Middleware) Require(reqs ...Requirement) func(http.Handler) http.Handler {
-	_ = routeOf(reqs)
+	reqs = wired(reqs).reqs
 	return func(next http.Handler) http.Handler { return m.Handler(next, reqs...) }
 }
 

@@ -96,6 +96,7 @@ func (p *problems) has(option string) bool { return slices.Contains(p.given, opt
 // a token must be signed with RS256, PS256, ES256 or EdDSA, be of type at+jwt or JWT, carry exp, and name the audience in
 // aud. An empty issuer or audience is an error, so that an unset variable does not open a service.
 func WithIssuer(name, audience string, opts ...IssuerOption) Option {
+	opts = slices.Clone(opts) // here and below: what the caller does with its own list later changes nothing
 	return func(c *config) {
 		iss := &issuer{
 			problems:      problems{issuerName: weburl.Redacted(name)},
@@ -121,6 +122,7 @@ func WithIssuer(name, audience string, opts ...IssuerOption) Option {
 
 // Audiences accepts further audiences beside the one given to [WithIssuer]. It may be repeated.
 func Audiences(audiences ...string) IssuerOption {
+	audiences = slices.Clone(audiences)
 	return func(iss *issuer) {
 		iss.nonEmptyList("Audiences", audiences)
 		iss.given = append(iss.given, "Audiences")
@@ -168,6 +170,7 @@ func Keys(source jwks.Source) IssuerOption {
 // ES256 to ES512, EdDSA, and under [HMACSecret] HS256 to HS512. Default: RS256, PS256, ES256 and EdDSA; under HMACSecret
 // HS256. "none" is not among them. Narrow it to what the issuer uses.
 func Algorithms(names ...string) IssuerOption {
+	names = slices.Clone(names)
 	return func(iss *issuer) {
 		iss.once("Algorithms", quoted(names))
 		iss.algorithmNames = names
@@ -181,6 +184,7 @@ func Algorithms(names ...string) IssuerOption {
 // case-insensitively and without "application/". A token without typ counts as JWT (RFC 7519 section 5.1). Default: at+jwt
 // and JWT. An issuer that marks its access tokens deserves TokenTypes("at+jwt") or [RFC9068].
 func TokenTypes(types ...string) IssuerOption {
+	types = slices.Clone(types)
 	return func(iss *issuer) {
 		iss.once("TokenTypes", quoted(types))
 		iss.types = nil
@@ -251,11 +255,12 @@ func RolesClaim(path string) IssuerOption {
 
 // HMACSecret verifies tokens with a secret shared with the issuer, at least as long as the hash: 32 bytes for HS256 (RFC 7518
 // section 3.2). Whoever can verify such tokens can also make them: prefer public keys. It excludes every other source of
-// keys and every other kind of algorithm. Default: none; tokens signed with HMAC are refused.
+// keys and every other kind of algorithm. Default: none; tokens signed with HMAC are refused. The secret is copied at once.
 func HMACSecret(secret []byte) IssuerOption {
+	secret = slices.Clone(secret)
 	return func(iss *issuer) {
 		iss.once("HMACSecret", "")
-		iss.secret = append([]byte{}, secret...)
+		iss.secret = secret
 	}
 }
 
@@ -398,12 +403,13 @@ func (iss *issuer) open(defaults ...jwks.Option) {
 // WithTokensFrom says where in a request tokens are looked for, for every route that does not say otherwise with
 // [TokensFrom]. Default: [FromHeader] alone. A token in two of the places is refused.
 func WithTokensFrom(sources ...TokenSource) Option {
+	sources = slices.Clone(sources)
 	return func(c *config) {
 		c.once("WithTokensFrom", "")
 		if err := checkSources(sources); err != nil {
 			c.wrong("WithTokensFrom", "", "%v", err)
 		}
-		c.m.sources = slices.Clone(sources)
+		c.m.sources = sources
 	}
 }
 
@@ -421,6 +427,7 @@ func WithRealm(realm string) Option {
 // WithResourceMetadata publishes what this service is (RFC 9728): challenges then point to the document that
 // [Middleware.ResourceMetadata] serves. Default: none.
 func WithResourceMetadata(metadata ResourceMetadata) Option {
+	metadata.Scopes = slices.Clone(metadata.Scopes)
 	return func(c *config) {
 		value := strconv.Quote(weburl.Redacted(metadata.Resource))
 		c.once("WithResourceMetadata", value)

@@ -36,6 +36,11 @@ type route struct {
 	optional bool
 }
 
+// wired is the route that a list of requirements stands for, for as long as the program runs. It has a copy of the list: what the
+// caller does with its own later changes no route.
+func wired(reqs []Requirement) route { return routeOf(slices.Clone(reqs)) }
+
+// routeOf is a route for as long as the caller's list does not change: that of one decision.
 func routeOf(reqs []Requirement) route {
 	rt := route{reqs: reqs}
 	for _, req := range reqs {
@@ -314,10 +319,11 @@ func (optional) hint(*hints)                         {}
 
 // TokensFrom says where tokens are looked for on this route alone, instead of what [WithTokensFrom] says.
 func TokensFrom(sources ...TokenSource) Requirement {
+	sources = slices.Clone(sources)
 	if err := checkSources(sources); err != nil {
 		panic("bearer: TokensFrom: " + err.Error())
 	}
-	return tokensFrom(slices.Clone(sources))
+	return tokensFrom(sources)
 }
 
 type tokensFrom []TokenSource
@@ -326,23 +332,26 @@ func (tokensFrom) check(*http.Request, *Claims) *Error { return nil }
 func (tokensFrom) hint(*hints)                         {}
 
 func mustValues(name string, values []string) []string {
+	values = slices.Clone(values)
 	if len(values) == 0 || slices.Contains(values, "") {
 		panic(fmt.Sprintf("bearer: %s(%s): must not be empty or hold an empty value; is a variable unset?", name, quoted(values)))
 	}
-	return slices.Clone(values)
+	return values
 }
 
 // mustScopes checks the grammar of RFC 6749 section 3.3, which also keeps the values safe inside a challenge.
 func mustScopes(name string, values []string) []string {
-	for _, v := range mustValues(name, values) {
+	values = mustValues(name, values)
+	for _, v := range values {
 		if !isQuotable(v) || strings.Contains(v, " ") {
 			panic(fmt.Sprintf("bearer: %s(%q): not a scope-token of RFC 6749 section 3.3; give each as its own argument", name, v))
 		}
 	}
-	return slices.Clone(values)
+	return values
 }
 
 func mustRequirements(name string, reqs []Requirement) []Requirement {
+	reqs = slices.Clone(reqs)
 	if len(reqs) == 0 || slices.Contains(reqs, nil) {
 		panic("bearer: " + name + ": must not be empty or hold nil")
 	}
@@ -352,5 +361,5 @@ func mustRequirements(name string, reqs []Requirement) []Requirement {
 			panic("bearer: " + name + ": Optional and TokensFrom are about the whole route; give them beside " + name)
 		}
 	}
-	return slices.Clone(reqs)
+	return reqs
 }

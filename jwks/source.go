@@ -31,7 +31,7 @@ type Source struct {
 //
 // It must be an https URL without user name, query and fragment; http is for loopback addresses, or [InsecureHTTP].
 func Discover(issuer string, options ...Option) Source {
-	return Source{name: issuer, options: options, open: func(c *config) (*remote, keySet) {
+	return Source{name: issuer, options: slices.Clone(options), open: func(c *config) (*remote, keySet) {
 		if err := weburl.CheckIssuer(issuer, c.insecureHTTP); err != nil {
 			c.fail("Discover: the issuer %q %w; give the https URL that the tokens have as iss", weburl.Redacted(issuer), err)
 		}
@@ -42,7 +42,7 @@ func Discover(issuer string, options ...Option) Source {
 // Remote fetches a JWK Set (RFC 7517 section 5) from this URL. It must be an https URL without user name and fragment;
 // http is for loopback addresses, or [InsecureHTTP]. The URL is written to logs and errors: there must be no secret in it.
 func Remote(url string, options ...Option) Source {
-	return Source{name: url, options: options, open: func(c *config) (*remote, keySet) {
+	return Source{name: url, options: slices.Clone(options), open: func(c *config) (*remote, keySet) {
 		if err := weburl.Check(url, c.insecureHTTP); err != nil {
 			c.fail("Remote: the URL %q %w; give the https URL of a JWK Set", weburl.Redacted(url), err)
 		}
@@ -52,10 +52,11 @@ func Remote(url string, options ...Option) Source {
 
 // Static pins the keys of a JWK Set given as JSON (RFC 7517 section 5). Keys that cannot be used are logged and skipped,
 // as in a remote set; it is an error if none is left. At most 4 keys can be without a kid, among
-// them one RSA key of more than 4096 bits and one key on P-521.
+// them one RSA key of more than 4096 bits and one key on P-521. The JSON is copied at once.
 func Static(jwkSet []byte) Source {
+	document := string(jwkSet)
 	return Source{name: "Static", open: func(c *config) (*remote, keySet) {
-		keys, err := parse(string(jwkSet))
+		keys, err := parse(document)
 		if err != nil {
 			c.fail("Static: the JSON is not a JWK Set: %w; give an object with a member keys", err)
 		} else if len(keys.keys) == 0 {
@@ -76,14 +77,18 @@ func refusals(all []refusal) error {
 
 // PEM pins the keys of one to four PEM blocks: PUBLIC KEY (RFC 7468 section 13), RSA PUBLIC KEY, or CERTIFICATE, of
 // which nothing but the key counts, not even the dates. Give no certificate chain: each of its keys would be trusted
-// to sign tokens. Any other block, a private key above all, and any text around the blocks is an error.
+// to sign tokens. Any other block, a private key above all, and any text around the blocks is an error. The
+// data is copied at once.
 func PEM(data []byte) Source {
+	data = bytes.Clone(data)
 	return Source{name: "PEM", open: func(c *config) (*remote, keySet) {
 		public, err := parsePEM(data)
 		if err != nil {
 			c.fail("PEM: %w", err)
 		}
-		return nil, c.copyKeys("PEM: block", public)
+		keys, errs := copyKeys("PEM: block", public)
+		c.errs = append(c.errs, errs...)
+		return nil, keys
 	}}
 }
 
@@ -132,29 +137,30 @@ func publicKey(block *pem.Block) (key crypto.PublicKey, err error) {
 }
 
 // PublicKeys pins one to four keys: [*rsa.PublicKey], [*ecdsa.PublicKey] or [ed25519.PublicKey].
-// They are copied. As with [PEM] and [Static], one of them at most can be an RSA key of more than
+// They are copied at once. As with [PEM] and [Static], one of them at most can be an RSA key of more than
 // 4096 bits, and one on P-521: a token may be tried with all keys that fit its algorithm, and these
 // cost the most.
 func PublicKeys(keys ...crypto.PublicKey) Source {
+	copies, errs := copyKeys("PublicKeys: key", keys)
+	if len(keys) == 0 {
+		errs = append(errs, errors.New("jwks: PublicKeys: there is no key; give the public key of the issuer"))
+	}
 	return Source{name: "PublicKeys", open: func(c *config) (*remote, keySet) {
-		if len(keys) == 0 {
-			c.fail("PublicKeys: there is no key; give the public key of the issuer")
-		}
-		return nil, c.copyKeys("PublicKeys: key", keys)
+		c.errs = append(c.errs, errs...)
+		return nil, copies
 	}}
 }
 
-func (c *config) copyKeys(what string, given []crypto.PublicKey) keySet {
-	var set keySet
+func copyKeys(what string, given []crypto.PublicKey) (set keySet, errs []error) {
 	for i, public := range given {
 		key, err := copyKey(public)
 		if err != nil {
-			c.fail("%s %d, a %T, cannot be used: %w; give another key", what, i+1, public, err)
+			errs = append(errs, fmt.Errorf("jwks: %s %d, a %T, cannot be used: %w; give another key", what, i+1, public, err))
 		} else if !slices.ContainsFunc(set.keys, key.same) {
 			set.keys = append(set.keys, key)
 		}
 	}
-	return set
+	return set, errs
 }
 
 // New makes a set. It does no I/O and starts no goroutine; the first fetch starts when keys are first needed. Everything

@@ -17,6 +17,8 @@
 package bearerecho
 
 import (
+	"slices"
+
 	"github.com/labstack/echo/v4"
 
 	"github.com/bearer-go/bearer"
@@ -25,6 +27,7 @@ import (
 // Require returns a middleware that lets requests pass which auth lets pass with the requirements, and answers all others.
 // Without requirements any good token passes. It panics when a requirement is nil.
 func Require(auth *bearer.Middleware, reqs ...bearer.Requirement) echo.MiddlewareFunc {
+	reqs = slices.Clone(reqs) // what the caller does with its own list later changes no route
 	_ = auth.Require(reqs...) // panics on a nil requirement now, where the route is wired
 	passes := func(c echo.Context) bool {
 		r, err := auth.Authenticate(c.Request(), reqs...)

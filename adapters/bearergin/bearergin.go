@@ -29,6 +29,8 @@
 package bearergin
 
 import (
+	"slices"
+
 	"github.com/gin-gonic/gin"
 
 	"github.com/bearer-go/bearer"
@@ -41,6 +43,7 @@ import (
 // well. So no handler behind the guard runs when the recovery outside does not abort, such as a
 // [gin.CustomRecovery] whose function only writes an answer.
 func Require(auth *bearer.Middleware, reqs ...bearer.Requirement) gin.HandlerFunc {
+	reqs = slices.Clone(reqs) // what the caller does with its own list later changes no route
 	_ = auth.Require(reqs...) // panics on a nil requirement now, where the route is wired
 	return func(c *gin.Context) {
 		passed := false
