@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/bearer-go/bearer"
 	"github.com/bearer-go/bearer/bearertest"
@@ -83,6 +84,48 @@ func TestAllocationsOfAKnownToken(t *testing.T) {
 					t.Errorf("%v allocations of %v bytes, but %v of %v for a long token", count, bytes, longCount, longBytes)
 				}
 			})
+		}
+	}
+}
+
+// What a route demands of a known token costs no memory, however much the token says and wherever in it the claim stands.
+func TestAllocationsOfRequirements(t *testing.T) {
+	issuer := bearertest.NewIssuer()
+	auth := pinned(t, issuer)
+	reqs := map[string]bearer.Requirement{
+		"a text":            bearer.HasClaim("first", "a"),
+		"a text in escapes": bearer.HasClaim("escaped", "\n\n\n"),
+		"a bool":            bearer.HasClaim("yes", true),
+		"an int":            bearer.HasClaim("number", 1<<40),
+		"nested":            bearer.HasClaim("nested.deeper.claim", "a"),
+		"a name with dots":  bearer.HasClaim("https://example.com/claim", "a"),
+		"in an array":       bearer.HasClaim("list", "last"),
+		"the last":          bearer.HasClaim("z", "a"),
+		"scopes":            bearer.Scopes("read", "write"),
+		"roles":             bearer.Roles("clerk", "cook"),
+		"acr":               bearer.ACR("pwd", "mfa"),
+		"age":               bearer.AuthMaxAge(time.Hour),
+		"all":               bearer.All(bearer.HasClaim("z", "a"), bearer.Scopes("read")),
+		"any":               bearer.Any(bearer.HasClaim("none", "a"), bearer.HasClaim("first", "b"), bearer.HasClaim("escaped", "a"), bearer.Scopes("write")),
+	}
+	for _, n := range []int{0, 80} {
+		claims := c{
+			"first": "a", "escaped": "\n\n\n", "yes": true, "number": 1 << 40, "nested": c{"deeper": c{"claim": "a"}}, "z": "a",
+			"https://example.com/claim": "a", "scope": "read write", "roles": []string{"clerk", "cook"}, "acr": "mfa", "auth_time": time.Now().Unix(),
+			"list": append(slices.Repeat([]string{strings.Repeat("\n", 8)}, n), "last"),
+		}
+		for i := range n {
+			claims[fmt.Sprintf("more %d", i)] = c{"claim": i, "escaped\n": strings.Repeat("\n", 8)}
+		}
+		token := issuer.Token(claims)
+		wantReason(t, auth, token, "")
+		for name, req := range reqs {
+			wantReason(t, auth, token, "", req)
+			with := testing.AllocsPerRun(200, func() { _, _ = auth.Verify(t.Context(), token, req) })
+			without := testing.AllocsPerRun(200, func() { _, _ = auth.Verify(t.Context(), token) })
+			if with > without && !raceDetector() {
+				t.Errorf("%s, among %d claims: %v allocations more than without", name, n, with-without)
+			}
 		}
 	}
 }

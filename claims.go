@@ -119,10 +119,26 @@ func lookup(object []strictjson.Member, path string) (string, bool) {
 			if m.Name != path[:i] {
 				continue
 			}
-			if nested, ok := strictjson.Members(m.Value); ok {
-				if value, found := lookup(nested, path[i+1:]); found {
-					return value, true
-				}
+			if value, found := find(m.Value, path[i+1:]); found {
+				return value, true
+			}
+		}
+	}
+	return "", false
+}
+
+// find is lookup in the text of an object that was judged before. It stops at the claim, and costs no memory.
+func find(object, path string) (string, bool) {
+	if value, found, _ := strictjson.Find(object, path); found {
+		return value, true
+	}
+	for i := range len(path) {
+		if path[i] != '.' {
+			continue
+		}
+		if nested, found, _ := strictjson.Find(object, path[:i]); found {
+			if value, found := find(nested, path[i+1:]); found {
+				return value, true
 			}
 		}
 	}

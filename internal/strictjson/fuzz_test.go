@@ -115,11 +115,20 @@ func checkValue(t *testing.T, value string) {
 				t.Fatalf("%q: element %d is %q", value, i, element)
 			}
 			checkValue(t, element)
+			if !strictjson.AnyElement(value, func(e string) bool { return e == element }) {
+				t.Fatalf("%q: element %d is not found", value, i)
+			}
+		}
+		if strictjson.AnyElement(value, func(string) bool { return false }) {
+			t.Fatalf("%q: an element is found that is not there", value)
 		}
 	case isString:
 		var want string
 		if err := json.Unmarshal([]byte(value), &want); err != nil || want != text {
 			t.Fatalf("%q is %q, want %q", value, text, want)
+		}
+		if !strictjson.Spells(value, want) || strictjson.Spells(value, want+"a") || strictjson.Spells(value, "a"+want) {
+			t.Fatalf("%q does not spell %q alone", value, want)
 		}
 	}
 }

@@ -197,16 +197,6 @@ type lexer[T text] struct {
 	found  bool // the last name was it
 }
 
-// wants reports whether a name is the wanted one.
-func (l *lexer[T]) wants(raw T, escaped bool) bool {
-	const longest = 6 // bytes of an escape for one byte
-	if escaped && len(raw) <= longest*len(l.wanted) {
-		var room [64]byte // for the names that are looked for, so that this costs no memory
-		return string(appendUnescaped(room[:0], raw)) == l.wanted
-	}
-	return equal(raw, T(l.wanted))
-}
-
 // nameStack is a stack of unescaped member names. The first ones stand in it and not in a slice, so that a lexer on the stack
 // of a goroutine needs nothing on the heap.
 type nameStack[T text] struct {
@@ -419,7 +409,7 @@ func (l *lexer[T]) object(member func(start int) error) error {
 // named takes note of a member's name.
 func (l *lexer[T]) named(siblings *siblings[T], raw T, escaped bool) error {
 	if l.seeks {
-		l.found = l.wants(raw, escaped)
+		l.found = spells(raw, escaped, l.wanted)
 		return nil
 	}
 	if l.read++; l.maxNames > 0 && l.read > l.maxNames {
