@@ -140,9 +140,11 @@ func (c *cache) remember(p *principal, iss *issuer, kid string, key jwks.Key, no
 	if size > c.maxBytes/8 { // it would displace too much
 		return
 	}
-	p.token = strings.Clone(p.token) // which was part of a request's header, and would keep that in memory
-	e := &cached{token: p.token, principal: p, hash: c.hash(p.token), size: size, iss: iss, kid: kid, algorithm: p.claims.algorithm, key: key}
-	e.from, e.to = iss.validity(p.claims, now)
+	token := strings.Clone(p.sent.token) // which was part of a request's header, and would keep that in memory
+	p.sent.token = token
+	claims := p.claims.read()
+	e := &cached{token: token, principal: p, hash: c.hash(token), size: size, iss: iss, kid: kid, algorithm: claims.algorithm, key: key}
+	e.from, e.to = iss.validity(claims, now)
 
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -179,8 +181,9 @@ func (c *cache) remember(p *principal, iss *issuer, kid string, key jwks.Key, no
 // size is about what a remembered token takes in memory.
 func (p *principal) size() int {
 	const text = 16 // bytes of a string, beside its characters
-	lists := cap(p.claims.audience) + cap(p.claims.scopes) + cap(p.claims.roles)
-	return cachedOverhead + len(p.token) + len(p.claims.payload) + text*lists
+	claims := p.claims.read()
+	lists := cap(claims.audience) + cap(claims.scopes) + cap(claims.roles)
+	return cachedOverhead + len(p.sent.token) + len(claims.payload) + text*lists
 }
 
 // evict takes one step towards room for another entry: it forgets one, or gives one that was used a further round, which none gets
@@ -240,7 +243,7 @@ func (c *cache) close() {
 
 // confirm looks at everything about a remembered token that may have changed: its key, and the time. Neither a principal nor an
 // error means that the token is to be verified anew, which will say what is wrong with it.
-func (m *Middleware) confirm(ctx context.Context, e *cached, ev *Event) (*principal, *Error) {
+func (m *core) confirm(ctx context.Context, e *cached, ev *Event) (*principal, *Error) {
 	var now time.Time
 	if e.iss.keys == nil {
 		now = time.Now()

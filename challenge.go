@@ -17,7 +17,7 @@ func (m *Middleware) WriteError(w http.ResponseWriter, r *http.Request, err erro
 	if !ok || refusal == nil {
 		refusal = new(Error)
 	}
-	body := &refusalWriter{ResponseWriter: w, m: m, refusal: refusal}
+	body := &refusalWriter{ResponseWriter: w, m: m.core, refusal: refusal}
 	body.setHeader()
 	body.Header().Del("Content-Length") // of a body that somebody outside had in mind
 	if m.errorHandler != nil {
@@ -46,7 +46,7 @@ func (e *Error) problem() []byte {
 
 // challenge returns the value of WWW-Authenticate. Every parameter is fixed text or was checked when it was configured, so
 // that none needs escaping.
-func (m *Middleware) challenge(e *Error) string {
+func (m *core) challenge(e *Error) string {
 	var params []string
 	add := func(name, value string) {
 		if value != "" {
@@ -83,7 +83,7 @@ func (m *Middleware) challenge(e *Error) string {
 // would send 200.
 type refusalWriter struct {
 	http.ResponseWriter
-	m       *Middleware
+	m       *core
 	refusal *Error
 	wrote   bool
 }

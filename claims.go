@@ -2,6 +2,7 @@ package bearer
 
 import (
 	"fmt"
+	"io"
 	"log/slog"
 	"slices"
 	"strings"
@@ -12,11 +13,19 @@ import (
 
 // Claims are the facts of a verified token: everything they say was signed by the issuer, and every check of the pipeline
 // has passed. They are immutable and safe for concurrent use; methods that return a slice return a fresh copy. Requests with the
-// same token share one value: never assign to what a *Claims points to.
+// same token share one value.
 //
-// A Claims value does not print its content, so that a stray log line does not carry a person's data. Only a Middleware
-// makes one; the zero value is of no use.
-type Claims struct {
+// Claims do not print their content, so that a stray log line does not carry a person's data: a *Claims prints a fixed text, and a
+// copy of what it points to an address. Only a Middleware makes one. A nil *Claims and the zero value say nothing: their methods
+// return zero values, and Decode returns [ErrNoClaims].
+type Claims struct{ *claimsPointer }
+
+// claimsPointer is one more pointer to the content, for package fmt follows one: a struct in whose unexported field claims stand is
+// printed, with a verb that does not fit, with what its fields point to.
+type claimsPointer struct{ *content }
+
+// content is what claims say.
+type content struct {
 	issuer, subject, id string
 	clientID, acr       string
 	audience            []string
@@ -32,53 +41,63 @@ type Claims struct {
 	roleRoom     [2]string
 }
 
+var noContent content // never changes
+
+// read returns what the claims say. It is never nil.
+func (c *Claims) read() *content {
+	if c == nil || c.claimsPointer == nil {
+		return &noContent
+	}
+	return c.content
+}
+
 // Issuer returns iss (RFC 7519 section 4.1.1), which equals the issuer given to [WithIssuer].
-func (c *Claims) Issuer() string { return c.issuer }
+func (c *Claims) Issuer() string { return c.read().issuer }
 
 // Subject returns sub (RFC 7519 section 4.1.2), or "" when the token has none. A subject is unique only within its issuer.
-func (c *Claims) Subject() string { return c.subject }
+func (c *Claims) Subject() string { return c.read().subject }
 
 // ID returns jti (RFC 7519 section 4.1.7), or "".
-func (c *Claims) ID() string { return c.id }
+func (c *Claims) ID() string { return c.read().id }
 
 // ClientID returns the OAuth client the token was issued to: client_id (RFC 9068 section 2.2) or else azp, or "".
-func (c *Claims) ClientID() string { return c.clientID }
+func (c *Claims) ClientID() string { return c.read().clientID }
 
 // ACR returns acr, the authentication context class (RFC 9068 section 2.2.1), or "".
-func (c *Claims) ACR() string { return c.acr }
+func (c *Claims) ACR() string { return c.read().acr }
 
 // Audience returns the values of the audience claim: aud (RFC 7519 section 4.1.3), or the one named with [AudienceClaim].
-func (c *Claims) Audience() []string { return slices.Clone(c.audience) }
+func (c *Claims) Audience() []string { return slices.Clone(c.read().audience) }
 
 // Expiry returns exp (RFC 7519 section 4.1.4); the zero time only under [InsecureNoExpiry].
-func (c *Claims) Expiry() time.Time { return c.expiry }
+func (c *Claims) Expiry() time.Time { return c.read().expiry }
 
 // NotBefore returns nbf (RFC 7519 section 4.1.5), or the zero time.
-func (c *Claims) NotBefore() time.Time { return c.notBefore }
+func (c *Claims) NotBefore() time.Time { return c.read().notBefore }
 
 // IssuedAt returns iat (RFC 7519 section 4.1.6), or the zero time.
-func (c *Claims) IssuedAt() time.Time { return c.issuedAt }
+func (c *Claims) IssuedAt() time.Time { return c.read().issuedAt }
 
 // AuthTime returns auth_time, when the person last authenticated (RFC 9068 section 2.2.1), or the zero time.
-func (c *Claims) AuthTime() time.Time { return c.authTime }
+func (c *Claims) AuthTime() time.Time { return c.read().authTime }
 
 // Scopes returns the scopes granted to the token, in its order and without repetitions.
-func (c *Claims) Scopes() []string { return slices.Clone(c.scopes) }
+func (c *Claims) Scopes() []string { return slices.Clone(c.read().scopes) }
 
 // HasScope reports whether the token was granted a scope, compared exactly (RFC 6749 section 3.3).
-func (c *Claims) HasScope(scope string) bool { return slices.Contains(c.scopes, scope) }
+func (c *Claims) HasScope(scope string) bool { return slices.Contains(c.read().scopes, scope) }
 
 // Roles returns the roles in the claim named with [RolesClaim], in their order and without repetitions.
-func (c *Claims) Roles() []string { return slices.Clone(c.roles) }
+func (c *Claims) Roles() []string { return slices.Clone(c.read().roles) }
 
 // HasRole reports whether the token carries a role, compared exactly.
-func (c *Claims) HasRole(role string) bool { return slices.Contains(c.roles, role) }
+func (c *Claims) HasRole(role string) bool { return slices.Contains(c.read().roles, role) }
 
 // KeyID returns the kid of the key that verified the signature, or "" for a key without one.
-func (c *Claims) KeyID() string { return c.keyID }
+func (c *Claims) KeyID() string { return c.read().keyID }
 
 // Algorithm returns the signature algorithm, such as "RS256".
-func (c *Claims) Algorithm() string { return c.algorithm }
+func (c *Claims) Algorithm() string { return c.read().algorithm }
 
 // Decode unmarshals the whole claims set into v as [encoding/json.Unmarshal] of the running Go
 // release does, but matches struct fields case-exactly at every depth:
@@ -88,20 +107,24 @@ func (c *Claims) Algorithm() string { return c.algorithm }
 // the token would have been refused. Errors wrap those of encoding/json, and differ between Go
 // releases as they do.
 func (c *Claims) Decode(v any) error {
-	if err := strictjson.Unmarshal(c.payload, v); err != nil {
+	payload := c.read().payload
+	if payload == "" {
+		return ErrNoClaims
+	}
+	if err := strictjson.Unmarshal(payload, v); err != nil {
 		return fmt.Errorf("bearer: decode claims: %w", err)
 	}
 	return nil
 }
 
-// String returns a fixed text. It has no pointer receiver, so that a copy does not print its content either.
-func (c Claims) String() string { return "bearer.Claims{...}" }
+// String returns a fixed text, and "<nil>" for nil.
+func (c *Claims) String() string { return opaque("Claims", c == nil) }
 
 // Format writes the fixed text for every verb, so that printing claims does not disclose them.
-func (c Claims) Format(f fmt.State, _ rune) { _, _ = f.Write([]byte(c.String())) }
+func (c *Claims) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, c.String()) }
 
 // LogValue gives logs the fixed text.
-func (c Claims) LogValue() slog.Value { return slog.StringValue(c.String()) }
+func (c *Claims) LogValue() slog.Value { return slog.StringValue(c.String()) }
 
 // lookup finds the claim at a path in raw JSON. At every level a member with the whole remaining name comes first, so that
 // "https://example.com/roles" is one name and "realm_access.roles" is found nested.

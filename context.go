@@ -12,8 +12,14 @@ type contextKey struct{}
 // there with NewContext: only a Middleware's own mark makes it skip verification. It is shared and never changes.
 type principal struct {
 	claims *Claims // nil for an anonymous request
-	by     *Middleware
-	token  string // the one that was verified
+	by     *core
+	sent   *sent // nil unless by is not
+}
+
+// sent is the credential of a principal. It has a place of its own, so that a context that is printed with a verb that does not fit
+// shows an address: package fmt follows one pointer, to the principal.
+type sent struct {
+	token string // the one that was verified
 
 	// authorization is the request's Authorization header, when it is not "Bearer" and the token.
 	authorization string
@@ -21,7 +27,7 @@ type principal struct {
 
 // covers reports whether a Middleware has verified this request already. A context can be handed on to another request, such
 // as one out of a batch; that one is verified anew when it brings a credential of its own.
-func (p *principal) covers(r *http.Request, m *Middleware) bool {
+func (p *principal) covers(r *http.Request, m *core) bool {
 	if p == nil || p.by != m {
 		return false
 	}
@@ -30,7 +36,7 @@ func (p *principal) covers(r *http.Request, m *Middleware) bool {
 		return true
 	case 1:
 		scheme, token, _ := strings.Cut(values[0], " ")
-		return token == p.token && isBearer(scheme) || p.authorization != "" && values[0] == p.authorization
+		return token == p.sent.token && isBearer(scheme) || p.sent.authorization != "" && values[0] == p.sent.authorization
 	default:
 		return false
 	}

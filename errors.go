@@ -12,7 +12,7 @@ import (
 var ErrUnavailable = errors.New("bearer: unavailable")
 
 // ErrNoClaims is returned by [ClaimsAs] when the context carries no claims: the handler is not behind a guard, or the
-// request passed an [Optional] guard without a token.
+// request passed an [Optional] guard without a token. [Claims.Decode] returns it for claims that no Middleware made.
 var ErrNoClaims = errors.New("bearer: no claims in the context")
 
 // Reason says why a request was refused. It is stable: it stands in the "code" member of the problem body, in the log and in

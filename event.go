@@ -35,7 +35,7 @@ type Event struct {
 }
 
 // start returns the time when an observer wants to know how long a decision took.
-func (m *Middleware) start() (started time.Time) {
+func (m *core) start() (started time.Time) {
 	if m.observe != nil {
 		started = time.Now()
 	}
@@ -43,7 +43,7 @@ func (m *Middleware) start() (started time.Time) {
 }
 
 // decided reports a decision to the observer.
-func (m *Middleware) decided(ctx context.Context, ev *Event, started time.Time) {
+func (m *core) decided(ctx context.Context, ev *Event, started time.Time) {
 	if m.observe != nil {
 		ev.Duration = time.Since(started)
 		m.observe(ctx, *ev)
@@ -51,7 +51,7 @@ func (m *Middleware) decided(ctx context.Context, ev *Event, started time.Time) 
 }
 
 // refused completes a refusal with what the route tells clients, and reports it to the log and the observer.
-func (m *Middleware) refused(ctx context.Context, ev *Event, started time.Time, rt *route, err *Error) *Error {
+func (m *core) refused(ctx context.Context, ev *Event, started time.Time, rt *route, err *Error) *Error {
 	if m.logger.Enabled(ctx, slog.LevelDebug) {
 		m.logRefusal(ctx, ev, err)
 	}
@@ -65,7 +65,7 @@ func (m *Middleware) refused(ctx context.Context, ev *Event, started time.Time, 
 	return err.on(rt.reqs)
 }
 
-func (m *Middleware) logRefusal(ctx context.Context, ev *Event, err *Error) {
+func (m *core) logRefusal(ctx context.Context, ev *Event, err *Error) {
 	attrs := []slog.Attr{slog.String("reason", string(err.Reason())), slog.Int("status", err.StatusCode())}
 	for _, a := range []slog.Attr{
 		slog.String("issuer", ev.Issuer), slog.String("kid", ev.KeyID), slog.String("alg", ev.Algorithm),

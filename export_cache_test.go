@@ -134,3 +134,9 @@ func (m *Middleware) ShareKeys(of *Middleware) {
 		}
 	}
 }
+
+// HoldLocks takes the lock of the cache until release is called.
+func (m *Middleware) HoldLocks() (release func()) {
+	m.cache.mu.Lock()
+	return m.cache.mu.Unlock
+}

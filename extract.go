@@ -211,9 +211,12 @@ func (x *extraction) credential(p *principal) *principal {
 	if len(x.authorization) == 0 || x.inHeader && len(x.authorization[0]) == len("Bearer ")+len(x.token) {
 		return p
 	}
-	own := *p
-	own.authorization = x.authorization[0]
-	return &own
+	own := &struct {
+		principal
+		sent
+	}{*p, sent{p.sent.token, x.authorization[0]}}
+	own.principal.sent = &own.sent
+	return &own.principal
 }
 
 // isBearer reports whether a scheme is Bearer, in whatever case.

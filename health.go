@@ -65,7 +65,7 @@ func (m *Middleware) ReadyHandler() http.Handler {
 }
 
 // notReady is what a probe hears: the refusal that a request would.
-func (m *Middleware) notReady(err error) *Error {
+func (m *core) notReady(err error) *Error {
 	if m.closed.Load() {
 		return refuse(ReasonClosed)
 	}

@@ -96,7 +96,7 @@ func (d ResourceMetadata) url() string {
 	return u.Scheme + "://" + u.Host + wellKnownResource + strings.TrimSuffix(u.Path, "/")
 }
 
-func (d ResourceMetadata) document(m *Middleware) []byte {
+func (d ResourceMetadata) document(m *core) []byte {
 	servers, methods := []string(nil), []string{} // methods: an empty list says that no method of RFC 6750 works
 	for _, iss := range m.order {
 		if isServiceURL(iss.name) { // RFC 8414 section 2: an authorization server's identifier is a URL

@@ -9,8 +9,15 @@ import (
 	"sync/atomic"
 )
 
-// Middleware verifies bearer tokens. It is configured by [New], does not change afterwards, and is safe for concurrent use.
-type Middleware struct {
+// Middleware verifies bearer tokens. It is configured by [New], does not change afterwards, and is safe for concurrent use. The zero
+// value is of no use. It prints a fixed text; a copy of what a *Middleware points to prints an address.
+type Middleware struct{ *corePointer }
+
+// corePointer is one more pointer to the content, as that of [Claims] is.
+type corePointer struct{ *core }
+
+// core is what a Middleware works with.
+type core struct {
 	issuers       map[string]*issuer // by the exact value of iss
 	longestIssuer int                // bytes of a value of iss that can be one of them, however it is escaped
 	order         []*issuer          // as configured
@@ -32,7 +39,7 @@ type Middleware struct {
 // that needs them, or by [Middleware.Ready]. When the configuration has mistakes it returns all of them at once, as
 // [*ConfigError] values joined with [errors.Join].
 func New(opts ...Option) (*Middleware, error) {
-	c := &config{m: &Middleware{
+	c := &config{m: &core{
 		issuers:      make(map[string]*issuer),
 		sources:      defaultSources,
 		maxTokenSize: DefaultMaxTokenSize,
@@ -58,9 +65,9 @@ func (m *Middleware) Handler(next http.Handler, reqs ...Requirement) http.Handle
 	if next == nil {
 		panic("bearer: Handler: next is nil")
 	}
-	rt := wired(reqs)
+	rt, core := wired(reqs), m.core
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		authenticated, err := m.decide(r, &rt)
+		authenticated, err := core.decide(r, &rt)
 		if err != nil {
 			m.WriteError(w, r, err)
 			return
@@ -94,13 +101,13 @@ func (m *Middleware) Authenticate(r *http.Request, reqs ...Requirement) (*http.R
 }
 
 // decide is Authenticate for a route.
-func (m *Middleware) decide(r *http.Request, rt *route) (*http.Request, *Error) {
+func (m *core) decide(r *http.Request, rt *route) (*http.Request, *Error) {
 	started, ctx := m.start(), r.Context()
 
 	before, _ := ctx.Value(contextKey{}).(*principal)
 	if before.covers(r, m) && !m.closed.Load() {
 		if err := rt.check(r, before.claims); err != nil {
-			c := before.claims
+			c := before.claims.read()
 			return nil, m.refused(ctx, &Event{Issuer: c.issuer, KeyID: c.keyID, Algorithm: c.algorithm}, started, rt, err)
 		}
 		return r, nil
@@ -123,7 +130,7 @@ func (m *Middleware) decide(r *http.Request, rt *route) (*http.Request, *Error) 
 
 // authenticate takes a request through the whole pipeline. Without an error, the principal is nil only for an anonymous request
 // on an optional route.
-func (m *Middleware) authenticate(r *http.Request, rt *route, ev *Event) (*http.Request, *principal, *Error) {
+func (m *core) authenticate(r *http.Request, rt *route, ev *Event) (*http.Request, *principal, *Error) {
 	if m.closed.Load() {
 		return nil, nil, refuse(ReasonClosed)
 	}
@@ -167,7 +174,7 @@ func (m *Middleware) Verify(ctx context.Context, token string, reqs ...Requireme
 	return claims, nil
 }
 
-func (m *Middleware) verifyFor(ctx context.Context, token string, rt *route, ev *Event) (*Claims, *Error) {
+func (m *core) verifyFor(ctx context.Context, token string, rt *route, ev *Event) (*Claims, *Error) {
 	if m.closed.Load() {
 		return nil, refuse(ReasonClosed)
 	}

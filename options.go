@@ -37,7 +37,7 @@ type IssuerOption func(*issuer)
 // config collects the options, and every mistake in them, until New judges the whole.
 type config struct {
 	problems
-	m        *Middleware
+	m        *core
 	issuers  []*issuer
 	metadata *ResourceMetadata
 	client   *http.Client
@@ -536,7 +536,7 @@ func WithoutCache() Option {
 
 // build judges the whole configuration and completes the Middleware.
 func (c *config) build() (*Middleware, error) {
-	m := c.m
+	m, auth := c.m, &Middleware{&corePointer{c.m}}
 	if len(c.issuers) == 0 {
 		c.wrong("New", "", "no issuer is trusted; add WithIssuer")
 	}
@@ -564,10 +564,10 @@ func (c *config) build() (*Middleware, error) {
 		m.metadataURL = c.metadata.url()
 	}
 	if len(c.errs) > 0 {
-		_ = m.Close()
+		_ = auth.Close()
 		return nil, errors.Join(c.errs...)
 	}
-	return m, nil
+	return auth, nil
 }
 
 func quoted(values []string) string {

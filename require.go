@@ -98,7 +98,7 @@ type scopeRequirement struct {
 }
 
 func (s scopeRequirement) check(_ *http.Request, c *Claims) *Error {
-	if !hold(c.scopes, s.scopes, s.all) {
+	if !hold(c.read().scopes, s.scopes, s.all) {
 		return refuse(ReasonScope)
 	}
 	return nil
@@ -128,7 +128,7 @@ type roleRequirement struct {
 }
 
 func (q roleRequirement) check(_ *http.Request, c *Claims) *Error {
-	if !hold(c.roles, q.roles, q.all) {
+	if !hold(c.read().roles, q.roles, q.all) {
 		return refuse(ReasonRole)
 	}
 	return nil
@@ -177,7 +177,7 @@ type claimRequirement struct {
 }
 
 func (q claimRequirement) check(_ *http.Request, c *Claims) *Error {
-	found, ok := find(c.payload, q.path)
+	found, ok := find(c.read().payload, q.path)
 	if !ok || !q.equals(found) && !strictjson.AnyElement(found, q.equals) {
 		return refuse(ReasonClaim)
 	}
@@ -200,7 +200,7 @@ func ACR(values ...string) Requirement { return acrRequirement(mustScopes("ACR",
 type acrRequirement []string
 
 func (q acrRequirement) check(_ *http.Request, c *Claims) *Error {
-	if !slices.Contains(q, c.acr) {
+	if !slices.Contains(q, c.read().acr) {
 		return refuse(ReasonAuthTooWeak)
 	}
 	return nil
@@ -221,9 +221,10 @@ func AuthMaxAge(d time.Duration) Requirement {
 type maxAgeRequirement time.Duration
 
 func (q maxAgeRequirement) check(_ *http.Request, c *Claims) *Error {
-	age := time.Since(c.authTime)
+	at := c.read().authTime
+	age := time.Since(at)
 	// A person cannot have authenticated in the future, but for the difference of two clocks.
-	if c.authTime.IsZero() || age > time.Duration(q) || age < -maxLeeway {
+	if at.IsZero() || age > time.Duration(q) || age < -maxLeeway {
 		return refuse(ReasonAuthTooOld)
 	}
 	return nil

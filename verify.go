@@ -18,7 +18,7 @@ import (
 // verify turns a token's text into claims, or says at which step it was refused. The steps stand in the order in which they
 // run: cheap before dear, and nothing of the token is interpreted before it has to be. What was learnt on the way and is
 // ours to repeat (the issuer once it matched, the key once it matched, the algorithm once it is on the list) is noted in ev.
-func (m *Middleware) verify(ctx context.Context, token string, ev *Event) (*principal, *Error) {
+func (m *core) verify(ctx context.Context, token string, ev *Event) (*principal, *Error) {
 	if len(token) > m.maxTokenSize {
 		return nil, refuse(ReasonTokenTooLarge)
 	}
@@ -60,8 +60,8 @@ func (m *Middleware) verify(ctx context.Context, token string, ev *Event) (*prin
 		m.headers.learn(jws.headerText, header)
 	}
 
-	v := new(verified)
-	claims, p := &v.claims, &v.principal
+	v := newVerified(m, token)
+	claims, p := &v.content, &v.principal
 	facts, err := iss.readClaims(claims, string(jws.payload))
 	if err != nil {
 		return nil, err
@@ -73,7 +73,6 @@ func (m *Middleware) verify(ctx context.Context, token string, ev *Event) (*prin
 	if err := iss.judge(claims, facts, now); err != nil {
 		return nil, err
 	}
-	*p = principal{claims: claims, by: m, token: token}
 	m.cache.remember(p, iss, header.kid, key, now)
 	return p, nil
 }
@@ -81,7 +80,17 @@ func (m *Middleware) verify(ctx context.Context, token string, ev *Event) (*prin
 // verified is what verify makes of a token, in one piece of memory.
 type verified struct {
 	claims    Claims
+	pointer   claimsPointer
+	content   content
 	principal principal
+	sent      sent
+}
+
+func newVerified(by *core, token string) *verified {
+	v := &verified{sent: sent{token: token}}
+	v.claims.claimsPointer, v.pointer.content = &v.pointer, &v.content
+	v.principal = principal{claims: &v.claims, by: by, sent: &v.sent}
+	return v
 }
 
 // scratchSize is how long a buffer for decoding is to begin with: as long as most tokens. It grows with the tokens it is for.
@@ -148,7 +157,7 @@ func decode(part string, buffer []byte) (decoded, rest []byte, ok bool) {
 
 // selectIssuer finds the tuple for a payload's iss, compared exactly. A token of an unknown issuer ends here, before its
 // algorithm is looked at or a key is fetched.
-func (m *Middleware) selectIssuer(payload []byte) (*issuer, *Error) {
+func (m *core) selectIssuer(payload []byte) (*issuer, *Error) {
 	value, found, err := strictjson.Find(payload, "iss")
 	if err != nil {
 		return nil, refuse(ReasonMalformedClaims)
@@ -226,7 +235,7 @@ func keysUnavailable(err error) *Error {
 	return e
 }
 
-// facts are what the checks need to know of a claims set beside its [Claims].
+// facts are what the checks need to know of a claims set beside what its claims say.
 type facts struct {
 	present      claimSet // the claims that are there, and not the empty string
 	aud          []string // when the audience stands elsewhere; nil when there is none
@@ -259,7 +268,7 @@ const manyMembers = 24
 // A token that does not declare itself an access token may show itself to be an ID token (OpenID Connect Core sections 2 and
 // 3.3.2.11), a logout token or security event (RFC 8417), or what Amazon Cognito and Keycloak mark as such. Confusing them is the
 // attack of RFC 8725 section 2.8.
-func (iss *issuer) readClaims(c *Claims, payload string) (f facts, err *Error) {
+func (iss *issuer) readClaims(c *content, payload string) (f facts, err *Error) {
 	var room [manyMembers]strictjson.Member
 	members, jsonErr := strictjson.AppendObject(room[:0], payload)
 	if jsonErr != nil {
@@ -367,7 +376,7 @@ func numericDate(value string) (time.Time, bool) {
 }
 
 // judge applies the checks that need the tuple and the clock to claims whose signature was verified.
-func (iss *issuer) judge(c *Claims, f facts, now time.Time) *Error {
+func (iss *issuer) judge(c *content, f facts, now time.Time) *Error {
 	if c.issuer != iss.name { // cannot be, as names are unique; but the key was chosen by what was only peeked at
 		return refuse(ReasonUnknownIssuer)
 	}
@@ -391,7 +400,7 @@ func (iss *issuer) judge(c *Claims, f facts, now time.Time) *Error {
 }
 
 // judgeTimes applies the checks whose answer changes with time (RFC 7519 sections 4.1.4 to 4.1.6).
-func (iss *issuer) judgeTimes(c *Claims, now time.Time) *Error {
+func (iss *issuer) judgeTimes(c *content, now time.Time) *Error {
 	switch {
 	case !c.expiry.IsZero() && !now.Before(c.expiry.Add(iss.leeway)):
 		return refuse(ReasonExpired)
@@ -406,7 +415,7 @@ func (iss *issuer) judgeTimes(c *Claims, now time.Time) *Error {
 
 // validity is the time in which judgeTimes lets claims pass: from one time up to, and not including, the other. Claims that never
 // expire are good for some time, to be looked at again.
-func (iss *issuer) validity(c *Claims, now time.Time) (from, to time.Time) {
+func (iss *issuer) validity(c *content, now time.Time) (from, to time.Time) {
 	to = now.Add(cachedUnlimited)
 	if !c.expiry.IsZero() {
 		to = c.expiry.Add(iss.leeway)
@@ -421,7 +430,7 @@ func (iss *issuer) validity(c *Claims, now time.Time) (from, to time.Time) {
 
 // isMeantForUs reports whether the audience claim names this service. Wherever the audience stands, an aud that is there must
 // name it too (RFC 7519 section 4.1.3).
-func (iss *issuer) isMeantForUs(c *Claims, f facts) bool {
+func (iss *issuer) isMeantForUs(c *content, f facts) bool {
 	ours := func(aud string) bool { return slices.Contains(iss.audiences, aud) }
 	return slices.ContainsFunc(c.audience, ours) && (f.aud == nil || slices.ContainsFunc(f.aud, ours))
 }

@@ -150,8 +150,15 @@ func (f *flight) wait(ctx context.Context, until time.Time) (*snapshot, error) {
 }
 
 // A Set holds the keys of one issuer, fetches them when they are first needed, and keeps them fresh. Make it with [New],
-// once for each issuer, and share it: all methods are safe for concurrent use.
-type Set struct {
+// once for each issuer, and share it: all methods are safe for concurrent use. The zero value is of no use. It prints a fixed text.
+type Set struct{ *keeperPointer }
+
+// keeperPointer is one more pointer to the content, for package fmt follows one where it is given a verb that does not fit, and
+// would read what others are changing.
+type keeperPointer struct{ *keeper }
+
+// keeper is what a Set works with.
+type keeper struct {
 	name   string // of the source, for the log
 	logger *slog.Logger
 	policy policy

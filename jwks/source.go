@@ -31,7 +31,7 @@ type Source struct {
 //
 // It must be an https URL without user name, query and fragment; http is for loopback addresses, or [InsecureHTTP].
 func Discover(issuer string, options ...Option) Source {
-	return Source{name: issuer, options: slices.Clone(options), open: func(c *config) (*remote, keySet) {
+	return Source{name: weburl.Redacted(issuer), options: slices.Clone(options), open: func(c *config) (*remote, keySet) {
 		if err := weburl.CheckIssuer(issuer, c.insecureHTTP); err != nil {
 			c.fail("Discover: the issuer %q %w; give the https URL that the tokens have as iss", weburl.Redacted(issuer), err)
 		}
@@ -42,7 +42,7 @@ func Discover(issuer string, options ...Option) Source {
 // Remote fetches a JWK Set (RFC 7517 section 5) from this URL. It must be an https URL without user name and fragment;
 // http is for loopback addresses, or [InsecureHTTP]. The URL is written to logs and errors: there must be no secret in it.
 func Remote(url string, options ...Option) Source {
-	return Source{name: url, options: slices.Clone(options), open: func(c *config) (*remote, keySet) {
+	return Source{name: weburl.Redacted(url), options: slices.Clone(options), open: func(c *config) (*remote, keySet) {
 		if err := weburl.Check(url, c.insecureHTTP); err != nil {
 			c.fail("Remote: the URL %q %w; give the https URL of a JWK Set", weburl.Redacted(url), err)
 		}
@@ -188,7 +188,8 @@ func New(source Source, defaults ...Option) (*Set, error) {
 		return nil, err
 	}
 
-	set := &Set{name: source.name, logger: or(c.logger, slog.Default()), policy: c.policy()}
+	keeper := &keeper{name: source.name, logger: or(c.logger, slog.Default()), policy: c.policy()}
+	set := &Set{&keeperPointer{keeper}}
 	set.ctx, set.cancel = context.WithCancel(context.Background())
 	if keys.pinned {
 		set.current.Store(&snapshot{keySet: keys})
