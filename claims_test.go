@@ -241,3 +241,33 @@ func TestClaimsDoNotPrint(t *testing.T) {
 		}
 	}
 }
+
+// Claims that no Middleware made say nothing, and none of their methods panics.
+func TestClaimsOfNoMiddleware(t *testing.T) {
+	for name, claims := range map[string]*bearer.Claims{"nil": nil, "zero": {}} {
+		v := reflect.ValueOf(claims)
+		for method := range v.Type().Methods() {
+			switch method.Name {
+			case "Format", "String", "LogValue":
+				continue // see TestFixedTexts
+			}
+			t.Run(name+" "+method.Name, func(t *testing.T) {
+				var args []reflect.Value
+				for i := 1; i < method.Type.NumIn(); i++ {
+					args = append(args, reflect.Zero(method.Type.In(i)))
+				}
+				for _, result := range v.MethodByName(method.Name).Call(args) {
+					if err, failed := result.Interface().(error); failed && !errors.Is(err, bearer.ErrNoClaims) || !failed && !result.IsZero() {
+						t.Errorf("returned %v", result)
+					}
+				}
+			})
+		}
+		if text := fmt.Sprintf("%v %+v %s %d", claims, claims, claims, claims); strings.Contains(text, "PANIC") {
+			t.Errorf("%s claims print as %s", name, text)
+		}
+		if _, err := bearer.ClaimsAs[map[string]any](bearer.NewContext(t.Context(), claims)); !errors.Is(err, bearer.ErrNoClaims) {
+			t.Errorf("%s claims in a context: %v", name, err)
+		}
+	}
+}

@@ -165,12 +165,13 @@ func (m *core) authenticate(r *http.Request, rt *route, ev *Event) (*http.Reques
 // Verify takes a token's text through the same pipeline, for gRPC, WebSocket messages and queues. A [Func] requirement gets a
 // nil request; [Optional] and [TokensFrom] mean nothing here, and an empty token is refused. The error is an [*Error].
 func (m *Middleware) Verify(ctx context.Context, token string, reqs ...Requirement) (*Claims, error) {
-	started, rt, ev := m.start(), routeOf(reqs), &Event{Outcome: OutcomeAllowed}
-	claims, err := m.verifyFor(ctx, token, &rt, ev)
+	core := m.core
+	started, rt, ev := core.start(), routeOf(reqs), &Event{Outcome: OutcomeAllowed}
+	claims, err := core.verifyFor(ctx, token, &rt, ev)
 	if err != nil {
-		return nil, m.refused(ctx, ev, started, &rt, err)
+		return nil, core.refused(ctx, ev, started, &rt, err)
 	}
-	m.decided(ctx, ev, started)
+	core.decided(ctx, ev, started)
 	return claims, nil
 }
 

@@ -87,9 +87,10 @@ type verified struct {
 }
 
 func newVerified(by *core, token string) *verified {
-	v := &verified{sent: sent{token: token}}
+	v := new(verified)
 	v.claims.claimsPointer, v.pointer.content = &v.pointer, &v.content
-	v.principal = principal{claims: &v.claims, by: by, sent: &v.sent}
+	v.principal.claims, v.principal.by, v.principal.sent = &v.claims, by, &v.sent
+	v.sent.token = token
 	return v
 }
 
