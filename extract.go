@@ -56,6 +56,11 @@ func FromQuery(name ...string) TokenSource { return named(sourceQuery, name) }
 // FromForm finds the token in a parameter of an application/x-www-form-urlencoded body, named "access_token" unless a name is
 // given (RFC 6750 section 2.2), for methods other than GET and HEAD. The handler can read the body again.
 //
+// A form that cannot be looked into is refused as malformed, because a credential could hide there: one whose Content-Type is
+// malformed or given twice, one with a Content-Encoding, and one that a middleware outside has read. Such a middleware must put
+// the body back, also after r.ParseForm or r.FormValue, which do not tell how much of the form they understood; and who decodes
+// a body must remove its Content-Encoding. A multipart form is no such form and is not looked into.
+//
 // Danger: up to 1 MiB of body is read and held before anything is verified, for as long as [http.Server]'s ReadTimeout allows; a
 // longer form is refused.
 func FromForm(name ...string) TokenSource { return named(sourceForm, name) }
@@ -283,22 +288,24 @@ func (x *extraction) fromForm(name string) *Error {
 	if r.Method == http.MethodGet || r.Method == http.MethodHead || r.Method == "" {
 		return nil
 	}
-	if mediatype, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || mediatype != "application/x-www-form-urlencoded" {
+	if isForm, plain := declaresForm(r.Header); !plain {
+		return refuse(ReasonMalformedRequest)
+	} else if !isForm {
 		return nil
 	}
-	if r.PostForm != nil { // somebody before us has read the body
-		x.found(r.PostForm[name]...)
-		return nil
+	original := r.Body
+	if original == nil {
+		original = http.NoBody
 	}
-	if r.Body == nil {
-		return nil
-	}
-	body, err := io.ReadAll(io.LimitReader(r.Body, maxFormBytes+1))
+	body, err := io.ReadAll(io.LimitReader(original, maxFormBytes+1))
 	if err != nil {
 		return refuseFor(ReasonMalformedRequest, err)
 	}
-	if len(body) > maxFormBytes {
+	if len(body) > maxFormBytes || int64(len(body)) < r.ContentLength {
 		return refuse(ReasonMalformedRequest)
+	}
+	if len(body) == 0 && (len(r.PostForm) > 0 || r.PostForm != nil && r.ContentLength < 0) {
+		return refuse(ReasonMalformedRequest) // it was read, and parsed as far as it could be
 	}
 	form, err := url.ParseQuery(string(body))
 	if err != nil {
@@ -307,8 +314,34 @@ func (x *extraction) fromForm(name string) *Error {
 	x.found(form[name]...)
 	x.request = x.request.WithContext(x.request.Context())
 	x.form = bytes.NewReader(body)
-	x.request.Body = reread{x.form, r.Body}
+	x.request.Body = reread{x.form, original}
 	return nil
+}
+
+// formType is the media type of the forms that can hold a token (RFC 6750 section 2.2).
+const formType = "application/x-www-form-urlencoded"
+
+// declaresForm reports whether a request says that its body is a form, and whether it says so plainly: what net/http or another
+// reader takes for a form, and this one does not, is not plain. net/http looks at the first of several types, and also reads a form
+// whose type has a malformed parameter.
+func declaresForm(h http.Header) (isForm, plain bool) {
+	types := h["Content-Type"]
+	for _, value := range types {
+		mediatype, _, err := mime.ParseMediaType(value)
+		word, _, _ := strings.Cut(strings.TrimSpace(value), ";")
+		word, _, _ = strings.Cut(word, ",")
+		switch {
+		case mediatype == formType && err == nil:
+			isForm = true
+		case asciiLower(strings.TrimSpace(word)) == formType:
+			return true, false
+		}
+	}
+	if !isForm {
+		return false, true
+	}
+	encoding := h["Content-Encoding"]
+	return true, len(types) == 1 && (len(encoding) == 0 || len(encoding) == 1 && asciiLower(encoding[0]) == "identity")
 }
 
 // rewind lets a form be read once more, after a Func may have read it.

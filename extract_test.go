@@ -250,14 +250,6 @@ func TestFormSource(t *testing.T) {
 		t.Errorf("the handler reads %q, %v", body, err)
 	}
 
-	parsed := inForm(token)
-	if err := parsed.ParseForm(); err != nil {
-		t.Fatal(err)
-	}
-	if w, _ := serve(t, auth, parsed); w.Code != 204 {
-		t.Errorf("a form that was parsed before: status %d", w.Code)
-	}
-
 	for name, tt := range map[string]struct {
 		change func(*http.Request)
 		status int
@@ -275,6 +267,109 @@ func TestFormSource(t *testing.T) {
 			tt.change(r)
 			if w, _ := serve(t, auth, r); w.Code != tt.status {
 				t.Errorf("status %d, want %d", w.Code, tt.status)
+			}
+		})
+	}
+}
+
+// A form that net/http or another reader finds, and the guard cannot look into, is refused: on an optional route it would pass as
+// anonymous otherwise, and beside a good token a second one could hide there.
+func TestFormsThatCannotBeLookedInto(t *testing.T) {
+	issuer := bearertest.NewIssuer()
+	auth := newAuth(t, issuer, bearer.WithTokensFrom(bearer.FromHeader(), bearer.FromForm()))
+	const form = "application/x-www-form-urlencoded"
+	body := func(text string) func(*http.Request) {
+		return func(r *http.Request) {
+			r.Body, r.ContentLength = io.NopCloser(strings.NewReader(text)), int64(len(text))
+		}
+	}
+	types := func(values ...string) func(*http.Request) {
+		return func(r *http.Request) { r.Header["Content-Type"] = values }
+	}
+	encoded := func(values ...string) func(*http.Request) {
+		return func(r *http.Request) { r.Header["Content-Encoding"] = values }
+	}
+	method := func(name string) func(*http.Request) { return func(r *http.Request) { r.Method = name } }
+	chunked := func(r *http.Request) { r.ContentLength = -1 }
+	parse := func(r *http.Request) { _ = r.ParseForm() }
+	formValue := func(r *http.Request) { _ = r.FormValue("_method") }
+	restored := func(read func(*http.Request)) func(*http.Request) {
+		return func(r *http.Request) {
+			text, _ := io.ReadAll(r.Body)
+			r.Body = io.NopCloser(strings.NewReader(string(text)))
+			read(r)
+			r.Body = io.NopCloser(strings.NewReader(string(text)))
+		}
+	}
+	drain := func(r *http.Request) { _, _ = io.Copy(io.Discard, r.Body) }
+	const (
+		anonymous = ""
+		malformed = bearer.ReasonMalformedRequest
+		badToken  = bearer.ReasonMalformedToken
+		two       = bearer.ReasonMultipleTokens
+	)
+	for name, test := range map[string]struct {
+		changes []func(*http.Request)
+		alone   bearer.Reason // without another credential, on an optional route
+		second  bearer.Reason // beside a good token in the header
+	}{
+		"plain":                   {nil, badToken, two},
+		"upper case":              {[]func(*http.Request){types("APPLICATION/X-WWW-Form-URLEncoded")}, badToken, two},
+		"white space":             {[]func(*http.Request){types(" " + form + " ; a=b ")}, badToken, two},
+		"PUT":                     {[]func(*http.Request){method("PUT")}, badToken, two},
+		"PATCH":                   {[]func(*http.Request){method("PATCH")}, badToken, two},
+		"DELETE":                  {[]func(*http.Request){method("DELETE")}, badToken, two},
+		"GET":                     {[]func(*http.Request){method("GET")}, anonymous, ""},
+		"chunked":                 {[]func(*http.Request){chunked}, badToken, two},
+		"a bad parameter":         {[]func(*http.Request){types(form + "; charset")}, malformed, malformed},
+		"a parameter twice":       {[]func(*http.Request){types(form + "; a=1; a=2")}, malformed, malformed},
+		"two types in a line":     {[]func(*http.Request){types(form + ", text/plain")}, malformed, malformed},
+		"the form behind":         {[]func(*http.Request){types("text/plain", form)}, malformed, malformed},
+		"the form before":         {[]func(*http.Request){types(form, "text/plain")}, malformed, malformed},
+		"the form twice":          {[]func(*http.Request){types(form, form)}, malformed, malformed},
+		"a bad one behind":        {[]func(*http.Request){types("text/plain", form+"; charset")}, malformed, malformed},
+		"other types":             {[]func(*http.Request){types("text/plain", "text/html")}, anonymous, ""},
+		"another type, malformed": {[]func(*http.Request){types("text/plain; charset")}, anonymous, ""},
+		"a longer name":           {[]func(*http.Request){types(form + "2")}, anonymous, ""},
+		"compressed":              {[]func(*http.Request){encoded("gzip")}, malformed, malformed},
+		"encoded twice":           {[]func(*http.Request){encoded("identity", "gzip")}, malformed, malformed},
+		"not compressed":          {[]func(*http.Request){encoded("Identity")}, badToken, two},
+		"compressed, no form":     {[]func(*http.Request){types("text/plain"), encoded("gzip")}, anonymous, ""},
+		"multipart":               {[]func(*http.Request){types("multipart/form-data; boundary=b")}, anonymous, ""},
+		"a bad escape":            {[]func(*http.Request){body("access_token=bad%zz")}, malformed, malformed},
+		"read, a bad escape":      {[]func(*http.Request){body("access_token=bad%zz"), formValue}, malformed, malformed},
+		"read chunked":            {[]func(*http.Request){body("access_token=bad%zz"), chunked, formValue}, malformed, malformed},
+		"parsed":                  {[]func(*http.Request){parse}, malformed, malformed},
+		"parsed and put back":     {[]func(*http.Request){restored(parse)}, badToken, two},
+		"read and put back":       {[]func(*http.Request){body("access_token=bad%zz"), restored(formValue)}, malformed, malformed},
+		"drained":                 {[]func(*http.Request){drain}, malformed, malformed},
+		"begun":                   {[]func(*http.Request){func(r *http.Request) { _, _ = r.Body.Read(make([]byte, 20)) }}, malformed, malformed},
+		"another name":            {[]func(*http.Request){body("token=bad")}, anonymous, ""},
+		"another name, parsed":    {[]func(*http.Request){body("token=bad"), parse}, malformed, malformed},
+		"empty":                   {[]func(*http.Request){body("")}, anonymous, ""},
+		"empty, parsed":           {[]func(*http.Request){body(""), parse}, anonymous, ""},
+		"empty, chunked":          {[]func(*http.Request){body(""), chunked}, anonymous, ""},
+		"no body":                 {[]func(*http.Request){func(r *http.Request) { r.Body, r.ContentLength = nil, 0 }}, anonymous, ""},
+		"in the query":            {[]func(*http.Request){body(""), func(r *http.Request) { r.URL.RawQuery = "access_token=bad" }}, anonymous, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			for authorization, want := range map[string]bearer.Reason{"": test.alone, "Bearer " + issuer.Token(): test.second} {
+				r := inForm("bad")
+				for _, change := range test.changes {
+					change(r)
+				}
+				if authorization != "" {
+					r.Header.Set("Authorization", authorization)
+				}
+				passed, err := auth.Authenticate(r, bearer.Optional())
+				if got := reasonOf(t, err); got != want {
+					t.Errorf("beside %.6q: reason %q, want %q", authorization, got, want)
+				}
+				if err == nil && passed.Method != http.MethodGet && name != "in the query" {
+					if found := passed.PostFormValue("access_token"); found != "" {
+						t.Errorf("passed, and the handler finds %q", found)
+					}
+				}
 			}
 		})
 	}
