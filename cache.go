@@ -25,8 +25,22 @@ const (
 	// maxUses is where the count of an entry's uses ends: more would only make it take longer to forget a token.
 	maxUses = 3
 
-	// smallPart is the small queue's part of the cache: one of so many, as in the paper.
-	smallPart = 10
+	// smallPart is the part of the cache that is for new tokens: one of so many, as in the paper. freshPart is that of the newest
+	// among them.
+	smallPart, freshPart = 10, 100
+
+	// largeToken is how many places of average size a token takes at least that never comes into the main queue.
+	largeToken = 8
+
+	// maxSpared is how often in one insertion a token is spared because it was used, and maxEvicted how many are evicted at most.
+	// The two bound for how long an insertion holds the lock. maxCached, in bytes, is the size of a token for which so many make room.
+	maxSpared  = 256
+	maxEvicted = 256
+	maxCached  = maxEvicted * cachedOverhead
+
+	// maxChain is how many tokens a chain holds. Few have the same place by chance, but an issuer that publishes a key for
+	// each of its tokens can give them all the same signature.
+	maxChain = 16
 
 	// cachedUnlimited is how long a token without exp is remembered; see InsecureNoExpiry.
 	cachedUnlimited = 5 * time.Minute
@@ -35,10 +49,13 @@ const (
 // cache remembers verified tokens: facts, never decisions. That the signature is good and the claims are well formed and meant for
 // us does not change while the key is in the issuer's set; everything that does change is looked at each time, in confirm.
 //
-// It is a hash table whose chains are read without a lock, and three queues by which a mutex decides what stays: S3-FIFO (Yang
+// It is a hash table whose chains are read without a lock, and queues by which a mutex decides what stays: S3-FIFO (Yang
 // et al., "FIFO queues are all you need for cache eviction", SOSP 2023). New tokens wait in a small queue, from which only those
 // that are used again come into the main one, so that a flood of tokens that come once does not displace those in use. A token
 // that left the small queue not long ago, and comes back, goes to the main one at once.
+//
+// Two things are not in the paper, because its traces have no attacker. Before the small queue there is a fresh one, whose uses do
+// not count: a token that is sent twice in a row was used once. And a token that takes the places of many stays in the small queue.
 type cache struct {
 	maxEntries int // 0: there is no cache
 	maxBytes   int
@@ -46,10 +63,10 @@ type cache struct {
 
 	table atomic.Pointer[cacheTable] // nil until a token is remembered, and after close
 
-	mu          sync.Mutex // guards everything below, and every change of a chain
-	closed      bool
-	small, main cacheQueue
-	ghosts      []uint64 // the hashes of tokens that left the small queue, each at its place; another takes it over
+	mu                 sync.Mutex // guards everything below, and every change of a chain
+	closed             bool
+	fresh, small, main cacheQueue
+	ghosts             []uint64 // the hashes of tokens that left the small queue, each at its place; another takes it over
 }
 
 // ghost is the place of a token among the ghosts. The caller holds the lock.
@@ -137,7 +154,7 @@ func (c *cache) remember(p *principal, iss *issuer, kid string, key jwks.Key, no
 		return
 	}
 	size := p.size() + len(kid)
-	if size > c.maxBytes/8 { // it would displace too much
+	if size > min(c.maxBytes/(2*smallPart), maxCached) { // it would displace too much
 		return
 	}
 	token := strings.Clone(p.sent.token) // which was part of a request's header, and would keep that in memory
@@ -159,24 +176,56 @@ func (c *cache) remember(p *principal, iss *issuer, kid string, key jwks.Key, no
 		c.table.Store(table)
 	}
 	chain := table.chain(e.hash)
+	length := 0
 	for other := chain.Load(); other != nil; other = other.next.Load() {
 		if other.token == e.token {
 			c.unlink(other) // verified anew: another key or a later time
+			length = 0
 			break
 		}
+		length++
 	}
-	for c.small.entries+c.main.entries >= c.maxEntries || c.small.bytes+c.main.bytes+size > c.maxBytes {
-		c.evict()
+	if length >= maxChain {
+		return
 	}
-	if ghost := c.ghost(e); *ghost == e.hash {
-		*ghost = 0
+	returns := *c.ghost(e) == e.hash && !c.large(e)
+	c.makeRoom(size, returns)
+	if returns {
+		*c.ghost(e) = 0
 		c.main.push(e)
 	} else {
-		c.small.push(e)
+		c.fresh.push(e)
+	}
+	if c.fresh.entries > c.maxEntries/freshPart {
+		aged := c.fresh.pop()
+		aged.uses.Store(0)
+		c.small.push(aged)
 	}
 	e.next.Store(chain.Load())
 	chain.Store(e)
 }
+
+// large reports whether a token takes the places of many. Such tokens wait in the small queue for as long as they are used.
+func (c *cache) large(e *cached) bool { return e.size > largeToken*(c.maxBytes/c.maxEntries) }
+
+// makeRoom evicts until there is room for an entry of this size, which comes into the main queue at once, or else into the fresh
+// one. It ends: maxEvicted entries are at least as large as one that is remembered. The caller holds the lock.
+func (c *cache) makeRoom(size int, toMain bool) {
+	coming := size // into the part for new tokens
+	if toMain {
+		coming = 0
+	}
+	spared := 0
+	for c.entries() >= c.maxEntries || c.bytes()+size > c.maxBytes {
+		if c.evict(coming, spared < maxSpared) {
+			spared++
+		}
+	}
+}
+
+// entries and bytes are those of all queues.
+func (c *cache) entries() int { return c.fresh.entries + c.small.entries + c.main.entries }
+func (c *cache) bytes() int   { return c.fresh.bytes + c.small.bytes + c.main.bytes }
 
 // size is about what a remembered token takes in memory.
 func (p *principal) size() int {
@@ -186,29 +235,40 @@ func (p *principal) size() int {
 	return cachedOverhead + len(p.sent.token) + len(claims.payload) + text*lists
 }
 
-// evict takes one step towards room for another entry: it forgets one, or gives one that was used a further round, which none gets
-// more often than it was used. The caller holds the lock, and one of the queues is not empty.
-func (c *cache) evict() {
-	if c.main.entries == 0 || c.small.entries > c.maxEntries/smallPart || c.small.bytes > c.maxBytes/smallPart {
-		e := c.small.pop()
-		switch {
-		case e.gone:
-		case e.uses.Load() > 0:
-			e.uses.Store(0)
-			c.main.push(e)
-		default:
-			*c.ghost(e) = e.hash
-			c.unlink(e)
+// evict takes one step towards room for an entry, of which so many bytes come into the part for new tokens: it forgets one, or
+// spares one that was used, if it may, which gets none a further round more often than it was used. The caller holds the lock, and
+// one of the queues is not empty.
+func (c *cache) evict(coming int, maySpare bool) (spared bool) {
+	queue := &c.main
+	entries, bytes := c.fresh.entries+c.small.entries, c.fresh.bytes+c.small.bytes+coming
+	if queue.entries == 0 || entries > 0 && (entries > c.maxEntries/smallPart || bytes > c.maxBytes/smallPart) {
+		if queue = &c.small; queue.entries == 0 {
+			queue = &c.fresh
 		}
-		return
 	}
-	e := c.main.pop()
-	if uses := e.uses.Load(); uses > 0 && !e.gone {
+	e := queue.pop()
+	uses := e.uses.Load()
+	switch {
+	case e.gone:
+	case uses == 0 || !maySpare || queue == &c.fresh:
+		if queue != &c.main {
+			*c.ghost(e) = e.hash
+		}
+		c.unlink(e)
+	case queue == &c.main:
 		e.uses.Store(uses - 1)
 		c.main.push(e)
-		return
+		return true
+	default:
+		e.uses.Store(0)
+		if c.large(e) {
+			c.small.push(e)
+		} else {
+			c.main.push(e)
+		}
+		return true
 	}
-	c.unlink(e)
+	return false
 }
 
 // forget removes an entry that is not good any more. Its place in the queue stays taken until its turn comes.
@@ -238,7 +298,7 @@ func (c *cache) close() {
 	defer c.mu.Unlock()
 	c.closed = true
 	c.table.Store(nil)
-	c.small, c.main, c.ghosts = cacheQueue{}, cacheQueue{}, nil
+	c.fresh, c.small, c.main, c.ghosts = cacheQueue{}, cacheQueue{}, cacheQueue{}, nil
 }
 
 // confirm looks at everything about a remembered token that may have changed: its key, and the time. Neither a principal nor an

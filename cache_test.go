@@ -1086,17 +1086,17 @@ func TestCollidingTokens(t *testing.T) {
 	auth := p.auth(t)
 	auth.OneChain()
 	var tokens []string
-	for i := range 20 {
+	for i := range 16 { // as many as one chain holds
 		tokens = append(tokens, p.token(strconv.Itoa(i)))
 		wantReason(t, auth, tokens[i], "")
 	}
 	stranger := p.token("stranger")
 	forgery := forged(tokens[3])
-	for _, token := range tokens[1:18] {
+	for _, token := range tokens[1:14] {
 		auth.Collide(token, tokens[0])
 	}
-	auth.Collide(tokens[18], forgery)
-	auth.Collide(tokens[19], stranger)
+	auth.Collide(tokens[14], forgery)
+	auth.Collide(tokens[15], stranger)
 	wantReason(t, auth, forgery, bearer.ReasonSignature)
 	for i, token := range append(tokens, stranger) {
 		claims, err := auth.Verify(t.Context(), token)

@@ -19,7 +19,7 @@ func (m *Middleware) CacheSize() (entries, bytes, found int) {
 			}
 		}
 	}
-	return c.small.entries + c.main.entries, c.small.bytes + c.main.bytes, found
+	return c.entries(), c.bytes(), found
 }
 
 // CachePlaces returns how many places the table and the ghosts of the cache have.
@@ -39,7 +39,7 @@ func (m *Middleware) CheckCache() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	queued := make(map[*cached]bool)
-	for _, q := range []*cacheQueue{&c.small, &c.main} {
+	for _, q := range []*cacheQueue{&c.fresh, &c.small, &c.main} {
 		entries, bytes := 0, 0
 		var last *cached
 		for e := q.oldest; e != nil; e = e.later {
@@ -54,10 +54,10 @@ func (m *Middleware) CheckCache() error {
 			return fmt.Errorf("a queue says %d entries of %d bytes, and holds %d of %d", q.entries, q.bytes, entries, bytes)
 		}
 	}
-	if n := c.small.entries + c.main.entries; n > c.maxEntries {
+	if n := c.entries(); n > c.maxEntries {
 		return fmt.Errorf("%d entries, want at most %d", n, c.maxEntries)
 	}
-	if n := c.small.bytes + c.main.bytes; n > c.maxBytes {
+	if n := c.bytes(); n > c.maxBytes {
 		return fmt.Errorf("%d bytes, want at most %d", n, c.maxBytes)
 	}
 	table := c.table.Load()
@@ -69,7 +69,11 @@ func (m *Middleware) CheckCache() error {
 	}
 	tokens := make(map[string]bool)
 	for i := range *table {
+		length := 0
 		for e := (*table)[i].Load(); e != nil; e = e.next.Load() {
+			if length++; length > maxChain {
+				return fmt.Errorf("a chain of more than %d entries", maxChain)
+			}
 			if !queued[e] {
 				return fmt.Errorf("an entry is in a chain twice, or in no queue, or gone")
 			}
@@ -139,4 +143,17 @@ func (m *Middleware) ShareKeys(of *Middleware) {
 func (m *Middleware) HoldLocks() (release func()) {
 	m.cache.mu.Lock()
 	return m.cache.mu.Unlock
+}
+
+// CacheUses returns how many uses of its entries the cache counts.
+func (m *Middleware) CacheUses() (uses int) {
+	c := &m.cache
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, q := range []*cacheQueue{&c.fresh, &c.small, &c.main} {
+		for e := q.oldest; e != nil; e = e.later {
+			uses += int(e.uses.Load())
+		}
+	}
+	return uses
 }
