@@ -71,26 +71,26 @@ func ownershipCases() map[string]func(*testing.T) {
 	unmet := bearer.Scopes("delete")
 
 	// names is for requirements made of names, which no token has at first.
-	names := func(make func(...string) bearer.Requirement, good string, want bearer.Reason) func(*testing.T) {
+	names := func(of func(...string) bearer.Requirement, good string, want bearer.Reason) func(*testing.T) {
 		return func(t *testing.T) {
 			given := []string{"none"}
-			req := make(given...)
+			req := of(given...)
 			given[0] = good
 			wantReason(t, newAuth(t, issuer), issuer.Token(), want, req)
 		}
 	}
-	group := func(make func(...bearer.Requirement) bearer.Requirement) func(*testing.T) {
+	group := func(of func(...bearer.Requirement) bearer.Requirement) func(*testing.T) {
 		return func(t *testing.T) {
 			given := []bearer.Requirement{unmet}
-			req := make(given...)
+			req := of(given...)
 			given[0] = reader
 			wantReason(t, newAuth(t, issuer), issuer.Token(), bearer.ReasonScope, req)
 		}
 	}
-	source := func(make func(...string) bearer.TokenSource, request func() *http.Request) func(*testing.T) {
+	source := func(of func(...string) bearer.TokenSource, request func() *http.Request) func(*testing.T) {
 		return func(t *testing.T) {
 			given := []string{"here"}
-			from := make(given...)
+			from := of(given...)
 			given[0] = "there"
 			if _, err := newAuth(t, issuer).Authenticate(request(), bearer.TokensFrom(from)); err != nil {
 				t.Error(err)
@@ -104,7 +104,7 @@ func ownershipCases() map[string]func(*testing.T) {
 		wantReason(t, newTuple(t, issuer, option), token, "")
 	}
 	// pinned is for sources of pinned keys, which are changed before they are used.
-	pinned := func(make func(jwk c, key *ecdsa.PublicKey) (source jwks.Source, change func())) func(*testing.T) {
+	pinned := func(of func(jwk c, key *ecdsa.PublicKey) (source jwks.Source, change func())) func(*testing.T) {
 		return func(t *testing.T) {
 			key := pairs()[0]
 			public, ok := key.private.Public().(*ecdsa.PublicKey)
@@ -112,7 +112,7 @@ func ownershipCases() map[string]func(*testing.T) {
 				t.Fatal("not the key this is about")
 			}
 			own := *public
-			source, change := make(merged(key.jwk, c{"kid": "a"}), &own)
+			source, change := of(merged(key.jwk, c{"kid": "a"}), &own)
 			change()
 			auth := mustNew(t, bearer.WithIssuer("https://one.example", "api", bearer.Keys(source)))
 			claims := c{"iss": "https://one.example", "aud": "api", "exp": 4000000000}
@@ -120,10 +120,10 @@ func ownershipCases() map[string]func(*testing.T) {
 		}
 	}
 	// fetched is for options of sources that are fetched: with the client they reach the issuer, and with none they do not.
-	fetched := func(make func(...jwks.Option) jwks.Source) func(*testing.T) {
+	fetched := func(of func(...jwks.Option) jwks.Source) func(*testing.T) {
 		return func(t *testing.T) {
 			given := []jwks.Option{jwks.HTTPClient(issuer.Client())}
-			source := make(given...)
+			source := of(given...)
 			given[0] = jwks.HTTPClient(&http.Client{Transport: unreachable{}})
 			auth := mustNew(t, bearer.WithIssuer(issuer.URL(), issuer.Audience(), bearer.Keys(source)))
 			wantReason(t, auth, issuer.Token(), "")

@@ -86,7 +86,7 @@ func shapes[T any](v T) []any {
 		[1]T{v},
 		map[string]T{"key": v},
 		[]any{v, &v},
-		fmt.Errorf("wrapped: %v", v), //nolint:errorlint // may be any
+		fmt.Errorf("wrapped: %v", v),
 		open{v},
 		&open{v},
 		inner{v},
@@ -200,7 +200,7 @@ func newSecrets(t *testing.T) *secrets {
 		"errors of New":           append(append(shapes(configErr), shapes(badKeys)...), shapes(badSource)...),
 	}
 	for _, e := range refusals {
-		samples["bearer.Error"] = append(append(samples["bearer.Error"], shapes(e)...), shapes(*e)...) //nolint:govet // copied to be printed
+		samples["bearer.Error"] = append(append(samples["bearer.Error"], shapes(e)...), shapes(*e)...)
 	}
 	for _, req := range []bearer.Requirement{
 		bearer.Scopes("a"), bearer.AnyScope("a"), bearer.Roles("a"), bearer.AnyRole("a"), bearer.HasClaim("a", 1), bearer.ACR("a"), bearer.AuthMaxAge(time.Hour),

@@ -27,11 +27,13 @@ func AnyElement(value string, is func(element string) bool) bool {
 	if l.next() != '[' {
 		return false
 	}
-	return l.array(func() error {
+	found := false
+	_ = l.array(func() error {
 		start, end, err := l.span()
-		if err == nil && is(value[start:end]) {
-			err = errFound
+		if found = err == nil && is(value[start:end]); found {
+			return errFound
 		}
 		return err
-	}) == errFound
+	})
+	return found
 }
