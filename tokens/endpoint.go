@@ -45,6 +45,7 @@ var (
 	errNotJSON   = errors.New("the answer is not application/json; is this the right URL?")
 	errPlainMTLS = errors.New("a client certificate is shown to an https URL only")
 
+	errSaysError     = errors.New("the answer says error")
 	errNoAccessToken = errors.New("the answer has no access_token that could be sent")
 	errExpiresIn     = fmt.Errorf("expires_in is not a number of seconds above 0 and at most %d", int64(maxLife/time.Second))
 	errScope         = errors.New("scope has a character that no scope has")
@@ -82,7 +83,7 @@ func (c *Client) exchange(ctx context.Context, q call) (response *Response, issu
 	}
 	response, issued, err = a.token()
 	if err != nil {
-		return nil, "", &refusedAnswer{a.failure(q.op, err), a.rotated()}
+		return nil, "", &refusedAnswer{a.failure(q.op, err), a.salvaged()}
 	}
 	return response, issued, nil
 }
@@ -128,6 +129,7 @@ type answer struct {
 	status  int
 	header  http.Header
 	body    string
+	whole   bool // see hasEnd
 }
 
 // untraced is a context without the hooks of net/http/httptrace in it. They are for the caller's own requests: here they would be
@@ -163,7 +165,8 @@ func (c *Client) resting() *Error {
 	return &err
 }
 
-// post sends a form with the client's authentication to an endpoint. Any status but 200 is an [*Error].
+// post sends a form with the client's authentication to an endpoint. Any status but 200 is an [*Error], or with a token any that
+// is no success with a body: some servers answer 201.
 func (c *Client) post(ctx context.Context, endpoint string, q call) (*answer, error) {
 	op, form, header := q.op, maps.Clone(q.form), make(http.Header)
 	if err := c.resting(); err != nil && op == opToken { // a logout does not wait
@@ -205,7 +208,8 @@ func (c *Client) post(ctx context.Context, endpoint string, q call) (*answer, er
 	if a.body, err = webclient.Body(response); err != nil {
 		return nil, a.failure(op, quiet(ctx, err))
 	}
-	if a.status != http.StatusOK {
+	a.whole = hasEnd(response)
+	if a.status != http.StatusOK && (op != opToken || !isSuccess(a.status)) {
 		err := a.failure(op, nil)
 		if err.RetryAfter > 0 && (a.status == http.StatusTooManyRequests || a.status == http.StatusServiceUnavailable) {
 			c.rest.Store(&rest{time.Now().Add(min(err.RetryAfter, maxRetryAfter)), err})
@@ -309,6 +313,8 @@ func (a *answer) token() (response *Response, issued string, err error) {
 	response.ExpiresIn = r.life("expires_in")
 	response.RefreshIn, _ = readSeconds(m["refresh_in"])
 	switch {
+	case saysError(m["error"]):
+		return nil, "", errSaysError
 	case r.err != nil:
 		return nil, "", r.err
 	case !isSendable(response.AccessToken.Reveal()):
@@ -321,15 +327,6 @@ func (a *answer) token() (response *Response, issued string, err error) {
 		return nil, "", errRefreshToken
 	}
 	return response, issued, nil
-}
-
-// rotated is the refresh token of an answer that is refused for something else; "" if there is none.
-func (a *answer) rotated() Secret {
-	m, err := readObject(a.body)
-	if token := m.text("refresh_token"); err == nil && isRefreshToken(token) {
-		return NewSecret(token)
-	}
-	return Secret{}
 }
 
 // isRefreshToken reports whether a text can be sent back as a refresh token.

@@ -117,7 +117,9 @@ func TestAnswersThatAreRead(t *testing.T) {
 		"refresh_in, absurd":   {"", endpointWith("refresh_in", `1e99`), tokens.Response{TokenType: "Bearer"}},
 		"refresh_in, a list":   {"", endpointWith("refresh_in", `[]`), tokens.Response{TokenType: "Bearer"}},
 		"refresh_expires_in":   {"", endpointWith("refresh_expires_in", `[]`), tokens.Response{TokenType: "Bearer"}},
-		"an error beside":      {"", endpointWith("error", `"invalid_grant"`), tokens.Response{TokenType: "Bearer"}},
+		"an empty error":       {"", endpointWith("error", `""`), tokens.Response{TokenType: "Bearer"}},
+		"an error of null":     {"", endpointWith("error", `null`), tokens.Response{TokenType: "Bearer"}},
+		"an error of false":    {"", endpointWith("error", `false`), tokens.Response{TokenType: "Bearer"}},
 		"the longest refresh": {
 			"", endpointWith("refresh_token", `"`+strings.Repeat("a", tokens.MaxToken)+`"`), tokens.Response{TokenType: "Bearer", RefreshToken: tokens.NewSecret(strings.Repeat("a", tokens.MaxToken))},
 		},
@@ -211,6 +213,8 @@ func TestAnswersThatAreRefused(t *testing.T) {
 		"a scope with a quote":       {"", endpointWith("scope", `"a\"b"`), "scope has a character"},
 		"a refresh token of a list":  {"", endpointWith("refresh_token", `[]`), "refresh_token is not a string"},
 		"a refresh token of control": {"", endpointWith("refresh_token", `"\u0000"`), "refresh_token cannot be sent back"},
+		"an error beside":            {"", endpointWith("error", `"not a code"`), "the answer says error"},
+		"an error of an object":      {"", endpointWith("error", `{"code":7}`), "the answer says error"},
 		"a refresh token too long": {
 			"", endpointWith("refresh_token", `"`+strings.Repeat("a", tokens.MaxToken+1)+`"`), "cannot be sent back",
 		},
@@ -277,8 +281,11 @@ func TestErrorAnswers(t *testing.T) {
 		"a description of bad letters": {
 			http.StatusBadRequest, "", `{"error_description":"a\u001b[31m\r\nb\"\\\u00e9\u007f!"}`, tokens.Error{Description: "a?[31m??b????!"}, false,
 		},
-		"another success": {
-			http.StatusCreated, "application/json", clientGood, tokens.Error{Err: errors.New("the status is not 200")}, false,
+		"another success, of a page": {
+			http.StatusCreated, "text/html", clientGood, tokens.Error{Err: errors.New("the answer is not application/json")}, false,
+		},
+		"a part": {
+			http.StatusPartialContent, "application/json", clientGood, tokens.Error{Err: errors.New("the status is not 200")}, false,
 		},
 		"no content": {http.StatusNoContent, "", "", tokens.Error{Err: errors.New("the status is not 200")}, false},
 		"not modified": {
@@ -821,7 +828,7 @@ func FuzzTokenAnswer(f *testing.F) {
 			t.Fatalf("%v, %v", grant, err)
 		}
 		if err == nil {
-			if status != http.StatusOK || !strings.EqualFold(grant.TokenType, "Bearer") || grant.ExpiresIn < 0 ||
+			if status < 200 || status > 299 || !strings.EqualFold(grant.TokenType, "Bearer") || grant.ExpiresIn < 0 ||
 				grant.RefreshIn < 0 ||
 				grant.ExpiresIn > 876000*time.Hour || grant.RefreshIn > 876000*time.Hour || grant.Requested.IsZero() {
 				t.Errorf("%#v", grant)

@@ -11,7 +11,6 @@ import (
 	"fmt"
 	"maps"
 	"net/http"
-	"net/url"
 	"slices"
 	"sync"
 	"time"
@@ -116,9 +115,10 @@ func newRefresher(c *Client, store Store) *refresher {
 type record struct {
 	Format       int           `json:"v"`
 	RefreshToken string        `json:"refresh_token,omitempty"`
-	Scope        string        `json:"scope,omitempty"`     // that was granted at the login, "" if that is not known
-	Resources    []string      `json:"resources,omitempty"` // that the login was for, none if that is not known
-	Ended        bool          `json:"ended,omitempty"`     // the server refused the refresh token
+	Replaced     string        `json:"replaced_refresh_token,omitempty"` // see fallback.go
+	Scope        string        `json:"scope,omitempty"`                  // that was granted at the login, "" if that is not known
+	Resources    []string      `json:"resources,omitempty"`              // that the login was for, none if that is not known
+	Ended        bool          `json:"ended,omitempty"`                  // the server refused the refresh token
 	Tokens       []storedToken `json:"tokens,omitempty"`
 }
 
@@ -198,6 +198,7 @@ func (r record) with(key Key, response *Response, now time.Time) record {
 	if next := response.RefreshToken.Reveal(); next != "" { // otherwise the old one stays good (RFC 6749 section 6)
 		r.RefreshToken = next
 	}
+	r.Replaced = ""
 	tokens := []storedToken{{
 		Resource: key.Resource, Audience: key.Audience, Scope: key.Scope,
 		AccessToken: response.AccessToken.Reveal(), Type: response.TokenType, Granted: response.Scope,
@@ -212,7 +213,8 @@ func (r record) with(key Key, response *Response, now time.Time) record {
 	return r
 }
 
-// encode returns the bytes for the Store. Access tokens that do not fit are left out, the oldest first; they can be had again.
+// encode returns the bytes for the Store. Access tokens that do not fit are left out, the oldest first; they can be had again. The
+// last to be left out is Replaced.
 func (r record) encode() ([]byte, error) {
 	r.Format = recordFormat
 	for {
@@ -222,10 +224,13 @@ func (r record) encode() ([]byte, error) {
 			return nil, err
 		case len(data) <= maxData:
 			return data, nil
-		case len(r.Tokens) == 0:
+		case len(r.Tokens) > 0:
+			r.Tokens = r.Tokens[:len(r.Tokens)-1]
+		case r.Replaced != "":
+			r.Replaced = ""
+		default:
 			return nil, errRecordSize
 		}
-		r.Tokens = r.Tokens[:len(r.Tokens)-1]
 	}
 }
 
@@ -306,22 +311,25 @@ func (f *refresher) fetch(ctx context.Context, name string, q Request) (*Respons
 		return nil, err
 	}
 	response, err := t.renew(q, h)
-	if !isRefused(err) {
-		return response, err
-	}
-	// The lease may have run out, by a machine's sleep for example, and another process renewed it.
-	there, loadErr := t.load(t.late)
-	switch {
-	case errors.Is(loadErr, ErrLoginRequired):
-		return nil, fmt.Errorf("%w: %w", ErrLoginRequired, err)
-	case loadErr != nil:
-		return nil, loadErr
-	case there.RefreshToken != h.RefreshToken:
-		if response, err = t.renew(q, there); !isRefused(err) {
-			return response, err
+	for isRefused(err) {
+		there, loadErr := t.load(t.late)
+		switch {
+		case errors.Is(loadErr, ErrLoginRequired):
+			return nil, fmt.Errorf("%w: %w", ErrLoginRequired, err)
+		case loadErr != nil:
+			return nil, loadErr
+		case there.RefreshToken != h.RefreshToken: // another process renewed it, because the lease ran out
+			h = there
+		case there.Replaced != "":
+			if h, err = t.fallBack(q.Key, there, err); err != nil {
+				return nil, err
+			}
+		default:
+			return nil, t.refused(q.Key, there, err)
 		}
+		response, err = t.renew(q, h)
 	}
-	return nil, t.refused(q.Key, there, err)
+	return response, err
 }
 
 // isRefused reports that the server does not accept the refresh token.
@@ -344,44 +352,53 @@ func (t *turn) renew(q Request, h held) (*Response, error) {
 		}
 		return nil, &StoreError{"save", errUnsaved} // what came could not be kept
 	}
+	response, err := t.send(q, h)
+	// After a restart the server need not be there before the token ends.
+	if e, ok := errors.AsType[*Error](err); ok && !e.Permanent() && !errors.Is(err, errRecordSize) {
+		if response := h.find(q, time.Now(), (*storedToken).over); response != nil {
+			return response, nil
+		}
+	}
+	return response, err
+}
+
+// send asks the server with the refresh token of a record, and saves what came.
+func (t *turn) send(q Request, h held) (*Response, error) {
 	form := t.f.client.keyForm("refresh_token", q.Key)
 	form.Set("refresh_token", h.RefreshToken)
-	response, err := t.ask(form)
+	// What comes before it is sent is given up when the caller's context ends.
+	response, _, err := t.f.client.exchange(t.ctx, call{op: opToken, form: form, lasting: true})
 	next := h
 	if err == nil {
 		if response.Scope == "" && q.Key.Scope == "" {
 			response.Scope = h.Scope // RFC 6749 section 6: what is not asked for is what was granted before
 		}
 		next.record = h.with(q.Key, response, time.Now())
-	} else if e, ok := errors.AsType[*refusedAnswer](err); ok && e.refreshToken.Reveal() != "" {
-		next.RefreshToken = e.refreshToken.Reveal() // the one that was sent may be used up, whatever else was wrong
+	} else if e, ok := errors.AsType[*refusedAnswer](err); ok {
+		next.record = h.doubting(e.refreshToken.Reveal())
 	}
 	rotated := next.RefreshToken != h.RefreshToken
 	if err == nil || rotated {
-		switch _, saveErr := t.save(next); {
+		unsaved := rotated // otherwise nothing is lost
+		defer func() {     // also when the Store panics, or ends the goroutine
+			if unsaved {
+				t.f.keep(t.name, next)
+			}
+		}()
+		_, saveErr := t.save(next)
+		unsaved = unsaved && saveErr != nil && !errors.Is(saveErr, ErrConflict) && !errors.Is(saveErr, errRecordSize)
+		switch {
 		case errors.Is(saveErr, ErrConflict):
 			return t.overtaken(q, h, next)
 		case errors.Is(saveErr, errRecordSize):
 			return nil, &Error{Op: opToken, Status: http.StatusOK, Err: saveErr}
-		case saveErr != nil && rotated: // otherwise nothing is lost
-			t.f.keep(t.name, next)
 		}
 	}
-	if err == nil {
-		response.RefreshToken = Secret{} // it is the Store's
-		return response, nil
+	if err != nil {
+		return nil, err
 	}
-	// After a restart the server need not be there before the token ends.
-	if response := h.find(q, time.Now(), (*storedToken).over); response != nil && !isPermanent(err) {
-		return response, nil
-	}
-	return nil, err
-}
-
-// ask sends a refresh token. What comes before that is given up when the caller's context ends.
-func (t *turn) ask(form url.Values) (*Response, error) {
-	response, _, err := t.f.client.exchange(t.ctx, call{op: opToken, form: form, lasting: true})
-	return response, err
+	response.RefreshToken = Secret{} // it is the Store's
+	return response, nil
 }
 
 // overtaken is for when the record has changed while the server was asked, although this process had the lock: what is there now
@@ -415,8 +432,7 @@ func (t *turn) abandon(refreshToken string) {
 // scope that needs more than a refresh token, such as the person's consent. So what was never granted does not end it.
 func (t *turn) refused(key Key, h held, reason error) error {
 	reason = fmt.Errorf("%w: %w", ErrLoginRequired, reason)
-	granted := slices.ContainsFunc(h.Tokens, func(token storedToken) bool { return token.isFor(key) })
-	if key.Scope+key.Resource+key.Audience != "" && !granted {
+	if h.mayRefuse(key) {
 		return reason
 	}
 	_, err := t.save(held{record{Ended: true}, h.version})

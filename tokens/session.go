@@ -298,7 +298,11 @@ func (s *Session) revoke(t *turn, data []byte, version int64, loadErr error) err
 	case r.Ended: // the server refused it
 		return nil
 	}
-	if err := s.client.Revoke(t.ctx, NewSecret(r.RefreshToken), hintRefreshToken); err != nil {
+	var errs []error
+	for _, token := range r.refreshTokens() {
+		errs = append(errs, s.client.Revoke(t.ctx, NewSecret(token), hintRefreshToken))
+	}
+	if err := errors.Join(errs...); err != nil {
 		return fmt.Errorf("%w: %w", ErrNotRevoked, err)
 	}
 	// Servers revoke the access tokens along with it, or need not be able to at all (RFC 7009 section 2.1), and they end soon.
