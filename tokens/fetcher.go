@@ -13,6 +13,9 @@ type Fetcher interface {
 	//
 	// An error that is, or wraps, an [*Error] tells the [Manager] when to ask again. A Fetch that comes back after the context
 	// ended is heard nevertheless, unless another has brought a token since.
+	//
+	// A Fetcher that wraps another passes the Request on, changed or not, and does not make its own:
+	// with it the other registers what is to be done when the Manager is closed; see [Request.AtClose].
 	Fetch(ctx context.Context, r Request) (*Response, error)
 }
 
@@ -22,13 +25,15 @@ type FetcherFunc func(ctx context.Context, r Request) (*Response, error)
 // Fetch calls f.
 func (f FetcherFunc) Fetch(ctx context.Context, r Request) (*Response, error) { return f(ctx, r) }
 
-// Request is what a [Fetcher] is asked for.
+// Request is what a [Fetcher] is asked for. A copy stands for the same request.
 type Request struct {
 	Key Key // which token is meant
 
 	// Previous is the token that is to be replaced, because it is near its end or because a server refused it. A Fetcher that keeps
 	// tokens must not return it from there. It is nil for the first one.
 	Previous *Token
+
+	closers *closers // of the Manager that made it, or nil
 }
 
 // Response is what came of a [Request]: an access token response (RFC 6749 section 5.1). It prints as "[secret]".

@@ -29,6 +29,8 @@ type Manager struct {
 	cancel context.CancelFunc
 	flying sync.WaitGroup
 
+	closers closers
+
 	mu      sync.Mutex            // guards what follows, and the end of ctx; it is taken last
 	sources map[Key]*list.Element // of *Source
 	order   *list.List            // the one that was not asked for or fetched for the longest time is at the front
@@ -197,15 +199,12 @@ func (m *Manager) reset() {
 // may be called more than once.
 //
 // The error is a [*StoreError] when there is a refresh token that could still not be saved, and is lost with the process; see
-// [Client.RefreshToken]. Call it again to try again.
+// [Client.RefreshToken]. It is also what another Fetcher's closers returned; see [Request.AtClose]. Call it again to try again.
 func (m *Manager) Close() error {
 	m.mu.Lock()
 	m.cancel()
 	m.mu.Unlock()
 	m.flying.Wait()
 	m.reset()
-	if f, ok := m.fetcher.(interface{ close() error }); ok {
-		return f.close()
-	}
-	return nil
+	return m.closers.close()
 }

@@ -84,6 +84,10 @@ func (e *StoreError) Unwrap() error { return e.Err }
 // without that or the Store stays as it is, or if another process uses the old refresh token meanwhile. For the same reason
 // make one such Fetcher for a process, not one for each request.
 //
+// A [Manager] is told to close the Fetcher by way of the [Request], also when another Fetcher is wrapped around it. Without a Manager
+// the caller of Fetch does that in the end: the Fetcher is an [io.Closer], whose Close saves what is left, returns the [*StoreError] of
+// what could not be saved, and may be called again.
+//
 // A request that has been sent is not given up when the context ends, but after 10 seconds, and saving what came has 13 more: the
 // server may have replaced the refresh token already, and takes a second use of the old one for a theft.
 //
@@ -213,8 +217,8 @@ func (r record) with(key Key, response *Response, now time.Time) record {
 	return r
 }
 
-// encode returns the bytes for the Store. Access tokens that do not fit are left out, the oldest first; they can be had again. The
-// last to be left out is Replaced.
+// encode returns the bytes for the Store. Access tokens that do not fit are left out, the oldest first; they can be had again.
+// Replaced is left out after all of them.
 func (r record) encode() ([]byte, error) {
 	r.Format = recordFormat
 	for {
@@ -287,6 +291,7 @@ func (f *refresher) Fetch(ctx context.Context, q Request) (*Response, error) {
 	if err := f.client.checkKey(q.Key, true); err != nil {
 		return nil, err
 	}
+	q.AtClose(f)
 	name := f.client.recordName(q.Key.Subject)
 	response, err := f.fetch(ctx, name, q)
 	if _, ok := errors.AsType[*StoreError](err); ok && !errors.Is(err, ErrConflict) {
@@ -610,9 +615,9 @@ func (f *refresher) settle(ctx context.Context, name string, limit time.Duration
 	return err
 }
 
-// close ends the flush under way and saves what is left, all in closeTime. A [Manager] calls it when it is closed, and when all fetches
+// Close ends the flush under way and saves what is left, all in closeTime. A [Manager] calls it when it is closed, and when all fetches
 // have ended. What a Fetch keeps afterwards, because another Manager has this Fetcher, is saved as ever.
-func (f *refresher) close() error {
+func (f *refresher) Close() error {
 	f.mu.Lock()
 	next := f.next
 	if next != nil && next.timer.Stop() {

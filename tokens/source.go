@@ -201,7 +201,7 @@ func (s *Source) fly(ctx context.Context, f *flight) {
 		}
 		s.land(ctx, f, response, err)
 	}()
-	response, err = s.m.fetcher.Fetch(ctx, Request{Key: s.key, Previous: f.previous})
+	response, err = s.m.fetcher.Fetch(ctx, Request{Key: s.key, Previous: f.previous, closers: &s.m.closers})
 }
 
 func (s *Source) addLate(n int) {
