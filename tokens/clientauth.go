@@ -6,6 +6,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"net/url"
 )
@@ -144,12 +145,18 @@ func TLSClientAuthFunc(certificate func(*tls.CertificateRequestInfo) (*tls.Certi
 	return ClientAuth{
 		apply: identify,
 		certificate: func(info *tls.CertificateRequestInfo) (*tls.Certificate, error) {
-			got, err := certificate(info)
-			if err == nil {
-				err = checkCertificate(got)
+			var got *tls.Certificate
+			var failure error
+			// It is called by a goroutine of package net/http.
+			contain(context.Background(), slog.Default(), "the function", func() (err error) {
+				got, err = certificate(info)
+				return err
+			}, func(err error) { failure = err })
+			if failure == nil {
+				failure = checkCertificate(got)
 			}
-			if err != nil {
-				return nil, &certificateError{err}
+			if failure != nil {
+				return nil, &certificateError{failure}
 			}
 			return got, nil
 		},

@@ -1,8 +1,10 @@
 package tokens
 
 import (
+	"context"
 	"errors"
 	"io"
+	"log/slog"
 	"slices"
 	"sync"
 )
@@ -12,7 +14,7 @@ import (
 // not happen unless the error says that it failed; then the next [Manager.Close] tries again. To
 // register the same value twice has no effect, so a Fetcher can do it at each request. The value must
 // be comparable, as a pointer is, and should live as long as the Fetcher, because the Manager keeps it
-// until then. When a Fetcher serves several Managers each of them closes it, and others may still fetch.
+// until then. A panic of Close is a failure, and logged. When a Fetcher serves several Managers each of them closes it, and others may still fetch.
 //
 // It has no effect on a Request that no Manager made, and for nil: then it is for the caller of Fetch
 // to close what needs it.
@@ -45,7 +47,7 @@ func (s *closers) remove(c io.Closer) {
 }
 
 // close closes what is registered, and keeps what could not be closed.
-func (s *closers) close() error {
+func (s *closers) close(logger *slog.Logger) error {
 	s.closing.Lock()
 	defer s.closing.Unlock()
 	s.mu.Lock()
@@ -53,11 +55,12 @@ func (s *closers) close() error {
 	s.mu.Unlock()
 	var errs []error
 	for _, c := range list {
-		err := c.Close()
-		if err == nil {
-			s.remove(c)
-		}
-		errs = append(errs, err)
+		contain(context.Background(), logger, "a Closer", c.Close, func(err error) {
+			if err == nil {
+				s.remove(c)
+			}
+			errs = append(errs, err)
+		})
 	}
 	return errors.Join(errs...)
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"strings"
 	"sync"
@@ -49,10 +50,7 @@ type reading struct {
 	err   error
 }
 
-var (
-	errNoReading  = errors.New("reading it ended its goroutine") // as a test's transport does that calls FailNow
-	errNoEndpoint = errors.New("it names no token_endpoint; give TokenEndpoint if there is one")
-)
+var errNoEndpoint = errors.New("it names no token_endpoint; give TokenEndpoint if there is one")
 
 // endpoints returns where the server's endpoints are. When the options name those for a login, nobody is asked.
 func (c *Client) endpoints(ctx context.Context) (endpoints, error) {
@@ -135,12 +133,21 @@ func (c *Client) beginReading(ctx context.Context) *reading {
 	go func() {
 		defer cancel()
 		var found endpoints
-		err := &Error{Op: opDiscovery, Err: errNoReading}
-		defer func() {
+		contain(ctx, slog.Default(), "the transport", func() error {
+			document, failure := c.readDocument(ctx)
+			if failure != nil {
+				return failure
+			}
+			found = document
+			return nil
+		}, func(err error) {
 			stop()
-			d.land(r, found, err)
-		}()
-		found, err = c.readDocument(ctx)
+			failure, ok := errors.AsType[*Error](err)
+			if err != nil && !ok {
+				failure = &Error{Op: opDiscovery, Err: err}
+			}
+			d.land(r, found, failure)
+		})
 	}()
 	return r
 }

@@ -38,7 +38,7 @@ type Event struct {
 
 func (m *Manager) report(ctx context.Context, ev Event) {
 	if m.observe != nil {
-		m.observe(ctx, ev)
+		tell(ctx, m.logger, "the Observer", func() { m.observe(ctx, ev) })
 	}
 }
 

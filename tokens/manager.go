@@ -85,7 +85,8 @@ func FetchTimeout(d time.Duration) Option {
 }
 
 // Logger sets where the Manager logs, [slog.Default] by default: at Warn when a token cannot be had, once until it can be again,
-// which is logged at Info; at Debug every fetch.
+// which is logged at Info; at Debug every fetch. A panic of the Fetcher or the Observer is logged at Error, with the stack and
+// without its value. A panic of the handler itself goes no further.
 func Logger(l *slog.Logger) Option {
 	return func(c *managerConfig) {
 		c.once("Logger")
@@ -98,7 +99,8 @@ func Logger(l *slog.Logger) Option {
 }
 
 // Observer sets a function that is told of every [Event], for metrics and traces. It is called by the goroutine that the event
-// happens in, so it must be quick and safe for concurrent use. It must not close the Manager, which would wait for it.
+// happens in, so it must be quick and safe for concurrent use. It must not close the Manager, which would wait for it. A panic of it
+// is logged, and goes no further.
 func Observer(observe func(context.Context, Event)) Option {
 	return func(c *managerConfig) {
 		c.once("Observer")
@@ -206,5 +208,5 @@ func (m *Manager) Close() error {
 	m.mu.Unlock()
 	m.flying.Wait()
 	m.reset()
-	return m.closers.close()
+	return m.closers.close(m.logger)
 }

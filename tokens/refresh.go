@@ -9,6 +9,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"maps"
 	"net/http"
 	"slices"
@@ -587,31 +588,43 @@ func (f *refresher) begin(pause time.Duration) {
 
 // flush is what a flush does. It ends with the first failure; who comes after that comes first another time.
 func (f *refresher) flush(ctx context.Context) {
+	defer func() { // also when the Store ends the goroutine
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		f.next = nil
+		if len(f.unsaved) > 0 && ctx.Err() == nil {
+			f.begin(min(2*f.pause, maxFlush))
+		}
+	}()
 	for _, name := range f.left() {
 		if f.settle(ctx, name, flushTime) != nil {
 			break
 		}
 	}
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.next = nil
-	if len(f.unsaved) > 0 && ctx.Err() == nil {
-		f.begin(min(2*f.pause, maxFlush))
-	}
 }
 
 // settle saves what is kept of a session, unless somebody else saw to it.
-func (f *refresher) settle(ctx context.Context, name string, limit time.Duration) error {
+func (f *refresher) settle(ctx context.Context, name string, limit time.Duration) (err error) {
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
-	t, err := f.lock(ctx, ctx, name)
-	if err != nil {
+	contain(ctx, slog.Default(), "the Store", func() error {
+		t, err := f.lock(ctx, ctx, name)
+		if err != nil {
+			return err
+		}
+		defer t.end()
+		if _, err = t.load(t.ctx); errors.Is(err, ErrLoginRequired) {
+			return nil
+		}
 		return err
-	}
-	defer t.end()
-	if _, err = t.load(t.ctx); errors.Is(err, ErrLoginRequired) {
-		return nil
-	}
+	}, func(failure error) {
+		if err = failure; err == nil {
+			return
+		}
+		if _, ok := errors.AsType[*StoreError](err); !ok {
+			err = &StoreError{"save", err}
+		}
+	})
 	return err
 }
 

@@ -171,11 +171,15 @@ func (s *Session) Complete(ctx context.Context, login *Login, answer url.Values)
 	response.Scope = scope
 	// A refresh without a scope gives what was granted at the login (RFC 6749 section 6), so that this token is for that key.
 	key := Key{Resource: login.key.Resource, Audience: login.key.Audience}
-	if err := s.begin(t, record{Scope: scope, Resources: login.resources}.with(key, response, time.Now()), there); err != nil {
-		t.abandon(response.RefreshToken.Reveal()) // nobody has it
-		return err
-	}
-	return nil
+	saved := false
+	defer func() { // also when the Store panics
+		if !saved {
+			t.abandon(response.RefreshToken.Reveal())
+		}
+	}()
+	err = s.begin(t, record{Scope: scope, Resources: login.resources}.with(key, response, time.Now()), there)
+	saved = err == nil
+	return err
 }
 
 // Adopt makes a refresh token from elsewhere that of this session, in place of whatever the session was before. The

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
-	"runtime/debug"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -41,8 +40,6 @@ const (
 var (
 	errTimeout   = fmt.Errorf("the Fetcher did not return in time: %w", context.DeadlineExceeded)
 	errStuck     = errors.New("the Fetcher has not returned from earlier calls")
-	errGone      = errors.New("the Fetcher did not return")
-	errPanic     = errors.New("the Fetcher panicked")
 	errStillborn = errors.New("the token's life was over when it came")
 )
 
@@ -189,19 +186,16 @@ func (s *Source) fly(ctx context.Context, f *flight) {
 		s.land(ctx, f, nil, context.Cause(ctx))
 	})
 	var response *Response
-	err := errGone // by runtime.Goexit
-	defer func() {
-		if value := recover(); value != nil { // or else one bad subject of an exchange ends the whole service
-			response, err = nil, errPanic
-			s.m.logger.ErrorContext(ctx, "tokens: the Fetcher panicked", slog.String("stack", string(debug.Stack())))
-		}
+	contain(ctx, s.m.logger, "the Fetcher", func() (err error) { // or else one bad subject of an exchange ends the whole service
+		response, err = s.m.fetcher.Fetch(ctx, Request{Key: s.key, Previous: f.previous, closers: &s.m.closers})
+		return err
+	}, func(err error) {
 		if !stop() {
 			<-letGo
 			s.addLate(-1)
 		}
 		s.land(ctx, f, response, err)
-	}()
-	response, err = s.m.fetcher.Fetch(ctx, Request{Key: s.key, Previous: f.previous, closers: &s.m.closers})
+	})
 }
 
 func (s *Source) addLate(n int) {
@@ -270,7 +264,7 @@ func (s *Source) land(ctx context.Context, f *flight, response *Response, err er
 	s.settle(f)
 	s.mu.Unlock()
 
-	s.log(ctx, ev, before)
+	tell(ctx, s.m.logger, "the log handler", func() { s.log(ctx, ev, before) })
 	s.m.report(ctx, ev)
 }
 

@@ -1,6 +1,7 @@
 package tokens
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -178,7 +179,7 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	if !ok {
 		return response, nil
 	}
-	discard(response.Body)
+	t.discard(req.Context(), response.Body)
 	t.source.retried(req.Context())
 	return t.send(req, body, another)
 }
@@ -244,28 +245,29 @@ func closeBody(req *http.Request) {
 // discard closes a body and, if the rest of it is short and there, has read it before: then the connection can be used again. Closing
 // is what ends a read that waits for a server; the bodies of package net/http are made for that. Nobody waits for one that is
 // not: its goroutines end when it does.
-func discard(body io.ReadCloser) {
+func (t *Transport) discard(ctx context.Context, body io.ReadCloser) {
 	if body == nil {
 		return // as of a RoundTripper in a test
 	}
+	logger, who := t.source.m.logger, "the answer's body"
 	var closing atomic.Bool
-	closeOnce := func() {
+	closeOnce := func() error {
 		if closing.CompareAndSwap(false, true) {
 			_ = body.Close()
 		}
+		return nil
 	}
 	drained := make(chan struct{})
-	go func() {
-		defer close(drained)
+	go contain(ctx, logger, who, func() error {
 		_, _ = io.CopyN(io.Discard, body, maxDrain+1) // one more, to find the end of what is just so long
-		closeOnce()
-	}()
+		return closeOnce()
+	}, func(error) { close(drained) })
 	timer := time.NewTimer(maxDrainTime)
 	defer timer.Stop()
 	select {
 	case <-drained:
 	case <-timer.C:
-		go closeOnce()
+		go contain(ctx, logger, who, closeOnce, func(error) {})
 	}
 }
 

@@ -1,0 +1,43 @@
+package tokens
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"runtime/debug"
+)
+
+// contain calls code of the application: a Fetcher, a Store, a RoundTripper. A panic of it ends here, as a
+// failure of what it was called for. Every goroutine of this package that runs such code does so here; in a
+// goroutine of the application, a panic is the caller's as ever, but for an Observer, a log handler and a Closer.
+//
+// Then it calls done, with the error of the call, with one that says who panicked, or with one that
+// says who did not return, because runtime.Goexit ended the goroutine. The panic is logged with the stack but without its
+// value, which may hold a secret.
+func contain(ctx context.Context, logger *slog.Logger, who string, call func() error, done func(err error)) {
+	var err error
+	returned := false
+	defer func() {
+		defer func() { done(err) }() // also when the log handler ends the goroutine
+		switch {
+		case returned:
+		case recover() != nil:
+			err = errors.New(who + " panicked")
+			logPanic(ctx, logger, who)
+		default:
+			err = errors.New(who + " did not return")
+		}
+	}()
+	err = call()
+	returned = true
+}
+
+// tell calls code of the application that returns nothing, as contain does.
+func tell(ctx context.Context, logger *slog.Logger, who string, call func()) {
+	contain(ctx, logger, who, func() error { call(); return nil }, func(error) {})
+}
+
+func logPanic(ctx context.Context, logger *slog.Logger, who string) {
+	defer func() { _ = recover() }() // of the log handler: there is no other place to say so
+	logger.ErrorContext(ctx, "tokens: "+who+" panicked", slog.String("stack", string(debug.Stack())))
+}
