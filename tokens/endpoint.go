@@ -67,6 +67,9 @@ type call struct {
 	// lasting says that it is not given up once it is sent, but for requestTimeout: its answer is the only place where the next
 	// refresh token is.
 	lasting bool
+
+	// ready is asked right before the form is sent, which an error prevents. It may be nil.
+	ready func() error
 }
 
 // token asks for a token: it sends a form with the client's authentication to the token endpoint (RFC 6749 sections 3.2 and 5).
@@ -182,6 +185,11 @@ func (c *Client) post(ctx context.Context, endpoint string, q call) (*answer, er
 
 	if ctx.Err() != nil {
 		return nil, &Error{Op: op, Err: ended(ctx)}
+	}
+	if q.ready != nil {
+		if err := q.ready(); err != nil {
+			return nil, &Error{Op: op, Err: err}
+		}
 	}
 	if q.lasting {
 		ctx = context.WithoutCancel(ctx)

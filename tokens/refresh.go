@@ -105,6 +105,7 @@ type refresher struct {
 	opaque
 	client *Client
 	store  Store
+	wall   func() time.Time // wallNow, but in tests
 
 	mu      sync.Mutex      // guards what follows
 	unsaved map[string]held // by name: what is to replace the version it has
@@ -113,7 +114,7 @@ type refresher struct {
 }
 
 func newRefresher(c *Client, store Store) *refresher {
-	return &refresher{client: c, store: store, unsaved: make(map[string]held)}
+	return &refresher{client: c, store: store, wall: wallNow, unsaved: make(map[string]held)}
 }
 
 // record is what a Store has of one session. It is for encoding/json.
@@ -256,6 +257,9 @@ type turn struct {
 	late    context.Context // for saving what came of a request, whatever becomes of the caller
 	last    context.Context // for finding out whether that took place
 	end     func()          // may be called more than once
+
+	asked, askedWall, locked time.Time     // see overslept
+	ahead                    time.Duration // since locked, for what can be given up
 }
 
 // lock waits for a session's turn. The caller ends it. What is not to be given up has the time that it needs, unless the
@@ -269,11 +273,12 @@ func (f *refresher) lock(ctx, lasting context.Context, name string) (*turn, erro
 		ahead = max(0, min(ahead, time.Until(deadline)))
 	}
 	late := ahead + requestTimeout + saveTime
+	t := &turn{f: f, name: name, lasting: lasting, asked: time.Now(), askedWall: f.wall(), ahead: ahead}
 	unlock, err := f.store.Lock(ctx, name, late+lookTime+leaseSlack)
 	if err != nil {
 		return nil, &StoreError{"lock", err}
 	}
-	t := &turn{f: f, name: name, lasting: lasting}
+	t.locked = time.Now()
 	var cancel, cancelLate, cancelLast context.CancelFunc
 	t.ctx, cancel = context.WithTimeout(ctx, ahead)
 	t.late, cancelLate = context.WithTimeout(lasting, late)
@@ -306,7 +311,18 @@ func (f *refresher) Fetch(ctx context.Context, q Request) (*Response, error) {
 	return response, err
 }
 
-func (f *refresher) fetch(ctx context.Context, name string, q Request) (*Response, error) {
+func (f *refresher) fetch(ctx context.Context, name string, q Request) (response *Response, err error) {
+	for range maxTurns {
+		response, err = f.inTurn(ctx, name, q)
+		if !errors.Is(err, errOverslept) {
+			break
+		}
+	}
+	return response, err
+}
+
+// inTurn locks the session, and returns a token out of the record or from the server.
+func (f *refresher) inTurn(ctx context.Context, name string, q Request) (*Response, error) {
 	t, err := f.lock(ctx, context.WithoutCancel(ctx), name)
 	if err != nil {
 		return nil, err
@@ -360,7 +376,7 @@ func (t *turn) renew(q Request, h held) (*Response, error) {
 	}
 	response, err := t.send(q, h)
 	// After a restart the server need not be there before the token ends.
-	if e, ok := errors.AsType[*Error](err); ok && !e.Permanent() && !errors.Is(err, errRecordSize) {
+	if e, ok := errors.AsType[*Error](err); ok && !e.Permanent() && !errors.Is(err, errRecordSize) && !errors.Is(err, errOverslept) {
 		if response := h.find(q, time.Now(), (*storedToken).over); response != nil {
 			return response, nil
 		}
@@ -373,7 +389,7 @@ func (t *turn) send(q Request, h held) (*Response, error) {
 	form := t.f.client.keyForm("refresh_token", q.Key)
 	form.Set("refresh_token", h.RefreshToken)
 	// What comes before it is sent is given up when the caller's context ends.
-	response, _, err := t.f.client.exchange(t.ctx, call{op: opToken, form: form, lasting: true})
+	response, _, err := t.f.client.exchange(t.ctx, call{op: opToken, form: form, lasting: true, ready: t.overslept})
 	next := h
 	if err == nil {
 		if response.Scope == "" && q.Key.Scope == "" {
