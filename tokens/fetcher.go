@@ -47,7 +47,7 @@ type Response struct {
 	ExpiresIn time.Duration
 
 	// RefreshIn is when the server wants it to be renewed, from Requested. 0, or a time that is not before its end, means that
-	// the server did not say.
+	// the server did not say. Less than a tenth of its life, or than 10 seconds, counts as the greater of the two.
 	RefreshIn time.Duration
 
 	// Scope is what was granted, "" if that is what was asked for.

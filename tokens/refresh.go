@@ -89,6 +89,10 @@ func (e *StoreError) Unwrap() error { return e.Err }
 // the caller of Fetch does that in the end: the Fetcher is an [io.Closer], whose Close saves what is left, returns the [*StoreError] of
 // what could not be saved, and may be called again.
 //
+// The clocks of the processes may differ by 5 seconds. An access token from further in the future is not handed out, and is dropped
+// with the next that is saved. A process whose clock is further behind finds that out by an access token that another has obtained for
+// any key of the session since. Until then it hands out a stored one for as long after its end as the clock is behind.
+//
 // A request that has been sent is not given up when the context ends, but after 10 seconds, and saving what came has 13 more: the
 // server may have replaced the refresh token already, and takes a second use of the old one for a theft.
 //
@@ -179,21 +183,19 @@ func (t *storedToken) isFor(key Key) bool {
 }
 
 // find returns the token for a request, unless it is the one that is to be replaced or has reached an age. One from the future is
-// new if the clocks of two machines can be that far apart. Otherwise it is none: a clock was set back, and its age is not known.
-func (r *record) find(q Request, now time.Time, age func(*storedToken) time.Duration) *Response {
+// new if the clocks of two machines can be that far apart. Otherwise it is none: a clock is wrong, and its age is not known.
+func (r *record) find(q Request, now time.Time, limit func(*storedToken) time.Duration) *Response {
+	latest := r.latest(now)
 	for i := range r.Tokens {
 		t := &r.Tokens[i]
 		replaced := q.Previous != nil && q.Previous.AccessToken() == t.AccessToken
-		requested := t.Requested
-		if requested.After(now) && requested.Sub(now) <= maxSkew {
-			requested = now
-		}
-		if passed := now.Sub(requested); !t.isFor(q.Key) || replaced || passed < 0 || passed >= age(t) {
+		passed := t.age(latest)
+		if !t.isFor(q.Key) || replaced || t.isFromFuture(now) || passed >= limit(t) {
 			continue
 		}
 		return &Response{
 			AccessToken: NewSecret(t.AccessToken), TokenType: t.Type, Scope: t.Granted,
-			Requested: requested, ExpiresIn: t.ExpiresIn, RefreshIn: t.RefreshIn, Reused: true,
+			Requested: now.Add(-passed), ExpiresIn: t.ExpiresIn, RefreshIn: t.RefreshIn, Reused: true,
 		}
 	}
 	return nil
@@ -210,8 +212,9 @@ func (r record) with(key Key, response *Response, now time.Time) record {
 		AccessToken: response.AccessToken.Reveal(), Type: response.TokenType, Granted: response.Scope,
 		Requested: response.Requested.Round(0).UTC(), ExpiresIn: response.ExpiresIn, RefreshIn: response.RefreshIn,
 	}}
+	latest := r.latest(now)
 	for _, t := range r.Tokens { // the newest first
-		if !t.isFor(key) && now.Sub(t.Requested) < t.over() && len(tokens) < maxRecordsTokens {
+		if !t.isFor(key) && !t.isFromFuture(now) && t.age(latest) < t.over() && len(tokens) < maxRecordsTokens {
 			tokens = append(tokens, t)
 		}
 	}

@@ -299,6 +299,22 @@ func TestTheLifeOfAToken(t *testing.T) {
 			grant: tokens.Response{ExpiresIn: time.Hour, RefreshIn: time.Hour - 10*time.Second}, fresh: 42*time.Minute - 1, stale: 51 * time.Minute,
 			gone: time.Hour - 10*time.Second, expiry: time.Hour,
 		},
+		"refresh_in before a tenth": {
+			grant: tokens.Response{ExpiresIn: time.Hour, RefreshIn: 6*time.Minute - 1}, fresh: 6*time.Minute - 1, stale: 6 * time.Minute,
+			gone: time.Hour - 10*time.Second, expiry: time.Hour,
+		},
+		"refresh_in after a tenth": {
+			grant: tokens.Response{ExpiresIn: time.Hour, RefreshIn: 6*time.Minute + 1}, fresh: 6 * time.Minute, stale: 6*time.Minute + 1,
+			gone: time.Hour - 10*time.Second, expiry: time.Hour,
+		},
+		"refresh_in before ten seconds": {
+			grant: tokens.Response{ExpiresIn: time.Minute, RefreshIn: 1}, fresh: 10*time.Second - 1, stale: 10 * time.Second,
+			gone: 54 * time.Second, expiry: time.Minute,
+		},
+		"refresh_in of a token that is over in ten seconds is no word of it": {
+			grant: tokens.Response{ExpiresIn: 11 * time.Second, RefreshIn: 1}, fresh: 7700*time.Millisecond - 1, stale: 9350 * time.Millisecond,
+			gone: 9900 * time.Millisecond, expiry: 11 * time.Second,
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			for range 20 { // the refresh point is random
@@ -974,7 +990,7 @@ func TestTheZeroToken(t *testing.T) {
 // However short the lives are that a server gives, it is not asked more than twice a second.
 func TestShortLives(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := &server{grant: tokens.Response{ExpiresIn: time.Hour, RefreshIn: 1}}
+		s := &server{grant: tokens.Response{ExpiresIn: 600 * time.Millisecond}}
 		source := newManager(t, s).Source(tokens.Key{})
 		for range 100 * 60 {
 			mustToken(t, source)
@@ -988,6 +1004,21 @@ func TestShortLives(t *testing.T) {
 		for range 100 {
 			mustToken(t, source)
 			pass(10 * time.Millisecond)
+		}
+	})
+}
+
+// A server that names the next moment is not asked all day: a token of a day is renewed ten times.
+func TestRefreshInHasAFloor(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &server{grant: tokens.Response{ExpiresIn: 24 * time.Hour, RefreshIn: time.Microsecond}}
+		source := newManager(t, s).Source(tokens.Key{})
+		for range 24 * 60 {
+			mustToken(t, source)
+			pass(time.Minute)
+		}
+		if n := s.count(); n > 11 {
+			t.Errorf("%d fetches in a day", n)
 		}
 	})
 }

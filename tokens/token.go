@@ -11,6 +11,11 @@ const (
 	unsaidLife = 5 * time.Minute  // of a token whose server does not say (RFC 6749 section 5.1 leaves it open)
 	maxMargin  = 10 * time.Second // before a token's end, from when on it is not handed out; a tenth of its life if that is less
 
+	// A refresh_in that is earlier than the later of these counts as that: a server that names the next moment would be
+	// asked all the time.
+	minRefreshIn   = 10 * time.Second
+	minRefreshPart = 10 // the first tenth of its life
+
 	maxTokenSize = 64 << 10 // bytes of one
 
 	// Between these parts of its life a token becomes stale, at random, unless the server says when.
@@ -94,13 +99,16 @@ func newToken(response *Response, key Key, asked time.Time) (*Token, error) {
 }
 
 // lifetimes are the ages at which a token ends, becomes stale and is expired, by what its server says. Due is 0 when that does not
-// say when, or not a time at which there is anything to be done.
+// say when, or not a time at which there is anything to be done. One that is too early is later.
 func lifetimes(expiresIn, refreshIn time.Duration) (life, due, over time.Duration) {
 	life = expiresIn
 	if life == 0 {
 		life = unsaidLife
 	}
 	over = life - min(maxMargin, life/10)
+	if refreshIn > 0 {
+		refreshIn = max(refreshIn, minRefreshIn, life/minRefreshPart)
+	}
 	if refreshIn < over {
 		due = refreshIn
 	}
