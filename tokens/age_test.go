@@ -10,7 +10,8 @@ import (
 	"github.com/bearer-go/bearer/tokens"
 )
 
-// restamp changes when the access token of a scope was requested, as another process's clock may have it.
+// restamp changes when the access token of a scope was requested, as another process's clock may
+// have it.
 func (w *sessionWorld) restamp(t *testing.T, scope string, requested time.Time) {
 	t.Helper()
 	data, version, err := w.store.Store.Load(t.Context(), w.store.name(t))
@@ -41,8 +42,8 @@ func (w *sessionWorld) scopes(t *testing.T) (scopes []string) {
 	return scopes
 }
 
-// A clock that is behind is found out by a token that another process has obtained since: a token of five minutes is not handed out after
-// them.
+// A clock that is behind is found out by a token that another process has obtained since: a token
+// of five minutes is not handed out after them.
 func TestStoredTokenIsAgedByTheNewestOfTheRecord(t *testing.T) {
 	read := tokens.Key{Subject: sessionName, Scope: "read"}
 	write := tokens.Key{Subject: sessionName, Scope: "write"}

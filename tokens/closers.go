@@ -5,19 +5,23 @@ import (
 	"errors"
 	"io"
 	"log/slog"
+	"maps"
 	"slices"
 	"sync"
 )
 
-// AtClose registers what is to be closed with the [Manager] that made the request, such as work that
-// a Fetcher has put off: [Manager.Close] closes it when all fetches have returned. Closing it again does
-// not happen unless the error says that it failed; then the next [Manager.Close] tries again. To
-// register the same value twice has no effect, so a Fetcher can do it at each request. The value must
-// be comparable, as a pointer is, and should live as long as the Fetcher, because the Manager keeps it
-// until then. A panic of Close is a failure, and logged. When a Fetcher serves several Managers each of them closes it, and others may still fetch.
+// AtClose registers a value with the [Manager] that made the request. [Manager.Close] closes it
+// after all fetches have returned, and once: only if that fails does the next [Manager.Close] close
+// it again. It is for work that a Fetcher has put off.
 //
-// It has no effect on a Request that no Manager made, and for nil: then it is for the caller of Fetch
-// to close what needs it.
+// Registering a value twice has no effect, so a Fetcher can do it at each request. The value must
+// be comparable, as a pointer is, or AtClose panics. The Manager keeps it until it is closed, so it
+// should live as long as the Fetcher. Its Close method must not close the Manager; a panic of it is
+// a failure, and logged. When several Managers have one Fetcher, each of them closes the value, and
+// the others may fetch after that.
+//
+// AtClose has no effect for nil, and on a Request that no Manager made. Then the caller of Fetch
+// closes what has to be closed.
 func (r Request) AtClose(c io.Closer) {
 	if r.closers != nil && c != nil {
 		r.closers.add(c)
@@ -28,33 +32,37 @@ func (r Request) AtClose(c io.Closer) {
 type closers struct {
 	closing sync.Mutex // by one at a time
 
-	mu   sync.Mutex // guards what follows
-	list []io.Closer
+	mu  sync.Mutex // guards what follows
+	all map[io.Closer]struct{}
 }
 
 func (s *closers) add(c io.Closer) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if !slices.Contains(s.list, c) {
-		s.list = append(s.list, c)
+	if s.all == nil {
+		s.all = make(map[io.Closer]struct{})
 	}
+	s.all[c] = struct{}{}
 }
 
 func (s *closers) remove(c io.Closer) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.list = slices.DeleteFunc(s.list, func(other io.Closer) bool { return other == c })
+	delete(s.all, c)
+}
+
+func (s *closers) registered() []io.Closer {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Collect(maps.Keys(s.all))
 }
 
 // close closes what is registered, and keeps what could not be closed.
 func (s *closers) close(logger *slog.Logger) error {
 	s.closing.Lock()
 	defer s.closing.Unlock()
-	s.mu.Lock()
-	list := slices.Clone(s.list)
-	s.mu.Unlock()
 	var errs []error
-	for _, c := range list {
+	for _, c := range s.registered() {
 		contain(context.Background(), logger, "a Closer", c.Close, func(err error) {
 			if err == nil {
 				s.remove(c)

@@ -73,6 +73,11 @@ type closeCounter struct {
 
 func (c *closeCounter) Close() error { c.closed++; c.at = time.Now(); return c.err }
 
+// closerFunc is an [io.Closer] that no other can be compared with.
+type closerFunc func() error
+
+func (f closerFunc) Close() error { return f() }
+
 func TestAtClose(t *testing.T) {
 	registers := func(closers ...io.Closer) tokens.FetcherFunc {
 		return func(_ context.Context, r tokens.Request) (*tokens.Response, error) {
@@ -124,6 +129,13 @@ func TestAtClose(t *testing.T) {
 		var c closeCounter
 		if _, err := registers(&c).Fetch(t.Context(), tokens.Request{}); err != nil || c.closed != 0 {
 			t.Errorf("%v, closed %d times", err, c.closed)
+		}
+	})
+	t.Run("not comparable", func(t *testing.T) {
+		m := newManager(t, registers(closerFunc(func() error { return nil })))
+		_ = wantUnavailable(t, m.Source(tokens.Key{}))
+		if err := m.Close(); err != nil {
+			t.Error(err)
 		}
 	})
 	t.Run("after the last fetch", func(t *testing.T) {

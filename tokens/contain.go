@@ -7,13 +7,14 @@ import (
 	"runtime/debug"
 )
 
-// contain calls code of the application: a Fetcher, a Store, a RoundTripper. A panic of it ends here, as a
-// failure of what it was called for. Every goroutine of this package that runs such code does so here; in a
-// goroutine of the application, a panic is the caller's as ever, but for an Observer, a log handler and a Closer.
+// contain calls code of the application, such as a Fetcher, a Store or a RoundTripper. A panic of
+// it ends here, as a failure of what it was called for. Every goroutine that this package starts
+// and that runs such code uses contain. In a goroutine of the application a panic goes to the
+// caller, but for that of an Observer, a log handler or a Closer.
 //
-// Then it calls done, with the error of the call, with one that says who panicked, or with one that
-// says who did not return, because runtime.Goexit ended the goroutine. The panic is logged with the stack but without its
-// value, which may hold a secret.
+// In each case contain then calls done: with the error of the call, with one that says who
+// panicked, or with one that says who did not return because runtime.Goexit ended the goroutine. A
+// panic is logged with the stack, and without its value, which may hold a secret.
 func contain(ctx context.Context, logger *slog.Logger, who string, call func() error, done func(err error)) {
 	var err error
 	returned := false

@@ -16,12 +16,14 @@
 //
 // # The life of a token
 //
-// A token is fresh until its refresh point: what the server says (refresh_in), but not before a tenth of its life and 10
-// seconds, or else a random point between 70 and 85 % of its life, so that a fleet does not ask all at once. From then on it
-// is stale: it is still handed out, while one request for the next is made in the background. It is expired when its life is over but for 10 seconds or a tenth, whichever is less,
-// because a request takes a while to arrive. A life begins when the token was asked for; one that the server does not name
-// is five minutes. What the token itself says of its times is never read: an access token is opaque to a client (RFC 9068
-// section 6).
+// A token is fresh until its refresh point: what the server says (refresh_in), but not before a
+// tenth of its life and 10 seconds, or else a random point between 70 and 85 % of its life, so that
+// a fleet does not ask all at once. From then on it is stale: it is still handed out, while one
+// request for the next is made in the background. It is expired when its life is over but for 10
+// seconds or a tenth, whichever is less, because a request takes a while to arrive. A life begins
+// when the token was asked for; one that the server does not name is five minutes. What the token
+// itself says of its times is never read: an access token is opaque to a client (RFC 9068 section
+// 6).
 //
 // Two clocks are asked, and a token is over when either says so: the monotonic one stands still while a machine is suspended,
 // and the wall clock can be set back.

@@ -6,7 +6,8 @@ var (
 	SalvageForm = salvageForm
 )
 
-// StrictRefreshToken is what the strict reader reads in its place. False means that it refuses the object, or that it says error.
+// StrictRefreshToken is what the strict reader reads in its place. False means that it refuses the
+// object, or that it says error.
 func StrictRefreshToken(body string) (token string, ok bool) {
 	m, err := readObject(body)
 	if err != nil || saysError(m["error"]) {

@@ -2,26 +2,27 @@ package tokens
 
 import "fmt"
 
-// A refresh token out of an answer that could not be used may be none: what answered may not have been
-// the server. So the record keeps the one that was sent beside it, as Replaced. The new one is tried
-// first. When the server takes it, Replaced is dropped. When the server refuses it, the old one is put
-// back in its place and tried, and is then a refresh token like another: when the server refuses it,
-// too, the session has ended.
+// What answers in place of the server may make up a refresh token, such as a proxy that masks what
+// it repeats. So when something else is wrong with an answer, the record keeps the refresh token
+// that was sent, as Replaced, beside the one that came. That one is tried first. When the server
+// accepts it, Replaced is dropped. When the server refuses it, Replaced takes its place, and is
+// tried as any refresh token is.
 
-// doubting returns the record as it is after an answer that could not be used, and brought this refresh
-// token: "" for none.
+// doubting returns the record after an answer that could not be used and brought this refresh
+// token, or "".
 func (r record) doubting(next string) record {
-	if next != "" && next != r.RefreshToken { // a page that repeats what was sent has replaced nothing
+	if next != "" && next != r.RefreshToken { // an answer that repeats what was sent replaces nothing
 		r.RefreshToken, r.Replaced = next, r.RefreshToken
 	}
 	return r
 }
 
-// fallBack puts the refresh token that was replaced back in place of one that the server refuses, and
-// saves that. When it was not the token that the server refused, but the key, the error is the refusal.
+// fallBack drops a refresh token that the server refuses for the one that it replaced, and saves
+// that. When the server refused the key and not the refresh token, nothing is dropped, and the
+// error is the refusal.
 func (t *turn) fallBack(key Key, h held, refusal error) (held, error) {
 	if h.mayRefuse(key) {
-		// A good refresh token must not be dropped for that. So the server is asked for nothing more than the token stands for.
+		// A request that names nothing tells whether the server accepts the refresh token.
 		_, err := t.send(Request{Key: Key{Subject: key.Subject}}, h)
 		switch {
 		case err == nil:
@@ -34,9 +35,9 @@ func (t *turn) fallBack(key Key, h held, refusal error) (held, error) {
 	return t.save(h)
 }
 
-// mayRefuse reports whether invalid_grant may be about this key alone: servers also say so of a resource
-// or a scope that needs more than a refresh token, such as the person's consent. It is not for a key that
-// a token was granted for.
+// mayRefuse reports whether invalid_grant may be about this key alone: servers also say so of a
+// resource or a scope that needs more than a refresh token, such as the person's consent. It is not
+// about a key for which it has granted a token.
 func (r *record) mayRefuse(key Key) bool {
 	for i := range r.Tokens {
 		if r.Tokens[i].isFor(key) {

@@ -20,7 +20,8 @@ import (
 	"github.com/bearer-go/bearer/tokens"
 )
 
-// fallbackAnswer is an answer with this body, for "{sent}" the refresh token that was sent, and for "{form}" all that was.
+// fallbackAnswer is an answer with this body, for "{sent}" the refresh token that was sent, and for
+// "{form}" all that was.
 func fallbackAnswer(w *sessionWire, status int, contentType, body string) *http.Response {
 	sent := w.last()
 	body = strings.NewReplacer("{sent}", sent.Get("refresh_token"), "{form}", sent.Encode()).Replace(body)
@@ -137,7 +138,8 @@ func TestRefreshTokenIsTakenFromEverySuccess(t *testing.T) {
 	}
 }
 
-// What is in the way to a server may answer in its place. The server's own refresh token is still good then.
+// What is in the way to a server may answer in its place. The server's own refresh token is still
+// good then.
 func TestAnswersOfOthersLeaveTheSession(t *testing.T) {
 	const (
 		asJSON = "application/json"
@@ -260,7 +262,8 @@ func TestRefreshTokenIsNotTakenFromACutBody(t *testing.T) {
 	}
 }
 
-// doubtedWorld is one in whose record there are two refresh tokens, of which the new one is none or, if good, is that of the server.
+// doubtedWorld is one in whose record there are two refresh tokens, of which the new one is none
+// or, if good, is that of the server.
 func doubtedWorld(t *testing.T, good bool, opts ...bearertest.Option) *sessionWorld {
 	t.Helper()
 	w := adoptedWorld(t, opts...)
@@ -331,7 +334,8 @@ func TestReplacedRefreshTokenIsNotSentBeforeItIsSaved(t *testing.T) {
 	})
 }
 
-// A server that refuses a scope as invalid_grant has not refused the refresh token, of which the new one is good.
+// A server that refuses a scope as invalid_grant has not refused the refresh token, of which the
+// new one is good.
 func TestRefusalOfAKeyDropsNoRefreshToken(t *testing.T) {
 	refusesWrite := func(w *sessionWorld) {
 		w.wire.hook(func(r *http.Request, pass func() (*http.Response, error)) (*http.Response, error) {

@@ -1,6 +1,7 @@
 package tokens
 
 import (
+	"context"
 	"errors"
 	"time"
 )
@@ -13,12 +14,12 @@ var errOverslept = errors.New("the machine was suspended while it had the sessio
 // wallNow is the time by the wall clock alone.
 func wallNow() time.Time { return time.Now().Round(0) }
 
-// overslept is errOverslept when the time in which this turn may begin to ask the server is over by the
-// wall clock. The contexts of a turn go by the monotonic clock, which stands still while a machine is
-// suspended, but the lease does not: another process may have sent the refresh token meanwhile, and the
-// server takes a second use for a theft. So it is asked right before the refresh token is sent. A
-// suspension counts from when the lock was asked for: it may have been locked before it. A clock that was set ahead looks
-// the same, and costs no more than locking again.
+// overslept returns errOverslept when the time in which this turn may begin to ask the server is
+// over by the wall clock. The contexts of a turn go by the monotonic clock, which stands still
+// while a machine is suspended. The lease goes on: another process may have sent the refresh token
+// meanwhile, and the server takes a second use for a theft. A suspension counts from when the lock
+// was asked for, because the lease may have begun before Lock returned. A clock that was set ahead
+// looks the same, and costs another lock.
 func (t *turn) overslept() error {
 	now := time.Now()
 	suspended := t.f.wall().Sub(t.askedWall) - now.Sub(t.asked)
@@ -26,4 +27,15 @@ func (t *turn) overslept() error {
 		return errOverslept
 	}
 	return nil
+}
+
+// fetch is inTurn, repeated after a suspension.
+func (f *refresher) fetch(ctx context.Context, name string, q Request) (response *Response, err error) {
+	for range maxTurns {
+		response, err = f.inTurn(ctx, name, q)
+		if !errors.Is(err, errOverslept) {
+			break
+		}
+	}
+	return response, err
 }

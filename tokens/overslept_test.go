@@ -12,8 +12,8 @@ import (
 	"github.com/bearer-go/bearer/tokens"
 )
 
-// sleepingWorld is one whose process does something between loading the session and sending the refresh token, which is when it asks
-// for the server's document.
+// sleepingWorld is one whose process does something between loading the session and sending the
+// refresh token, which is when it asks for the server's document.
 func sleepingWorld(t *testing.T, sleep func(w *sessionWorld)) (*sessionWorld, tokens.Fetcher) {
 	t.Helper()
 	w := adoptedWorld(t)
@@ -30,7 +30,8 @@ func sleepingWorld(t *testing.T, sleep func(w *sessionWorld)) (*sessionWorld, to
 	return w, c.RefreshToken(w.store)
 }
 
-// A machine that is suspended with the session locked finds, when it wakes up, that another has renewed it.
+// A machine that is suspended with the session locked finds, when it wakes up, that another has
+// renewed it.
 func TestRefreshTokenIsNotSentAfterASuspension(t *testing.T) {
 	other := sessionKey
 	other.Scope = "read"

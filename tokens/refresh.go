@@ -11,7 +11,6 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
-	"net/http"
 	"slices"
 	"sync"
 	"time"
@@ -85,13 +84,20 @@ func (e *StoreError) Unwrap() error { return e.Err }
 // without that or the Store stays as it is, or if another process uses the old refresh token meanwhile. For the same reason
 // make one such Fetcher for a process, not one for each request.
 //
-// A [Manager] is told to close the Fetcher by way of the [Request], also when another Fetcher is wrapped around it. Without a Manager
-// the caller of Fetch does that in the end: the Fetcher is an [io.Closer], whose Close saves what is left, returns the [*StoreError] of
-// what could not be saved, and may be called again.
+// The Fetcher is an [io.Closer]. Its Close saves what is left, and may be called again; the error
+// is the [*StoreError] of what could not be saved. A [Manager] calls it, also when another Fetcher
+// is wrapped around this one; see [Request.AtClose]. Without a Manager the caller of Fetch does.
 //
-// The clocks of the processes may differ by 5 seconds. An access token from further in the future is not handed out, and is dropped
-// with the next that is saved. A process whose clock is further behind finds that out by an access token that another has obtained for
-// any key of the session since. Until then it hands out a stored one for as long after its end as the clock is behind.
+// The clocks of the processes may differ by 5 seconds. An access token from further in the future
+// is not handed out, and the next save drops it. A process whose clock is behind finds that out
+// when another process has obtained an access token for any key of the session later than it says.
+// Until then it hands out a stored one for as long after its end as its clock is behind.
+//
+// The server has replaced the refresh token also when something else is wrong with its answer, such
+// as a byte that is not UTF-8. So a new one is taken from every answer that is a success and
+// complete, and is a JSON object or a form, unless it says error. The old one is kept beside it
+// until the server has accepted the new one, and used when the server refuses that as
+// invalid_grant: what answered may not have been the server.
 //
 // A request that has been sent is not given up when the context ends, but after 10 seconds, and saving what came has 13 more: the
 // server may have replaced the refresh token already, and takes a second use of the old one for a theft.
@@ -314,16 +320,6 @@ func (f *refresher) Fetch(ctx context.Context, q Request) (*Response, error) {
 	return response, err
 }
 
-func (f *refresher) fetch(ctx context.Context, name string, q Request) (response *Response, err error) {
-	for range maxTurns {
-		response, err = f.inTurn(ctx, name, q)
-		if !errors.Is(err, errOverslept) {
-			break
-		}
-	}
-	return response, err
-}
-
 // inTurn locks the session, and returns a token out of the record or from the server.
 func (f *refresher) inTurn(ctx context.Context, name string, q Request) (*Response, error) {
 	t, err := f.lock(ctx, context.WithoutCancel(ctx), name)
@@ -385,45 +381,6 @@ func (t *turn) renew(q Request, h held) (*Response, error) {
 		}
 	}
 	return response, err
-}
-
-// send asks the server with the refresh token of a record, and saves what came.
-func (t *turn) send(q Request, h held) (*Response, error) {
-	form := t.f.client.keyForm("refresh_token", q.Key)
-	form.Set("refresh_token", h.RefreshToken)
-	// What comes before it is sent is given up when the caller's context ends.
-	response, _, err := t.f.client.exchange(t.ctx, call{op: opToken, form: form, lasting: true, ready: t.overslept})
-	next := h
-	if err == nil {
-		if response.Scope == "" && q.Key.Scope == "" {
-			response.Scope = h.Scope // RFC 6749 section 6: what is not asked for is what was granted before
-		}
-		next.record = h.with(q.Key, response, time.Now())
-	} else if e, ok := errors.AsType[*refusedAnswer](err); ok {
-		next.record = h.doubting(e.refreshToken.Reveal())
-	}
-	rotated := next.RefreshToken != h.RefreshToken
-	if err == nil || rotated {
-		unsaved := rotated // otherwise nothing is lost
-		defer func() {     // also when the Store panics, or ends the goroutine
-			if unsaved {
-				t.f.keep(t.name, next)
-			}
-		}()
-		_, saveErr := t.save(next)
-		unsaved = unsaved && saveErr != nil && !errors.Is(saveErr, ErrConflict) && !errors.Is(saveErr, errRecordSize)
-		switch {
-		case errors.Is(saveErr, ErrConflict):
-			return t.overtaken(q, h, next)
-		case errors.Is(saveErr, errRecordSize):
-			return nil, &Error{Op: opToken, Status: http.StatusOK, Err: saveErr}
-		}
-	}
-	if err != nil {
-		return nil, err
-	}
-	response.RefreshToken = Secret{} // it is the Store's
-	return response, nil
 }
 
 // overtaken is for when the record has changed while the server was asked, although this process had the lock: what is there now

@@ -75,8 +75,8 @@ func TestSalvageForm(t *testing.T) {
 	}
 }
 
-// FuzzSalvageJSON: what is returned is a complete string at the top level of a complete object, and what the strict reader reads where
-// that accepts the object.
+// FuzzSalvageJSON: what is returned is a complete string at the top level of a complete object, and
+// what the strict reader reads where that accepts the object.
 func FuzzSalvageJSON(f *testing.F) {
 	for _, body := range []string{
 		`{"refresh_token":"new"}`, `{"refresh_token":"a","refresh_token":"b"}`, "{\"a\":\"\xe9\",\"refresh_token\":\"new\"}",
