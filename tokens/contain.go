@@ -40,5 +40,6 @@ func tell(ctx context.Context, logger *slog.Logger, who string, call func()) {
 
 func logPanic(ctx context.Context, logger *slog.Logger, who string) {
 	defer func() { _ = recover() }() // of the log handler: there is no other place to say so
-	logger.ErrorContext(ctx, "tokens: "+who+" panicked", slog.String("stack", string(debug.Stack())))
+	logger.ErrorContext(ctx, "tokens: code of the application panicked",
+		slog.String("who", who), slog.String("stack", string(debug.Stack())))
 }

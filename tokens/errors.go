@@ -105,12 +105,3 @@ func (e *Error) Permanent() bool {
 	}
 	return e.Status < http.StatusInternalServerError && permanent[e.Code]
 }
-
-// isPermanent reports that for any error.
-func isPermanent(err error) bool {
-	if errors.Is(err, ErrLoginRequired) {
-		return true
-	}
-	e, ok := errors.AsType[*Error](err)
-	return ok && e.Permanent()
-}

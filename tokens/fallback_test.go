@@ -41,8 +41,16 @@ func (w *sessionWire) sentRefreshTokens() (sent []string) {
 	return sent
 }
 
+// fallbackReply is what a test changes of an answer.
+type fallbackReply struct {
+	status      int
+	contentType string
+	body        string
+}
+
 // spoiled makes the token endpoint do what it does, and changes its answer.
-func (w *sessionWire) spoiled(t *testing.T, spoil func(r *http.Response, body string) string) {
+func (w *sessionWire) spoiled(t *testing.T, spoil func(a *fallbackReply)) {
+	t.Helper()
 	w.hook(func(_ *http.Request, pass func() (*http.Response, error)) (*http.Response, error) {
 		w.hook(nil)
 		response, err := pass()
@@ -53,64 +61,55 @@ func (w *sessionWire) spoiled(t *testing.T, spoil func(r *http.Response, body st
 		if err != nil {
 			t.Error(err)
 		}
-		text := spoil(response, string(body))
-		response.Body, response.ContentLength = io.NopCloser(strings.NewReader(text)), int64(len(text))
-		return response, nil
+		a := &fallbackReply{response.StatusCode, response.Header.Get("Content-Type"), string(body)}
+		spoil(a)
+		return fallbackAnswer(w, a.status, a.contentType, a.body), nil
 	})
 }
 
-// asForm is an answer of a token endpoint in the encoding that some servers have.
-func asForm(t *testing.T, body string) string {
+const fallbackLatin1 = "\"name\":\"Ren\xe9\"" // is not UTF-8
+
+// toForm gives an answer the encoding that some servers have.
+func (a *fallbackReply) toForm(t *testing.T) {
 	t.Helper()
 	var members map[string]any
-	if err := json.Unmarshal([]byte(body), &members); err != nil {
+	if err := json.Unmarshal([]byte(a.body), &members); err != nil {
 		t.Error(err)
 	}
 	form := url.Values{}
 	for name, value := range members {
 		form.Set(name, fmt.Sprint(value))
 	}
-	return form.Encode()
+	a.contentType, a.body = "application/x-www-form-urlencoded; charset=utf-8", form.Encode()
 }
 
 // The server has rotated the refresh token, whatever is wrong with its answer otherwise.
 func TestRefreshTokenIsTakenFromEverySuccess(t *testing.T) {
-	status := func(status int) func(*http.Response, string) string {
-		return func(r *http.Response, body string) string { r.StatusCode = status; return body }
+	status := func(status int) func(*fallbackReply) { return func(a *fallbackReply) { a.status = status } }
+	with := func(members string) func(*fallbackReply) {
+		return func(a *fallbackReply) { a.body = "{" + members + "," + a.body[1:] }
 	}
-	with := func(members string) func(*http.Response, string) string {
-		return func(_ *http.Response, body string) string { return "{" + members + "," + body[1:] }
+	typed := func(contentType string) func(*fallbackReply) {
+		return func(a *fallbackReply) { a.contentType = contentType }
 	}
-	typed := func(contentType string, change func(string) string) func(*http.Response, string) string {
-		return func(r *http.Response, body string) string {
-			r.Header.Set("Content-Type", contentType)
-			return change(body)
-		}
-	}
-	same := func(body string) string { return body }
 	for name, tt := range map[string]struct {
-		spoil  func(*http.Response, string) string
+		spoil  func(*fallbackReply)
 		usable bool
 	}{
-		"201":                   {status(http.StatusCreated), true},
-		"202":                   {status(http.StatusAccepted), true},
-		"203":                   {status(http.StatusNonAuthoritativeInfo), true},
-		"299":                   {status(299), true},
-		"a Latin-1 byte":        {with("\"name\":\"Ren\xe9\""), false},
-		"half a surrogate pair": {with(`"name":"\ud800"`), false},
-		"a doubled member":      {with(`"scope":"read"`), false},
-		"two refresh tokens":    {with(`"refresh_token":"first"`), false},
-		"a byte order mark":     {func(_ *http.Response, body string) string { return "\ufeff" + body }, false},
-		"a form":                {typed("application/x-www-form-urlencoded; charset=utf-8", func(body string) string { return asForm(t, body) }), false},
-		"JSON as text":          {typed("text/plain", same), false},
-		"JSON of no type":       {typed("nonsense;;", same), false},
-		"201 and a Latin-1 byte": {func(r *http.Response, body string) string {
-			r.StatusCode = 201
-			return with("\"name\":\"Ren\xe9\"")(r, body)
-		}, false},
-		"no access token": {func(_ *http.Response, body string) string {
-			return strings.Replace(body, `"access_token"`, `"token"`, 1)
-		}, false},
+		"201":                    {status(http.StatusCreated), true},
+		"202":                    {status(http.StatusAccepted), true},
+		"203":                    {status(http.StatusNonAuthoritativeInfo), true},
+		"299":                    {status(299), true},
+		"a Latin-1 byte":         {with(fallbackLatin1), false},
+		"half a surrogate pair":  {with(`"name":"\ud800"`), false},
+		"a doubled member":       {with(`"scope":"read"`), false},
+		"two refresh tokens":     {with(`"refresh_token":"first"`), false},
+		"a byte order mark":      {func(a *fallbackReply) { a.body = "\ufeff" + a.body }, false},
+		"a form":                 {func(a *fallbackReply) { a.toForm(t) }, false},
+		"JSON as text":           {typed("text/plain"), false},
+		"JSON of no type":        {typed("nonsense;;"), false},
+		"201 and a Latin-1 byte": {func(a *fallbackReply) { a.status = http.StatusCreated; with(fallbackLatin1)(a) }, false},
+		"no access token":        {func(a *fallbackReply) { a.body = strings.Replace(a.body, `"access_token"`, `"token"`, 1) }, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -268,7 +267,7 @@ func doubtedWorld(t *testing.T, good bool, opts ...bearertest.Option) *sessionWo
 	t.Helper()
 	w := adoptedWorld(t, opts...)
 	if good {
-		w.wire.spoiled(t, func(_ *http.Response, body string) string { return "{\"name\":\"Ren\xe9\"," + body[1:] })
+		w.wire.spoiled(t, func(a *fallbackReply) { a.body = "{" + fallbackLatin1 + "," + a.body[1:] })
 	} else {
 		w.wire.hook(func(*http.Request, func() (*http.Response, error)) (*http.Response, error) {
 			return fallbackAnswer(w.wire, 200, "application/json", `{"refresh_token":"mask"}`), nil
@@ -412,13 +411,10 @@ func TestReplacedRefreshTokenGivesWay(t *testing.T) {
 
 // A login whose answer cannot be used leaves nothing at the server.
 func TestCompleteRevokesWhatCannotBeUsed(t *testing.T) {
-	for name, spoil := range map[string]func(*http.Response, string) string{
-		"a Latin-1 byte":     func(_ *http.Response, body string) string { return "{\"name\":\"Ren\xe9\"," + body[1:] },
-		"two refresh tokens": func(_ *http.Response, body string) string { return `{"refresh_token":"first",` + body[1:] },
-		"a form": func(r *http.Response, body string) string {
-			r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-			return asForm(t, body)
-		},
+	for name, spoil := range map[string]func(*testing.T, *fallbackReply){
+		"a Latin-1 byte":     func(_ *testing.T, a *fallbackReply) { a.body = "{" + fallbackLatin1 + "," + a.body[1:] },
+		"two refresh tokens": func(_ *testing.T, a *fallbackReply) { a.body = `{"refresh_token":"first",` + a.body[1:] },
+		"a form":             func(t *testing.T, a *fallbackReply) { a.toForm(t) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -428,7 +424,7 @@ func TestCompleteRevokesWhatCannotBeUsed(t *testing.T) {
 					t.Fatal(err)
 				}
 				back := w.loginAnswer(t, l)
-				w.wire.spoiled(t, spoil)
+				w.wire.spoiled(t, func(a *fallbackReply) { spoil(t, a) })
 				if err := w.session.Complete(t.Context(), l, back); err == nil || w.loggedIn(t) || w.issuer.Sessions() != 0 {
 					t.Errorf("error %v, logged in %t, %d sessions", err, w.loggedIn(t), w.issuer.Sessions())
 				}
@@ -441,7 +437,7 @@ func TestCompleteRevokesWhatCannotBeUsed(t *testing.T) {
 func TestCompleteWithAnotherSuccess(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newSessionWorld(t)
-		w.wire.spoiled(t, func(r *http.Response, body string) string { r.StatusCode = http.StatusCreated; return body })
+		w.wire.spoiled(t, func(a *fallbackReply) { a.status = http.StatusCreated })
 		w.logIn(t)
 		w.mustToken(t)
 	})

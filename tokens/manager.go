@@ -85,8 +85,11 @@ func FetchTimeout(d time.Duration) Option {
 }
 
 // Logger sets where the Manager logs, [slog.Default] by default: at Warn when a token cannot be had, once until it can be again,
-// which is logged at Info; at Debug every fetch. A panic of the Fetcher or the Observer is logged at Error, with the stack and
-// without its value. A panic of the handler itself goes no further.
+// which is logged at Info; at Debug every fetch.
+//
+// A panic of the Fetcher, the Observer or another part of the application is logged at Error, with
+// the stack and without its value. One in discovery, in a certificate function, or in a [Store] in
+// the background is logged by [slog.Default]. One of the log handler itself goes no further.
 func Logger(l *slog.Logger) Option {
 	return func(c *managerConfig) {
 		c.once("Logger")

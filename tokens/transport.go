@@ -251,23 +251,23 @@ func (t *Transport) discard(ctx context.Context, body io.ReadCloser) {
 	}
 	logger, who := t.source.m.logger, "the answer's body"
 	var closing atomic.Bool
-	closeOnce := func() error {
+	closeOnce := func() {
 		if closing.CompareAndSwap(false, true) {
 			_ = body.Close()
 		}
-		return nil
 	}
 	drained := make(chan struct{})
 	go contain(ctx, logger, who, func() error {
 		_, _ = io.CopyN(io.Discard, body, maxDrain+1) // one more, to find the end of what is just so long
-		return closeOnce()
+		closeOnce()
+		return nil
 	}, func(error) { close(drained) })
 	timer := time.NewTimer(maxDrainTime)
 	defer timer.Stop()
 	select {
 	case <-drained:
 	case <-timer.C:
-		go contain(ctx, logger, who, closeOnce, func(error) {})
+		go tell(ctx, logger, who, closeOnce)
 	}
 }
 
