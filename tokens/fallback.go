@@ -1,6 +1,9 @@
 package tokens
 
-import "fmt"
+import (
+	"errors"
+	"fmt"
+)
 
 // What answers in place of the server may make up a refresh token, such as a proxy that masks what
 // it repeats. So when something else is wrong with an answer, the record keeps the refresh token
@@ -8,10 +11,16 @@ import "fmt"
 // accepts it, Replaced is dropped. When the server refuses it, Replaced takes its place, and is
 // tried as any refresh token is.
 
+// isRefused reports that the server does not accept the refresh token.
+func isRefused(err error) bool {
+	e, ok := errors.AsType[*Error](err)
+	return ok && e.Code == "invalid_grant" && e.Permanent()
+}
+
 // doubting returns the record after an answer that could not be used and brought this refresh
 // token, or "".
 func (r record) doubting(next string) record {
-	if next != "" && next != r.RefreshToken { // an answer that repeats what was sent replaces nothing
+	if next != "" {
 		r.RefreshToken, r.Replaced = next, r.RefreshToken
 	}
 	return r

@@ -17,13 +17,11 @@ func wallNow() time.Time { return time.Now().Round(0) }
 // overslept returns errOverslept when the time in which this turn may begin to ask the server is
 // over by the wall clock. The contexts of a turn go by the monotonic clock, which stands still
 // while a machine is suspended. The lease goes on: another process may have sent the refresh token
-// meanwhile, and the server takes a second use for a theft. A suspension counts from when the lock
-// was asked for, because the lease may have begun before Lock returned. A clock that was set ahead
-// looks the same, and costs another lock.
+// meanwhile, and the server takes a second use for a theft. The time counts from when the session
+// would have been locked without a suspension, because the lease may have begun before Lock
+// returned. A clock that was set ahead looks the same, and costs another lock.
 func (t *turn) overslept() error {
-	now := time.Now()
-	suspended := t.f.wall().Sub(t.askedWall) - now.Sub(t.asked)
-	if now.Sub(t.locked)+max(0, suspended) >= t.ahead {
+	if t.f.wall().Sub(t.lockedWall) >= t.ahead {
 		return errOverslept
 	}
 	return nil

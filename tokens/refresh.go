@@ -267,8 +267,8 @@ type turn struct {
 	last    context.Context // for finding out whether that took place
 	end     func()          // may be called more than once
 
-	asked, askedWall, locked time.Time     // see overslept
-	ahead                    time.Duration // since locked, for what can be given up
+	ahead      time.Duration // for what can be given up
+	lockedWall time.Time     // see overslept
 }
 
 // lock waits for a session's turn. The caller ends it. What is not to be given up has the time that it needs, unless the
@@ -282,12 +282,12 @@ func (f *refresher) lock(ctx, lasting context.Context, name string) (*turn, erro
 		ahead = max(0, min(ahead, time.Until(deadline)))
 	}
 	late := ahead + requestTimeout + saveTime
-	t := &turn{f: f, name: name, lasting: lasting, asked: time.Now(), askedWall: f.wall(), ahead: ahead}
+	asked, askedWall := time.Now(), f.wall()
 	unlock, err := f.store.Lock(ctx, name, late+lookTime+leaseSlack)
 	if err != nil {
 		return nil, &StoreError{"lock", err}
 	}
-	t.locked = time.Now()
+	t := &turn{f: f, name: name, lasting: lasting, ahead: ahead, lockedWall: askedWall.Add(time.Since(asked))}
 	var cancel, cancelLate, cancelLast context.CancelFunc
 	t.ctx, cancel = context.WithTimeout(ctx, ahead)
 	t.late, cancelLate = context.WithTimeout(lasting, late)
@@ -351,12 +351,6 @@ func (f *refresher) inTurn(ctx context.Context, name string, q Request) (*Respon
 		response, err = t.renew(q, h)
 	}
 	return response, err
-}
-
-// isRefused reports that the server does not accept the refresh token.
-func isRefused(err error) bool {
-	e, ok := errors.AsType[*Error](err)
-	return ok && e.Code == "invalid_grant" && e.Permanent()
 }
 
 // renew returns a token out of the record, or from the server. Then the record is saved first.

@@ -21,7 +21,7 @@ func (t *turn) send(q Request, h held) (*Response, error) {
 	} else if e, ok := errors.AsType[*refusedAnswer](err); ok {
 		next.record = h.doubting(e.refreshToken.Reveal())
 	}
-	rotated := next.RefreshToken != h.RefreshToken
+	rotated := next.RefreshToken != h.RefreshToken // an answer that repeats what was sent replaces nothing
 	if err == nil || rotated {
 		unsaved := rotated // otherwise nothing is lost
 		defer func() {     // also when the Store panics, or ends the goroutine
