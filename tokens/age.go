@@ -19,3 +19,22 @@ func (t *storedToken) isFromFuture(now time.Time) bool { return t.Requested.Sub(
 
 // age is how old a token is, at least.
 func (t *storedToken) age(latest time.Time) time.Duration { return max(0, latest.Sub(t.Requested)) }
+
+// find returns the token for a request, unless it is the one that is to be replaced or has reached an age. One from the future is
+// new if the clocks of two machines can be that far apart. Otherwise it is none: a clock is wrong, and its age is not known.
+func (r *record) find(q Request, now time.Time, limit func(*storedToken) time.Duration) *Response {
+	latest := r.latest(now)
+	for i := range r.Tokens {
+		t := &r.Tokens[i]
+		replaced := q.Previous != nil && q.Previous.AccessToken() == t.AccessToken
+		passed := t.age(latest)
+		if !t.isFor(q.Key) || replaced || t.isFromFuture(now) || passed >= limit(t) {
+			continue
+		}
+		return &Response{
+			AccessToken: NewSecret(t.AccessToken), TokenType: t.Type, Scope: t.Granted,
+			Requested: now.Add(-passed), ExpiresIn: t.ExpiresIn, RefreshIn: t.RefreshIn, Reused: true,
+		}
+	}
+	return nil
+}

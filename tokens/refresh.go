@@ -188,25 +188,6 @@ func (t *storedToken) isFor(key Key) bool {
 	return t.Resource == key.Resource && t.Audience == key.Audience && t.Scope == key.Scope
 }
 
-// find returns the token for a request, unless it is the one that is to be replaced or has reached an age. One from the future is
-// new if the clocks of two machines can be that far apart. Otherwise it is none: a clock is wrong, and its age is not known.
-func (r *record) find(q Request, now time.Time, limit func(*storedToken) time.Duration) *Response {
-	latest := r.latest(now)
-	for i := range r.Tokens {
-		t := &r.Tokens[i]
-		replaced := q.Previous != nil && q.Previous.AccessToken() == t.AccessToken
-		passed := t.age(latest)
-		if !t.isFor(q.Key) || replaced || t.isFromFuture(now) || passed >= limit(t) {
-			continue
-		}
-		return &Response{
-			AccessToken: NewSecret(t.AccessToken), TokenType: t.Type, Scope: t.Granted,
-			Requested: now.Add(-passed), ExpiresIn: t.ExpiresIn, RefreshIn: t.RefreshIn, Reused: true,
-		}
-	}
-	return nil
-}
-
 // with returns the record as it is after a response.
 func (r record) with(key Key, response *Response, now time.Time) record {
 	if next := response.RefreshToken.Reveal(); next != "" { // otherwise the old one stays good (RFC 6749 section 6)
