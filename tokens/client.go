@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
-	"sync/atomic"
 
 	"github.com/bearer-go/bearer/internal/webclient"
 	"github.com/bearer-go/bearer/internal/weburl"
@@ -21,7 +20,7 @@ type Client struct {
 	insecureHTTP bool
 	given        endpoints // by options; "" where there was none
 	discovery    discovery
-	rest         atomic.Pointer[rest] // that the token endpoint asked for last; nil before
+	paused       endpointPause
 
 	asker, reader *http.Client // the first follows no redirect; the second is for discovery
 }

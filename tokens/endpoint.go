@@ -70,6 +70,8 @@ type call struct {
 
 	// ready is asked right before the form is sent, which an error prevents. It may be nil.
 	ready func() error
+
+	sent func() // is called right before it is sent; it may be nil
 }
 
 // token asks for a token: it sends a form with the client's authentication to the token endpoint (RFC 6749 sections 3.2 and 5).
@@ -147,33 +149,14 @@ func (c untraced) Value(key any) any {
 	return value
 }
 
-// rest is how long a server asked to be left alone (RFC 9110 section 10.2.3, RFC 6585 section 4). It holds for all keys of a client.
-type rest struct {
-	until time.Time
-	err   *Error
-}
-
-// resting returns the error of the request that the server answered so, while it lasts.
-func (c *Client) resting() *Error {
-	r := c.rest.Load()
-	if r == nil {
-		return nil
-	}
-	left := time.Until(r.until)
-	if left <= 0 {
-		return nil
-	}
-	err := *r.err
-	err.RetryAfter = left
-	return &err
-}
-
 // post sends a form with the client's authentication to an endpoint. Any status but 200 is an [*Error], or with a token any that
 // is no success with a body: some servers answer 201.
 func (c *Client) post(ctx context.Context, endpoint string, q call) (*answer, error) {
 	op, form, header := q.op, maps.Clone(q.form), make(http.Header)
-	if err := c.resting(); err != nil && op == opToken { // a logout does not wait
-		return nil, err
+	if op == opToken {
+		if err := c.resting(endpoint); err != nil {
+			return nil, err
+		}
 	}
 	secrets, err := c.auth.apply(ctx, c, form, header)
 	if err != nil {
@@ -206,6 +189,9 @@ func (c *Client) post(ctx context.Context, endpoint string, q call) (*answer, er
 	request.Header = header
 	header.Set("Accept", "application/json")
 	header.Set("Content-Type", "application/x-www-form-urlencoded")
+	if q.sent != nil {
+		q.sent()
+	}
 	a := &answer{sent: time.Now(), secrets: secrets}
 	response, err := webclient.Do(c.asker, request)
 	if err != nil {
@@ -219,9 +205,7 @@ func (c *Client) post(ctx context.Context, endpoint string, q call) (*answer, er
 	a.whole = hasEnd(response)
 	if a.status != http.StatusOK && (op != opToken || !isSuccess(a.status)) {
 		err := a.failure(op, nil)
-		if err.RetryAfter > 0 && (a.status == http.StatusTooManyRequests || a.status == http.StatusServiceUnavailable) {
-			c.rest.Store(&rest{time.Now().Add(min(err.RetryAfter, maxRetryAfter)), err})
-		}
+		c.pause(endpoint, err)
 		return nil, err
 	}
 	return a, nil

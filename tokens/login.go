@@ -278,6 +278,10 @@ func (l *Login) Nonce() string { return l.nonce }
 // It may be called once; only an answer that is not for this login, [ErrLoginState], leaves it as it was, for otherwise
 // anybody could end it. Of two calls at once one has [ErrLoginUsed].
 //
+// It may be called again with the same answer after an error that came before the code was sent: the
+// context had ended, discovery failed, the client's secret was not available, or the token endpoint
+// had asked for a pause, for which see [Error].RetryAfter. [ErrLoginUsed] says that the code was sent.
+//
 // A refusal of the server, such as access_denied, and an answer that is not as it should be are an [*Error] whose Op is
 // "login"; so is one that names another server than the client's, or none although the server always does (RFC 9207 section
 // 2.4). What comes of the exchange is an [*Error] whose Op is "token".
@@ -307,7 +311,11 @@ func (l *Login) Finish(ctx context.Context, back url.Values) (*Response, error) 
 	form.Set("code", code)
 	form.Set("redirect_uri", l.redirectURI)
 	form.Set("code_verifier", l.verifier)
-	response, _, err := l.client.exchange(ctx, call{op: opToken, form: form, lasting: true})
+	sent := false
+	response, _, err := l.client.exchange(ctx, call{op: opToken, form: form, lasting: true, sent: func() { sent = true }})
+	if !sent {
+		l.used.Store(false)
+	}
 	return response, err
 }
 

@@ -138,7 +138,7 @@ func (s *Session) Login(ctx context.Context, redirectURI string, opts ...LoginOp
 //
 // The errors are those of Finish, [ErrNoRefreshToken], [ErrClosed] and [*StoreError]. After one the session is what it was
 // before, and the person has to log in again, unless the error is [ErrLoginState] or says that the session could not be locked
-// or loaded: then the Login can still be completed. When the Store cannot save the session, what came is revoked; then the
+// or loaded, or the code was not sent, see [Login.Finish]: then the Login can still be completed. When the Store cannot save the session, what came is revoked; then the
 // session may have ended, if the Store saved it nevertheless, or if the record before could not be opened any more,
 // [ErrSealed], and was deleted for this one.
 func (s *Session) Complete(ctx context.Context, login *Login, answer url.Values) error {
