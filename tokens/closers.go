@@ -23,8 +23,8 @@ import (
 // AtClose has no effect for nil, and on a Request that no Manager made. Then the caller of Fetch
 // closes what has to be closed.
 func (r Request) AtClose(c io.Closer) {
-	if r.closers != nil && c != nil {
-		r.closers.add(c)
+	if r.source != nil && c != nil {
+		r.source.m.closers.add(c)
 	}
 }
 

@@ -23,7 +23,8 @@ var (
 // UnavailableError is why [Source.Token] has no token. All who waited for one request hear the same.
 type UnavailableError struct {
 	// RetryAfter is the time to the next attempt; until then everybody hears this. It is zero when nothing will be attempted
-	// any more, because the Manager is closed.
+	// any more, because the Manager is closed, and when a function for the caller's own token failed,
+	// which the next call calls again.
 	RetryAfter time.Duration
 
 	// Err is what failed: an [*Error], [ErrLoginRequired], [ErrClosed], or what the [Fetcher] said.

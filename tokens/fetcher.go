@@ -5,7 +5,9 @@ import (
 	"time"
 )
 
-// A Fetcher obtains tokens. [Client] makes one for each grant; [FetcherFunc] is one's own.
+// A Fetcher obtains tokens. [Client] makes one for each grant; [FetcherFunc] is one's own. One that
+// wraps another gives it the [Request] that came, a copy with another Key if need be: a Request has
+// more in it than its fields show.
 type Fetcher interface {
 	// Fetch obtains a token. It is called for several keys at once, and for one key at a time, but for a second time when the first
 	// has not returned in time, or the source was reset. The context has a deadline and the values of whoever caused the call,
@@ -33,7 +35,8 @@ type Request struct {
 	// tokens must not return it from there. It is nil for the first one.
 	Previous *Token
 
-	closers *closers // of the Manager that made it, or nil
+	source *Source     // that asks; nil for a Request that no Manager made
+	given  []presented // the tokens of those who called Source.Token
 }
 
 // Response is what came of a [Request]: an access token response (RFC 6749 section 5.1). It prints as "[secret]".

@@ -3,11 +3,11 @@ package tokens
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net/http"
 	"net/url"
 	"slices"
 	"strings"
+	"time"
 	"unicode"
 	"unicode/utf8"
 )
@@ -29,12 +29,17 @@ const (
 	TypeJWT          = "urn:ietf:params:oauth:token-type:jwt" // any JWT that is none of the above
 )
 
-// SecurityToken is a token that stands for somebody in an exchange.
+// SecurityToken is a token that stands for somebody in an exchange. It prints as "[secret]".
 type SecurityToken struct {
 	opaque
 
-	Token Secret // it must not be empty
+	Token Secret // it must not be empty, and not longer than 64 KiB
 	Type  string // one of the constants, or another URI; "" is TypeAccessToken
+
+	// Expiry is when it ends. No token that was obtained for it is handed out from then on, and it is
+	// not sent. The zero time is an end that is not known: then a token lives as long as its server
+	// says. Token is not read for it.
+	Expiry time.Time
 }
 
 var (
@@ -68,29 +73,60 @@ func (c *Client) ClientCredentials() Fetcher {
 	})
 }
 
+// A JWTBearerOption changes what [Client.JWTBearer] does.
+type JWTBearerOption func(*jwtBearer)
+
+type jwtBearer struct{ perKey bool }
+
+// AssertionPerKey says that an assertion depends on the [Key] and on nothing in the context, as that
+// of a service that signs its assertions itself. The function is then called when a token is fetched,
+// and not by each [Source.Token], and equal keys share one token, whatever the assertions are.
+func AssertionPerKey() JWTBearerOption { return func(j *jwtBearer) { j.perKey = true } }
+
 // JWTBearer obtains tokens for an assertion, a JWT that somebody has signed whom the server trusts (RFC 7523 section 2.1).
-// The function is called for each request, with the key and the values of the context that caused it. The key's Subject is
-// whatever the function makes of it; when the assertion is not always for the same, each must have another Subject, because
-// equal keys share one token. The client authenticates as well, but for [NoClientAuth].
+// The function returns the assertion that stands for the caller. It is called by each [Source.Token],
+// with the key and the caller's context, and a token is shared by those callers whose keys and whose
+// assertions are equal: see [Client.Exchange], which is the same in this. So a function that signs a
+// new assertion each time causes a request each time; see [AssertionPerKey].
 //
-// The function's error is in that of the request.
-func (c *Client) JWTBearer(assertion func(ctx context.Context, key Key) (Secret, error)) Fetcher {
+// The key's Subject is whatever the function makes of it, and may be "". An assertion has at most
+// 64 KiB. The client authenticates as well, but for [NoClientAuth]. The function's error is in that
+// of [Source.Token], and the next call calls the function again.
+func (c *Client) JWTBearer(
+	assertion func(ctx context.Context, key Key) (Secret, error), opts ...JWTBearerOption,
+) Fetcher {
+	var j jwtBearer
+	errOption := error(nil)
+	for _, opt := range opts {
+		if opt == nil {
+			errOption = errNilFunc
+			continue
+		}
+		opt(&j)
+	}
+	p := &presenter{{"assertion", func(ctx context.Context, key Key) (SecurityToken, error) {
+		signed, err := assertion(ctx, key)
+		return SecurityToken{Token: signed, Type: TypeJWT}, err
+	}}}
 	return FetcherFunc(func(ctx context.Context, r Request) (*Response, error) {
-		if assertion == nil {
+		if assertion == nil || errOption != nil {
 			return nil, badRequest(errNilFunc)
 		}
 		if err := c.checkKey(r.Key, r.Key.Subject != ""); err != nil {
 			return nil, err
 		}
-		signed, err := assertion(ctx, r.Key)
-		if err != nil {
-			return nil, fmt.Errorf("tokens: the assertion cannot be had: %w", err)
+		var given presented
+		var err error
+		if j.perKey {
+			given, err = p.present(ctx, r.Key)
+		} else {
+			given, err = r.present(ctx, p)
 		}
-		if signed.Reveal() == "" {
-			return nil, badRequest(errEmpty)
+		if err != nil {
+			return nil, err
 		}
 		form := c.keyForm(grantJWTBearer, r.Key)
-		form.Set("assertion", signed.Reveal())
+		given.fill(form)
 		return c.token(ctx, form)
 	})
 }
@@ -103,7 +139,8 @@ type exchange struct {
 	err            error
 }
 
-// Actor names who acts for the subject (actor_token, RFC 8693 section 2.1). It is called as the function for the subject is.
+// Actor names who acts for the subject (actor_token, RFC 8693 section 2.1). It is called when and as the function for the
+// subject is.
 func Actor(actor func(ctx context.Context, key Key) (SecurityToken, error)) ExchangeOption {
 	return func(e *exchange) {
 		if actor == nil || e.actor != nil {
@@ -113,13 +150,23 @@ func Actor(actor func(ctx context.Context, key Key) (SecurityToken, error)) Exch
 	}
 }
 
-// Exchange obtains tokens in exchange for others (RFC 8693): the function returns the one that stands for the key's Subject.
-// It is called for each request, with the key and the values of the context that caused it. The key must have a Subject, a
-// name for whom the function's token stands for: equal keys share one token, so that without it one user would get
-// another's.
+// Exchange obtains tokens in exchange for others (RFC 8693): the function returns the one that stands
+// for the caller, such as the token of the request that is being served. Each [Source.Token] calls
+// it, and that of [Actor], with the key and the caller's context, before anything is looked up. They
+// should be quick: what they return is most often in the context.
 //
-// An access token is asked for, and an answer with another type of token is refused. A function's error is in that of the
-// request.
+// A token is kept for the key and for the very tokens that it was obtained for, by a keyed hash of
+// them. Two callers share a token if their keys are equal and their tokens are too, so that a person
+// with two tokens, one of which allows more, never gets with one what the other allows. Also the
+// refusal of a token counts for that token alone. What is obtained for a token is not handed out
+// after that token's end, as far as [SecurityToken].Expiry says when that is.
+//
+// The key must have a Subject, which is not sent: the name of the person, or one name for a [Source]
+// that serves many. An access token is asked for, and an answer with another type of token is
+// refused. A function's error is in that of [Source.Token], and the next call calls it again.
+//
+// All of this also holds through a Fetcher that wraps this one and passes the [Request] on; see
+// [ErrAskCaller]. Without a [Manager], Fetch calls the functions each time.
 func (c *Client) Exchange(
 	subject func(ctx context.Context, key Key) (SecurityToken, error), opts ...ExchangeOption,
 ) Fetcher {
@@ -132,6 +179,10 @@ func (c *Client) Exchange(
 			opt(&e)
 		}
 	}
+	p := &presenter{{"subject_token", e.subject}}
+	if e.actor != nil {
+		*p = append(*p, presentedName{"actor_token", e.actor})
+	}
 	return FetcherFunc(func(ctx context.Context, r Request) (*Response, error) {
 		if e.err != nil {
 			return nil, badRequest(e.err)
@@ -139,41 +190,20 @@ func (c *Client) Exchange(
 		if err := c.checkKey(r.Key, true); err != nil {
 			return nil, err
 		}
-		form := c.keyForm(grantExchange, r.Key)
-		form.Set("requested_token_type", TypeAccessToken)
-		if err := present(ctx, form, "subject_token", r.Key, e.subject); err != nil {
+		given, err := r.present(ctx, p)
+		if err != nil {
 			return nil, err
 		}
-		if e.actor != nil {
-			if err := present(ctx, form, "actor_token", r.Key, e.actor); err != nil {
-				return nil, err
-			}
-		}
+		form := c.keyForm(grantExchange, r.Key)
+		form.Set("requested_token_type", TypeAccessToken)
+		given.fill(form)
+		given.fillTypes(form)
 		response, issued, err := c.exchange(ctx, call{op: opToken, form: form})
 		if err == nil && issued != TypeAccessToken && issued != TypeJWT {
 			return nil, &Error{Op: opToken, Status: http.StatusOK, Err: errIssued}
 		}
 		return response, err
 	})
-}
-
-// present puts a token into a form.
-func present(
-	ctx context.Context, form url.Values, name string, key Key, get func(context.Context, Key) (SecurityToken, error),
-) error {
-	token, err := get(ctx, key)
-	if err != nil {
-		return fmt.Errorf("tokens: the %s cannot be had: %w", name, err)
-	}
-	if token.Type == "" {
-		token.Type = TypeAccessToken
-	}
-	if token.Token.Reveal() == "" || !isURI(token.Type) {
-		return badRequest(errEmpty)
-	}
-	form.Set(name, token.Token.Reveal())
-	form.Set(name+"_type", token.Type)
-	return nil
 }
 
 // checkKey refuses a key that the client cannot serve. With subject it must have a Subject, without it must have none.

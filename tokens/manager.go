@@ -3,6 +3,8 @@ package tokens
 import (
 	"container/list"
 	"context"
+	"crypto/rand"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -31,9 +33,17 @@ type Manager struct {
 
 	closers closers
 
-	mu      sync.Mutex            // guards what follows, and the end of ctx; it is taken last
-	sources map[Key]*list.Element // of *Source
-	order   *list.List            // the one that was not asked for or fetched for the longest time is at the front
+	hashKey [sha256.Size]byte // of the hashes of callers' tokens; random
+
+	mu      sync.Mutex              // guards what follows, and the end of ctx; it is taken last
+	sources map[entry]*list.Element // of *Source
+	order   *list.List              // the one that was not asked for or fetched for the longest time is at the front
+}
+
+// entry is what a Manager finds a source by.
+type entry struct {
+	key     Key
+	variant string // a keyed hash of the caller's tokens, "" for a source that they do not matter to
 }
 
 // An Option changes what a [Manager] does. Each may be given once.
@@ -60,6 +70,9 @@ func (c *managerConfig) wrong(format string, args ...any) {
 // MaxKeys sets how many keys a Manager remembers, [DefaultMaxKeys] by default. When there is one more, the key is forgotten that
 // was neither asked for with [Manager.Source] nor fetched for the longest time. Nothing is lost by it but a token that can be had
 // again: refresh tokens are in a [Store]. Whoever holds the [Source] of a forgotten key goes on using it.
+//
+// With [Client.Exchange] and [Client.JWTBearer] each token that callers bring counts as a key, and
+// so does the key itself.
 func MaxKeys(n int) Option {
 	return func(c *managerConfig) {
 		c.once("MaxKeys")
@@ -120,7 +133,7 @@ func Observer(observe func(context.Context, Event)) Option {
 func NewManager(fetcher Fetcher, opts ...Option) (*Manager, error) {
 	m := &Manager{
 		fetcher: fetcher, timeout: DefaultFetchTimeout, maxKeys: DefaultMaxKeys, logger: slog.Default(),
-		sources: make(map[Key]*list.Element), order: list.New(),
+		sources: make(map[entry]*list.Element), order: list.New(),
 	}
 	c := managerConfig{m: m, given: make(map[string]bool)}
 	if f, ok := fetcher.(FetcherFunc); fetcher == nil || ok && f == nil {
@@ -136,6 +149,7 @@ func NewManager(fetcher Fetcher, opts ...Option) (*Manager, error) {
 	if err := errors.Join(c.errs...); err != nil {
 		return nil, err
 	}
+	_, _ = rand.Read(m.hashKey[:]) // it never fails
 	m.ctx, m.cancel = context.WithCancel(context.Background())
 	return m, nil
 }
@@ -145,21 +159,42 @@ func NewManager(fetcher Fetcher, opts ...Option) (*Manager, error) {
 func (m *Manager) Source(key Key) *Source {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if e, ok := m.sources[key]; ok {
-		m.order.MoveToBack(e)
-		return e.Value.(*Source)
+	if s := m.find(entry{key: key}); s != nil {
+		return s
 	}
 	s := &Source{m: m, key: key}
 	m.remember(s)
 	return s
 }
 
+// variant returns the source of a key for callers whose tokens have a hash.
+func (m *Manager) variant(whole *Source, hash string) *Source {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if s := m.find(entry{whole.key, hash}); s != nil {
+		return s
+	}
+	s := &Source{m: m, key: whole.key, whole: whole, hash: hash}
+	m.remember(s)
+	return s
+}
+
+// find returns a source that is remembered, or nil. The caller holds the lock.
+func (m *Manager) find(e entry) *Source {
+	found, ok := m.sources[e]
+	if !ok {
+		return nil
+	}
+	m.order.MoveToBack(found)
+	return found.Value.(*Source)
+}
+
 // remember adds a source, in place of the oldest if there are too many. The caller holds the lock.
 func (m *Manager) remember(s *Source) {
-	m.sources[s.key] = m.order.PushBack(s)
+	m.sources[s.entry()] = m.order.PushBack(s)
 	for m.order.Len() > m.maxKeys {
 		oldest := m.order.Remove(m.order.Front()).(*Source)
-		delete(m.sources, oldest.key)
+		delete(m.sources, oldest.entry())
 	}
 }
 
@@ -172,7 +207,7 @@ func (m *Manager) begin(s *Source) bool {
 		return false
 	}
 	m.flying.Add(1)
-	switch e, ok := m.sources[s.key]; {
+	switch e, ok := m.sources[s.entry()]; {
 	case !ok:
 		m.remember(s)
 	case e.Value == s:
@@ -195,7 +230,7 @@ func (m *Manager) all() []*Source {
 // reset resets all sources.
 func (m *Manager) reset() {
 	for _, s := range m.all() {
-		s.Reset()
+		s.reset()
 	}
 }
 

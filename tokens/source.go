@@ -48,6 +48,12 @@ type Source struct {
 	m   *Manager
 	key Key
 
+	// A source whose callers bring tokens of their own has none: each of those has a source of its
+	// own, with the same key.
+	presenters atomic.Pointer[[]learned] // what asks them; nil for none
+	whole      *Source                   // of such a source the one for all callers; nil for any other
+	hash       string                    // of such a source that of the callers' tokens; "" for any other
+
 	fresh atomic.Pointer[Token] // the token that has nothing against it but, perhaps, its times; or nil
 
 	mu       sync.Mutex // guards what follows, and every change of fresh
@@ -69,6 +75,7 @@ type flight struct {
 	number   int
 	began    time.Time
 	previous *Token
+	given    []presented // by who caused it
 
 	landed bool          // guarded by the source's mutex
 	done   chan struct{} // closed when it has landed, and what follows is known
@@ -80,18 +87,32 @@ type flight struct {
 // Key returns the key that the tokens are for.
 func (s *Source) Key() Key { return s.key }
 
+func (s *Source) entry() entry { return entry{s.key, s.hash} }
+
 // Token returns a token that is not expired. It returns at once while there is one; a stale one is renewed in the background
 // meanwhile. Otherwise it waits for one fetch, which it shares with all others, until the context ends.
 //
 // The error is an [*UnavailableError], or has the context's error and its cause in it. A token that a server refused is returned
 // while no other can be had; see [Source.Invalidate].
+//
+// With [Client.Exchange] and [Client.JWTBearer] the functions for the caller's tokens are called
+// first, each time, with this context and in this goroutine. All the rest is then about callers with
+// equal tokens alone.
 func (s *Source) Token(ctx context.Context) (*Token, error) {
 	now := time.Now()
 	if t := s.fresh.Load(); t != nil && t.isFresh(now) {
 		return t, nil
 	}
+	at, given := s, []presented(nil)
 	for {
-		t, f, err := s.join(ctx, now)
+		if all := s.learned(); len(all) != len(given) {
+			var err error
+			if at, given, err = s.variant(ctx, all); err != nil {
+				return nil, err
+			}
+			now = time.Now()
+		}
+		t, f, err := at.join(ctx, now, given)
 		if f == nil {
 			return t, err
 		}
@@ -115,7 +136,7 @@ func (s *Source) Token(ctx context.Context) (*Token, error) {
 
 // join returns the token that is to be handed out now, or the flight to wait for, or why there is neither. With a flight a token is
 // what there is if that takes long.
-func (s *Source) join(ctx context.Context, now time.Time) (*Token, *flight, error) {
+func (s *Source) join(ctx context.Context, now time.Time, given []presented) (*Token, *flight, error) {
 	s.mu.Lock()
 	t := s.usable(now)
 	if t == nil && ctx.Err() != nil {
@@ -124,7 +145,7 @@ func (s *Source) join(ctx context.Context, now time.Time) (*Token, *flight, erro
 	}
 	wanted := t == nil || s.refused || !t.isFresh(now)
 	if wanted && s.flight == nil && (!now.Before(s.next) || t == nil && s.err == nil) {
-		s.begin(ctx, now)
+		s.begin(ctx, now, given)
 	}
 	f := s.flight
 	switch {
@@ -154,7 +175,7 @@ func (s *Source) usable(now time.Time) *Token {
 }
 
 // begin starts a flight, unless the Manager is closed or the Fetcher is stuck. The caller holds the lock.
-func (s *Source) begin(ctx context.Context, now time.Time) {
+func (s *Source) begin(ctx context.Context, now time.Time, given []presented) {
 	if s.late == maxLate {
 		s.failures++
 		s.err, s.next = errStuck, now.Add(pause(s.failures, errStuck))
@@ -164,7 +185,7 @@ func (s *Source) begin(ctx context.Context, now time.Time) {
 		return
 	}
 	s.flights++
-	s.flight = &flight{number: s.flights, began: now, previous: s.token, done: make(chan struct{})}
+	s.flight = &flight{number: s.flights, began: now, previous: s.token, given: given, done: make(chan struct{})}
 	if s.refused {
 		s.forced = now
 	}
@@ -174,7 +195,7 @@ func (s *Source) begin(ctx context.Context, now time.Time) {
 // fly makes a flight. It has the values of whoever caused it, such as a trace, and a time of its own.
 func (s *Source) fly(ctx context.Context, f *flight) {
 	defer s.m.flying.Done()
-	ctx, cancel := context.WithTimeoutCause(ctx, s.m.timeout, errTimeout)
+	ctx, cancel := context.WithTimeoutCause(context.WithValue(ctx, flightContext{}, f), s.m.timeout, errTimeout)
 	defer cancel()
 	defer context.AfterFunc(s.m.ctx, cancel)()
 
@@ -187,7 +208,7 @@ func (s *Source) fly(ctx context.Context, f *flight) {
 	})
 	var response *Response
 	contain(ctx, s.m.logger, "the Fetcher", func() (err error) { // or else one bad subject of an exchange ends the whole service
-		response, err = s.m.fetcher.Fetch(ctx, Request{Key: s.key, Previous: f.previous, closers: &s.m.closers})
+		response, err = s.m.fetcher.Fetch(ctx, Request{Key: s.key, Previous: f.previous, source: s, given: f.given})
 		return err
 	}, func(err error) {
 		if !stop() {
@@ -210,8 +231,12 @@ func (s *Source) land(ctx context.Context, f *flight, response *Response, err er
 	now := time.Now()
 	var token *Token
 	if err == nil {
-		if token, err = newToken(response, s.key, f.began); err == nil && !token.isUsable(now) {
-			token, err = nil, errStillborn
+		if token, err = newToken(response, s.key, f.began); err == nil {
+			token.hash = s.hash
+			token.endBy(f.given, now)
+			if !token.isUsable(now) {
+				token, err = nil, errStillborn
+			}
 		}
 	}
 	if err != nil && s.m.ctx.Err() != nil {
@@ -226,6 +251,11 @@ func (s *Source) land(ctx context.Context, f *flight, response *Response, err er
 	ev := Event{Kind: EventFetch, Key: s.key, Duration: now.Sub(f.began), Err: err}
 
 	s.mu.Lock()
+	if len(s.learned()) != len(f.given) { // whatever came: it is not known whose it is
+		s.settle(f)
+		s.mu.Unlock()
+		return
+	}
 	before := s.failures
 	switch {
 	case f.number <= s.newest: // overtaken
@@ -306,6 +336,15 @@ func pause(failures int, err error) time.Duration {
 // seconds; in between, the token stays in use and the answer is false. It is true when another token has taken its place already.
 func (s *Source) Invalidate(t *Token) bool {
 	now := time.Now()
+	if t != nil && t.hash != s.hash {
+		s.m.mu.Lock()
+		at := s.m.find(entry{s.key, t.hash})
+		s.m.mu.Unlock()
+		if at == nil || at.whole != s {
+			return false
+		}
+		s = at
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	switch {
@@ -329,6 +368,19 @@ func (s *Source) Invalidate(t *Token) bool {
 // Reset forgets the token, the last failure and the pause after it: the next [Source.Token] fetches anew, and what a fetch under
 // way brings is dropped. It is for after a login or a logout.
 func (s *Source) Reset() {
+	s.reset()
+	if s.presenters.Load() == nil {
+		return
+	}
+	for _, other := range s.m.all() {
+		if other.key == s.key {
+			other.reset()
+		}
+	}
+}
+
+// reset is Reset for this source, and no other of its key.
+func (s *Source) reset() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.token, s.refused, s.err, s.failures, s.next, s.forced = nil, false, nil, 0, time.Time{}, time.Time{}

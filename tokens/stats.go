@@ -3,6 +3,9 @@ package tokens
 import "time"
 
 // Stats is what became of one key, since its [Source] was made. It holds nothing secret.
+//
+// With [Client.Exchange] and [Client.JWTBearer] there are several with one Key in [Manager.Stats]: one
+// for each token that callers bring, and one for the Source itself, which has no token.
 type Stats struct {
 	Key Key
 

@@ -31,6 +31,7 @@ type Token struct {
 	// copied to, and follows none.
 	authorization *string
 
+	hash   string // of its source
 	scopes []string
 	expiry time.Time // without the monotonic clock, as are all times with Wall in their name
 

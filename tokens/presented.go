@@ -1,0 +1,208 @@
+package tokens
+
+import (
+	"context"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash"
+	"io"
+	"log/slog"
+	"net/url"
+	"runtime/debug"
+	"slices"
+	"time"
+)
+
+// maxPresenters is how many Fetchers with functions of their own may serve one Key by turns, behind
+// a Fetcher that chooses one.
+const maxPresenters = 4
+
+// ErrAskCaller is what the Fetcher of [Client.Exchange] or [Client.JWTBearer] returns the first time
+// that a [Manager] calls it for a [Key]. It needs tokens that only the caller of [Source.Token] has,
+// and has sent nothing. The Manager asks the caller's functions, and calls Fetch again. It does so
+// for whatever a Fetcher in between makes of this error, so that one that counts failures may leave
+// it out.
+var ErrAskCaller = errors.New("tokens: the Manager has to ask its caller for a token first")
+
+var (
+	errNotPassedOn    = errors.New("the Request of the Manager was not passed on; give Fetch the Request that came, with another Key if need be")
+	errPresenters     = fmt.Errorf("more than %d Fetchers that ask for the caller's tokens serve one key", maxPresenters)
+	errTokenSize      = fmt.Errorf("the token that was given for it is longer than %d bytes", maxTokenSize)
+	errPresenterPanic = errors.New("the function for the caller's token panicked")
+	errTokenEnded     = errors.New("the token that was given for it has ended, by its Expiry")
+)
+
+// A presenter knows the functions that return the tokens of a caller.
+type presenter []presentedName
+
+// presentedName is the name of a form's parameter, and the function for its value.
+type presentedName struct {
+	name string
+	get  func(context.Context, Key) (SecurityToken, error)
+}
+
+// presented are the tokens of one caller, in the order of the presenter's functions.
+type presented struct {
+	by     *presenter
+	tokens []SecurityToken
+}
+
+// present calls the functions.
+func (p *presenter) present(ctx context.Context, key Key) (presented, error) {
+	all := presented{by: p}
+	for _, n := range *p {
+		token, err := n.get(ctx, key)
+		if err != nil {
+			return presented{}, fmt.Errorf("tokens: the %s cannot be had: %w", n.name, err)
+		}
+		if token.Type == "" {
+			token.Type = TypeAccessToken
+		}
+		switch {
+		case token.Token.Reveal() == "" || !isURI(token.Type):
+			err = errEmpty
+		case len(token.Token.Reveal()) > maxTokenSize:
+			err = errTokenSize
+		case !token.Expiry.IsZero() && !time.Now().Before(token.Expiry):
+			err = errTokenEnded
+		}
+		if err != nil {
+			return presented{}, badRequest(err)
+		}
+		all.tokens = append(all.tokens, token)
+	}
+	return all, nil
+}
+
+// hash adds the tokens and their types to a hash, each preceded by its length.
+func (p presented) hash(h hash.Hash) {
+	h.Write(binary.BigEndian.AppendUint64(nil, uint64(len(p.tokens))))
+	for _, token := range p.tokens {
+		for _, text := range []string{token.Token.Reveal(), token.Type} {
+			h.Write(binary.BigEndian.AppendUint64(nil, uint64(len(text))))
+			_, _ = io.WriteString(h, text)
+		}
+	}
+}
+
+// fill puts the tokens into a form.
+func (p presented) fill(form url.Values) {
+	for i, n := range *p.by {
+		form.Set(n.name, p.tokens[i].Token.Reveal())
+	}
+}
+
+// fillTypes puts their types there (RFC 8693 section 2.1).
+func (p presented) fillTypes(form url.Values) {
+	for i, n := range *p.by {
+		form.Set(n.name+"_type", p.tokens[i].Type)
+	}
+}
+
+// flightContext is the key of a value that the context of each fetch of a Manager has.
+type flightContext struct{}
+
+// present returns the tokens of whoever called [Source.Token]. For a Request that no Manager made
+// it calls the functions itself.
+//
+// Within a fetch of a Manager it never does: what comes of that fetch is handed out to all whose
+// tokens equal the ones in the Request.
+func (r Request) present(ctx context.Context, p *presenter) (presented, error) {
+	if r.source == nil {
+		if ctx.Value(flightContext{}) != nil {
+			return presented{}, badRequest(errNotPassedOn)
+		}
+		return p.present(ctx, r.Key)
+	}
+	for _, given := range r.given {
+		if given.by == p {
+			return given, nil
+		}
+	}
+	return presented{}, r.source.learn(p, r.Key)
+}
+
+// learned is a presenter, and the key that it was asked for.
+type learned struct {
+	*presenter
+	key Key
+}
+
+// learned returns the presenters whose tokens tell the callers of this key apart; none for a key
+// whose callers all share one token.
+func (s *Source) learned() []learned {
+	if s.whole != nil {
+		s = s.whole
+	}
+	if all := s.presenters.Load(); all != nil {
+		return *all
+	}
+	return nil
+}
+
+// learn adds a presenter.
+func (s *Source) learn(p *presenter, key Key) error {
+	if s.whole != nil {
+		s = s.whole
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	all := s.learned()
+	switch {
+	case slices.ContainsFunc(all, func(l learned) bool { return l.presenter == p }): // since the fetch began
+		return ErrAskCaller
+	case len(all) == maxPresenters:
+		return badRequest(errPresenters)
+	}
+	all = append(slices.Clip(all), learned{p, key})
+	s.presenters.Store(&all)
+	s.token = nil
+	s.fresh.Store(nil)
+	return ErrAskCaller
+}
+
+// variant calls the functions, in the goroutine and with the context of the caller of Token, and
+// returns the source of the token for what they returned.
+func (s *Source) variant(ctx context.Context, all []learned) (at *Source, given []presented, err error) {
+	if s.m.ctx.Err() != nil {
+		return nil, nil, &UnavailableError{Err: ErrClosed}
+	}
+	defer func() {
+		if value := recover(); value != nil {
+			at, given, err = nil, nil, &UnavailableError{Err: errPresenterPanic}
+			s.m.logger.ErrorContext(ctx, "tokens: a function for a token panicked", slog.String("stack", string(debug.Stack())))
+		}
+	}()
+	mac := hmac.New(sha256.New, s.m.hashKey[:])
+	for _, l := range all {
+		one, err := l.present(ctx, l.key)
+		if err != nil {
+			return nil, nil, &UnavailableError{Err: err}
+		}
+		one.hash(mac)
+		given = append(given, one)
+	}
+	return s.m.variant(s, string(mac.Sum(nil))), given, nil
+}
+
+// endBy makes the token end with those that it was obtained for, as far as their ends are known.
+func (t *Token) endBy(given []presented, now time.Time) {
+	for _, p := range given {
+		for _, token := range p.tokens {
+			if token.Expiry.IsZero() || !token.Expiry.Before(t.expiry) {
+				continue
+			}
+			end := now.Add(token.Expiry.Sub(now)) // which has the monotonic clock
+			t.expiry = end.Round(0)
+			if end.Before(t.over) {
+				t.over, t.overWall = end, t.expiry
+			}
+			if end.Before(t.due) {
+				t.due, t.dueWall = end, t.expiry
+			}
+		}
+	}
+}

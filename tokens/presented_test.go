@@ -1,0 +1,515 @@
+package tokens_test
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"reflect"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/bearer-go/bearer/tokens"
+)
+
+type presentedKey struct{}
+
+// presentedBy is the context of a caller who brings a subject token, and perhaps an actor token.
+func presentedBy(t testing.TB, subject tokens.SecurityToken, actor ...tokens.SecurityToken) context.Context {
+	return context.WithValue(t.Context(), presentedKey{}, append([]tokens.SecurityToken{subject}, actor...))
+}
+
+func presentedText(text string) tokens.SecurityToken {
+	return tokens.SecurityToken{Token: tokens.NewSecret(text)}
+}
+
+// presentedFrom takes token i of the caller from the context, as a service does that serves requests.
+func presentedFrom(i int) func(context.Context, tokens.Key) (tokens.SecurityToken, error) {
+	return func(ctx context.Context, _ tokens.Key) (tokens.SecurityToken, error) {
+		brought, _ := ctx.Value(presentedKey{}).([]tokens.SecurityToken)
+		if i >= len(brought) {
+			return tokens.SecurityToken{}, errors.New("the caller brought no token")
+		}
+		return brought[i], nil
+	}
+}
+
+func presentedAssertion(ctx context.Context, key tokens.Key) (tokens.Secret, error) {
+	token, err := presentedFrom(0)(ctx, key)
+	return token.Token, err
+}
+
+// presentedServer gives a token that names the one it was obtained for, and refuses those that begin with "bad".
+func presentedServer() *clientServer {
+	server := newClientServer()
+	server.on("/token", func(r *http.Request, form url.Values) (*http.Response, error) {
+		subject := cmp.Or(form.Get("subject_token"), form.Get("assertion"))
+		if strings.HasPrefix(subject, "bad") {
+			return clientJSON(http.StatusBadRequest, `{"error":"invalid_request"}`)(r, form)
+		}
+		kind := form.Get("subject_token_type")
+		name := fmt.Sprintf("for-%s-%s-%s", subject, kind[strings.LastIndex(kind, ":")+1:], form.Get("actor_token"))
+		return clientJSON(http.StatusOK, `{"access_token":"`+name+`","token_type":"Bearer","expires_in":3600,
+			"issued_token_type":"urn:ietf:params:oauth:token-type:access_token"}`)(r, form)
+	})
+	return server
+}
+
+func presentedWant(ctx context.Context, t *testing.T, source *tokens.Source, want string) {
+	t.Helper()
+	token, err := source.Token(ctx)
+	if err != nil || token.AccessToken() != want {
+		t.Errorf("token %q, error %v; want %q", token.AccessToken(), err, want)
+	}
+}
+
+// presentedDecorations are ways to wrap a Fetcher that pass the Request on.
+var presentedDecorations = map[string]func(tokens.Fetcher) tokens.Fetcher{
+	"as it is": func(f tokens.Fetcher) tokens.Fetcher { return f },
+	"wrapped": func(f tokens.Fetcher) tokens.Fetcher {
+		return tokens.FetcherFunc(func(ctx context.Context, r tokens.Request) (*tokens.Response, error) { return f.Fetch(ctx, r) })
+	},
+	"wrapped, with another key": func(f tokens.Fetcher) tokens.Fetcher {
+		return tokens.FetcherFunc(func(ctx context.Context, r tokens.Request) (*tokens.Response, error) {
+			r.Key.Audience = "billing"
+			return f.Fetch(ctx, r)
+		})
+	},
+	"wrapped, with a copy of the answer": func(f tokens.Fetcher) tokens.Fetcher {
+		return tokens.FetcherFunc(func(ctx context.Context, r tokens.Request) (*tokens.Response, error) {
+			response, err := f.Fetch(ctx, r)
+			if err != nil {
+				return nil, fmt.Errorf("%v", err) //nolint:errorlint // it loses what the error was
+			}
+			return &tokens.Response{AccessToken: response.AccessToken, TokenType: "Bearer", ExpiresIn: response.ExpiresIn}, nil
+		})
+	},
+	"wrapped, with two attempts": func(f tokens.Fetcher) tokens.Fetcher {
+		return tokens.FetcherFunc(func(ctx context.Context, r tokens.Request) (*tokens.Response, error) {
+			if response, err := f.Fetch(ctx, r); err == nil {
+				return response, nil
+			}
+			return f.Fetch(ctx, r)
+		})
+	},
+	"wrapped, with a token instead of an error": func(f tokens.Fetcher) tokens.Fetcher {
+		return tokens.FetcherFunc(func(ctx context.Context, r tokens.Request) (*tokens.Response, error) {
+			if response, err := f.Fetch(ctx, r); err == nil {
+				return response, nil
+			}
+			return &tokens.Response{AccessToken: tokens.NewSecret("the-fallback"), TokenType: "Bearer"}, nil
+		})
+	},
+}
+
+// presentedGrants are the grants whose callers bring tokens.
+var presentedGrants = map[string]func(*tokens.Client) tokens.Fetcher{
+	"exchange": func(c *tokens.Client) tokens.Fetcher { return c.Exchange(presentedFrom(0)) },
+	"JWT":      func(c *tokens.Client) tokens.Fetcher { return c.JWTBearer(presentedAssertion) },
+}
+
+// One person has two tokens: what is obtained for the one that allows more is not handed out for the
+// other, however the Fetcher is wrapped.
+func TestTokenIsSharedOnlyByCallersWithEqualTokens(t *testing.T) {
+	for grant, fetcher := range presentedGrants {
+		for name, decorate := range presentedDecorations {
+			t.Run(grant+", "+name, func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					server := presentedServer()
+					manager := newManager(t, decorate(fetcher(server.client(t, tokens.NoClientAuth()))))
+					source := manager.Source(tokens.Key{Subject: "alice"})
+					kind := map[string]string{"exchange": "access_token"}[grant]
+					for range 3 {
+						for _, subject := range []string{"admin", "reader"} {
+							presentedWant(presentedBy(t, presentedText(subject)), t, source, "for-"+subject+"-"+kind+"-")
+						}
+					}
+					if n := len(server.seen("/token")); n != 2 {
+						t.Errorf("%d requests, want 2", n)
+					}
+				})
+			})
+		}
+	}
+}
+
+// Many callers at once, who are the first: each gets its own.
+func TestFirstCallersGetTheirOwnTokens(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		server := presentedServer()
+		source := newManager(t, server.client(t, tokens.NoClientAuth()).Exchange(presentedFrom(0))).Source(tokens.Key{Subject: "any"})
+		var wg sync.WaitGroup
+		for i := range 100 {
+			wg.Go(func() {
+				name := fmt.Sprint(i % 10)
+				presentedWant(presentedBy(t, presentedText(name)), t, source, "for-"+name+"-access_token-")
+			})
+		}
+		wg.Wait()
+		if n := len(server.seen("/token")); n != 10 {
+			t.Errorf("%d requests, want 10", n)
+		}
+	})
+}
+
+// The type of a token and the actor tell callers apart as well.
+func TestTokenIsForASubjectATypeAndAnActor(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		server := presentedServer()
+		c := server.client(t, tokens.NoClientAuth())
+		source := newManager(t, c.Exchange(presentedFrom(0), tokens.Actor(presentedFrom(1)))).Source(tokens.Key{Subject: "alice"})
+		text, jwt := presentedText("a"), presentedText("a")
+		jwt.Type = tokens.TypeJWT
+		for range 2 {
+			presentedWant(presentedBy(t, text, presentedText("x")), t, source, "for-a-access_token-x")
+			presentedWant(presentedBy(t, text, presentedText("y")), t, source, "for-a-access_token-y")
+			presentedWant(presentedBy(t, jwt, presentedText("x")), t, source, "for-a-jwt-x")
+			presentedWant(presentedBy(t, presentedText("x"), presentedText("a")), t, source, "for-x-access_token-a")
+		}
+		if n := len(server.seen("/token")); n != 4 {
+			t.Errorf("%d requests, want 4", n)
+		}
+	})
+}
+
+// A subject token that the server refuses does not keep the person's next one waiting.
+func TestRefusalIsHeldAgainstTheRefusedTokenAlone(t *testing.T) {
+	for grant, fetcher := range presentedGrants {
+		t.Run(grant, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				server := presentedServer()
+				source := newManager(t, fetcher(server.client(t, tokens.NoClientAuth()))).Source(tokens.Key{Subject: "alice"})
+				for range 3 {
+					_, err := source.Token(presentedBy(t, presentedText("bad")))
+					if e, ok := errors.AsType[*tokens.UnavailableError](err); !ok || e.RetryAfter <= 0 {
+						t.Errorf("the bad one: %v", err)
+					}
+				}
+				if _, err := source.Token(presentedBy(t, presentedText("good"))); err != nil {
+					t.Errorf("the good one: %v", err)
+				}
+				if n := len(server.seen("/token")); n != 2 {
+					t.Errorf("%d requests, want 2", n)
+				}
+			})
+		})
+	}
+}
+
+// The functions run in the call of Token, with its context, before anything is looked up. What fails
+// there is this call's alone.
+func TestFunctionsForTokensRunInTheCallersCall(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		server := presentedServer()
+		c := server.client(t, tokens.NoClientAuth())
+		errWhy := errors.New("why")
+		var calls int // not guarded: all calls are in this goroutine
+		var fail error
+		source := newManager(t, c.Exchange(func(ctx context.Context, key tokens.Key) (tokens.SecurityToken, error) {
+			calls++
+			if key.Subject != "alice" || ctx.Done() == nil {
+				t.Errorf("asked for %v, with a context that does not end", key)
+			}
+			return presentedText("a"), cmp.Or(fail, ctx.Err())
+		})).Source(tokens.Key{Subject: "alice"})
+		for range 3 {
+			presentedWant(t.Context(), t, source, "for-a-access_token-")
+		}
+		fail = errWhy
+		_, err := source.Token(t.Context())
+		if e, ok := errors.AsType[*tokens.UnavailableError](err); !ok || !errors.Is(err, errWhy) || e.RetryAfter != 0 {
+			t.Errorf("%v", err)
+		}
+		fail = nil
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		if _, err := source.Token(ctx); !errors.Is(err, context.Canceled) {
+			t.Errorf("after the context's end: %v", err)
+		}
+		presentedWant(t.Context(), t, source, "for-a-access_token-")
+		if n := len(server.seen("/token")); n != 1 || calls != 6 {
+			t.Errorf("%d requests and %d calls, want 1 and 6", n, calls)
+		}
+	})
+}
+
+// A function that panics does not end the process, and is not quoted.
+func TestFunctionForATokenThatPanics(t *testing.T) {
+	var log bytes.Buffer
+	c := presentedServer().client(t, tokens.NoClientAuth())
+	m, err := tokens.NewManager(c.Exchange(func(context.Context, tokens.Key) (tokens.SecurityToken, error) { panic("hunter2") }),
+		tokens.Logger(slog.New(slog.NewTextHandler(&log, nil))))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer m.Close()
+	_, err = m.Source(tokens.Key{Subject: "alice"}).Token(t.Context())
+	if err == nil || strings.Contains(log.String()+err.Error(), "hunter2") || !strings.Contains(log.String(), "TestFunctionForATokenThatPanics") {
+		t.Errorf("error %v, log:\n%s", err, &log)
+	}
+}
+
+// What was obtained for a token is over when that token is.
+func TestTokenEndsWithTheOneItWasObtainedFor(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		server := presentedServer()
+		c := server.client(t, tokens.NoClientAuth())
+		source := newManager(t, c.Exchange(presentedFrom(0), tokens.Actor(presentedFrom(1)))).Source(tokens.Key{Subject: "alice"})
+		subject, actor := presentedText("a"), presentedText("x")
+		end := time.Now().Add(20 * time.Minute)
+		subject.Expiry, actor.Expiry = end, end.Add(time.Hour)
+		ctx := presentedBy(t, subject, actor)
+		token, err := source.Token(ctx)
+		if err != nil || !token.Expiry().Equal(end) {
+			t.Fatalf("a token until %v, error %v; want until %v", token.Expiry(), err, end)
+		}
+		<-time.After(20*time.Minute - 1)
+		if again, err := source.Token(ctx); err != nil || again != token {
+			t.Errorf("before the end: %v", err)
+		}
+		<-time.After(1)
+		_, err = source.Token(ctx)
+		if e, ok := errors.AsType[*tokens.Error](err); !ok || !e.Permanent() || !strings.Contains(err.Error(), "has ended") {
+			t.Errorf("at the end: %v", err)
+		}
+		// A caller who does not know the end does not get more of it.
+		presentedWant(presentedBy(t, presentedText("a"), presentedText("x")), t, source, "for-a-access_token-x")
+		if n := len(server.seen("/token")); n != 2 {
+			t.Errorf("%d requests, want 2", n)
+		}
+	})
+}
+
+// Each token that callers bring counts as a key, and so does the key itself.
+func TestTokensOfCallersCountAgainstMaxKeys(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		server := presentedServer()
+		manager := newManager(t, server.client(t, tokens.NoClientAuth()).Exchange(presentedFrom(0)), tokens.MaxKeys(4))
+		for i := range 10 {
+			name := fmt.Sprint(i)
+			presentedWant(presentedBy(t, presentedText(name)), t, manager.Source(tokens.Key{Subject: "alice"}), "for-"+name+"-access_token-")
+			if n := len(manager.Stats()); n > 4 {
+				t.Fatalf("%d keys", n)
+			}
+		}
+		for _, i := range []int{9, 8, 7, 0} { // the last was forgotten
+			name := fmt.Sprint(i)
+			presentedWant(presentedBy(t, presentedText(name)), t, manager.Source(tokens.Key{Subject: "alice"}), "for-"+name+"-access_token-")
+		}
+		if n := len(server.seen("/token")); n != 11 {
+			t.Errorf("%d requests, want 11", n)
+		}
+	})
+}
+
+// Nothing that can be seen tells one token of a key from another, not even by a hash of it.
+func TestNothingShowsWhichTokenACallerBrought(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var log bytes.Buffer
+		var mu sync.Mutex
+		events := make(map[string][]tokens.Event)
+		var now string
+		manager, err := tokens.NewManager(presentedServer().client(t, tokens.NoClientAuth()).Exchange(presentedFrom(0)),
+			tokens.Logger(slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{
+				Level: slog.LevelDebug,
+				ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
+					if a.Key == slog.TimeKey {
+						return slog.Attr{}
+					}
+					return a
+				},
+			}))),
+			tokens.Observer(func(_ context.Context, ev tokens.Event) {
+				mu.Lock()
+				defer mu.Unlock()
+				events[now] = append(events[now], ev)
+			}))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer manager.Close()
+		logs := make(map[string]string)
+		for _, name := range []string{"first", "one", "two"} {
+			now = name
+			log.Reset()
+			presentedWant(presentedBy(t, presentedText(name)), t, manager.Source(tokens.Key{Subject: "alice"}), "for-"+name+"-access_token-")
+			synctest.Wait()
+			logs[name] = log.String()
+		}
+		if logs["one"] == "" || logs["one"] != logs["two"] {
+			t.Errorf("the log tells them apart:\n%s%s", logs["one"], logs["two"])
+		}
+		if len(events["one"]) == 0 || !reflect.DeepEqual(events["one"], events["two"]) {
+			t.Errorf("the events tell them apart: %+v, %+v", events["one"], events["two"])
+		}
+		var rows []tokens.Stats
+		for _, row := range manager.Stats() {
+			if row.Refresh = (time.Time{}); row.Fetches > 0 { // when it becomes stale is random
+				rows = append(rows, row)
+			}
+		}
+		if len(rows) != 3 || rows[0].Key != (tokens.Key{Subject: "alice"}) || !reflect.DeepEqual(rows[1], rows[2]) {
+			t.Errorf("the counts tell them apart: %+v", rows)
+		}
+	})
+}
+
+// A Transport takes the token of a request's context, and renews the one that was refused.
+func TestTransportWithTokensOfCallers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		server := newClientServer()
+		count := 0
+		server.on("/token", func(r *http.Request, form url.Values) (*http.Response, error) {
+			count++
+			return clientJSON(http.StatusOK, fmt.Sprintf(`{"access_token":"%s-%d","token_type":"Bearer","expires_in":3600,
+				"issued_token_type":"urn:ietf:params:oauth:token-type:access_token"}`, form.Get("subject_token"), count))(r, form)
+		})
+		var sent []string
+		api := transportFunc(func(r *http.Request) (*http.Response, error) {
+			sent = append(sent, r.Header.Get("Authorization"))
+			if r.Header.Get("Authorization") == "Bearer alice-1" {
+				return clientResponse(http.StatusUnauthorized, http.NoBody, "WWW-Authenticate", `Bearer error="invalid_token"`), nil
+			}
+			return clientResponse(http.StatusOK, http.NoBody), nil
+		})
+		source := newManager(t, server.client(t, tokens.NoClientAuth()).Exchange(presentedFrom(0))).
+			Source(tokens.Key{Subject: "any", Resource: "https://billing.example.com"})
+		transport, err := source.Transport(api)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, name := range []string{"alice", "bob", "alice", "bob"} {
+			request, err := http.NewRequestWithContext(presentedBy(t, presentedText(name)), http.MethodGet, "https://billing.example.com/", http.NoBody)
+			if err != nil {
+				t.Fatal(err)
+			}
+			response, err := transport.RoundTrip(request)
+			if err != nil || response.StatusCode != http.StatusOK {
+				t.Fatal(response, err)
+			}
+			response.Body.Close()
+		}
+		want := []string{"Bearer alice-1", "Bearer alice-2", "Bearer bob-3", "Bearer alice-2", "Bearer bob-3"}
+		if !reflect.DeepEqual(sent, want) {
+			t.Errorf("sent %q, want %q", sent, want)
+		}
+	})
+}
+
+// Reset forgets the tokens of all callers of a key, and Close those of all keys.
+func TestResetAndCloseForgetTheTokensOfCallers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		server := presentedServer()
+		manager := newManager(t, server.client(t, tokens.NoClientAuth()).Exchange(presentedFrom(0)))
+		source, other := manager.Source(tokens.Key{Subject: "alice"}), manager.Source(tokens.Key{Subject: "bob"})
+		for range 2 {
+			presentedWant(presentedBy(t, presentedText("a")), t, source, "for-a-access_token-")
+			presentedWant(presentedBy(t, presentedText("b")), t, source, "for-b-access_token-")
+			presentedWant(presentedBy(t, presentedText("a")), t, other, "for-a-access_token-")
+			source.Reset()
+		}
+		if n := len(server.seen("/token")); n != 5 {
+			t.Errorf("%d requests, want 5", n)
+		}
+		if err := manager.Close(); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := other.Token(presentedBy(t, presentedText("a"))); !errors.Is(err, tokens.ErrClosed) {
+			t.Errorf("after Close: %v", err)
+		}
+	})
+}
+
+// Behind one Fetcher there may be two that ask for the caller's tokens, of which one serves while the
+// other fails.
+func TestTwoFetchersThatAskForTheCallersTokens(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		down := newClientServer()
+		down.on("/token", clientGives(http.StatusBadGateway, "", ""))
+		first := down.client(t, tokens.NoClientAuth()).Exchange(presentedFrom(0))
+		second := presentedServer().client(t, tokens.NoClientAuth()).Exchange(presentedFrom(0))
+		source := newManager(t, tokens.FetcherFunc(func(ctx context.Context, r tokens.Request) (*tokens.Response, error) {
+			if response, err := first.Fetch(ctx, r); err == nil || errors.Is(err, tokens.ErrAskCaller) {
+				return response, err
+			}
+			return second.Fetch(ctx, r)
+		})).Source(tokens.Key{Subject: "alice"})
+		for _, name := range []string{"a", "b", "a"} {
+			presentedWant(presentedBy(t, presentedText(name)), t, source, "for-"+name+"-access_token-")
+		}
+	})
+}
+
+// There is an end to it: a Fetcher that makes another exchange each time is one that fails.
+func TestFetcherThatMakesAnExchangeForEachFetch(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		server := presentedServer()
+		c := server.client(t, tokens.NoClientAuth())
+		source := newManager(t, tokens.FetcherFunc(func(ctx context.Context, r tokens.Request) (*tokens.Response, error) {
+			return c.Exchange(presentedFrom(0)).Fetch(ctx, r)
+		})).Source(tokens.Key{Subject: "alice"})
+		_, err := source.Token(presentedBy(t, presentedText("a")))
+		if e, ok := errors.AsType[*tokens.Error](err); !ok || !e.Permanent() || len(server.seen("/token")) != 0 {
+			t.Errorf("%v", err)
+		}
+	})
+}
+
+// A Request that is made by hand within a fetch would lose whose token it is about, and is refused.
+func TestRequestThatIsNotPassedOn(t *testing.T) {
+	for grant, fetcher := range presentedGrants {
+		t.Run(grant, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				server := presentedServer()
+				inner := fetcher(server.client(t, tokens.NoClientAuth()))
+				source := newManager(t, tokens.FetcherFunc(func(ctx context.Context, r tokens.Request) (*tokens.Response, error) {
+					return inner.Fetch(ctx, tokens.Request{Key: r.Key, Previous: r.Previous})
+				})).Source(tokens.Key{Subject: "alice"})
+				_, err := source.Token(presentedBy(t, presentedText("a")))
+				if e, ok := errors.AsType[*tokens.Error](err); !ok || !e.Permanent() || len(server.seen("/token")) != 0 {
+					t.Errorf("%v", err)
+				}
+			})
+		})
+	}
+}
+
+// A service that signs its assertions itself has one token for a key, whatever it signs.
+func TestAssertionPerKey(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		server := presentedServer()
+		signed := 0
+		source := newManager(t, server.client(t, tokens.NoClientAuth()).JWTBearer(func(context.Context, tokens.Key) (tokens.Secret, error) {
+			signed++
+			return tokens.NewSecret(fmt.Sprint("a-", signed)), nil
+		}, tokens.AssertionPerKey())).Source(tokens.Key{})
+		for range 3 {
+			presentedWant(t.Context(), t, source, "for-a-1--")
+		}
+		if signed != 1 {
+			t.Errorf("%d assertions, want 1", signed)
+		}
+	})
+}
+
+// A token that is too long for a request is not sent.
+func TestTokensThatAreTooLong(t *testing.T) {
+	for size, ok := range map[int]bool{tokens.MaxToken: true, tokens.MaxToken + 1: false} {
+		for grant, fetcher := range presentedGrants {
+			server := presentedServer()
+			server.on("/token", clientJSON(http.StatusOK, endpointWith("issued_token_type", `"urn:ietf:params:oauth:token-type:jwt"`)))
+			_, err := fetcher(server.client(t, tokens.NoClientAuth())).Fetch(
+				presentedBy(t, presentedText(strings.Repeat("x", size))), tokens.Request{Key: tokens.Key{Subject: "alice"}})
+			if (err == nil) != ok || len(server.seen("/token")) == 0 == ok {
+				t.Errorf("%s, %d bytes: %v", grant, size, err)
+			}
+		}
+	}
+}
