@@ -16,9 +16,10 @@
 //
 // # The life of a token
 //
-// A token is fresh until its refresh point: what the server says (refresh_in), but not before a
-// tenth of its life and 10 seconds, or else a random point between 70 and 85 % of its life, so that
-// a fleet does not ask all at once. From then on it is stale: it is still handed out, while one
+// A token is fresh until its refresh point. A server may name one (refresh_in): it counts from a
+// tenth of the token's life and 10 seconds, and a process comes shortly after it, within a tenth of
+// the time that is left then. Else it is a random point between 70 and 85 % of its life. So a fleet
+// does not ask all at once. From then on the token is stale: it is still handed out, while one
 // request for the next is made in the background. It is expired when its life is over but for 10
 // seconds or a tenth, whichever is less, because a request takes a while to arrive. A life begins
 // when the token was asked for; one that the server does not name is five minutes. What the token
@@ -32,12 +33,13 @@
 //
 // All who need the token of a key at once wait for one request, each for as long as its own context allows, and share what comes of
 // it, a failure as well as a token. After a failure nothing is asked for that key for a while, at random within a bound that doubles
-// from half a second to 30 seconds, on top of what Retry-After says, of which up to 5 minutes are heeded; whoever needs the
+// from half a second to 30 seconds, on top of what Retry-After says, of which up to 5 minutes are heeded. After a Retry-After the
+// bound is at least twice that time, up to the same 30 seconds, because a whole fleet was told the same. Whoever needs the
 // token meanwhile, and has none that is good, hears an [*UnavailableError] at once. A failure that no repetition mends, such as
 // invalid_client, is asked about again after 30 seconds to 5 minutes. A token that is not expired is handed out all the while.
 //
-// What is about the server and not about a key holds for all keys of a [Client]: Retry-After with 429 or 503, and a discovery that
-// failed.
+// What is about the server and not about a key holds for all keys of a [Client]: Retry-After with 429 or 503 of the token
+// endpoint, for that endpoint alone, and a discovery that failed.
 //
 // # Refresh tokens
 //

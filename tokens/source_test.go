@@ -288,11 +288,11 @@ func TestTheLifeOfAToken(t *testing.T) {
 			gone: 365*24*time.Hour - 10*time.Second, expiry: 365 * 24 * time.Hour,
 		},
 		"refresh_in": {
-			grant: tokens.Response{ExpiresIn: time.Hour, RefreshIn: 30 * time.Minute}, fresh: 30*time.Minute - 1, stale: 30 * time.Minute,
+			grant: tokens.Response{ExpiresIn: time.Hour, RefreshIn: 30 * time.Minute}, fresh: 30*time.Minute - 1, stale: 33 * time.Minute,
 			gone: time.Hour - 10*time.Second, expiry: time.Hour,
 		},
 		"refresh_in late": {
-			grant: tokens.Response{ExpiresIn: time.Hour, RefreshIn: 59 * time.Minute}, fresh: 59*time.Minute - 1, stale: 59 * time.Minute,
+			grant: tokens.Response{ExpiresIn: time.Hour, RefreshIn: 59 * time.Minute}, fresh: 59*time.Minute - 1, stale: 59*time.Minute + 5*time.Second,
 			gone: time.Hour - 10*time.Second, expiry: time.Hour,
 		},
 		"refresh_in at the end is no word of it": {
@@ -456,11 +456,11 @@ func TestPausesThatTheServerAsksFor(t *testing.T) {
 		err         error
 		least, most time.Duration
 	}{
-		"Retry-After":                    {&tokens.Error{Status: 503, RetryAfter: 20 * time.Second}, 20 * time.Second, 20*time.Second + 500*time.Millisecond},
-		"Retry-After of 429":             {&tokens.Error{Status: 429, Code: "invalid_request", RetryAfter: 7 * time.Second}, 7 * time.Second, 8 * time.Second},
-		"an absurd one":                  {&tokens.Error{Status: 503, RetryAfter: 1 << 62}, 5 * time.Minute, 5*time.Minute + 500*time.Millisecond},
+		"Retry-After":                    {&tokens.Error{Status: 503, RetryAfter: 20 * time.Second}, 20 * time.Second, 50 * time.Second},
+		"Retry-After of 429":             {&tokens.Error{Status: 429, Code: "invalid_request", RetryAfter: 7 * time.Second}, 7 * time.Second, 21 * time.Second},
+		"an absurd one":                  {&tokens.Error{Status: 503, RetryAfter: 1 << 62}, 5 * time.Minute, 5*time.Minute + 30*time.Second},
 		"a negative one":                 {&tokens.Error{Status: 503, RetryAfter: -1}, 0, 500 * time.Millisecond},
-		"wrapped":                        {fmt.Errorf("it: %w", &tokens.Error{Status: 503, RetryAfter: 20 * time.Second}), 20 * time.Second, 21 * time.Second},
+		"wrapped":                        {fmt.Errorf("it: %w", &tokens.Error{Status: 503, RetryAfter: 20 * time.Second}), 20 * time.Second, 50 * time.Second},
 		"invalid_client":                 {&tokens.Error{Status: 401, Code: "invalid_client"}, 30 * time.Second, 5 * time.Minute},
 		"invalid_scope":                  {&tokens.Error{Status: 400, Code: "invalid_scope"}, 30 * time.Second, 5 * time.Minute},
 		"no login, and nobody was asked": {fmt.Errorf("it: %w", tokens.ErrLoginRequired), 0, 500 * time.Millisecond},

@@ -21,6 +21,10 @@ const (
 	// Between these parts of its life a token becomes stale, at random, unless the server says when.
 	earliestRefresh = 0.70
 	latestRefresh   = 0.85
+
+	// When the server says when, it is at random within this part of the time that is left then: a
+	// fleet that started together would renew together otherwise.
+	refreshSpread = 0.10
 )
 
 // Token is an access token. It does not change and prints as "[secret]".
@@ -82,6 +86,8 @@ func newToken(response *Response, key Key, asked time.Time) (*Token, error) {
 	life, due, over := lifetimes(response.ExpiresIn, response.RefreshIn)
 	if due == 0 {
 		due = time.Duration((earliestRefresh + rand.Float64()*(latestRefresh-earliestRefresh)) * float64(life))
+	} else {
+		due += time.Duration(rand.Float64() * refreshSpread * float64(over-due))
 	}
 	scope := response.Scope
 	if scope == "" {
