@@ -1,6 +1,7 @@
 package tokens
 
 import (
+	"cmp"
 	"crypto/tls"
 	"errors"
 	"fmt"
@@ -20,7 +21,10 @@ type Client struct {
 	insecureHTTP bool
 	given        endpoints // by options; "" where there was none
 	discovery    discovery
-	paused       endpointPause
+	pauses       pauses
+	repeated     allowance // of its sessions
+
+	requests, revocations slots
 
 	asker, reader *http.Client // the first follows no redirect; the second is for discovery
 }
@@ -33,6 +37,7 @@ type clientConfig struct {
 	client       *http.Client
 	insecureHTTP bool
 	given        endpoints
+	maxRequests  int // 0 for the default
 	errs         []error
 }
 
@@ -133,6 +138,8 @@ func NewClient(issuer, id string, auth ClientAuth, opts ...ClientOption) (*Clien
 	config.checkEndpoint("AuthorizationEndpoint", config.given.authorization)
 	c := &Client{issuer: issuer, id: id, auth: auth, insecureHTTP: config.insecureHTTP, given: config.given}
 	c.asker, c.reader = config.clients(auth)
+	atOnce := cmp.Or(config.maxRequests, DefaultMaxRequests)
+	c.requests, c.revocations = make(slots, atOnce), make(slots, atOnce)
 	if err := errors.Join(config.errs...); err != nil {
 		return nil, err
 	}

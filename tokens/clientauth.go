@@ -75,7 +75,8 @@ func ClientSecretBasic(secret Secret) ClientAuth {
 }
 
 // ClientSecretBasicFunc is [ClientSecretBasic] with a secret that changes: the function is called for each request, at
-// several at once. Its error is in that of the request.
+// several at once. Its error is in that of the request. A secret that the server refused, as
+// invalid_client, is not sent again for a while; another one is sent at once.
 func ClientSecretBasicFunc(secret func(context.Context) (Secret, error)) ClientAuth {
 	if secret == nil {
 		return badAuth("ClientSecretBasicFunc: the function is nil")

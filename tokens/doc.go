@@ -39,7 +39,9 @@
 // invalid_client, is asked about again after 30 seconds to 5 minutes. A token that is not expired is handed out all the while.
 //
 // What is about the server and not about a key holds for all keys of a [Client]: Retry-After with 429 or 503 of the token
-// endpoint, for that endpoint alone, and a discovery that failed.
+// endpoint, for that endpoint alone, and a discovery that failed. So does invalid_client, and unauthorized_client for all
+// requests with the same grant type, until another secret is there or the pause is over: a server that counts refusals would
+// lock the client otherwise. A Client makes a bounded number of requests at once; see [MaxRequests].
 //
 // # Refresh tokens
 //

@@ -1,6 +1,7 @@
 package tokens
 
 import (
+	"cmp"
 	"context"
 	"encoding/base64"
 	"errors"
@@ -70,6 +71,8 @@ type call struct {
 
 	// ready is asked right before the form is sent, which an error prevents. It may be nil.
 	ready func() error
+
+	outside bool // it has something that came from outside, and that the server may mistake for another client's
 
 	sent func() // is called right before it is sent; it may be nil
 }
@@ -153,10 +156,8 @@ func (c untraced) Value(key any) any {
 // is no success with a body: some servers answer 201.
 func (c *Client) post(ctx context.Context, endpoint string, q call) (*answer, error) {
 	op, form, header := q.op, maps.Clone(q.form), make(http.Header)
-	if op == opToken {
-		if err := c.resting(endpoint); err != nil {
-			return nil, err
-		}
+	if err := c.pauses.resting(endpoint, q); err != nil {
+		return nil, err
 	}
 	secrets, err := c.auth.apply(ctx, c, form, header)
 	if err != nil {
@@ -166,6 +167,19 @@ func (c *Client) post(ctx context.Context, endpoint string, q call) (*answer, er
 		secrets = append(secrets, form[name]...)
 	}
 
+	// The secret, if there is one: a signed assertion is another each time.
+	proof := NewSecret(header.Get("Authorization") + form.Get("client_secret"))
+	if err := c.pauses.holding(q, proof); err != nil {
+		return nil, err
+	}
+	leave, err := c.slots(op).enter(ctx)
+	if err != nil {
+		return nil, &Error{Op: op, Err: err}
+	}
+	defer leave()
+	if err := cmp.Or(c.pauses.resting(endpoint, q), c.pauses.holding(q, proof)); err != nil { // since
+		return nil, err
+	}
 	if ctx.Err() != nil {
 		return nil, &Error{Op: op, Err: ended(ctx)}
 	}
@@ -179,6 +193,7 @@ func (c *Client) post(ctx context.Context, endpoint string, q call) (*answer, er
 	}
 	ctx, cancel := context.WithTimeoutCause(ctx, requestTimeout, errNoAnswer)
 	defer cancel()
+	defer context.AfterFunc(ctx, leave)() // even if the transport goes on
 	request, err := http.NewRequestWithContext(untraced{ctx}, http.MethodPost, endpoint, strings.NewReader(form.Encode()))
 	if err != nil {
 		return nil, &Error{Op: op, Err: quiet(ctx, err)}
@@ -205,9 +220,10 @@ func (c *Client) post(ctx context.Context, endpoint string, q call) (*answer, er
 	a.whole = hasEnd(response)
 	if a.status != http.StatusOK && (op != opToken || !isSuccess(a.status)) {
 		err := a.failure(op, nil)
-		c.pause(endpoint, err)
+		c.pauses.failed(endpoint, q, proof, err)
 		return nil, err
 	}
+	c.pauses.succeeded(q)
 	return a, nil
 }
 

@@ -127,7 +127,8 @@ func (c *Client) JWTBearer(
 		}
 		form := c.keyForm(grantJWTBearer, r.Key)
 		given.fill(form)
-		return c.token(ctx, form)
+		response, _, err := c.exchange(ctx, call{op: opToken, form: form, outside: !j.perKey})
+		return response, err
 	})
 }
 
@@ -198,7 +199,7 @@ func (c *Client) Exchange(
 		form.Set("requested_token_type", TypeAccessToken)
 		given.fill(form)
 		given.fillTypes(form)
-		response, issued, err := c.exchange(ctx, call{op: opToken, form: form})
+		response, issued, err := c.exchange(ctx, call{op: opToken, form: form, outside: true})
 		if err == nil && issued != TypeAccessToken && issued != TypeJWT {
 			return nil, &Error{Op: opToken, Status: http.StatusOK, Err: errIssued}
 		}

@@ -312,7 +312,9 @@ func (l *Login) Finish(ctx context.Context, back url.Values) (*Response, error) 
 	form.Set("redirect_uri", l.redirectURI)
 	form.Set("code_verifier", l.verifier)
 	sent := false
-	response, _, err := l.client.exchange(ctx, call{op: opToken, form: form, lasting: true, sent: func() { sent = true }})
+	response, _, err := l.client.exchange(ctx, call{
+		op: opToken, form: form, lasting: true, outside: true, sent: func() { sent = true },
+	})
 	if !sent {
 		l.used.Store(false)
 	}

@@ -32,6 +32,7 @@ type Manager struct {
 	flying sync.WaitGroup
 
 	closers closers
+	repeated *allowance // shared with other Managers, if these are of sessions
 
 	hashKey [sha256.Size]byte // of the hashes of callers' tokens; random
 
@@ -134,6 +135,7 @@ func NewManager(fetcher Fetcher, opts ...Option) (*Manager, error) {
 	m := &Manager{
 		fetcher: fetcher, timeout: DefaultFetchTimeout, maxKeys: DefaultMaxKeys, logger: slog.Default(),
 		sources: make(map[entry]*list.Element), order: list.New(),
+		repeated: new(allowance),
 	}
 	c := managerConfig{m: m, given: make(map[string]bool)}
 	if f, ok := fetcher.(FetcherFunc); fetcher == nil || ok && f == nil {

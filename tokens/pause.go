@@ -1,47 +1,136 @@
 package tokens
 
 import (
+	"math/rand/v2"
 	"net/http"
 	"sync"
 	"time"
 )
 
-// endpointPause is how long a token endpoint asked to be left alone (RFC 9110 section 10.2.3, RFC
-// 6585 section 4). It holds for all keys of a client and for that endpoint alone.
+const (
+	firstHold = time.Second         // after a refusal of the client that may be about a caller's token
+	maxHold   = maxPermanentBackoff // which it doubles to, while no other request succeeds
+)
+
+// pauses are the times in which a client does not ask a token endpoint, whatever the key is.
 //
-// Revocations cause no pause and obey none: a token that is not revoked goes on being accepted, and
-// one person's logout must not stop another's.
-type endpointPause struct {
-	mu       sync.Mutex
-	endpoint string // the URL; "" before the first
-	until    time.Time
-	err      *Error // of the answer that asked for it
+// Revocations cause none and obey none: a token that is not revoked goes on being accepted, and one
+// person's logout must not stop another's.
+type pauses struct {
+	mu    sync.Mutex
+	asked map[string]pauseOf // by endpoint: for how long that asked to be left alone (RFC 9110 section 10.2.3, RFC 6585 section 4)
+	held  map[string]hold    // by grant type, "" for all: what the client itself was refused for
 }
 
-// pause takes in a failed answer of an endpoint.
-func (c *Client) pause(endpoint string, err *Error) {
-	asks := err.Status == http.StatusTooManyRequests || err.Status == http.StatusServiceUnavailable
-	if err.Op != opToken || err.RetryAfter <= 0 || !asks {
-		return
-	}
-	p := &c.paused
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.endpoint, p.err = endpoint, err
-	p.until = time.Now().Add(min(err.RetryAfter, maxRetryAfter))
+// pauseOf is a pause, and the error of the answer that caused it.
+type pauseOf struct {
+	until time.Time
+	err   *Error
 }
 
-// resting returns the error of the answer that asked for a pause of the token endpoint, while the
-// pause lasts.
-func (c *Client) resting(endpoint string) *Error {
-	p := &c.paused
-	p.mu.Lock()
-	defer p.mu.Unlock()
+// hold is the pause after an answer that the client is unknown, or may not use a grant type (RFC 6749
+// section 5.2). It is not about a key: asking for the next would have a server that counts refusals
+// lock the client.
+type hold struct {
+	pauseOf
+	proof  Secret // that was refused; another secret is tried at once
+	inARow int    // holds, with no success in between
+}
+
+// on returns the error for a request in the pause, or nil.
+func (p pauseOf) on() *Error {
 	left := time.Until(p.until)
-	if p.endpoint != endpoint || left <= 0 {
+	if p.err == nil || left <= 0 {
 		return nil
 	}
 	err := *p.err
-	err.RetryAfter = left
+	err.RetryAfter, err.held = left, true
 	return &err
+}
+
+// resting returns the error for a request to an endpoint that asked for a pause, or nil.
+func (p *pauses) resting(endpoint string, q call) *Error {
+	if q.op != opToken {
+		return nil
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.asked[endpoint].on()
+}
+
+// holding returns the error for a request that would be refused as one before was, or nil.
+func (p *pauses) holding(q call, proof Secret) *Error {
+	if q.op != opToken {
+		return nil
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, about := range []string{"", q.form.Get("grant_type")} {
+		if h := p.held[about]; h.proof == proof {
+			if err := h.on(); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// succeeded takes in that a request did.
+func (p *pauses) succeeded(q call) {
+	if q.op != opToken {
+		return
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	delete(p.held, "")
+	delete(p.held, q.form.Get("grant_type"))
+}
+
+// failed takes in an answer of an endpoint that is an error.
+func (p *pauses) failed(endpoint string, q call, proof Secret, err *Error) {
+	if q.op != opToken {
+		return
+	}
+	now := time.Now()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	switch {
+	case err.RetryAfter > 0 && (err.Status == http.StatusTooManyRequests || err.Status == http.StatusServiceUnavailable):
+		if p.asked == nil {
+			p.asked = make(map[string]pauseOf)
+		}
+		for other, asked := range p.asked { // of endpoints that discovery has replaced since
+			if !now.Before(asked.until) {
+				delete(p.asked, other)
+			}
+		}
+		p.asked[endpoint] = pauseOf{now.Add(min(err.RetryAfter, maxRetryAfter)), err}
+	case err.Permanent() && err.Code == "invalid_client":
+		p.hold("", q, proof, err, now)
+	case err.Permanent() && err.Code == "unauthorized_client":
+		p.hold(q.form.Get("grant_type"), q, proof, err, now)
+	}
+}
+
+// hold begins a hold. The caller holds the lock.
+//
+// Some servers refuse the client when a code or a subject token is another client's, which anybody
+// can send who may log in. Such a refusal holds for a second at first, and a success ends it.
+func (p *pauses) hold(about string, q call, proof Secret, err *Error, now time.Time) {
+	h := p.held[about]
+	if h.proof == proof && now.Before(h.until) {
+		return // by a request that was under way
+	}
+	if h.proof != proof {
+		h.inARow = 0
+	}
+	h.inARow++
+	length := minPermanentBackoff + rand.N(maxPermanentBackoff-minPermanentBackoff)
+	if q.outside {
+		length = min(firstHold<<min(h.inARow-1, 9), maxHold)
+	}
+	if p.held == nil {
+		p.held = make(map[string]hold)
+	}
+	p.held[about] = hold{pauseOf{now.Add(length), err}, proof, h.inARow}
 }

@@ -71,6 +71,7 @@ func NewSession(client *Client, store Store, name string, opts ...Option) (*Sess
 	if err := errors.Join(errs...); err != nil {
 		return nil, err
 	}
+	s.manager.repeated = &client.repeated
 	s.plain = s.manager.Source(s.key(Key{}))
 	return s, nil
 }

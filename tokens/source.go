@@ -318,7 +318,7 @@ func (s *Source) settle(f *flight) {
 // sixty comes back in any half second.
 func pause(failures int, err error) time.Duration {
 	e, isError := errors.AsType[*Error](err)
-	if isError && e.Permanent() && !errors.Is(err, ErrLoginRequired) { // another process may have logged in; that asks nobody but a Store
+	if isError && e.Permanent() && !e.held && !errors.Is(err, ErrLoginRequired) { // another process may have logged in; that asks nobody but a Store
 		return minPermanentBackoff + rand.N(maxPermanentBackoff-minPermanentBackoff)
 	}
 	bound := maxBackoff
@@ -338,6 +338,9 @@ func pause(failures int, err error) time.Duration {
 // If it is still the current token it is to be renewed: Token waits for another, and returns it again only if none can be had, for
 // otherwise one server could keep a good token from all others. A server that refuses whatever it gets causes one renewal in 30
 // seconds; in between, the token stays in use and the answer is false. It is true when another token has taken its place already.
+//
+// All keys of a Manager, and all Sessions of a [Client], share the renewals of tokens that are refused
+// within 10 minutes after they replaced a refused one: 10 at once, and another every 10 seconds.
 func (s *Source) Invalidate(t *Token) bool {
 	now := time.Now()
 	if t != nil && t.hash != s.hash {
@@ -359,6 +362,8 @@ func (s *Source) Invalidate(t *Token) bool {
 	case s.refused:
 		return s.flight != nil || !now.Before(s.next)
 	case !s.forced.IsZero() && now.Sub(s.forced) < forcedPause || s.failures > 0 && now.Before(s.next):
+		return false
+	case !s.forced.IsZero() && now.Sub(s.forced) < repeatedAfter && !s.m.repeated.take(now):
 		return false
 	}
 	s.refused = true

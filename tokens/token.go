@@ -22,8 +22,9 @@ const (
 	earliestRefresh = 0.70
 	latestRefresh   = 0.85
 
-	// When the server says when, it is at random within this part of the time that is left then: a
-	// fleet that started together would renew together otherwise.
+	// When the server says when, it is a little later, at random within this part of the time until
+	// then, or of the time that is left then if that is less: a fleet that started together would
+	// renew together otherwise.
 	refreshSpread = 0.10
 )
 
@@ -87,7 +88,7 @@ func newToken(response *Response, key Key, asked time.Time) (*Token, error) {
 	if due == 0 {
 		due = time.Duration((earliestRefresh + rand.Float64()*(latestRefresh-earliestRefresh)) * float64(life))
 	} else {
-		due += time.Duration(rand.Float64() * refreshSpread * float64(over-due))
+		due += time.Duration(rand.Float64() * refreshSpread * float64(min(due, over-due)))
 	}
 	scope := response.Scope
 	if scope == "" {

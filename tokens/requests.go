@@ -1,0 +1,49 @@
+package tokens
+
+import (
+	"context"
+	"sync"
+)
+
+// DefaultMaxRequests is how many requests a [Client] makes at once; see [MaxRequests].
+const DefaultMaxRequests = 16
+
+// MaxRequests sets how many requests a Client makes at once to the token endpoint, and to the
+// revocation endpoint besides: [DefaultMaxRequests] of each by default, at least 1. Further requests
+// wait, the first one first, for as long as their contexts allow; [FetchTimeout] counts that time
+// too. A request is given up after 10 seconds, so that an endpoint which answers some of them never
+// keeps the others waiting for longer.
+func MaxRequests(n int) ClientOption {
+	return func(c *clientConfig) {
+		switch {
+		case n < 1:
+			c.wrong("MaxRequests(%d): a Client needs at least 1", n)
+		case c.maxRequests != 0:
+			c.wrong("MaxRequests: given twice; keep one")
+		}
+		c.maxRequests = max(n, 1)
+	}
+}
+
+// slots are the requests that may be under way at once.
+type slots chan struct{}
+
+// enter waits until another request may be made. The one that was let in calls leave, which may be
+// called more than once.
+func (s slots) enter(ctx context.Context) (leave func(), err error) {
+	select {
+	case s <- struct{}{}:
+		return sync.OnceFunc(func() { <-s }), nil
+	case <-ctx.Done():
+		return nil, ended(ctx)
+	}
+}
+
+// slots returns those of an operation. Each endpoint has its own: one that hangs does not stop the
+// other.
+func (c *Client) slots(op string) slots {
+	if op == opRevocation {
+		return c.revocations
+	}
+	return c.requests
+}
