@@ -19,6 +19,8 @@ const (
 	rediscoverAfter = 24 * time.Hour  // a document is read again, while nothing fails
 	rediscoverPause = time.Hour       // between two readings because something fails, or the last reading did not: see the next
 	rediscoverRetry = 5 * time.Minute // between two readings when the last failed
+
+	maxEndpoint = 4 << 10 // bytes of an endpoint's URL
 )
 
 // endpoints are what a server's document says (RFC 8414 section 2, OpenID Connect Discovery section 3), or options do.
@@ -38,6 +40,7 @@ type discovery struct {
 	read   time.Time  // when that was
 	again  time.Time  // before then it is not read again
 	flight *reading   // the one under way, or nil
+	late   int        // readings that have not returned in time, and not since
 
 	failures int    // in a row
 	err      *Error // of the last of them
@@ -50,7 +53,11 @@ type reading struct {
 	err   error
 }
 
-var errNoEndpoint = errors.New("it names no token_endpoint; give TokenEndpoint if there is one")
+var (
+	errLateReadings = errors.New("the transport has not returned from earlier requests for it")
+	errEndpointSize = fmt.Errorf("is longer than %d bytes", maxEndpoint)
+	errNoEndpoint   = errors.New("it names no token_endpoint; give TokenEndpoint if there is one")
+)
 
 // endpoints returns where the server's endpoints are. When the options name those for a login, nobody is asked.
 func (c *Client) endpoints(ctx context.Context) (endpoints, error) {
@@ -120,7 +127,7 @@ func (c *Client) moved(ctx context.Context, from string, which func(endpoints) s
 
 // beginReading starts reading the document, or joins who does. The caller holds the lock. The reading has the values of the
 // context, such as a trace, but does not end with it: others wait, too. It ends by itself, and nobody waits for longer than two
-// requests may take, whatever the transport does.
+// requests may take, whatever the transport does. Of those that the transport does not end, there are two at most.
 func (c *Client) beginReading(ctx context.Context) *reading {
 	d := &c.discovery
 	if d.flight != nil {
@@ -128,8 +135,15 @@ func (c *Client) beginReading(ctx context.Context) *reading {
 	}
 	r := &reading{done: make(chan struct{})}
 	d.flight = r
+	if d.late == maxLate {
+		d.settle(r, endpoints{}, &Error{Op: opDiscovery, Err: errLateReadings})
+		return r
+	}
 	ctx, cancel := context.WithTimeoutCause(context.WithoutCancel(ctx), 2*requestTimeout, errNoAnswer)
-	stop := context.AfterFunc(ctx, func() { d.land(r, endpoints{}, &Error{Op: opDiscovery, Err: ended(ctx)}) })
+	stop := context.AfterFunc(ctx, func() {
+		d.addLate(1)
+		d.land(r, endpoints{}, &Error{Op: opDiscovery, Err: ended(ctx)})
+	})
 	go func() {
 		defer cancel()
 		var found endpoints
@@ -141,7 +155,9 @@ func (c *Client) beginReading(ctx context.Context) *reading {
 			found = document
 			return nil
 		}, func(err error) {
-			stop()
+			if !stop() {
+				d.addLate(-1)
+			}
 			failure, ok := errors.AsType[*Error](err)
 			if err != nil && !ok {
 				failure = &Error{Op: opDiscovery, Err: err}
@@ -156,6 +172,17 @@ func (c *Client) beginReading(ctx context.Context) *reading {
 func (d *discovery) land(r *reading, found endpoints, err *Error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	d.settle(r, found, err)
+}
+
+func (d *discovery) addLate(n int) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.late += n
+}
+
+// settle is land for a caller who holds the lock.
+func (d *discovery) settle(r *reading, found endpoints, err *Error) {
 	if d.flight != r {
 		return
 	}
@@ -217,7 +244,7 @@ func (c *Client) readDocument(ctx context.Context) (endpoints, *Error) {
 func (c *Client) get(ctx context.Context, location string) (document string, failure *Error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, requestTimeout, errNoAnswer)
 	defer cancel()
-	request, err := http.NewRequestWithContext(untraced{ctx}, http.MethodGet, location, http.NoBody)
+	request, err := http.NewRequestWithContext(withoutTrace(ctx), http.MethodGet, location, http.NoBody)
 	if err != nil {
 		return "", &Error{Op: opDiscovery, Err: err}
 	}
@@ -295,7 +322,11 @@ func (c *Client) readMetadata(document string) (endpoints, error) {
 		if text == "" {
 			continue
 		}
-		if err := weburl.CheckOf(c.issuer, text, c.insecureHTTP); err != nil {
+		err := weburl.CheckOf(c.issuer, text, c.insecureHTTP)
+		if len(text) > maxEndpoint {
+			err = errEndpointSize
+		}
+		if err != nil {
 			return endpoints{}, fmt.Errorf("its %s %w", e.name, err)
 		}
 		*e.field = text

@@ -333,6 +333,43 @@ func TestDiscoveryOutlivesATransportThatHangs(t *testing.T) {
 	})
 }
 
+// Of the readings that such a transport never ends there are two at most, and when one ends, there may be another.
+func TestDiscoveryLeavesFewGoroutinesToATransportThatHangs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		server := newClientServer()
+		hang := make(chan struct{})
+		server.on(clientOpenID, func(*http.Request, url.Values) (*http.Response, error) {
+			<-hang
+			return nil, errors.New("at last")
+		})
+		source := newManager(t, server.client(t, tokens.ClientSecretBasic(tokens.NewSecret(clientSecret))).ClientCredentials()).Source(tokens.Key{})
+		end := time.Now().Add(24 * time.Hour)
+		for time.Now().Before(end) {
+			<-time.After(wantUnavailable(t, source).RetryAfter)
+		}
+		if n := len(server.seen(clientOpenID)); n != 2 {
+			t.Errorf("%d readings in a day, want 2", n)
+		}
+		server.on(clientOpenID, clientJSON(http.StatusOK, clientDocument(nil)))
+		close(hang)
+		<-time.After(2 * time.Minute)
+		mustToken(t, source)
+	})
+}
+
+// An endpoint is not a megabyte that is kept as long as the client.
+func TestEndpointsAreBounded(t *testing.T) {
+	for size, good := range map[int]bool{4 << 10: true, 4<<10 + 1: false} {
+		server := newClientServer()
+		server.on("/token", clientJSON(http.StatusOK, clientGood))
+		revocation := clientIssuer + "/" + strings.Repeat("a", size-len(clientIssuer)-1)
+		server.on(clientOpenID, clientJSON(http.StatusOK, clientDocument(map[string]any{"revocation_endpoint": revocation})))
+		if _, err := server.fetch(t); (err == nil) != good {
+			t.Errorf("%d bytes: %v", size, err)
+		}
+	}
+}
+
 // What a server asks for by Retry-After it asks of the client, and not of one key.
 func TestRetryAfterHoldsForAllKeys(t *testing.T) {
 	for _, status := range []int{http.StatusTooManyRequests, http.StatusServiceUnavailable, http.StatusInternalServerError} {

@@ -10,13 +10,12 @@ import (
 	"maps"
 	"mime"
 	"net/http"
-	"net/http/httptrace"
 	"net/url"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/bearer-go/bearer/internal/strictjson"
 	"github.com/bearer-go/bearer/internal/webclient"
@@ -140,18 +139,6 @@ type answer struct {
 	whole   bool // see hasEnd
 }
 
-// untraced is a context without the hooks of net/http/httptrace in it. They are for the caller's own requests: here they would be
-// shown the client's secret, and be called after the caller has gone.
-type untraced struct{ context.Context }
-
-func (c untraced) Value(key any) any {
-	value := c.Context.Value(key)
-	if _, ok := value.(*httptrace.ClientTrace); ok {
-		return nil
-	}
-	return value
-}
-
 // post sends a form with the client's authentication to an endpoint. Any status but 200 is an [*Error], or with a token any that
 // is no success with a body: some servers answer 201.
 func (c *Client) post(ctx context.Context, endpoint string, q call) (*answer, error) {
@@ -194,7 +181,7 @@ func (c *Client) post(ctx context.Context, endpoint string, q call) (*answer, er
 	ctx, cancel := context.WithTimeoutCause(ctx, requestTimeout, errNoAnswer)
 	defer cancel()
 	defer context.AfterFunc(ctx, leave)() // even if the transport goes on
-	request, err := http.NewRequestWithContext(untraced{ctx}, http.MethodPost, endpoint, strings.NewReader(form.Encode()))
+	request, err := http.NewRequestWithContext(withoutTrace(ctx), http.MethodPost, endpoint, strings.NewReader(form.Encode()))
 	if err != nil {
 		return nil, &Error{Op: op, Err: quiet(ctx, err)}
 	}
@@ -255,12 +242,19 @@ func (a *answer) problem() (code, description string) {
 	if len(code) > maxCode || strings.ContainsFunc(code, isNotCode) || !permanent[code] && a.quoted(code) {
 		code = ""
 	}
-	description = webclient.Printable(m.text("error_description"))
-	description = description[:min(len(description), maxDescription+minQuote)]
-	if a.quoted(description) {
-		description = ""
+	return code, a.description(m.text("error_description"))
+}
+
+// description is what of a server's text for an error may be shown. It is in memory of its own: the
+// text may be as long as the answer, and an error is kept.
+func (a *answer) description(text string) string {
+	const size = maxDescription + minQuote // with the beginning of what may be a quotation at the end
+	text = webclient.Printable(text[:min(len(text), size*utf8.UTFMax)])
+	text = text[:min(len(text), size)]
+	if a.quoted(text) {
+		return ""
 	}
-	return code, description[:min(len(description), maxDescription)]
+	return strings.Clone(text[:min(len(text), maxDescription)])
 }
 
 func isNotCode(r rune) bool {
@@ -269,13 +263,14 @@ func isNotCode(r rune) bool {
 
 // quoted reports whether a server's text has a secret of the request in it, as it is or encoded, or a good part of one.
 func (a *answer) quoted(text string) bool {
+	plain := alphanumeric(text)
 	return slices.ContainsFunc(a.secrets, func(secret string) bool {
-		if quotes(text, webclient.Printable(secret)) || quotes(alphanumeric(text), alphanumeric(secret)) {
+		if quotes(text, webclient.Printable(secret)) || quotes(plain, alphanumeric(secret)) {
 			return true
 		}
 		for skipped := range min(3, len(secret)) { // three bytes are four characters, wherever the first of them stands
 			encoded := base64.RawStdEncoding.EncodeToString([]byte(secret[skipped:]))
-			if quotes(alphanumeric(text), alphanumeric(encoded)) {
+			if quotes(plain, alphanumeric(encoded)) {
 				return true
 			}
 		}
@@ -283,10 +278,23 @@ func (a *answer) quoted(text string) bool {
 	})
 }
 
-var notAlphanumeric = regexp.MustCompile(`%[0-9A-Fa-f]{2}|[^0-9A-Za-z]`)
-
 // alphanumeric is what every way to encode a text in a URL leaves as it is, and what all alphabets of base64 have in common.
-func alphanumeric(text string) string { return notAlphanumeric.ReplaceAllString(text, "") }
+func alphanumeric(text string) string {
+	b := make([]byte, 0, len(text))
+	for i := 0; i < len(text); i++ {
+		switch c := text[i]; {
+		case c == '%' && i+2 < len(text) && isHex(text[i+1]) && isHex(text[i+2]):
+			i += 2
+		case '0' <= c && c <= '9' || 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z':
+			b = append(b, c)
+		}
+	}
+	return string(b)
+}
+
+func isHex(c byte) bool {
+	return '0' <= c && c <= '9' || 'a' <= c && c <= 'f' || 'A' <= c && c <= 'F'
+}
 
 func quotes(text, secret string) bool {
 	size := min((len(secret)+1)/2, minQuote)
@@ -329,6 +337,8 @@ func (a *answer) token() (response *Response, issued string, err error) {
 		return nil, "", errNoAccessToken
 	case !strings.EqualFold(response.TokenType, "Bearer"):
 		return nil, "", errTokenType
+	case len(response.Scope) > maxScope:
+		return nil, "", errScopeSize
 	case !isScope(response.Scope):
 		return nil, "", errScope
 	case !isRefreshToken(response.RefreshToken.Reveal()):

@@ -18,6 +18,7 @@ import (
 	"net/url"
 	"runtime"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"testing/synctest"
@@ -753,6 +754,89 @@ func TestTheCallersTraceSeesNothing(t *testing.T) {
 	})
 	if _, err := server.client(t, tokens.ClientSecretBasic(tokens.NewSecret(clientSecret))).ClientCredentials().Fetch(ctx, tokens.Request{}); err != nil {
 		t.Error(err)
+	}
+}
+
+// Nor are those hooks called that package net finds by a key of its own: the caller may be gone.
+func TestTheCallersTraceIsNotCalled(t *testing.T) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	listener.Close() // the connection is refused, after the hooks
+	var mu sync.Mutex
+	var called []string
+	call := func(hook string) {
+		mu.Lock()
+		defer mu.Unlock()
+		called = append(called, hook)
+	}
+	ctx := httptrace.WithClientTrace(t.Context(), &httptrace.ClientTrace{
+		GetConn:      func(string) { call("GetConn") },
+		DNSStart:     func(httptrace.DNSStartInfo) { call("DNSStart") },
+		DNSDone:      func(httptrace.DNSDoneInfo) { call("DNSDone") },
+		ConnectStart: func(string, string) { call("ConnectStart") },
+		ConnectDone:  func(string, string, error) { call("ConnectDone") },
+	})
+	for name, opts := range map[string][]tokens.ClientOption{
+		"the endpoint": {tokens.TokenEndpoint("http://" + listener.Addr().String() + "/token")}, "discovery": nil,
+	} {
+		c, err := tokens.NewClient("http://"+listener.Addr().String(), "orders", tokens.NoClientAuth(), opts...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := c.JWTBearer(grantsSign(tokens.NewSecret("a.b.c"))).Fetch(ctx, tokens.Request{}); err == nil {
+			t.Error("no error")
+		}
+		if len(called) != 0 {
+			t.Errorf("%s: called %q", name, called)
+		}
+	}
+}
+
+// A server can fill the memory with nothing that it answers: the scope has a bound, and what is kept
+// of an error keeps no more than is shown.
+func TestWhatIsKeptOfAnAnswerIsBounded(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it takes 64 MiB")
+	}
+	const answers = 40
+	kept := func(name, answer string, status, most int) {
+		server := newClientServer()
+		server.on("/token", clientJSON(status, answer))
+		manager := newManager(t, server.client(t, tokens.ClientSecretBasic(tokens.NewSecret(clientSecret))).ClientCredentials())
+		var before, after runtime.MemStats
+		runtime.GC()
+		runtime.ReadMemStats(&before)
+		for i := range answers {
+			_, _ = manager.Source(tokens.Key{Scope: fmt.Sprint("s", i)}).Token(t.Context())
+		}
+		runtime.GC()
+		runtime.ReadMemStats(&after)
+		if each := (int64(after.HeapAlloc) - int64(before.HeapAlloc)) / answers; each > int64(most) {
+			t.Errorf("%s: %d KiB for each key", name, each>>10)
+		}
+		runtime.KeepAlive(manager)
+	}
+	scope := strings.TrimSuffix(clientGood, "}") + `,"scope":"` + strings.TrimSuffix(strings.Repeat("a ", 8<<10), " ")
+	kept("a scope", scope+`"}`, http.StatusOK, 64<<10)
+	kept("a scope that is too long", scope+strings.Repeat(" a", 450<<10)+`"}`, http.StatusOK, 64<<10)
+	kept("a description", `{"error":"odd","error_description":"`+strings.Repeat("a ", 500<<10)+`"}`, http.StatusBadRequest, 64<<10)
+	kept("a code", `{"error":"`+strings.Repeat("a", 1000<<10)+`"}`, http.StatusBadRequest, 64<<10)
+}
+
+// The scope of a token has at most 16 KiB, of whatever Fetcher.
+func TestScopeHasABound(t *testing.T) {
+	for size, good := range map[int]bool{16 << 10: true, 16<<10 + 1: false} {
+		scope := strings.Repeat("a ", size)[:size]
+		_, err := endpointFetch(t, clientJSON(http.StatusOK, strings.TrimSuffix(clientGood, "}")+`,"scope":"`+scope+`"}`))
+		if (err == nil) != good {
+			t.Errorf("%d bytes: %v", size, err)
+		}
+		_, err = newManager(t, &server{grant: tokens.Response{Scope: scope}}).Source(tokens.Key{}).Token(t.Context())
+		if (err == nil) != good {
+			t.Errorf("%d bytes of another Fetcher: %v", size, err)
+		}
 	}
 }
 

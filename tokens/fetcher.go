@@ -53,7 +53,7 @@ type Response struct {
 	// the server did not say. Less than a tenth of its life, or than 10 seconds, counts as the greater of the two.
 	RefreshIn time.Duration
 
-	// Scope is what was granted, "" if that is what was asked for.
+	// Scope is what was granted, "" if that is what was asked for. It has at most 16 KiB.
 	Scope string
 
 	// Requested is when the request for it was sent; a zero time is when Fetch was called.

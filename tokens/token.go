@@ -2,6 +2,7 @@ package tokens
 
 import (
 	"errors"
+	"fmt"
 	"math/rand/v2"
 	"strings"
 	"time"
@@ -17,6 +18,7 @@ const (
 	minRefreshPart = 10 // the first tenth of its life
 
 	maxTokenSize = 64 << 10 // bytes of one
+	maxScope     = 16 << 10 // bytes of what it allows
 
 	// Between these parts of its life a token becomes stale, at random, unless the server says when.
 	earliestRefresh = 0.70
@@ -36,8 +38,8 @@ type Token struct {
 	// copied to, and follows none.
 	authorization *string
 
-	hash   string // of its source
-	scopes []string
+	hash   string    // of its source
+	scope  string    // as granted, with whatever spaces
 	expiry time.Time // without the monotonic clock, as are all times with Wall in their name
 
 	due, dueWall   time.Time // it is stale from then on
@@ -58,7 +60,7 @@ func (t *Token) Authorization() string {
 }
 
 // Scopes returns what the token allows, as granted, or as asked for when the server did not say.
-func (t *Token) Scopes() []string { return append([]string(nil), t.scopes...) }
+func (t *Token) Scopes() []string { return strings.Fields(t.scope) }
 
 // Expiry returns when the token ends, as its server said. [Source.Token] stops handing it out a little earlier.
 func (t *Token) Expiry() time.Time { return t.expiry }
@@ -67,6 +69,7 @@ var (
 	errNoToken   = errors.New("the answer has no access token that could be sent")
 	errTokenType = errors.New("the token is of a type that is not Bearer")
 	errLife      = errors.New("the token's life is negative")
+	errScopeSize = fmt.Errorf("scope is longer than %d bytes", maxScope)
 )
 
 // newToken judges a response. A server's answer is what the network gave: that the token can stand in a header is made sure of here,
@@ -79,6 +82,8 @@ func newToken(response *Response, key Key, asked time.Time) (*Token, error) {
 		return nil, errTokenType
 	case response.ExpiresIn < 0 || response.RefreshIn < 0:
 		return nil, errLife
+	case len(response.Scope) > maxScope:
+		return nil, errScopeSize
 	}
 	from := asked
 	if !response.Requested.IsZero() { // a time out of a Store has no monotonic clock, and may be of one that is ahead
@@ -97,7 +102,7 @@ func newToken(response *Response, key Key, asked time.Time) (*Token, error) {
 	authorization := bearerPrefix + response.AccessToken.Reveal()
 	t := &Token{
 		authorization: &authorization,
-		scopes:        strings.Fields(scope),
+		scope:         scope,
 		expiry:        from.Add(life).Round(0),
 		due:           from.Add(due),
 		over:          from.Add(over),
