@@ -67,7 +67,8 @@ func HTTPClient(client *http.Client) ClientOption {
 }
 
 // InsecureHTTP allows http URLs to hosts other than this one. Whoever is on the way can then read the client's secret and
-// the tokens. Loopback addresses need no such permission, unless the issuer is https and its document names them.
+// the tokens. Loopback addresses need no such permission, unless the issuer is https and its document names them. A proxy that
+// [HTTPClient] names explicitly gets the requests to them as well, and can read what is in them; that of the environment does not.
 func InsecureHTTP() ClientOption {
 	return func(c *clientConfig) {
 		if c.insecureHTTP {

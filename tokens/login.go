@@ -14,7 +14,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/bearer-go/bearer/internal/webclient"
 	"github.com/bearer-go/bearer/internal/weburl"
 )
 
@@ -24,7 +23,8 @@ const LoginLifetime = 10 * time.Minute
 const (
 	opLogin = "login" // of an Error
 
-	loginRandom = 32 // bytes of each random value: RFC 7636 section 7.1
+	loginRandom  = 32      // bytes of each random value: RFC 7636 section 7.1
+	maxLoginCode = 4 << 10 // bytes of a code
 )
 
 var (
@@ -129,15 +129,16 @@ var reserved = []string{
 }
 
 // LoginParameter adds a parameter to the URL, such as prompt, login_hint, acr_values or max_age of OpenID Connect Core section
-// 3.1.2.1. Each name may be given once. Those that this package sends, or that would replace them, are refused.
+// 3.1.2.1. Each name may be given once. Those that this package sends, or that would replace them, are refused. Names that
+// differ in case only count as one.
 func LoginParameter(name, value string) LoginOption {
 	return func(c *loginConfig) {
 		switch {
 		case !isParameterName(name):
 			c.wrong("LoginParameter(%q): a name has letters, digits and \"-._\" (RFC 6749 section 8.2)", name)
-		case slices.Contains(reserved, name):
+		case slices.ContainsFunc(reserved, func(other string) bool { return strings.EqualFold(other, name) }):
 			c.wrong("LoginParameter(%q): this parameter is not to be set; leave it out", name)
-		case c.extra.Has(name):
+		case hasParameter(c.extra, name):
 			c.wrong("LoginParameter(%q): given twice; keep one (RFC 6749 section 3.1)", name)
 		case value == "":
 			c.wrong("LoginParameter(%q): the value is empty; give one, or leave the option out", name)
@@ -145,6 +146,17 @@ func LoginParameter(name, value string) LoginOption {
 			c.extra.Set(name, value)
 		}
 	}
+}
+
+// hasParameter reports whether a query has a parameter, in whatever case: some servers do not tell
+// them apart by it.
+func hasParameter(query url.Values, name string) bool {
+	for other := range query {
+		if strings.EqualFold(other, name) {
+			return true
+		}
+	}
+	return false
 }
 
 func isParameterName(name string) bool {
@@ -258,7 +270,7 @@ func (l *Login) location(found endpoints, extra url.Values) (string, error) {
 	}
 	query := u.Query() // RFC 6749 section 3.1: what is there stays, and nothing is sent twice
 	for name, values := range extra {
-		if query.Has(name) {
+		if hasParameter(query, name) {
 			return "", errRepeated
 		}
 		query[name] = values
@@ -337,7 +349,7 @@ func (l *Login) read(back url.Values) (code string, err error) {
 		return "", l.refusal(back)
 	}
 	code = back.Get("code")
-	if code == "" || !isPrintable(code) {
+	if code == "" || len(code) > maxLoginCode || !isPrintable(code) {
 		return "", &Error{Op: opLogin, Err: errors.New("the answer has no code that could be exchanged")}
 	}
 	return code, nil
@@ -345,7 +357,7 @@ func (l *Login) read(back url.Values) (code string, err error) {
 
 // refusal is the error that an answer names (RFC 6749 section 4.1.2.1). It came by way of the browser, but with the right state.
 func (l *Login) refusal(back url.Values) *Error {
-	e := &Error{Op: opLogin, Code: back.Get("error"), Description: webclient.Printable(back.Get("error_description"))}
+	e := &Error{Op: opLogin, Code: strings.Clone(back.Get("error"))}
 	if len(e.Code) > maxCode || strings.ContainsFunc(e.Code, isNotCode) {
 		e.Code = ""
 	}
@@ -353,9 +365,6 @@ func (l *Login) refusal(back url.Values) *Error {
 		e.Err = errors.New("the answer is an error, with a code that is none (RFC 6749 section 4.1.2.1)")
 	}
 	secrets := &answer{secrets: []string{l.state, l.verifier}}
-	if secrets.quoted(e.Description) {
-		e.Description = ""
-	}
-	e.Description = e.Description[:min(len(e.Description), maxDescription)]
+	e.Description = secrets.description(back.Get("error_description"))
 	return e
 }

@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/url"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -433,9 +434,65 @@ func TestLoginRefusesConfigurations(t *testing.T) {
 		"scope", "resource", "audience", "request", "request_uri", "client_secret", "client_assertion", "client_assertion_type", "code",
 		"code_verifier", "iss", "error", "registration",
 	} {
-		if _, err := w.client.NewLogin(t.Context(), sessionRedirect, tokens.LoginParameter(name, "a")); err == nil {
-			t.Errorf("the parameter %s can be set", name)
+		for _, name := range []string{name, strings.ToUpper(name), strings.ToUpper(name[:1]) + name[1:]} {
+			if _, err := w.client.NewLogin(t.Context(), sessionRedirect, tokens.LoginParameter(name, "a")); err == nil {
+				t.Errorf("the parameter %s can be set", name)
+			}
 		}
+	}
+	if _, err := w.client.NewLogin(t.Context(), sessionRedirect, tokens.LoginParameter("prompt", "a"), tokens.LoginParameter("Prompt", "b")); err == nil {
+		t.Error("a parameter can be set twice")
+	}
+}
+
+// A code has at most 4 KiB. Nothing else of an answer that is too long is sent or kept either.
+func TestLoginAnswerIsBounded(t *testing.T) {
+	const most = 4 << 10
+	server := newClientServer()
+	client := server.client(t, tokens.ClientSecretBasic(tokens.NewSecret(clientSecret)))
+	long := strings.Repeat("a", 900<<10)
+	var kept []error
+	var before, after runtime.MemStats
+	runtime.GC()
+	runtime.ReadMemStats(&before)
+	for range 10 {
+		for name, value := range map[string]string{
+			"code": strings.Repeat("a", most+1), "iss": long, "error": long, "error_description": long, "state": long,
+		} {
+			login, back := pauseLogin(t, client)
+			back.Set(name, strings.Clone(value))
+			if name == "error_description" {
+				query := "access_denied" + value
+				back.Set("error", query[:len("access_denied")]) // a part of the query, as package url has it
+			}
+			_, err := login.Finish(t.Context(), back)
+			if err == nil || len(server.seen("/token")) != 0 {
+				t.Fatalf("%s: %v", name, err)
+			}
+			kept = append(kept, err)
+		}
+	}
+	runtime.GC()
+	runtime.ReadMemStats(&after)
+	if size := int64(after.HeapAlloc) - int64(before.HeapAlloc); size > 2<<20 {
+		t.Errorf("%d KiB for %d answers", size>>10, len(kept))
+	}
+	runtime.KeepAlive(kept)
+
+	login, back := pauseLogin(t, client)
+	back.Set("code", strings.Repeat("a", most))
+	if _, err := login.Finish(t.Context(), back); err != nil {
+		t.Errorf("a code of %d bytes: %v", most, err)
+	}
+}
+
+// A parameter of the endpoint's URL that differs from one of this package in case only would be sent beside it.
+func TestLoginRefusesAnEndpointsParameterInAnotherCase(t *testing.T) {
+	server := newClientServer()
+	c := server.client(t, tokens.NoClientAuth(), tokens.TokenEndpoint(clientTokenURL),
+		tokens.AuthorizationEndpoint(clientIssuer+"/authorize?Redirect_URI=https://evil.example"))
+	if _, err := c.NewLogin(t.Context(), "https://app.example.com/callback"); err == nil {
+		t.Error("no error")
 	}
 }
 

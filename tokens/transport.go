@@ -31,7 +31,8 @@ const (
 //
 // Only a request to one of the listed origins gets it; see [Origins]. What counts is both where the connection goes, which is the
 // URL, and whom it asks for, which is the Host header if [http.Request.Host] sets one: if either is not listed, the request is
-// not for this Transport. The following go out as they are, without the token:
+// not for this Transport. Neither is one that has "host" in its header in another spelling than "Host", which would be sent as a
+// second one. The following go out as they are, without the token:
 //
 //   - A request to another origin.
 //   - A request that has an Authorization header, even an empty one, and the redirects it leads to within its origin: whoever
@@ -91,7 +92,8 @@ func Origins(urls ...string) TransportOption {
 }
 
 // InsecurePlainHTTP allows that the token is sent by plain http to hosts other than this one, where a service mesh does the
-// encrypting. Otherwise whoever is on the way can read it, and use it. Loopback addresses need no such permission. The origins must
+// encrypting. Otherwise whoever is on the way can read it, and use it. Loopback addresses need no such permission, but a proxy that
+// the base was given explicitly gets requests to them as well, and then reads the token. The origins must
 // be listed with http all the same.
 func InsecurePlainHTTP() TransportOption {
 	return func(c *transportConfig) { c.plainHTTP = true }
@@ -336,7 +338,7 @@ type destination struct {
 // destinationOf is zero, and so on no list, where it is not clear whom a request is for.
 func destinationOf(req *http.Request) destination {
 	u := req.URL
-	if u == nil || u.Opaque != "" && (u.Opaque[0] != '/' || strings.HasPrefix(u.Opaque, "//")) { // names a host beside the others
+	if u == nil || hasOtherHost(req.Header) || u.Opaque != "" && (u.Opaque[0] != '/' || strings.HasPrefix(u.Opaque, "//")) { // names a host beside the others
 		return destination{}
 	}
 	d := destination{connects: originOf(u.Scheme, u.Host)}
@@ -410,6 +412,17 @@ func checkBare(text string) error {
 		return errors.New("has a path or a query: the token goes to the whole origin; give scheme, host and port alone")
 	}
 	return nil
+}
+
+// hasOtherHost reports whether a header would go out as a second Host line, beside the one that is
+// judged. Package net/http leaves out a "Host" in the map, and no other spelling.
+func hasOtherHost(header http.Header) bool {
+	for name := range header {
+		if len(name) == len("Host") && name != "Host" && strings.EqualFold(name, "Host") {
+			return true
+		}
+	}
+	return false
 }
 
 func hasAuthorization(req *http.Request) bool {

@@ -300,6 +300,17 @@ func TestTransportOrigins(t *testing.T) {
 		}
 		transportCheck(t, sink.requests[0], request, false)
 	}
+	// A name that package net/http would send as a second Host line; it leaves out "Host" itself.
+	for name, attached := range map[string]bool{"host": false, "HOST": false, "hOst": false, "Host": true, "Hosts": true} {
+		var sink transportSink
+		transport, _ := transportOver(t, &sink)
+		request := transportRequest(t, "GET", transportService, nil)
+		request.Header[name] = []string{"evil.example"}
+		if _, err := transportSend(t, transport, request); err != nil {
+			t.Fatal(err)
+		}
+		transportCheck(t, sink.requests[0], request, attached)
+	}
 	var sink transportSink
 	transport, _ := transportOver(t, &sink)
 	request := transportRequest(t, "GET", transportService, nil)
