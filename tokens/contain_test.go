@@ -300,6 +300,7 @@ func TestTransportOutlivesABodyThatPanics(t *testing.T) {
 func TestEveryGoroutineContainsPanics(t *testing.T) {
 	own := map[string]bool{ // what runs no code of the application
 		"cancel":  true, // of a context
+		"leave":   true, // of a place among the requests
 		"release": true, // of a lock
 		"s.fly":   true, // which calls contain
 		"contain": true,

@@ -68,12 +68,10 @@ type call struct {
 	// refresh token is.
 	lasting bool
 
-	// ready is asked right before the form is sent, which an error prevents. It may be nil.
-	ready func() error
-
 	outside bool // it has something that came from outside, and that the server may mistake for another client's
 
-	sent func() // is called right before it is sent; it may be nil
+	// ready is called right before the form is sent, which an error prevents. It may be nil.
+	ready func() error
 }
 
 // token asks for a token: it sends a form with the client's authentication to the token endpoint (RFC 6749 sections 3.2 and 5).
@@ -170,11 +168,6 @@ func (c *Client) post(ctx context.Context, endpoint string, q call) (*answer, er
 	if ctx.Err() != nil {
 		return nil, &Error{Op: op, Err: ended(ctx)}
 	}
-	if q.ready != nil {
-		if err := q.ready(); err != nil {
-			return nil, &Error{Op: op, Err: err}
-		}
-	}
 	if q.lasting {
 		ctx = context.WithoutCancel(ctx)
 	}
@@ -191,8 +184,10 @@ func (c *Client) post(ctx context.Context, endpoint string, q call) (*answer, er
 	request.Header = header
 	header.Set("Accept", "application/json")
 	header.Set("Content-Type", "application/x-www-form-urlencoded")
-	if q.sent != nil {
-		q.sent()
+	if q.ready != nil {
+		if err := q.ready(); err != nil {
+			return nil, &Error{Op: op, Err: err}
+		}
 	}
 	a := &answer{sent: time.Now(), secrets: secrets}
 	response, err := webclient.Do(c.asker, request)

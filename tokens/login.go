@@ -325,7 +325,7 @@ func (l *Login) Finish(ctx context.Context, back url.Values) (*Response, error) 
 	form.Set("code_verifier", l.verifier)
 	sent := false
 	response, _, err := l.client.exchange(ctx, call{
-		op: opToken, form: form, lasting: true, outside: true, sent: func() { sent = true },
+		op: opToken, form: form, lasting: true, outside: true, ready: func() error { sent = true; return nil },
 	})
 	if !sent {
 		l.used.Store(false)

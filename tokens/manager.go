@@ -31,7 +31,7 @@ type Manager struct {
 	cancel context.CancelFunc
 	flying sync.WaitGroup
 
-	closers closers
+	closers  closers
 	repeated *allowance // shared with other Managers, if these are of sessions
 
 	hashKey [sha256.Size]byte // of the hashes of callers' tokens; random

@@ -300,15 +300,15 @@ func TestTheLifeOfAToken(t *testing.T) {
 			gone: time.Hour - 10*time.Second, expiry: time.Hour,
 		},
 		"refresh_in before a tenth": {
-			grant: tokens.Response{ExpiresIn: time.Hour, RefreshIn: 6*time.Minute - 1}, fresh: 6*time.Minute - 1, stale: 6 * time.Minute,
+			grant: tokens.Response{ExpiresIn: time.Hour, RefreshIn: 6*time.Minute - 1}, fresh: 6*time.Minute - 1, stale: 11*time.Minute + 30*time.Second,
 			gone: time.Hour - 10*time.Second, expiry: time.Hour,
 		},
 		"refresh_in after a tenth": {
-			grant: tokens.Response{ExpiresIn: time.Hour, RefreshIn: 6*time.Minute + 1}, fresh: 6 * time.Minute, stale: 6*time.Minute + 1,
+			grant: tokens.Response{ExpiresIn: time.Hour, RefreshIn: 6*time.Minute + 1}, fresh: 6 * time.Minute, stale: 11*time.Minute + 30*time.Second,
 			gone: time.Hour - 10*time.Second, expiry: time.Hour,
 		},
 		"refresh_in before ten seconds": {
-			grant: tokens.Response{ExpiresIn: time.Minute, RefreshIn: 1}, fresh: 10*time.Second - 1, stale: 10 * time.Second,
+			grant: tokens.Response{ExpiresIn: time.Minute, RefreshIn: 1}, fresh: 10*time.Second - 1, stale: 15 * time.Second,
 			gone: 54 * time.Second, expiry: time.Minute,
 		},
 		"refresh_in of a token that is over in ten seconds is no word of it": {
