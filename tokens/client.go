@@ -14,8 +14,15 @@ import (
 
 // Client is a client of an authorization server: this service, as the server knows it. It makes a [Fetcher] for each grant.
 // It is safe for concurrent use, keeps no token, only where the server's endpoints are and for how long it asked for
-// rest, and need not be closed.
+// rest, and need not be closed. It prints as "[secret]".
 type Client struct {
+	opaque
+	*hiddenClient
+}
+
+type hiddenClient struct{ *clientState }
+
+type clientState struct {
 	issuer, id   string
 	auth         ClientAuth
 	insecureHTTP bool
@@ -137,7 +144,9 @@ func NewClient(issuer, id string, auth ClientAuth, opts ...ClientOption) (*Clien
 	config.checkEndpoint("TokenEndpoint", config.given.token)
 	config.checkEndpoint("RevocationEndpoint", config.given.revocation)
 	config.checkEndpoint("AuthorizationEndpoint", config.given.authorization)
-	c := &Client{issuer: issuer, id: id, auth: auth, insecureHTTP: config.insecureHTTP, given: config.given}
+	c := &Client{hiddenClient: &hiddenClient{&clientState{
+		issuer: issuer, id: id, auth: auth, insecureHTTP: config.insecureHTTP, given: config.given,
+	}}}
 	c.asker, c.reader = config.clients(auth)
 	atOnce := cmp.Or(config.maxRequests, DefaultMaxRequests)
 	c.requests, c.revocations = make(slots, atOnce), make(slots, atOnce)

@@ -12,9 +12,11 @@ import (
 )
 
 // ClientAuth is how a [Client] proves that it is the client it says. [NoClientAuth] is for one that cannot. The zero
-// ClientAuth is an error of [NewClient], as is whatever is wrong with the arguments it was made of. It prints nothing of
-// them.
+// ClientAuth is an error of [NewClient], as is whatever is wrong with the arguments it was made of. It prints as
+// "[secret]".
 type ClientAuth struct {
+	opaque
+
 	err error // what is wrong with it
 
 	// apply adds what proves it to a request, and returns what must not come back in an error, beside the values of the form.
@@ -25,12 +27,6 @@ type ClientAuth struct {
 
 	public bool // nothing proves it
 }
-
-// String returns "[client authentication]".
-func (ClientAuth) String() string { return "[client authentication]" }
-
-// GoString returns what String does.
-func (a ClientAuth) GoString() string { return a.String() }
 
 // badAuth is a ClientAuth that cannot be used.
 func badAuth(format string, args ...any) ClientAuth {

@@ -51,7 +51,11 @@
 //
 // # Secrets
 //
-// Nothing here prints a token, a secret or a key: not with any verb of package fmt, not to package log/slog, not as JSON, and in
-// no error. They come out where they are asked for by name: [Token.AccessToken] and [Token.Authorization]. A struct of one's own
-// that holds a [Secret] in an unexported field is another matter; see there.
+// No token, secret or key is printed. Each type that holds or leads to one is "[secret]" for every verb of package fmt, for package
+// log/slog and in JSON, and an error for package encoding/gob. Where package fmt asks no value how to print itself (%p, %w of
+// what is no error, an unexported field) it shows addresses. The functions that are options print as addresses everywhere. Printing
+// waits for no lock. Errors name no secret. [Stats] and [Event] print their fields, of an error its text.
+//
+// Secrets come out where they are asked for by name: [Secret.Reveal], [Token.AccessToken], [Token.Authorization] and [Login.URL].
+// What reads unexported memory by reflection and follows every pointer, as a debugger does, finds them.
 package tokens

@@ -51,10 +51,17 @@ func NewFileStore(dir string, keys SealKeys) (Store, error) {
 	if errs != nil {
 		return nil, errors.Join(errs...)
 	}
-	return &fileStore{dir, keys}, nil
+	return &fileStore{hiddenFile: &hiddenFile{&fileState{dir, keys}}}, nil
 }
 
 type fileStore struct {
+	opaque
+	*hiddenFile
+}
+
+type hiddenFile struct{ *fileState }
+
+type fileState struct {
 	dir  string
 	keys SealKeys
 }

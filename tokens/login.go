@@ -51,6 +51,12 @@ var (
 // concurrent use.
 type Login struct {
 	opaque
+	*hiddenLogin
+}
+
+type hiddenLogin struct{ *loginState }
+
+type loginState struct {
 	client  *Client
 	session string // the name of the Session that began it; "" if none did
 	key     Key    // what the first token will be for
@@ -216,10 +222,10 @@ func (c *Client) NewLogin(ctx context.Context, redirectURI string, opts ...Login
 		return nil, err
 	}
 	now := time.Now()
-	l := &Login{
+	l := &Login{hiddenLogin: &hiddenLogin{&loginState{
 		client: c, key: config.key, resources: config.resources, redirectURI: redirectURI,
 		state: random(), verifier: random(), issParameter: found.issParameter, end: now.Add(LoginLifetime),
-	}
+	}}}
 	l.endWall = l.end.Round(0)
 	if slices.Contains(strings.Fields(config.key.Scope), "openid") {
 		l.nonce = random()

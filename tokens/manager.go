@@ -19,8 +19,15 @@ const (
 )
 
 // Manager keeps one token for each [Key]. It is made by [NewManager], does nothing until a token is asked for, and is safe for
-// concurrent use.
+// concurrent use. It prints as "[secret]".
 type Manager struct {
+	opaque
+	*hiddenManager
+}
+
+type hiddenManager struct{ *managerState }
+
+type managerState struct {
 	fetcher Fetcher
 	timeout time.Duration
 	maxKeys int
@@ -132,11 +139,10 @@ func Observer(observe func(context.Context, Event)) Option {
 // NewManager returns a Manager over a Fetcher. It does no I/O and starts nothing. When several things are wrong the error says all
 // of them.
 func NewManager(fetcher Fetcher, opts ...Option) (*Manager, error) {
-	m := &Manager{
+	m := &Manager{hiddenManager: &hiddenManager{&managerState{
 		fetcher: fetcher, timeout: DefaultFetchTimeout, maxKeys: DefaultMaxKeys, logger: slog.Default(),
-		sources: make(map[entry]*list.Element), order: list.New(),
-		repeated: new(allowance),
-	}
+		sources: make(map[entry]*list.Element), order: list.New(), repeated: new(allowance),
+	}}}
 	c := managerConfig{m: m, given: make(map[string]bool)}
 	if f, ok := fetcher.(FetcherFunc); fetcher == nil || ok && f == nil {
 		c.wrong("NewManager: the Fetcher is nil")
@@ -164,7 +170,7 @@ func (m *Manager) Source(key Key) *Source {
 	if s := m.find(entry{key: key}); s != nil {
 		return s
 	}
-	s := &Source{m: m, key: key}
+	s := newSource(&sourceState{m: m, key: key})
 	m.remember(s)
 	return s
 }
@@ -176,7 +182,7 @@ func (m *Manager) variant(whole *Source, hash string) *Source {
 	if s := m.find(entry{whole.key, hash}); s != nil {
 		return s
 	}
-	s := &Source{m: m, key: whole.key, whole: whole, hash: hash}
+	s := newSource(&sourceState{m: m, key: whole.key, whole: whole, hash: hash})
 	m.remember(s)
 	return s
 }

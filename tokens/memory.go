@@ -10,10 +10,17 @@ import (
 // NewMemoryStore returns a [Store] that ends with the process, for tests and for what need not survive. What it holds is bounded
 // by what is saved and not deleted; of a deleted record, and of a lock that has ended, nothing is left.
 func NewMemoryStore() Store {
-	return &memoryStore{records: make(map[string]memoryRecord), locks: make(map[string]*memoryLock)}
+	return &memoryStore{hiddenMemory: &hiddenMemory{&memoryState{records: make(map[string]memoryRecord), locks: make(map[string]*memoryLock)}}}
 }
 
 type memoryStore struct {
+	opaque
+	*hiddenMemory
+}
+
+type hiddenMemory struct{ *memoryState }
+
+type memoryState struct {
 	mu      sync.Mutex
 	last    int64 // the version that was given last: no two records ever have the same one
 	records map[string]memoryRecord

@@ -113,6 +113,12 @@ func (c *Client) RefreshToken(store Store) Fetcher { return newRefresher(c, stor
 // refresher is a Fetcher over the refresh tokens in a Store.
 type refresher struct {
 	opaque
+	*hiddenRefresher
+}
+
+type hiddenRefresher struct{ *refresherState }
+
+type refresherState struct {
 	client *Client
 	store  Store
 	wall   func() time.Time // wallNow, but in tests
@@ -124,7 +130,8 @@ type refresher struct {
 }
 
 func newRefresher(c *Client, store Store) *refresher {
-	return &refresher{client: c, store: store, wall: wallNow, unsaved: make(map[string]held)}
+	state := &refresherState{client: c, store: store, wall: wallNow, unsaved: make(map[string]held)}
+	return &refresher{hiddenRefresher: &hiddenRefresher{state}}
 }
 
 // record is what a Store has of one session. It is for encoding/json.

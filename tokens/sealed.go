@@ -241,10 +241,17 @@ func Sealed(store Store, keys SealKeys) (Store, error) {
 	if errs != nil {
 		return nil, errors.Join(errs...)
 	}
-	return &sealedStore{store, keys}, nil
+	return &sealedStore{hiddenSealed: &hiddenSealed{&sealedState{store, keys}}}, nil
 }
 
 type sealedStore struct {
+	opaque
+	*hiddenSealed
+}
+
+type hiddenSealed struct{ *sealedState }
+
+type sealedState struct {
 	store Store
 	keys  SealKeys
 }

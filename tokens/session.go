@@ -41,6 +41,12 @@ var errOtherSession = errors.New("the key's Subject is not the name of this Sess
 // is made for a request and dropped. It is safe for concurrent use and prints as "[secret]".
 type Session struct {
 	opaque
+	*hiddenSession
+}
+
+type hiddenSession struct{ *sessionState }
+
+type sessionState struct {
 	client    *Client
 	name      string
 	refresher *refresher
@@ -63,7 +69,7 @@ func NewSession(client *Client, store Store, name string, opts ...Option) (*Sess
 	if name == "" {
 		errs = append(errs, errors.New("tokens: NewSession: the name is empty; give one that tells this session from others"))
 	}
-	s := &Session{client: client, name: name, refresher: newRefresher(client, store)}
+	s := &Session{hiddenSession: &hiddenSession{&sessionState{client: client, name: name, refresher: newRefresher(client, store)}}}
 	var err error
 	if s.manager, err = NewManager(sessionFetcher{s.refresher, name}, opts...); err != nil {
 		errs = append(errs, err)
@@ -146,7 +152,7 @@ func (s *Session) Complete(ctx context.Context, login *Login, answer url.Values)
 	switch {
 	case s.closed.Load():
 		return ErrClosed
-	case login == nil || login.client != s.client || login.session != "" && login.session != s.name:
+	case login == nil || login.hiddenLogin == nil || login.client != s.client || login.session != "" && login.session != s.name:
 		return errors.New("tokens: Complete: the Login is nil or another Session's; give the one that this session began")
 	}
 	t, err := s.lock(ctx)

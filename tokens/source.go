@@ -43,8 +43,19 @@ var (
 	errStillborn = errors.New("the token's life was over when it came")
 )
 
-// Source hands out the token of one [Key]. [Manager.Source] returns it. It is safe for concurrent use.
+// Source hands out the token of one [Key]. [Manager.Source] returns it. It is safe for concurrent use, and prints as "[secret]".
 type Source struct {
+	opaque
+	*hiddenSource
+}
+
+type hiddenSource struct{ *sourceState }
+
+func newSource(state *sourceState) *Source {
+	return &Source{hiddenSource: &hiddenSource{state}}
+}
+
+type sourceState struct {
 	m   *Manager
 	key Key
 

@@ -25,7 +25,7 @@ const (
 )
 
 // Transport is an [http.RoundTripper] that attaches the token of a [Source] to requests (RFC 6750 section 2.1), of which it sends a
-// copy. It is made by [Source.Transport] and safe for concurrent use.
+// copy. It is made by [Source.Transport], safe for concurrent use, and prints as "[secret]".
 //
 // # When the token is attached
 //
@@ -54,6 +54,13 @@ const (
 // [http.Request.GetBody] is set, as [http.NewRequest] does for bytes and strings. Otherwise, and for every other answer,
 // the caller gets what the server said. A request is never sent more than twice.
 type Transport struct {
+	opaque
+	*hiddenTransport
+}
+
+type hiddenTransport struct{ *transportState }
+
+type transportState struct {
 	base      http.RoundTripper
 	source    *Source
 	origins   map[origin]bool
@@ -116,7 +123,9 @@ func (s *Source) Transport(base http.RoundTripper, opts ...TransportOption) (*Tr
 	if base == nil {
 		base = http.DefaultTransport
 	}
-	t := &Transport{base: base, source: s, origins: c.list(s.key), plainHTTP: c.plainHTTP}
+	t := &Transport{hiddenTransport: &hiddenTransport{&transportState{
+		base: base, source: s, origins: c.list(s.key), plainHTTP: c.plainHTTP,
+	}}}
 	if err := errors.Join(c.errs...); err != nil {
 		return nil, err
 	}

@@ -51,25 +51,23 @@ func TokenSource(ctx context.Context, s *tokens.Source) oauth2.TokenSource {
 	if s == nil {
 		panic("beareroauth2: TokenSource: the tokens.Source is nil; give what Manager.Source returns")
 	}
-	return tokenSource{ctx, s}
+	return tokenSource(func() (*oauth2.Token, error) {
+		t, err := s.Token(ctx)
+		if err != nil {
+			return nil, err
+		}
+		expiry := time.Now().Add(early + keptFor).Round(0)
+		if t.Expiry().Before(expiry) {
+			expiry = t.Expiry()
+		}
+		return &oauth2.Token{AccessToken: t.AccessToken(), TokenType: "Bearer", Expiry: expiry}, nil
+	})
 }
 
-type tokenSource struct {
-	ctx    context.Context
-	source *tokens.Source
-}
+// tokenSource is a function, so that it prints as an address: of a struct package fmt would read the fields of the context.
+type tokenSource func() (*oauth2.Token, error)
 
-func (s tokenSource) Token() (*oauth2.Token, error) {
-	t, err := s.source.Token(s.ctx)
-	if err != nil {
-		return nil, err
-	}
-	expiry := time.Now().Add(early + keptFor).Round(0)
-	if t.Expiry().Before(expiry) {
-		expiry = t.Expiry()
-	}
-	return &oauth2.Token{AccessToken: t.AccessToken(), TokenType: "Bearer", Expiry: expiry}, nil
-}
+func (f tokenSource) Token() (*oauth2.Token, error) { return f() }
 
 var (
 	errNoToken  = errors.New("the function returned neither a token nor an error")

@@ -193,6 +193,26 @@ func TestTokenSourceGivesTheErrorOfTheSource(t *testing.T) {
 	}
 }
 
+// Package fmt reads the fields of a struct, and would those of a context while others change them.
+func TestTokenSourcePrintsAsAFunction(t *testing.T) {
+	type contextKey struct{}
+	var calls atomic.Int64
+	source := newSource(t, lives(time.Hour, &calls))
+	if _, err := source.Token(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	ctx := context.WithValue(t.Context(), contextKey{}, "in-the-context")
+	for _, v := range []any{beareroauth2.TokenSource(ctx, source), beareroauth2.Fetcher(func(context.Context, tokens.Key) (*oauth2.Token, error) {
+		return nil, nil
+	})} {
+		for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%d", "%p", "%x"} {
+			if text := fmt.Sprintf(verb, v); strings.ContainsAny(text, "&{") || strings.Contains(text, "in-the-context") {
+				t.Errorf("%s prints %s", verb, text)
+			}
+		}
+	}
+}
+
 func TestNilIsRefusedWhereItIsWired(t *testing.T) {
 	for name, wire := range map[string]func(){
 		"TokenSource": func() { beareroauth2.TokenSource(t.Context(), nil) },
