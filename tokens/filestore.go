@@ -15,14 +15,23 @@ import (
 	"path/filepath"
 	"runtime"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
 // NewFileStore returns a [Store] that keeps each record in a file of its own in one directory, sealed as by [Sealed]; processes of
 // one machine share it by naming the same directory. A relative name is of the directory that the process is in now, wherever it
-// goes later. It is made when it is first needed, for this user alone (0700); one that
-// anybody else may write, or that belongs to another user than this one or root, is refused. It must be on a local file system:
-// network file systems do not lock reliably.
+// goes later. It must be on a local file system: network file systems do not lock reliably.
+//
+// A directory that is not there has no records. The first Save or Lock makes it, for this user alone (0700). Once a record was read or
+// saved in it, this Store says of no record that it is not there while the directory is away, or while another is in its place, such as
+// the empty one that its volume was mounted on: that is an error, and nothing is made there. It goes on when the directory is back, and
+// in another one when it reads a record there. After a restart it knows nothing of this. So let a service start after its volume is
+// mounted (RequiresMountsFor= of systemd), or let the place where that is mounted be one that the service may not write.
+//
+// A directory that anybody else may write, or that belongs to another user than this one or root, is refused. The
+// directories above it are not looked at: who may rename in one of them can put another directory of the same user in its place. Let
+// none but this user and root write there, as in /var/lib.
 //
 // A record survives kill -9 and a power cut: its file is written beside the old one, brought to the disk and put in its place, so
 // that there is always the old one or the new one as a whole. The names of the files are hashes of the records' names: they show
@@ -51,7 +60,7 @@ func NewFileStore(dir string, keys SealKeys) (Store, error) {
 	if errs != nil {
 		return nil, errors.Join(errs...)
 	}
-	return &fileStore{hiddenFile: &hiddenFile{&fileState{dir, keys}}}, nil
+	return &fileStore{hiddenFile: &hiddenFile{&fileState{dir: dir, keys: keys}}}, nil
 }
 
 type fileStore struct {
@@ -64,6 +73,7 @@ type hiddenFile struct{ *fileState }
 type fileState struct {
 	dir  string
 	keys SealKeys
+	home atomic.Pointer[os.FileInfo] // the directory in which a record was read or saved last; nil before the first
 }
 
 // The files, by the hexadecimal SHA-256 of a record's name:
@@ -106,8 +116,7 @@ func (s *fileStore) Load(ctx context.Context, name string) ([]byte, int64, error
 	if err != nil {
 		return nil, 0, err
 	}
-	data, version, err := readRecord(dir, name, sealers)
-	return data, version, s.failed(err)
+	return s.read(dir, name, sealers)
 }
 
 func (s *fileStore) Save(ctx context.Context, name string, data []byte, version int64) (int64, error) {
@@ -121,9 +130,13 @@ func (s *fileStore) Save(ctx context.Context, name string, data []byte, version 
 	if err != nil {
 		return 0, err
 	}
+	dir, err := s.makeDir()
+	if err != nil {
+		return 0, err
+	}
 	saved := int64(0)
-	err = s.change(ctx, name, func(dir *os.Root, files recordFiles) error {
-		_, current, err := readRecord(dir, name, sealers)
+	err = s.change(ctx, dir, name, func(dir *os.Root, files recordFiles) error {
+		_, current, err := s.read(dir, name, sealers)
 		if err != nil && !errors.Is(err, ErrNotFound) {
 			return err
 		}
@@ -139,7 +152,11 @@ func (s *fileStore) Save(ctx context.Context, name string, data []byte, version 
 		if err := writeFile(dir, files.saveNew, sealed); err != nil {
 			return err
 		}
-		return dir.Rename(files.saveNew, files.record)
+		if err := dir.Rename(files.saveNew, files.record); err != nil {
+			return err
+		}
+		s.settle(dir)
+		return nil
 	})
 	if err != nil {
 		return 0, err
@@ -151,12 +168,24 @@ func (s *fileStore) Delete(ctx context.Context, name string) error {
 	if err := checkName(ctx, name); err != nil {
 		return err
 	}
-	return s.change(ctx, name, func(dir *os.Root, files recordFiles) error {
-		if err := dir.Remove(files.record); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return err
-		}
+	dir, err := s.openDir()
+	if errors.Is(err, fs.ErrNotExist) {
 		return nil
+	}
+	if err != nil {
+		return err
+	}
+	err = s.change(ctx, dir, name, func(dir *os.Root, files recordFiles) error {
+		err := dir.Remove(files.record)
+		if errors.Is(err, fs.ErrNotExist) {
+			return s.missing(dir)
+		}
+		return err
 	})
+	if errors.Is(err, ErrNotFound) {
+		return nil
+	}
+	return err
 }
 
 func (s *fileStore) Lock(ctx context.Context, name string, lease time.Duration) (func(), error) {
@@ -183,12 +212,8 @@ func (s *fileStore) Lock(ctx context.Context, name string, lease time.Duration) 
 	}, nil
 }
 
-// change does what changes a record, while nobody else changes it, and brings it to the disk.
-func (s *fileStore) change(ctx context.Context, name string, do func(dir *os.Root, files recordFiles) error) error {
-	dir, err := s.makeDir()
-	if err != nil {
-		return err
-	}
+// change does what changes a record, while nobody else changes it, and brings it to the disk. It closes the directory.
+func (s *fileStore) change(ctx context.Context, dir *os.Root, name string, do func(dir *os.Root, files recordFiles) error) error {
 	defer func() { _ = dir.Close() }()
 	files := filesOf(name)
 	lock, err := lockFile(ctx, dir, files.saveLock)
@@ -212,7 +237,7 @@ func (s *fileStore) failed(err error) error {
 	return err
 }
 
-// makeDir opens the directory, which is made if it is not there.
+// makeDir opens the directory, which is made if it is not there, and never was.
 func (s *fileStore) makeDir() (*os.Root, error) {
 	dir, err := s.openDir()
 	if !errors.Is(err, fs.ErrNotExist) {
@@ -232,9 +257,12 @@ func (s *fileStore) makeDir() (*os.Root, error) {
 	return s.openDir()
 }
 
-// openDir opens the directory and judges it. The error is [fs.ErrNotExist] when there is none.
+// openDir opens the directory and judges it. The error is [fs.ErrNotExist] when there is none, and never was.
 func (s *fileStore) openDir() (*os.Root, error) {
 	dir, err := os.OpenRoot(s.dir)
+	if errors.Is(err, fs.ErrNotExist) && s.home.Load() != nil {
+		return nil, s.away()
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -251,6 +279,50 @@ func (s *fileStore) openDir() (*os.Root, error) {
 		return nil, err
 	}
 	return dir, nil
+}
+
+// read reads a record.
+func (s *fileStore) read(dir *os.Root, name string, sealers []sealer) (data []byte, version int64, err error) {
+	data, version, err = readRecord(dir, name, sealers)
+	switch {
+	case err == nil:
+		s.settle(dir)
+	case errors.Is(err, ErrNotFound):
+		err = s.missing(dir)
+	}
+	return data, version, s.failed(err)
+}
+
+// settle notes that a record is in a directory.
+func (s *fileStore) settle(dir *os.Root) {
+	if info, err := dir.Stat("."); err == nil {
+		if home := s.home.Load(); home == nil || !os.SameFile(*home, info) {
+			s.home.Store(&info)
+		}
+	}
+}
+
+// missing is what is to be said of a record that is not in a directory. In another one than where records were before, such as the
+// place where a volume was mounted, it says nothing about the record.
+func (s *fileStore) missing(dir *os.Root) error {
+	home := s.home.Load()
+	if home == nil {
+		return ErrNotFound
+	}
+	info, err := dir.Stat(".")
+	switch {
+	case err != nil:
+		return err
+	case !os.SameFile(*home, info):
+		return s.away()
+	}
+	return ErrNotFound
+}
+
+// away is why nothing can be said of a record.
+func (s *fileStore) away() error {
+	return fmt.Errorf("tokens: the directory %s is not the one in which there were records before: mount its volume, or put it back; "+
+		"if it was replaced on purpose, restart the process", s.dir)
 }
 
 // lockFile waits until nobody else has locked a file, and locks it.

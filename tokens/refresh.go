@@ -257,6 +257,9 @@ type turn struct {
 
 	ahead      time.Duration // for what can be given up
 	lockedWall time.Time     // see overslept
+
+	// flushing says that no caller waits. A Store that has lost a record then revokes nothing that is good.
+	flushing bool
 }
 
 // lock waits for a session's turn. The caller ends it. What is not to be given up has the time that it needs, unless the
@@ -428,7 +431,7 @@ func (t *turn) load(ctx context.Context) (held, error) {
 	}
 	t.f.forget(t.name)
 	if missing {
-		if unsaved { // somebody logged out, and could not revoke it
+		if unsaved && !t.flushing { // somebody logged out, and could not revoke it
 			t.abandon(next.RefreshToken)
 		}
 		return held{}, ErrLoginRequired
@@ -571,6 +574,7 @@ func (f *refresher) settle(ctx context.Context, name string, limit time.Duration
 			return err
 		}
 		defer t.end()
+		t.flushing = true
 		if _, err = t.load(t.ctx); errors.Is(err, ErrLoginRequired) {
 			return nil
 		}

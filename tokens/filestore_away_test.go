@@ -1,0 +1,263 @@
+package tokens_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/bearer-go/bearer/tokens"
+)
+
+// awayCalls are the errors of each method for a record.
+func awayCalls(t *testing.T, store tokens.Store, name string) map[string]error {
+	t.Helper()
+	_, _, load := store.Load(t.Context(), name)
+	_, save := store.Save(t.Context(), name, []byte("elsewhere"), 0)
+	return map[string]error{"Load": load, "Save": save, "Delete": store.Delete(t.Context(), name)}
+}
+
+// A volume is unmounted for a moment. Where it was there is nothing, or the empty directory that it was mounted on.
+func TestFileStoreWhoseDirectoryIsAwayIsNotEmpty(t *testing.T) {
+	for what, inItsPlace := range map[string]func(t *testing.T, dir string){
+		"nothing": func(*testing.T, string) {},
+		"an empty directory": func(t *testing.T, dir string) {
+			if err := os.MkdirAll(dir, 0o700); err != nil {
+				t.Fatal(err)
+			}
+		},
+	} {
+		t.Run(what, func(t *testing.T) {
+			base := t.TempDir()
+			mounted, away, dir := filepath.Join(base, "mnt"), filepath.Join(base, "away"), filepath.Join(base, "mnt", "sessions")
+			store := storeInFiles(t, dir, storeKeys(1))
+			version := storeSave(t, store, "a", "first", 0)
+			for round := range 2 {
+				if err := os.Rename(mounted, away); err != nil {
+					t.Fatal(err)
+				}
+				inItsPlace(t, dir)
+				for _, name := range []string{"a", "b"} {
+					for method, err := range awayCalls(t, store, name) {
+						if err == nil || errors.Is(err, tokens.ErrNotFound) || errors.Is(err, tokens.ErrConflict) || !strings.Contains(err.Error(), dir) {
+							t.Errorf("round %d: %s of %s: %v, want an error that names the directory", round, method, name, err)
+						}
+					}
+				}
+				unlock, err := store.Lock(t.Context(), "a", time.Minute)
+				if err == nil {
+					unlock()
+				}
+				if records, _ := filepath.Glob(filepath.Join(dir, "*.record")); records != nil {
+					t.Errorf("in its place there are now %q", records)
+				}
+				if _, err := os.Stat(dir); what == "nothing" && err == nil {
+					t.Error("the directory was made in its place")
+				}
+				if err := os.RemoveAll(mounted); err != nil {
+					t.Fatal(err)
+				}
+				if err := os.Rename(away, mounted); err != nil {
+					t.Fatal(err)
+				}
+				version = storeSave(t, store, "a", fmt.Sprint("round ", round), version)
+				storeSave(t, store, fmt.Sprint("new ", round), "x", 0)
+			}
+		})
+	}
+}
+
+// One that comes back as another directory is the same store when it has the records.
+func TestFileStoreTakesADirectoryWithItsRecords(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "sessions")
+	store := storeInFiles(t, dir, storeKeys(1))
+	storeSave(t, store, "a", "data", 0)
+	if err := os.Rename(dir, dir+".old"); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.CopyFS(dir, os.DirFS(dir+".old")); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chmod(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := store.Load(t.Context(), "b"); err == nil || errors.Is(err, tokens.ErrNotFound) {
+		t.Errorf("before one of its records was found there, Load of none is %v", err)
+	}
+	storeWant(t, store, "a", "data")
+	if _, _, err := store.Load(t.Context(), "b"); !errors.Is(err, tokens.ErrNotFound) {
+		t.Errorf("afterwards Load of none is %v", err)
+	}
+	storeSave(t, store, "b", "x", 0)
+}
+
+// A store in which there was never a record is empty, wherever its directory is: a service may begin before its volume is there.
+func TestFileStoreThatBeganBeforeItsDirectory(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "sessions")
+	other := storeInFiles(t, dir+".volume", storeKeys(1))
+	storeSave(t, other, "a", "on the volume", 0)
+	store := storeInFiles(t, dir, storeKeys(1))
+	for _, name := range []string{"a", "b"} {
+		if _, _, err := store.Load(t.Context(), name); !errors.Is(err, tokens.ErrNotFound) {
+			t.Errorf("Load: %v", err)
+		}
+		if err := store.Delete(t.Context(), name); err != nil {
+			t.Errorf("Delete: %v", err)
+		}
+	}
+	if _, err := os.Stat(dir); err == nil {
+		t.Error("Load or Delete made the directory")
+	}
+	if err := os.Rename(dir+".volume", dir); err != nil {
+		t.Fatal(err)
+	}
+	storeWant(t, store, "a", "on the volume")
+	storeSave(t, store, "b", "x", 0)
+}
+
+// awayServer is an authorization server that rotates refresh tokens and notes what it is sent.
+type awayServer struct {
+	mu            sync.Mutex
+	current       int
+	sent, revoked []string
+}
+
+func (s *awayServer) RoundTrip(r *http.Request) (*http.Response, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	status, body := http.StatusOK, map[string]any{}
+	switch refresh := r.FormValue("refresh_token"); {
+	case r.URL.Path == "/revoke":
+		s.revoked = append(s.revoked, r.FormValue("token"))
+	case refresh != fmt.Sprintf("rt%d", s.current):
+		s.sent = append(s.sent, refresh)
+		status, body = http.StatusBadRequest, map[string]any{"error": "invalid_grant"}
+	default:
+		s.sent = append(s.sent, refresh)
+		s.current++
+		body = map[string]any{
+			"access_token": fmt.Sprintf("at%d", s.current), "refresh_token": fmt.Sprintf("rt%d", s.current),
+			"token_type": "Bearer", "expires_in": 60,
+		}
+	}
+	text, err := json.Marshal(body)
+	return &http.Response{
+		StatusCode: status, Header: http.Header{"Content-Type": {"application/json"}}, Body: io.NopCloser(strings.NewReader(string(text))), Request: r,
+	}, err
+}
+
+func (s *awayServer) session(t *testing.T, store tokens.Store) *tokens.Session {
+	t.Helper()
+	client, err := tokens.NewClient("https://login.example", "orders", tokens.ClientSecretBasic(tokens.NewSecret("a-client-secret")),
+		tokens.TokenEndpoint("https://login.example/token"), tokens.RevocationEndpoint("https://login.example/revoke"),
+		tokens.HTTPClient(&http.Client{Transport: s}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	session, err := tokens.NewSession(client, store, "alice", tokens.Logger(slog.New(slog.DiscardHandler)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = session.Close() })
+	return session
+}
+
+// The disk is full while a refresh token is rotated, and is unmounted to be repaired.
+func TestSessionOutlivesAStoreThatIsAway(t *testing.T) {
+	base := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		dir := filepath.Join(base, "mnt", "sessions")
+		server, store := &awayServer{}, storeInFiles(t, dir, storeKeys(1))
+		session := server.session(t, store)
+		if err := session.Adopt(t.Context(), tokens.NewSecret("rt0")); err != nil {
+			t.Fatal(err)
+		}
+		for _, h := range "0123456789abcdef" { // no Save succeeds
+			if err := os.MkdirAll(filepath.Join(dir, "save-"+string(h)+".new", "full"), 0o700); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if _, err := session.Token(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Rename(filepath.Join(base, "mnt"), filepath.Join(base, "away")); err != nil {
+			t.Fatal(err)
+		}
+		<-time.After(10 * time.Minute) // of flushes
+		if server.revoked != nil {
+			t.Errorf("while the store was away %q were revoked", server.revoked)
+		}
+		if err := os.Rename(filepath.Join(base, "away"), filepath.Join(base, "mnt")); err != nil {
+			t.Fatal(err)
+		}
+		full, _ := filepath.Glob(filepath.Join(dir, "*.new"))
+		for _, path := range full {
+			if err := os.RemoveAll(path); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if _, err := session.Token(t.Context()); err != nil {
+			t.Error(err)
+		}
+		if !slices.Equal(server.sent, []string{"rt0", "rt1"}) {
+			t.Errorf("the server was sent %q", server.sent)
+		}
+	})
+}
+
+// awayStore does not save, or has lost everything.
+type awayStore struct {
+	tokens.Store
+	full, lost bool
+}
+
+func (s *awayStore) Save(ctx context.Context, name string, data []byte, version int64) (int64, error) {
+	if s.full {
+		return 0, errors.New("no space left")
+	}
+	return s.Store.Save(ctx, name, data, version)
+}
+
+func (s *awayStore) Load(ctx context.Context, name string) ([]byte, int64, error) {
+	if s.lost {
+		return nil, 0, tokens.ErrNotFound
+	}
+	return s.Store.Load(ctx, name)
+}
+
+// Nobody logged out because a Store has lost a record.
+func TestFlushRevokesNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		server, store := &awayServer{}, &awayStore{Store: tokens.NewMemoryStore()}
+		session := server.session(t, store)
+		if err := session.Adopt(t.Context(), tokens.NewSecret("rt0")); err != nil {
+			t.Fatal(err)
+		}
+		store.full = true
+		if _, err := session.Token(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		store.lost = true
+		<-time.After(10 * time.Minute)
+		if server.revoked != nil {
+			t.Errorf("%q were revoked", server.revoked)
+		}
+		if err := session.Close(); err != nil {
+			t.Error(err)
+		}
+		if server.revoked != nil {
+			t.Errorf("Close revoked %q", server.revoked)
+		}
+	})
+}
