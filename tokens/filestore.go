@@ -42,8 +42,8 @@ import (
 //
 // There are such locks on Linux, macOS, the BSDs and Windows; elsewhere NewFileStore returns an error. Windows has other
 // permissions than those above, which are not looked at: make the directory where only this user can write.
-func NewFileStore(dir string, keys SealKeys) (Store, error) {
-	var errs []error
+func NewFileStore(dir string, keys SealKeys, opts ...StoreOption) (Store, error) {
+	label, errs := newStoreConfig("NewFileStore", opts)
 	if dir == "" {
 		errs = append(errs, errors.New("tokens: the directory of the file store is empty"))
 	}
@@ -60,7 +60,7 @@ func NewFileStore(dir string, keys SealKeys) (Store, error) {
 	if errs != nil {
 		return nil, errors.Join(errs...)
 	}
-	return &fileStore{hiddenFile: &hiddenFile{&fileState{dir: dir, keys: keys}}}, nil
+	return &fileStore{hiddenFile: &hiddenFile{&fileState{dir: dir, keys: keys, binding: binding{sealedForFile, label}}}}, nil
 }
 
 type fileStore struct {
@@ -71,9 +71,10 @@ type fileStore struct {
 type hiddenFile struct{ *fileState }
 
 type fileState struct {
-	dir  string
-	keys SealKeys
-	home atomic.Pointer[os.FileInfo] // the directory in which a record was read or saved last; nil before the first
+	dir     string
+	keys    SealKeys
+	binding binding
+	home    atomic.Pointer[os.FileInfo] // the directory in which a record was read or saved last; nil before the first
 }
 
 // The files, by the hexadecimal SHA-256 of a record's name:
@@ -81,7 +82,7 @@ type fileState struct {
 //	<hash>.record  the record; its version, in eight bytes, is sealed before its data
 //	<hash>.lock    there while it is locked, or was when a process ended
 //	save-<h>.lock  held while a record whose hash begins with this digit is saved or deleted; it is never removed
-//	save-<h>.new   the file being written by who holds that lock; one that a process left behind is written over by the next
+//	save-<h>.new   the file being written by who holds that lock; one that a process left behind is removed by the next
 type recordFiles struct {
 	record, lock, saveLock, saveNew string
 }
@@ -148,9 +149,13 @@ func (s *fileStore) Save(ctx context.Context, name string, data []byte, version 
 		if err != nil {
 			return err
 		}
-		sealed := sealRecord(sealers, sealedForFile, name, append(plain, data...))
+		sealed := sealRecord(sealers, s.binding, name, append(plain, data...))
 		if err := writeFile(dir, files.saveNew, sealed); err != nil {
 			return err
+		}
+		if ctx.Err() != nil { // bringing it to the disk may have taken a while
+			_ = dir.Remove(files.saveNew)
+			return context.Cause(ctx)
 		}
 		if err := dir.Rename(files.saveNew, files.record); err != nil {
 			return err
@@ -221,6 +226,9 @@ func (s *fileStore) change(ctx context.Context, dir *os.Root, name string, do fu
 		return s.failed(err)
 	}
 	defer lock.release()
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
 	if err := do(dir, files); err != nil {
 		return s.failed(err)
 	}
@@ -283,7 +291,7 @@ func (s *fileStore) openDir() (*os.Root, error) {
 
 // read reads a record.
 func (s *fileStore) read(dir *os.Root, name string, sealers []sealer) (data []byte, version int64, err error) {
-	data, version, err = readRecord(dir, name, sealers)
+	data, version, err = readRecord(dir, s.binding, name, sealers)
 	switch {
 	case err == nil:
 		s.settle(dir)
@@ -342,7 +350,7 @@ func lockFile(ctx context.Context, dir *os.Root, name string) (*fileLock, error)
 	}
 }
 
-func readRecord(dir *os.Root, name string, sealers []sealer) (data []byte, version int64, err error) {
+func readRecord(dir *os.Root, b binding, name string, sealers []sealer) (data []byte, version int64, err error) {
 	file, err := dir.OpenFile(filesOf(name).record, os.O_RDONLY|openNoWait, 0)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, 0, ErrNotFound
@@ -362,7 +370,7 @@ func readRecord(dir *os.Root, name string, sealers []sealer) (data []byte, versi
 	if err != nil {
 		return nil, 0, err
 	}
-	plain, err := openRecord(sealers, sealedForFile, name, sealed)
+	plain, err := openRecord(sealers, b, name, sealed)
 	if err != nil {
 		return nil, 0, err
 	}
@@ -383,9 +391,11 @@ func newVersion(current int64) int64 {
 	}
 }
 
-// writeFile makes a file and brings it to the disk.
+// writeFile makes a file and brings it to the disk. What has its name is removed and never opened: it may be a pipe, which would be
+// waited for, or a link to another file.
 func writeFile(dir *os.Root, name string, content []byte) error {
-	file, err := dir.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	_ = dir.Remove(name) // what cannot be removed is in the way of the next
+	file, err := dir.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
 		return err
 	}

@@ -261,3 +261,45 @@ func TestFlushRevokesNothing(t *testing.T) {
 		}
 	})
 }
+
+// After an I/O error a file system is read-only: locks cannot be made, and what was saved can be read.
+func TestStoredTokenOutlivesALockThatCannotBeMade(t *testing.T) {
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		server := &awayServer{}
+		before := server.session(t, storeInFiles(t, dir, storeKeys(1)))
+		if err := before.Adopt(t.Context(), tokens.NewSecret("rt0")); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := before.Token(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if err := before.Close(); err != nil {
+			t.Fatal(err)
+		}
+		records, _ := filepath.Glob(filepath.Join(dir, "*.record"))
+		if len(records) != 1 {
+			t.Fatalf("the records are %q", records)
+		}
+		// A directory of this name is as good as a file system that is read-only, and root may not write it either.
+		if err := os.Mkdir(strings.TrimSuffix(records[0], ".record")+".lock", 0o700); err != nil {
+			t.Fatal(err)
+		}
+		after := server.session(t, storeInFiles(t, dir, storeKeys(1)))
+		for range 5 { // the token is good for a minute but for 6 seconds, and is to be renewed after 42
+			token, err := after.Token(t.Context())
+			if err != nil || token.AccessToken() != "at1" {
+				t.Fatalf("after the restart: %v, error %v", token, err)
+			}
+			<-time.After(10 * time.Second)
+		}
+		<-time.After(10 * time.Second)
+		_, err := after.Token(t.Context())
+		if e, ok := errors.AsType[*tokens.StoreError](err); !ok || e.Op != "lock" || errors.Is(err, tokens.ErrLoginRequired) {
+			t.Errorf("when the token has ended: %v, want the StoreError", err)
+		}
+		if !slices.Equal(server.sent, []string{"rt0"}) {
+			t.Errorf("the server was sent %q: without a lock a refresh token is not used", server.sent)
+		}
+	})
+}

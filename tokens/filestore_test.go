@@ -218,6 +218,23 @@ func TestFileStoreSaveGivesUpWithTheContext(t *testing.T) {
 	}
 }
 
+// The context may end after it was looked at first: the keys come from elsewhere.
+func TestFileStoreSaveLooksAtTheContextBeforeItWrites(t *testing.T) {
+	cause := errors.New("the cause")
+	ctx, cancel := context.WithCancelCause(t.Context())
+	keys := func(context.Context) ([][]byte, error) {
+		cancel(cause)
+		return storeKeys(1)(t.Context())
+	}
+	dir := t.TempDir()
+	if _, err := storeInFiles(t, dir, keys).Save(ctx, "a", nil, 0); !errors.Is(err, cause) {
+		t.Errorf("Save: %v, want the cause", err)
+	}
+	if _, _, err := storeInFiles(t, dir, storeKeys(1)).Load(t.Context(), "a"); !errors.Is(err, tokens.ErrNotFound) {
+		t.Errorf("Load: %v, want ErrNotFound", err)
+	}
+}
+
 // --- Other processes ---
 
 // storeChild starts this test binary once more, to run TestStoreChild.

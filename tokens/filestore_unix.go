@@ -22,7 +22,7 @@ type fileLock struct {
 
 // tryLockFile locks a file, which is made if it is not there. It returns nil when another has it.
 func tryLockFile(dir *os.Root, name string) (*fileLock, error) {
-	file, err := dir.OpenFile(name, os.O_RDWR|os.O_CREATE, 0o600)
+	file, err := dir.OpenFile(name, os.O_RDWR|os.O_CREATE|openNoWait, 0o600)
 	if err != nil {
 		return nil, err
 	}

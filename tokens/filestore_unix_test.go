@@ -226,3 +226,58 @@ func TestFileStoreRemovedLockFileIsNoLock(t *testing.T) {
 	}
 	all.Wait()
 }
+
+// Whoever may write in the directory could make Save wait for the other end of a pipe, or write through a link.
+func TestFileStoreSavesOverNothingThatIsInItsPlace(t *testing.T) {
+	for what, put := range map[string]func(path, outside string) error{
+		"a pipe":                   func(path, _ string) error { return syscall.Mkfifo(path, 0o600) },
+		"a hard link":              func(path, outside string) error { return os.Link(outside, path) },
+		"a link":                   func(path, outside string) error { return os.Symlink(outside, path) },
+		"a link in the directory":  func(path, _ string) error { return os.Symlink("other", path) },
+		"a link to nothing":        func(path, outside string) error { return os.Symlink(outside+".none", path) },
+		"an empty directory":       func(path, _ string) error { return os.Mkdir(path, 0o700) },
+		"a file that others write": func(path, _ string) error { return os.WriteFile(path, []byte("left"), 0o666) }, //nolint:gosec // as it says
+	} {
+		t.Run(what, func(t *testing.T) {
+			base := t.TempDir()
+			dir, outside := filepath.Join(base, "sessions"), filepath.Join(base, "outside")
+			store := storeInFiles(t, dir, storeKeys(1))
+			version := storeSave(t, store, "a", "first", 0)
+			storeWrite(t, outside, []byte("outside"))
+			storeWrite(t, filepath.Join(dir, "other"), []byte("inside"))
+			path := filepath.Join(dir, "save-"+filepath.Base(storeRecord(dir, "a"))[:1]+".new")
+			if err := put(path, outside); err != nil {
+				t.Fatal(err)
+			}
+			storeSave(t, store, "a", "second", version)
+			storeWant(t, store, "a", "second")
+			if text := string(storeRead(t, outside)) + string(storeRead(t, filepath.Join(dir, "other"))); text != "outsideinside" {
+				t.Errorf("the other files have %q", text)
+			}
+			if info, err := os.Lstat(storeRecord(dir, "a")); err != nil || info.Mode() != 0o600 {
+				t.Errorf("the record is %v, error %v", info.Mode(), err)
+			}
+			if _, err := os.Lstat(outside + ".none"); err == nil {
+				t.Error("a file was made where the link leads")
+			}
+		})
+	}
+}
+
+// A pipe with the name of a lock is not waited for either.
+func TestFileStoreLocksNoPipeForEver(t *testing.T) {
+	dir := t.TempDir()
+	store := storeInFiles(t, dir, storeKeys(1))
+	for _, path := range []string{
+		strings.TrimSuffix(storeRecord(dir, "a"), ".record") + ".lock",
+		filepath.Join(dir, "save-"+filepath.Base(storeRecord(dir, "a"))[:1]+".lock"),
+	} {
+		if err := syscall.Mkfifo(path, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if unlock, err := store.Lock(t.Context(), "a", time.Minute); err == nil {
+		unlock()
+	}
+	_, _ = store.Save(t.Context(), "a", nil, 0)
+}

@@ -210,6 +210,7 @@ func (p printParts) samples(t *testing.T) []printed {
 		printedAs("Source", true, *p.source),
 		printedAs("Stats", false, p.source.Stats()),
 		printedAs("Stats", false, p.failed.Stats()),
+		printedAs("StoreOption", false, tokens.StoreLabel("production")),
 		printedAs("StoreError", false, &tokens.StoreError{Op: "load", Err: refused}),
 		printedAs("Token", true, p.token),
 		printedAs("Token", true, *p.token),

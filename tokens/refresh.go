@@ -78,6 +78,9 @@ func (e *StoreError) Unwrap() error { return e.Err }
 // server, and saves what came before it returns. Several keys of one session wait for each other: with many of them and a slow
 // server the first fetches may take longer than [FetchTimeout].
 //
+// When the Store cannot lock the session, as on a file system that has become read-only, an access token in it is handed out until it
+// ends, and the refresh token is not used.
+//
 // What cannot be saved is kept in this Fetcher, for at most 1024 sessions. The access token is handed out, and the refresh token is
 // not used before it is saved, which is tried at each fetch and every minute or oftener besides, until [Manager.Close], which tries
 // it once more. Meanwhile the error is a [*StoreError] when another access token is needed. So it is lost only if the process ends
@@ -301,8 +304,8 @@ func (f *refresher) Fetch(ctx context.Context, q Request) (*Response, error) {
 	name := f.client.recordName(q.Key.Subject)
 	response, err := f.fetch(ctx, name, q)
 	if _, ok := errors.AsType[*StoreError](err); ok && !errors.Is(err, ErrConflict) {
-		// A Store that does not save takes nothing away that is good. Only the refresh token must wait.
-		if h, ok := f.kept(name); ok {
+		// A Store that does not lock or save takes nothing away that is good. Only the refresh token must wait.
+		if h, ok := f.known(ctx, name); ok {
 			if response := h.find(q, time.Now(), (*storedToken).over); response != nil {
 				return response, nil
 			}
@@ -512,6 +515,19 @@ func (f *refresher) forget(name string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	delete(f.unsaved, name)
+}
+
+// known returns what is known of a session without its turn, for its access tokens alone.
+func (f *refresher) known(ctx context.Context, name string) (held, bool) {
+	if h, ok := f.kept(name); ok {
+		return h, true
+	}
+	data, version, err := f.store.Load(ctx, name)
+	if err != nil {
+		return held{}, false
+	}
+	r, err := decodeRecord(data)
+	return held{r, version}, err == nil
 }
 
 // hasRoom reports that another session can be kept.

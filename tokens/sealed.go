@@ -146,7 +146,7 @@ func (k SealKeys) sealers(ctx context.Context) ([]sealer, error) {
 // sealer seals and opens with one key.
 //
 // A sealed record is a byte that says how, the key's ID, and what AES-256-GCM made of the data: a random nonce of 96 bits, the
-// ciphertext and a tag of 128 bits. The tag also covers the first two, and the purpose and the name that the record is for.
+// ciphertext and a tag of 128 bits. The tag also covers the first two, and the [binding] and the name that the record is for.
 type sealer struct {
 	head [headSize]byte
 	aead cipher.AEAD
@@ -178,25 +178,14 @@ func newSealer(key []byte) (s sealer, err error) {
 	return s, nil
 }
 
-// context is what a sealed record is bound to. Only the name, at its end, has a length of its own.
-func (s sealer) context(purpose byte, name string) []byte {
-	return append(append([]byte("bearer tokens record\x00"), purpose), string(s.head[:])+name...)
-}
-
-// What a record is sealed for, so that one cannot pass for another.
-const (
-	sealedForStore byte = 1
-	sealedForFile  byte = 2
-)
-
 // sealRecord seals a record with the first key.
-func sealRecord(sealers []sealer, purpose byte, name string, data []byte) []byte {
+func sealRecord(sealers []sealer, b binding, name string, data []byte) []byte {
 	s := sealers[0]
-	return s.aead.Seal(s.head[:], nil, data, s.context(purpose, name)) //nolint:gosec // the AEAD takes a random nonce itself
+	return s.aead.Seal(s.head[:], nil, data, b.context(s.head, name)) //nolint:gosec // the AEAD takes a random nonce itself
 }
 
 // openRecord opens what sealRecord has made with any of the keys.
-func openRecord(sealers []sealer, purpose byte, name string, sealed []byte) ([]byte, error) {
+func openRecord(sealers []sealer, b binding, name string, sealed []byte) ([]byte, error) {
 	switch {
 	case len(sealed) < headSize || sealed[0] != sealFormat:
 		return nil, fmt.Errorf("%w: it is not of the form that sealed records have", ErrSealed)
@@ -209,14 +198,14 @@ func openRecord(sealers []sealer, purpose byte, name string, sealed []byte) ([]b
 			continue
 		}
 		known = true
-		if data, err := s.aead.Open(nil, nil, sealed[headSize:], s.context(purpose, name)); err == nil {
+		if data, err := s.aead.Open(nil, nil, sealed[headSize:], b.context(s.head, name)); err == nil {
 			return data, nil
 		}
 	}
 	if !known {
 		return nil, fmt.Errorf("%w: none of the keys is the one it was sealed with", ErrSealed)
 	}
-	return nil, fmt.Errorf("%w: it has been changed, or is the record of another name", ErrSealed)
+	return nil, fmt.Errorf("%w: it has been changed, or is the record of another name or label", ErrSealed)
 }
 
 var (
@@ -226,12 +215,12 @@ var (
 
 // Sealed returns a [Store] that keeps its records in another one, sealed with AES-256-GCM: who can read that one, or a backup of
 // it, learns the names, when a record changes and how long it is, and no token. A record that was changed, or put in the place of
-// another name's, is [ErrSealed].
+// another name's, is [ErrSealed]. So is one of another Store with the same key, if the two have labels; see [StoreLabel].
 //
 // What it cannot detect is an old record put back in its own place, by an attacker or from a backup: the other Store is
 // trusted to have the last one.
-func Sealed(store Store, keys SealKeys) (Store, error) {
-	var errs []error
+func Sealed(store Store, keys SealKeys, opts ...StoreOption) (Store, error) {
+	label, errs := newStoreConfig("Sealed", opts)
 	if store == nil {
 		errs = append(errs, errNoStore)
 	}
@@ -241,7 +230,7 @@ func Sealed(store Store, keys SealKeys) (Store, error) {
 	if errs != nil {
 		return nil, errors.Join(errs...)
 	}
-	return &sealedStore{hiddenSealed: &hiddenSealed{&sealedState{store, keys}}}, nil
+	return &sealedStore{hiddenSealed: &hiddenSealed{&sealedState{store, keys, binding{sealedForStore, label}}}}, nil
 }
 
 type sealedStore struct {
@@ -252,8 +241,9 @@ type sealedStore struct {
 type hiddenSealed struct{ *sealedState }
 
 type sealedState struct {
-	store Store
-	keys  SealKeys
+	store   Store
+	keys    SealKeys
+	binding binding
 }
 
 func (s *sealedStore) Load(ctx context.Context, name string) ([]byte, int64, error) {
@@ -268,7 +258,7 @@ func (s *sealedStore) Load(ctx context.Context, name string) ([]byte, int64, err
 	if err != nil {
 		return nil, 0, err
 	}
-	data, err := openRecord(sealers, sealedForStore, name, sealed)
+	data, err := openRecord(sealers, s.binding, name, sealed)
 	if err != nil {
 		return nil, 0, err
 	}
@@ -286,7 +276,7 @@ func (s *sealedStore) Save(ctx context.Context, name string, data []byte, versio
 	if err != nil {
 		return 0, err
 	}
-	return s.store.Save(ctx, name, sealRecord(sealers, sealedForStore, name, data), version)
+	return s.store.Save(ctx, name, sealRecord(sealers, s.binding, name, data), version)
 }
 
 func (s *sealedStore) Delete(ctx context.Context, name string) error {
