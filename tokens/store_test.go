@@ -12,7 +12,8 @@ import (
 
 func TestStoresKeepTheContract(t *testing.T) {
 	t.Run("memory", func(t *testing.T) {
-		storetest.Run(t, func(*testing.T) tokens.Store { return tokens.NewMemoryStore() }, storetest.Bubble())
+		storetest.Run(t, func(*testing.T) tokens.Store { return tokens.NewMemoryStore() },
+			storetest.Unshared(), storetest.Bubble())
 	})
 	t.Run("sealed memory", func(t *testing.T) {
 		storetest.Run(t,
@@ -21,6 +22,7 @@ func TestStoresKeepTheContract(t *testing.T) {
 				memory := tokens.NewMemoryStore()
 				return storeSealed(t, memory, storeKeys(1, 2)), storeSealed(t, memory, storeKeys(2, 1))
 			}),
+			storetest.Stalled(func(t *testing.T) tokens.Store { return storeSealed(t, tokens.NewMemoryStore(), storeNoKeys) }),
 			storetest.Bubble())
 	})
 	t.Run("file", func(t *testing.T) {
@@ -29,7 +31,8 @@ func TestStoresKeepTheContract(t *testing.T) {
 			storetest.Shared(func(t *testing.T) (one, other tokens.Store) {
 				dir := t.TempDir()
 				return storeInFiles(t, dir, storeKeys(1, 2)), storeInFiles(t, dir, storeKeys(2, 1))
-			}))
+			}),
+			storetest.Stalled(func(t *testing.T) tokens.Store { return storeInFiles(t, t.TempDir(), storeNoKeys) }))
 	})
 }
 
@@ -47,6 +50,12 @@ func storeKeys(numbers ...byte) tokens.SealKeys {
 		}
 		return keys, nil
 	}
+}
+
+// storeNoKeys are those of a key service that does not answer.
+func storeNoKeys(ctx context.Context) ([][]byte, error) {
+	<-ctx.Done()
+	return nil, context.Cause(ctx)
 }
 
 func storeSealed(t testing.TB, store tokens.Store, keys tokens.SealKeys) tokens.Store {

@@ -33,22 +33,29 @@ var cases = []struct {
 	{"a version is above zero and never comes again", versionsDiffer},
 	{"a version from before Delete is ErrConflict", versionBeforeDelete},
 	{"Delete removes a record, and none", deleteRecord},
+	{"a record stays as long as nobody deletes it", recordStays},
+	{"Load sees a record as a whole", wholeRecords},
 	{"of many who make a record one does", manyMakers},
 	{"of many who save in one version one does", manySavers},
 	{"no change is lost", manyChanges},
+	{"of a Save and a Delete at once none leaves a record", saveAndDelete},
 	{"a context that has ended is an error and changes nothing", endedContext},
 	{"Lock keeps others out until unlock", lockAndUnlock},
 	{"Lock lets one at a time in", manyLockers},
 	{"names are locked apart", locksApart},
 	{"Lock needs no record and makes none", lockWithoutRecord},
 	{"a lock does not stop Load, Save and Delete, and they do not end it", lockedRecord},
+	{"the end of a lock leaves the record", lockLeavesRecord},
 	{"unlock twice does not end another's lock", unlockTwice},
 	{"the lock ends after the lease", leaseEnds},
 	{"the lock does not end before the lease", leaseLasts},
+	{"the lease begins when the lock is had", leaseBegins},
+	{"a lease may be short and may be long", extremeLeases},
 	{"unlock after the lease does not end another's lock", unlockAfterLease},
 	{"a lease that is not above zero is an error", badLease},
 	{"Lock returns the cause when the context ends, and has no lock then", giveUp},
 	{"a context that ends after Lock does not end the lock", contextAfterLock},
+	{"the deadline of Lock's context does not end the lock", deadlineAfterLock},
 }
 
 const (
@@ -56,9 +63,11 @@ const (
 	moment     = 100 * time.Millisecond // for what must not happen
 	shortLease = 50 * time.Millisecond  // is waited for
 	longLease  = 10 * time.Minute       // does not end within a test, except in a bubble
-	heldLease  = 2 * time.Second        // is held for most of it
+	heldLease  = 5 * time.Second        // is held for most of it
+	passed     = time.Second            // is waited for where a second is enough
 
-	crowd = 8 // who do something at once
+	crowd = 8  // who do something at once
+	many  = 48 // names that are locked at once
 )
 
 func noRecord(t *trial) {
@@ -147,10 +156,13 @@ func namesApart(t *trial) {
 	for _, name := range names {
 		t.want(t.other, name, "of "+name, versions[name])
 	}
-	t.must(t.one.Delete(t.context(), "a"), "Delete")
-	t.wantNone(t.other, "a")
-	for _, name := range names[1:] {
-		t.want(t.other, name, "of "+name, versions[name])
+	for _, deleted := range []string{"a", "%", "_", "*", "?", "..", "a.", "$(a)", "\u00e9"} {
+		t.must(t.one.Delete(t.context(), deleted), "Delete")
+		t.wantNone(t.other, deleted)
+		delete(versions, deleted)
+		for name, version := range versions {
+			t.want(t.other, name, "of "+name, version)
+		}
 	}
 }
 
@@ -187,7 +199,7 @@ func otherVersion(t *trial) {
 	first := t.save(t.one, "a", "first", 0)
 	second := t.save(t.one, "a", "second", first)
 	b := t.save(t.one, "b", "of b", 0)
-	for _, version := range []int64{first, second + 1, -second, -1, 1<<63 - 1, b} {
+	for _, version := range []int64{first, second + 1, second + 1<<32, -second, -1, 1<<63 - 1, b} {
 		if version != second {
 			t.conflict(t.other, version)
 		}
@@ -311,6 +323,12 @@ func endedContext(t *trial) {
 	_, err = t.one.Save(ended, "b", []byte("x"), 0)
 	t.wantError(err, "Save with an ended context")
 	t.wantError(t.one.Delete(ended, "a"), "Delete with an ended context")
+	// What it says of a record is not to be relied on then.
+	_, _, err = t.one.Load(ended, "b")
+	t.wantError(err, "Load of no record with an ended context")
+	_, err = t.one.Save(ended, "a", []byte("x"), 0)
+	t.wantError(err, "Save in another version with an ended context")
+	t.wantError(t.one.Delete(ended, "b"), "Delete of no record with an ended context")
 	t.want(t.other, "a", "kept", version)
 	t.wantNone(t.other, "b")
 	unlock, err := t.one.Lock(ended, "a", longLease)
@@ -358,11 +376,16 @@ func manyLockers(t *trial) {
 }
 
 func locksApart(t *trial) {
-	for _, name := range []string{"a", "A", "a ", "b", "a/b", strings.Repeat("n", 256), strings.Repeat("n", 255) + "m"} {
+	names := []string{"a", "A", "a ", "b", "a/b", strings.Repeat("n", 256), strings.Repeat("n", 255) + "m"}
+	for n := range many {
+		names = append(names, fmt.Sprint("name ", n))
+	}
+	for _, name := range names {
 		t.lock(t.one, name, longLease)
 	}
 	t.wantLocked(t.other, "a")
 	t.wantLocked(t.other, "b")
+	t.want(t.other, "a", "x", t.save(t.one, "a", "x", 0))
 }
 
 func lockWithoutRecord(t *trial) {
@@ -403,44 +426,6 @@ func unlockTwice(t *trial) {
 	t.wantLocked(t.other, "a")
 }
 
-func leaseEnds(t *trial) {
-	t.lock(t.one, "a", shortLease)
-	t.lock(t.other, "a", shortLease) // waits
-	t.lock(t.one, "a", longLease)
-	t.wantLocked(t.other, "a")
-}
-
-// leaseLasts looks whether a lock is cut short. A Store that allows no more than some minutes is found in a bubble alone.
-func leaseLasts(t *trial) {
-	lease, held := heldLease, heldLease*3/4 // the clock runs on, however slow the machine is
-	if t.bubble {
-		lease, held = longLease, longLease-2*moment
-	}
-	t.lock(t.one, "a", lease)
-	<-time.After(held)
-	t.wantLocked(t.other, "a")
-}
-
-func unlockAfterLease(t *trial) {
-	unlock := t.lock(t.one, "a", shortLease)
-	t.lock(t.other, "a", longLease)
-	unlock()
-	t.wantLocked(t.one, "a")
-	unlock()
-	t.wantLocked(t.other, "a")
-}
-
-func badLease(t *trial) {
-	for _, lease := range []time.Duration{0, -1, -time.Hour} {
-		unlock, err := t.one.Lock(t.context(), "a", lease)
-		t.wantError(err, fmt.Sprintf("Lock with the lease %s", lease))
-		if err == nil {
-			unlock()
-		}
-	}
-	t.lock(t.other, "a", longLease)
-}
-
 func giveUp(t *trial) {
 	unlock := t.lock(t.one, "a", longLease)
 	cause := errors.New("the cause")
@@ -462,13 +447,4 @@ func giveUp(t *trial) {
 	}
 	unlock()
 	t.lock(t.one, "a", longLease)
-}
-
-func contextAfterLock(t *trial) {
-	ctx, cancel := context.WithCancel(t.context())
-	unlock, err := t.one.Lock(ctx, "a", longLease)
-	t.must(err, "Lock")
-	defer unlock()
-	cancel()
-	t.wantLocked(t.other, "a")
 }

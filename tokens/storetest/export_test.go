@@ -20,26 +20,50 @@ func Cases() []string {
 	return names
 }
 
+// Mistake returns what Run says of its options; "" for nothing.
+func Mistake(opts ...Option) string { return newSuite(opts).wrong() }
+
+// IsOne reports whether Run takes two Stores for one.
+func IsOne(one, other tokens.Store) bool { return isOne(one, other) }
+
 // Failures runs what Run runs with or without Bubble, in bubbles in any case, and returns what the subtests failed with, by their names.
 func Failures(t *testing.T, bubble bool, open func() (one, other tokens.Store)) map[string][]string {
 	t.Helper()
 	failures := map[string][]string{}
 	for _, c := range cases {
-		synctest.Test(t, func(t *testing.T) {
-			w := &witness{TB: t}
-			one, other := open()
-			ended := make(chan struct{})
-			go func() {
-				defer close(ended)
-				c.run(&trial{TB: w, one: one, other: other, bubble: bubble})
-			}()
-			<-ended
-			<-time.After(48 * time.Hour) // every lease ends, also that of a lock which nobody knows of
-			if len(w.failures) > 0 {
-				failures[c.name] = w.failures
-			}
-		})
+		if failed := failuresOf(t, bubble, c.run, open); failed != nil {
+			failures[c.name] = failed
+		}
 	}
+	return failures
+}
+
+// StalledFailures does the same for what Run runs with Stalled.
+func StalledFailures(t *testing.T, open func() tokens.Store) map[string][]string {
+	t.Helper()
+	failures := map[string][]string{}
+	for _, c := range stalledCases {
+		if failed := failuresOf(t, true, c.run, func() (one, other tokens.Store) { return open(), nil }); failed != nil {
+			failures[c.name] = failed
+		}
+	}
+	return failures
+}
+
+func failuresOf(t *testing.T, bubble bool, run func(*trial), open func() (one, other tokens.Store)) (failures []string) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		w := &witness{TB: t}
+		one, other := open()
+		ended := make(chan struct{})
+		go func() {
+			defer close(ended)
+			run(&trial{TB: w, one: one, other: other, bubble: bubble})
+		}()
+		<-ended
+		<-time.After(48 * time.Hour) // every lease ends, also that of a lock which nobody knows of
+		failures = w.failures
+	})
 	return failures
 }
 

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"math"
 	"path"
 	"slices"
 	"strings"
@@ -19,17 +20,96 @@ import (
 )
 
 func TestRunPassesMemory(t *testing.T) {
-	storetest.Run(t, func(*testing.T) tokens.Store { return tokens.NewMemoryStore() })
+	storetest.Run(t, func(*testing.T) tokens.Store { return tokens.NewMemoryStore() }, storetest.Unshared())
 }
 
 func TestRunPassesMemoryInBubblesAndShared(t *testing.T) {
 	storetest.Run(t,
 		func(*testing.T) tokens.Store { return tokens.NewMemoryStore() },
 		storetest.Shared(func(*testing.T) (one, other tokens.Store) {
-			store := tokens.NewMemoryStore()
-			return store, store
+			memory := tokens.NewMemoryStore()
+			return &part{Store: memory}, &part{Store: memory}
 		}),
+		storetest.Stalled(func(*testing.T) tokens.Store { return stalled(nil) }),
 		storetest.Bubble())
+}
+
+// What processes share is not tested by one Store, and one Store twice is one.
+func TestRunDemandsSharedStores(t *testing.T) {
+	shared := storetest.Shared(func(*testing.T) (one, other tokens.Store) { return nil, nil })
+	for _, test := range []struct {
+		opts []storetest.Option
+		says string
+	}{
+		{nil, "give Shared, or Unshared"},
+		{[]storetest.Option{storetest.Bubble()}, "give Shared, or Unshared"},
+		{[]storetest.Option{shared, storetest.Unshared()}, "keep one"},
+		{[]storetest.Option{shared}, ""},
+		{[]storetest.Option{storetest.Unshared()}, ""},
+	} {
+		if says := storetest.Mistake(test.opts...); !strings.Contains(says, test.says) || test.says == "" && says != "" {
+			t.Errorf("%d options: %q, want %q", len(test.opts), says, test.says)
+		}
+	}
+	memory := tokens.NewMemoryStore()
+	if !storetest.IsOne(memory, memory) || storetest.IsOne(&part{Store: memory}, &part{Store: memory}) {
+		t.Error("two Stores are told apart by what they are over")
+	}
+}
+
+// stalled is a Store whose methods wait for their contexts to end, but for one, which waits on.
+func stalled(wreck func(p *part, wait func(context.Context) error)) tokens.Store {
+	wait := func(ctx context.Context) error {
+		<-ctx.Done()
+		return context.Cause(ctx)
+	}
+	p := &part{
+		load:   func(ctx context.Context, _ string) ([]byte, int64, error) { return nil, 0, wait(ctx) },
+		save:   func(ctx context.Context, _ string, _ []byte, _ int64) (int64, error) { return 0, wait(ctx) },
+		delete: func(ctx context.Context, _ string) error { return wait(ctx) },
+		lock:   func(ctx context.Context, _ string, _ time.Duration) (func(), error) { return nil, wait(ctx) },
+	}
+	if wreck != nil {
+		wreck(p, func(context.Context) error {
+			<-time.After(time.Hour)
+			return errors.New("too late")
+		})
+	}
+	return p
+}
+
+func TestRunFailsStoresThatWaitOn(t *testing.T) {
+	for method, wreck := range map[string]func(p *part, wait func(context.Context) error){
+		"Load": func(p *part, wait func(context.Context) error) {
+			p.load = func(ctx context.Context, _ string) ([]byte, int64, error) { return nil, 0, wait(ctx) }
+		},
+		"Save": func(p *part, wait func(context.Context) error) {
+			p.save = func(ctx context.Context, _ string, _ []byte, _ int64) (int64, error) { return 0, wait(ctx) }
+		},
+		"Delete": func(p *part, wait func(context.Context) error) {
+			p.delete = func(ctx context.Context, _ string) error { return wait(ctx) }
+		},
+		"Lock": func(p *part, wait func(context.Context) error) {
+			p.lock = func(ctx context.Context, _ string, _ time.Duration) (func(), error) { return nil, wait(ctx) }
+		},
+	} {
+		failures := storetest.StalledFailures(t, func() tokens.Store { return stalled(wreck) })
+		if name := method + " returns when the context ends"; len(failures) != 1 || len(failures[name]) == 0 {
+			t.Errorf("%s waits on, and what fails is %q", method, failures)
+		}
+	}
+	// An outage is not for the caller to take for a logout.
+	failures := storetest.StalledFailures(t, func() tokens.Store {
+		return stalled(func(p *part, _ func(context.Context) error) {
+			p.load = func(ctx context.Context, _ string) ([]byte, int64, error) {
+				<-ctx.Done()
+				return nil, 0, tokens.ErrNotFound
+			}
+		})
+	})
+	if len(failures["Load returns when the context ends"]) == 0 {
+		t.Error("a Load that says ErrNotFound when the context ends is not noticed")
+	}
 }
 
 // part is a Store of which one part is replaced.
@@ -103,6 +183,23 @@ func capped(longest time.Duration) func(p *part) {
 	return func(p *part) {
 		p.lock = func(ctx context.Context, name string, lease time.Duration) (func(), error) {
 			return p.Store.Lock(ctx, name, min(lease, longest))
+		}
+	}
+}
+
+// vanishing is a Store whose records end after a time without a change.
+func vanishing(after time.Duration) func(p *part) {
+	return func(p *part) {
+		p.save = func(ctx context.Context, name string, data []byte, version int64) (int64, error) {
+			saved, err := p.Store.Save(ctx, name, data, version)
+			if err == nil {
+				time.AfterFunc(after, func() {
+					if ctx := context.WithoutCancel(ctx); p.current(ctx, name) == saved {
+						_ = p.Store.Delete(ctx, name)
+					}
+				})
+			}
+			return saved, err
 		}
 	}
 }
@@ -628,6 +725,193 @@ var broken = []struct {
 			}
 		},
 		fails: []string{"a context that ends after Lock does not end the lock"},
+	},
+	{
+		name:  "the lease is three seconds",
+		wreck: capped(3 * time.Second),
+		fails: []string{"the lock does not end before the lease"},
+	},
+	{
+		name:   "records end after a month",
+		wreck:  vanishing(30 * 24 * time.Hour),
+		fails:  []string{"a record stays as long as nobody deletes it"},
+		bubble: true,
+	},
+	{
+		name: "the data is loaded before the version",
+		wreck: func(p *part) {
+			p.load = func(ctx context.Context, name string) ([]byte, int64, error) {
+				data, _, err := p.Store.Load(ctx, name)
+				if err != nil {
+					return nil, 0, err
+				}
+				<-time.After(time.Millisecond)
+				_, version, err := p.Store.Load(ctx, name)
+				return data, version, err
+			}
+		},
+		fails: []string{"Load sees a record as a whole"},
+	},
+	{
+		name: "Save brings back what was deleted meanwhile",
+		wreck: func(p *part) {
+			p.save = func(ctx context.Context, name string, data []byte, version int64) (int64, error) {
+				current := p.current(ctx, name)
+				if current != version {
+					return 0, tokens.ErrConflict
+				}
+				<-time.After(time.Millisecond)
+				if p.current(ctx, name) == 0 {
+					version = 0
+				}
+				return p.Store.Save(ctx, name, data, version)
+			}
+		},
+		fails: []string{"of a Save and a Delete at once none leaves a record"},
+	},
+	{
+		name: "there are sixteen locks for all names",
+		wreck: func(p *part) {
+			p.lock = func(ctx context.Context, name string, lease time.Duration) (func(), error) {
+				return p.Store.Lock(ctx, fmt.Sprint(sha256.Sum256([]byte(name))[0]%16), lease)
+			}
+		},
+		fails: []string{"names are locked apart"},
+	},
+	{
+		name: "each lock takes one of thirty connections",
+		wreck: func(p *part) {
+			connections := make(chan struct{}, 30)
+			p.lock = func(ctx context.Context, name string, lease time.Duration) (func(), error) {
+				select {
+				case connections <- struct{}{}:
+				case <-ctx.Done():
+					return nil, context.Cause(ctx)
+				}
+				unlock, err := p.Store.Lock(ctx, name, lease)
+				if err != nil {
+					<-connections
+					return nil, err
+				}
+				return sync.OnceFunc(func() {
+					unlock()
+					<-connections
+				}), nil
+			}
+		},
+		fails: []string{"names are locked apart"},
+	},
+	{
+		name: "versions have 32 bits",
+		wreck: func(p *part) {
+			p.save = func(ctx context.Context, name string, data []byte, version int64) (int64, error) {
+				return p.Store.Save(ctx, name, data, version&math.MaxUint32)
+			}
+		},
+		fails: []string{"Save in another version is ErrConflict and changes nothing"},
+	},
+	{
+		name: "the lock ends with the deadline",
+		wreck: func(p *part) {
+			p.lock = func(ctx context.Context, name string, lease time.Duration) (func(), error) {
+				if deadline, ok := ctx.Deadline(); ok && lease > 0 {
+					lease = max(1, min(lease, time.Until(deadline)))
+				}
+				return p.Store.Lock(ctx, name, lease)
+			}
+		},
+		fails: []string{"the deadline of Lock's context does not end the lock"},
+	},
+	{
+		name: "what is not there is told before the context is looked at",
+		wreck: func(p *part) {
+			p.load = func(ctx context.Context, name string) ([]byte, int64, error) {
+				if p.current(context.WithoutCancel(ctx), name) == 0 {
+					return nil, 0, tokens.ErrNotFound
+				}
+				return p.Store.Load(ctx, name)
+			}
+		},
+		fails: []string{"a context that has ended is an error and changes nothing"},
+	},
+	{
+		name: "a lease is in milliseconds, and 0 is for ever",
+		wreck: func(p *part) {
+			p.lock = func(ctx context.Context, name string, lease time.Duration) (func(), error) {
+				if lease > 0 && lease < time.Millisecond {
+					lease = 24 * time.Hour
+				}
+				return p.Store.Lock(ctx, name, lease)
+			}
+		},
+		fails: []string{"a lease may be short and may be long"},
+	},
+	{
+		name: "the end of a lease is counted in nanoseconds since 1970",
+		wreck: func(p *part) {
+			p.lock = func(ctx context.Context, name string, lease time.Duration) (func(), error) {
+				now := time.Now().UnixNano()
+				if end := now + int64(lease); end < 0 { // the sum is too large
+					lease = 1
+				}
+				return p.Store.Lock(ctx, name, lease)
+			}
+		},
+		fails: []string{"a lease may be short and may be long"},
+	},
+	{
+		name: "a lease begins when Lock begins to wait",
+		wreck: func(p *part) {
+			p.lock = func(ctx context.Context, name string, lease time.Duration) (func(), error) {
+				began := time.Now()
+				unlock, err := p.Store.Lock(ctx, name, lease)
+				if err == nil {
+					time.AfterFunc(lease-time.Since(began), unlock)
+				}
+				return unlock, err
+			}
+		},
+		fails: []string{"the lease begins when the lock is had"},
+	},
+	{
+		name: "unlock removes what has the name",
+		wreck: func(p *part) {
+			p.lock = func(ctx context.Context, name string, lease time.Duration) (func(), error) {
+				unlock, err := p.Store.Lock(ctx, name, lease)
+				if err != nil {
+					return nil, err
+				}
+				return func() {
+					_ = p.Store.Delete(context.WithoutCancel(ctx), name)
+					unlock()
+				}, nil
+			}
+		},
+		fails: []string{"the end of a lock leaves the record"},
+	},
+	{
+		name: "Delete takes a name for a pattern",
+		wreck: func(p *part) {
+			var mu sync.Mutex
+			var names []string
+			p.save = func(ctx context.Context, name string, data []byte, version int64) (int64, error) {
+				mu.Lock()
+				names = append(names, name)
+				mu.Unlock()
+				return p.Store.Save(ctx, name, data, version)
+			}
+			p.delete = func(ctx context.Context, pattern string) error {
+				mu.Lock()
+				defer mu.Unlock()
+				for _, name := range names {
+					if pattern == "%" || pattern == "_" && len(name) == 1 {
+						_ = p.Store.Delete(ctx, name)
+					}
+				}
+				return p.Store.Delete(ctx, pattern)
+			}
+		},
+		fails: []string{"names are kept apart to the byte"},
 	},
 }
 
