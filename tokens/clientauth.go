@@ -11,9 +11,9 @@ import (
 	"net/url"
 )
 
-// ClientAuth is how a [Client] proves that it is the client it says. [NoClientAuth] is for one that cannot. The zero
-// ClientAuth is an error of [NewClient], as is whatever is wrong with the arguments it was made of. It prints as
-// "[secret]".
+// ClientAuth is how a [Client] proves that it is the client it says. [NoClientAuth] is for one that
+// cannot. The zero ClientAuth is an error of [NewClient], as is whatever is wrong with the
+// arguments it was made of. It prints as "[secret]".
 type ClientAuth struct {
 	opaque
 

@@ -51,11 +51,14 @@
 //
 // # Secrets
 //
-// No token, secret or key is printed. Each type that holds or leads to one is "[secret]" for every verb of package fmt, for package
-// log/slog and in JSON, and an error for package encoding/gob. Where package fmt asks no value how to print itself (%p, %w of
-// what is no error, an unexported field) it shows addresses. The functions that are options print as addresses everywhere. Printing
-// waits for no lock. Errors name no secret. [Stats] and [Event] print their fields, of an error its text.
+// No token, secret or key is printed. Each type that holds or leads to one is "[secret]" for every
+// verb of package fmt, for package log/slog and in JSON, and an error for package encoding/gob.
+// Where package fmt asks no value how to print itself (%p, %w of what is no error, an unexported
+// field) it shows addresses. The functions that are options print as addresses everywhere. Printing
+// waits for no lock. Errors name no secret. [Stats] and [Event] print their fields, of an error its
+// text.
 //
-// Secrets come out where they are asked for by name: [Secret.Reveal], [Token.AccessToken], [Token.Authorization] and [Login.URL].
-// What reads unexported memory by reflection and follows every pointer, as a debugger does, finds them.
+// Secrets come out where they are asked for by name: [Secret.Reveal], [Token.AccessToken],
+// [Token.Authorization] and [Login.URL]. What reads unexported memory by reflection and follows
+// every pointer, as a debugger does, finds them.
 package tokens

@@ -51,10 +51,11 @@ type Error struct {
 	// none that is made of letters, digits and "._-" and at most 64 of them, or when it repeats a secret that was sent.
 	Code string
 
-	// Description is the server's own text for it, error_description, for whoever looks into it: at most 256 characters, and
-	// none but those that RFC 6749 section 5.2 allows. It is not part of [Error.Error]: servers are known to quote what was
-	// sent to them. Nor is it printed, logged or encoded with the Error, except by package gob, and by package fmt where that
-	// asks no method: under %p, and under a verb that fits no pointer in an unexported field. Show it to no client.
+	// Description is the server's own text for it, error_description, for the operator: at
+	// most 256 characters, and none but those that RFC 6749 section 5.2 allows. It is not part of
+	// [Error.Error]: servers are known to quote what was sent to them. Nor is it printed, logged or
+	// encoded with the Error, except by package gob, and by package fmt where that asks no method:
+	// under %p, and under a verb that fits no pointer in an unexported field. Show it to no client.
 	Description string
 
 	// RetryAfter is what the server's header of that name asks for, up to an hour; 0 if there is none.

@@ -23,20 +23,30 @@ import (
 // one machine share it by naming the same directory. A relative name is of the directory that the process is in now, wherever it
 // goes later. It must be on a local file system: network file systems do not lock reliably.
 //
-// A directory that is not there has no records. The first Save or Lock makes it, for this user alone (0700). Once a record was read or
-// saved in it, this Store says of no record that it is not there while the directory is away, or while another is in its place, such as
-// the empty one that its volume was mounted on: that is an error, and nothing is made there. It goes on when the directory is back, and
-// in another one when it reads a record there. After a restart it knows nothing of this. So let a service start after its volume is
-// mounted (RequiresMountsFor= of systemd), or let the place where that is mounted be one that the service may not write.
+// A directory that is not there has no records. The first Save or Lock makes it, for this user
+// alone (0700). Once a record was read or saved in it, this Store says of no record that it is not
+// there while the directory is away, or while another is in its place, such as the empty one that
+// its volume was mounted on: that is an error, and nothing is made there. It goes on when the
+// directory is back, and in another one when it reads a record there. After a restart it knows
+// nothing of this. So let a service start after its volume is mounted (RequiresMountsFor= of
+// systemd), or let the place where that is mounted be one that the service may not write.
 //
-// A directory that anybody else may write, or that belongs to another user than this one or root, is refused. The
-// directories above it are not looked at: who may rename in one of them can put another directory of the same user in its place. Let
-// none but this user and root write there, as in /var/lib.
+// A directory that anybody else may write, or that belongs to another user than this one or root,
+// is refused. The directories above it are not looked at: who may rename in one of them can put
+// another directory of the same user in its place. Let none but this user and root write there, as
+// in /var/lib.
 //
 // A record survives kill -9 and a power cut: its file is written beside the old one, brought to the disk and put in its place, so
 // that there is always the old one or the new one as a whole. The names of the files are hashes of the records' names: they show
 // no name, though who guesses one can confirm it. [ErrSealed] is a record that cannot be opened; nothing replaces it until
 // it is deleted. What cannot be detected is an old file that is put back, by an attacker or from a backup.
+//
+// With one key for two directories, a record of one opens in the other under the same name. Give
+// each directory a key of its own, or a label, [StoreLabel]. Save gives up when its
+// context ends before the record is in its place; what the system does meanwhile, such as bringing
+// a file to a slow disk, is waited for.
+//
+// On a file system that is read-only, Load works, and the others are errors.
 //
 // A lock ends at once when its process does. One that is merely stopped (SIGSTOP) holds its locks on, until it is ended or goes on.
 //
@@ -217,7 +227,8 @@ func (s *fileStore) Lock(ctx context.Context, name string, lease time.Duration) 
 	}, nil
 }
 
-// change does what changes a record, while nobody else changes it, and brings it to the disk. It closes the directory.
+// change does what changes a record, while no other does, and brings it to the disk. It closes
+// the directory.
 func (s *fileStore) change(ctx context.Context, dir *os.Root, name string, do func(dir *os.Root, files recordFiles) error) error {
 	defer func() { _ = dir.Close() }()
 	files := filesOf(name)
@@ -265,7 +276,8 @@ func (s *fileStore) makeDir() (*os.Root, error) {
 	return s.openDir()
 }
 
-// openDir opens the directory and judges it. The error is [fs.ErrNotExist] when there is none, and never was.
+// openDir opens the directory and judges it. The error is [fs.ErrNotExist] when there is none, and
+// never was.
 func (s *fileStore) openDir() (*os.Root, error) {
 	dir, err := os.OpenRoot(s.dir)
 	if errors.Is(err, fs.ErrNotExist) && s.home.Load() != nil {
@@ -310,8 +322,9 @@ func (s *fileStore) settle(dir *os.Root) {
 	}
 }
 
-// missing is what is to be said of a record that is not in a directory. In another one than where records were before, such as the
-// place where a volume was mounted, it says nothing about the record.
+// missing is what is to be said of a record that is not in a directory. In another one than where
+// records were before, such as the place where a volume was mounted, it says nothing about the
+// record.
 func (s *fileStore) missing(dir *os.Root) error {
 	home := s.home.Load()
 	if home == nil {
@@ -391,8 +404,8 @@ func newVersion(current int64) int64 {
 	}
 }
 
-// writeFile makes a file and brings it to the disk. What has its name is removed and never opened: it may be a pipe, which would be
-// waited for, or a link to another file.
+// writeFile makes a file and brings it to the disk. What has its name is removed and never opened:
+// it may be a pipe, which would be waited for, or a link to another file.
 func writeFile(dir *os.Root, name string, content []byte) error {
 	_ = dir.Remove(name) // what cannot be removed is in the way of the next
 	file, err := dir.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)

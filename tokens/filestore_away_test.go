@@ -28,7 +28,8 @@ func awayCalls(t *testing.T, store tokens.Store, name string) map[string]error {
 	return map[string]error{"Load": load, "Save": save, "Delete": store.Delete(t.Context(), name)}
 }
 
-// A volume is unmounted for a moment. Where it was there is nothing, or the empty directory that it was mounted on.
+// A volume is unmounted for a moment. Where it was there is nothing, or the empty directory that it
+// was mounted on.
 func TestFileStoreWhoseDirectoryIsAwayIsNotEmpty(t *testing.T) {
 	for what, inItsPlace := range map[string]func(t *testing.T, dir string){
 		"nothing": func(*testing.T, string) {},
@@ -102,7 +103,8 @@ func TestFileStoreTakesADirectoryWithItsRecords(t *testing.T) {
 	storeSave(t, store, "b", "x", 0)
 }
 
-// A store in which there was never a record is empty, wherever its directory is: a service may begin before its volume is there.
+// A store in which there was never a record is empty, wherever its directory is: a service may
+// begin before its volume is there.
 func TestFileStoreThatBeganBeforeItsDirectory(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "sessions")
 	other := storeInFiles(t, dir+".volume", storeKeys(1))
@@ -236,7 +238,7 @@ func (s *awayStore) Load(ctx context.Context, name string) ([]byte, int64, error
 	return s.Store.Load(ctx, name)
 }
 
-// Nobody logged out because a Store has lost a record.
+// A Store that has lost a record is no logout.
 func TestFlushRevokesNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		server, store := &awayServer{}, &awayStore{Store: tokens.NewMemoryStore()}
@@ -262,7 +264,8 @@ func TestFlushRevokesNothing(t *testing.T) {
 	})
 }
 
-// After an I/O error a file system is read-only: locks cannot be made, and what was saved can be read.
+// After an I/O error a file system is read-only: locks cannot be made, and what was saved can be
+// read.
 func TestStoredTokenOutlivesALockThatCannotBeMade(t *testing.T) {
 	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
@@ -281,7 +284,8 @@ func TestStoredTokenOutlivesALockThatCannotBeMade(t *testing.T) {
 		if len(records) != 1 {
 			t.Fatalf("the records are %q", records)
 		}
-		// A directory of this name is as good as a file system that is read-only, and root may not write it either.
+		// A directory of this name is as good as a file system that is read-only, and root may not
+		// write it either.
 		if err := os.Mkdir(strings.TrimSuffix(records[0], ".record")+".lock", 0o700); err != nil {
 			t.Fatal(err)
 		}

@@ -227,7 +227,8 @@ func TestFileStoreRemovedLockFileIsNoLock(t *testing.T) {
 	all.Wait()
 }
 
-// Whoever may write in the directory could make Save wait for the other end of a pipe, or write through a link.
+// Others who may write in the directory could make Save wait for the other end of a pipe, or write
+// through a link.
 func TestFileStoreSavesOverNothingThatIsInItsPlace(t *testing.T) {
 	for what, put := range map[string]func(path, outside string) error{
 		"a pipe":                   func(path, _ string) error { return syscall.Mkfifo(path, 0o600) },
@@ -236,7 +237,7 @@ func TestFileStoreSavesOverNothingThatIsInItsPlace(t *testing.T) {
 		"a link in the directory":  func(path, _ string) error { return os.Symlink("other", path) },
 		"a link to nothing":        func(path, outside string) error { return os.Symlink(outside+".none", path) },
 		"an empty directory":       func(path, _ string) error { return os.Mkdir(path, 0o700) },
-		"a file that others write": func(path, _ string) error { return os.WriteFile(path, []byte("left"), 0o666) }, //nolint:gosec // as it says
+		"a file that others write": func(path, _ string) error { return os.WriteFile(path, []byte("left"), 0o666) },
 	} {
 		t.Run(what, func(t *testing.T) {
 			base := t.TempDir()

@@ -6,8 +6,8 @@ import (
 	"log/slog"
 )
 
-// A function has no field to embed opaque in. These two are asked for keys and tokens, and may stand in a configuration that is
-// printed as a whole.
+// A function has no field to embed opaque in. These two are asked for keys and tokens, and may
+// stand in a configuration that is printed as a whole.
 
 // Format writes "[secret]" for every verb of package fmt.
 func (SealKeys) Format(f fmt.State, verb rune) { opaque{}.Format(f, verb) }
@@ -32,7 +32,8 @@ func (e Error) Format(f fmt.State, verb rune) {
 	_, _ = fmt.Fprintf(f, fmt.FormatString(f, verb), e.Error())
 }
 
-// MarshalText returns what Error returns, to package encoding/json as well: Description is not for logs.
+// MarshalText returns what Error returns, to package encoding/json as well: Description is not for
+// logs.
 func (e Error) MarshalText() ([]byte, error) { return []byte(e.Error()), nil }
 
 // MarshalText returns what Error returns, to package encoding/json as well.
@@ -59,7 +60,8 @@ func (e Event) MarshalJSON() ([]byte, error) {
 	}{fields(e), textOf(e.Err)})
 }
 
-// textOf returns the text of an error, or nil. Of an error's fields nothing is known: package encoding/json would show all of them.
+// textOf returns the text of an error, or nil. Of an error's fields nothing is known: package
+// encoding/json would show all of them.
 func textOf(err error) *string {
 	if err == nil {
 		return nil

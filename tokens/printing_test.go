@@ -38,7 +38,7 @@ const (
 	printDescription = "what alice said"
 )
 
-// printed is a value that a package gives out, in each of the ways in which somebody may hold it.
+// printed is a value that a package gives out, in each of the ways in which a user may hold it.
 type printed struct {
 	name  string // of its type, or of the function that returned it
 	value any
@@ -149,8 +149,8 @@ func (printFullStore) Save(context.Context, string, []byte, int64) (int64, error
 	return 0, errors.New("no space left")
 }
 
-// samples has a value of each exported type, by its name, and of each exported function that returns an interface of the
-// package, by that of the function.
+// samples has a value of each exported type, by its name, and of each exported function that
+// returns an interface of the package, by that of the function.
 func (p printParts) samples(t *testing.T) []printed {
 	t.Helper()
 	secret := tokens.NewSecret(printAccess)
@@ -273,7 +273,8 @@ func printEach(v any, formats []string, each func(how, text string)) {
 	each("gob", fmt.Sprintf("%s %v", encoded, err))
 }
 
-// printGob encodes a value. Package gob panics for some pointers to pointers, whatever they point to.
+// printGob encodes a value. Package gob panics for some pointers to pointers, whatever they point
+// to.
 func printGob(v any) (encoded []byte, err error) {
 	defer func() {
 		if r := recover(); r != nil {
@@ -463,8 +464,8 @@ func testPrintingWaitsForNoLock(t *testing.T) {
 	}
 }
 
-// Every exported type has a sample, and so has every exported function that returns an interface of the package: behind that
-// there is a type that is not exported.
+// Every exported type has a sample, and so has every exported function that returns an interface of
+// the package: behind that there is a type that is not exported.
 func TestEveryExportedTypeHasAPrintedSample(t *testing.T) {
 	synctest.Test(t, testEveryExportedTypeHasAPrintedSample)
 }
@@ -485,8 +486,8 @@ func testEveryExportedTypeHasAPrintedSample(t *testing.T) {
 	}
 }
 
-// printedNames are the exported types of the package in a directory that are no interfaces, and the exported functions and
-// methods that return one of its interfaces.
+// printedNames are the exported types of the package in a directory that are no interfaces, and the
+// exported functions and methods that return one of its interfaces.
 func printedNames(t *testing.T, dir string) map[string]bool {
 	t.Helper()
 	found, err := build.ImportDir(dir, 0)

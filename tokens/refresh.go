@@ -78,8 +78,8 @@ func (e *StoreError) Unwrap() error { return e.Err }
 // server, and saves what came before it returns. Several keys of one session wait for each other: with many of them and a slow
 // server the first fetches may take longer than [FetchTimeout].
 //
-// When the Store cannot lock the session, as on a file system that has become read-only, an access token in it is handed out until it
-// ends, and the refresh token is not used.
+// When the Store cannot lock the session, as on a file system that has become read-only, an access
+// token in it is handed out until it ends, and the refresh token is not used.
 //
 // What cannot be saved is kept in this Fetcher, for at most 1024 sessions. The access token is handed out, and the refresh token is
 // not used before it is saved, which is tried at each fetch and every minute or oftener besides, until [Manager.Close], which tries
@@ -261,7 +261,8 @@ type turn struct {
 	ahead      time.Duration // for what can be given up
 	lockedWall time.Time     // see overslept
 
-	// flushing says that no caller waits. A Store that has lost a record then revokes nothing that is good.
+	// flushing says that no caller waits. A Store that has lost a record then revokes nothing that
+	// is good.
 	flushing bool
 }
 
@@ -304,7 +305,8 @@ func (f *refresher) Fetch(ctx context.Context, q Request) (*Response, error) {
 	name := f.client.recordName(q.Key.Subject)
 	response, err := f.fetch(ctx, name, q)
 	if _, ok := errors.AsType[*StoreError](err); ok && !errors.Is(err, ErrConflict) {
-		// A Store that does not lock or save takes nothing away that is good. Only the refresh token must wait.
+		// A Store that does not lock or save takes nothing away that is good. Only the refresh
+		// token must wait.
 		if h, ok := f.known(ctx, name); ok {
 			if response := h.find(q, time.Now(), (*storedToken).over); response != nil {
 				return response, nil
@@ -434,7 +436,7 @@ func (t *turn) load(ctx context.Context) (held, error) {
 	}
 	t.f.forget(t.name)
 	if missing {
-		if unsaved && !t.flushing { // somebody logged out, and could not revoke it
+		if unsaved && !t.flushing { // another process logged out, and could not revoke it
 			t.abandon(next.RefreshToken)
 		}
 		return held{}, ErrLoginRequired

@@ -145,8 +145,9 @@ func (k SealKeys) sealers(ctx context.Context) ([]sealer, error) {
 
 // sealer seals and opens with one key.
 //
-// A sealed record is a byte that says how, the key's ID, and what AES-256-GCM made of the data: a random nonce of 96 bits, the
-// ciphertext and a tag of 128 bits. The tag also covers the first two, and the [binding] and the name that the record is for.
+// A sealed record is a byte that says how, the key's ID, and what AES-256-GCM made of the data: a
+// random nonce of 96 bits, the ciphertext and a tag of 128 bits. The tag also covers the first two,
+// and the [binding] and the name that the record is for.
 type sealer struct {
 	head [headSize]byte
 	aead cipher.AEAD
@@ -213,9 +214,10 @@ var (
 	errNoStore    = errors.New("tokens: the Store to be sealed is nil")
 )
 
-// Sealed returns a [Store] that keeps its records in another one, sealed with AES-256-GCM: who can read that one, or a backup of
-// it, learns the names, when a record changes and how long it is, and no token. A record that was changed, or put in the place of
-// another name's, is [ErrSealed]. So is one of another Store with the same key, if the two have labels; see [StoreLabel].
+// Sealed returns a [Store] that keeps its records in another one, sealed with AES-256-GCM: who can
+// read that one, or a backup of it, learns the names, when a record changes and how long it is, and
+// no token. A record that was changed, or put in the place of another name's, is [ErrSealed]. So is
+// one of another Store with the same key, if the two have labels; see [StoreLabel].
 //
 // What it cannot detect is an old record put back in its own place, by an attacker or from a backup: the other Store is
 // trusted to have the last one.

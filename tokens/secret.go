@@ -55,10 +55,11 @@ func (Secret) GobEncode() ([]byte, error) { return nil, errEncoded }
 
 // opaque makes a type print as "[secret]" that has it embedded.
 //
-// Package fmt asks no method under %p and %w, in an unexported field, and then where a verb is wrong. It reads the fields there, those
-// of unexported types too, with maps and slices, and follows a pointer at the top and one more where the verb does not fit a
-// pointer. So a type with secrets, or with fields that change, has all of its fields behind two pointers, the second of them
-// in a type whose name begins with hidden: they are never shown, and reading them cannot race.
+// Package fmt asks no method under %p and %w, in an unexported field, and then where a verb is
+// wrong. It reads the fields there, those of unexported types too, with maps and slices, and
+// follows a pointer at the top and one more where the verb does not fit a pointer. So a type with
+// secrets, or with fields that change, has all of its fields behind two pointers, the second of
+// them in a type whose name begins with hidden: they are never shown, and reading them cannot race.
 type opaque struct{}
 
 // String returns "[secret]".

@@ -43,7 +43,8 @@ var (
 	errStillborn = errors.New("the token's life was over when it came")
 )
 
-// Source hands out the token of one [Key]. [Manager.Source] returns it. It is safe for concurrent use, and prints as "[secret]".
+// Source hands out the token of one [Key]. [Manager.Source] returns it. It is safe for concurrent
+// use, and prints as "[secret]".
 type Source struct {
 	opaque
 	*hiddenSource

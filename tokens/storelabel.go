@@ -14,11 +14,13 @@ type storeConfig struct {
 	errs  []error
 }
 
-// StoreLabel binds the records of a Store to a text: what was sealed under another label, or under none, is [ErrSealed], even with the
-// same key. Give each Store a label of its own where several have one key, such as those of two tenants, or of production and staging:
-// otherwise a record that is copied from one to the other, under its own name, opens there. The label is not secret. It has to be the same in
-// all processes that share the records, and stays when they move to another directory. It has 1 to 256 characters of
-// UTF-8, none of them a control character. The default is none.
+// StoreLabel binds the records of a Store to a text: what was sealed under another label, or under
+// none, is [ErrSealed], even with the same key. Give each Store a label of its own where several
+// have one key, such as those of two tenants, or of production and staging: otherwise a record that
+// is copied from one to the other, under its own name, opens there. The label is not secret. It has
+// to be the same in all processes that share the records, and stays when they move to another
+// directory. It has 1 to 256 characters of UTF-8, none of them a control character. The default is
+// none.
 func StoreLabel(label string) StoreOption {
 	return func(c *storeConfig) {
 		switch {
@@ -57,8 +59,8 @@ const (
 	sealedForFile  byte = 2
 )
 
-// context is what a sealed record is bound to: the format and the key's ID, and what it is for. Neither a label nor a name has a zero
-// byte in it, so that no two of them make one text.
+// context is what a sealed record is bound to: the format and the key's ID, and what it is for.
+// Neither a label nor a name has a zero byte in it, so that no two of them make one text.
 func (b binding) context(head [headSize]byte, name string) []byte {
 	text := append(append([]byte("bearer tokens record\x00"), b.purpose), head[:]...)
 	if b.label != "" {

@@ -64,7 +64,8 @@ func TokenSource(ctx context.Context, s *tokens.Source) oauth2.TokenSource {
 	})
 }
 
-// tokenSource is a function, so that it prints as an address: of a struct package fmt would read the fields of the context.
+// tokenSource is a function, so that it prints as an address: of a struct package fmt would read
+// the fields of the context.
 type tokenSource func() (*oauth2.Token, error)
 
 func (f tokenSource) Token() (*oauth2.Token, error) { return f() }

@@ -61,7 +61,7 @@ func failuresOf(t *testing.T, bubble bool, run func(*trial), open func() (one, o
 			run(&trial{TB: w, one: one, other: other, bubble: bubble})
 		}()
 		<-ended
-		<-time.After(48 * time.Hour) // every lease ends, also that of a lock which nobody knows of
+		<-time.After(48 * time.Hour) // every lease ends, also that of a lock which was lost
 		failures = w.failures
 	})
 	return failures

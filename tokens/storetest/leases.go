@@ -14,7 +14,8 @@ func leaseEnds(t *trial) {
 	t.wantLocked(t.other, "a")
 }
 
-// leaseLasts looks whether a lock is cut short. A Store that allows no more than some minutes is found in a bubble alone.
+// leaseLasts looks whether a lock is cut short. A Store that allows no more than some minutes is
+// found in a bubble alone.
 func leaseLasts(t *trial) {
 	lease, held := heldLease, heldLease*4/5 // the clock runs on, however slow the machine is
 	if t.bubble {

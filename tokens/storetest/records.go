@@ -10,7 +10,8 @@ import (
 	"github.com/bearer-go/bearer/tokens"
 )
 
-// recordStays looks whether a record ends by itself. One that ends after more than a moment is found in a bubble alone.
+// recordStays looks whether a record ends by itself. One that ends after more than a moment is
+// found in a bubble alone.
 func recordStays(t *trial) {
 	stays := moment
 	if t.bubble {
@@ -63,7 +64,8 @@ func wholeRecords(t *trial) {
 	}
 }
 
-// saveAndDelete: when Delete comes first the version is gone, and when Save does Delete removes what it saved.
+// saveAndDelete: when Delete comes first the version is gone, and when Save does Delete removes
+// what it saved.
 func saveAndDelete(t *trial) {
 	for round := range 8 {
 		version := t.save(t.one, "a", "x", 0)

@@ -33,37 +33,44 @@ import (
 // Option changes what [Run] does.
 type Option func(*suite)
 
-// Shared runs every subtest a second time, with two Stores that share their records, as two processes have them: what one does, the
-// other sees, and a lock of one keeps out the other. open returns them; as with [Run] they have no records yet. They must be two: what
-// a Store keeps in its own memory is found by the other's not having it. Run fails without it, unless [Unshared] is given.
+// Shared runs every subtest a second time, with two Stores that share their records, as two
+// processes have them: what one does, the other sees, and a lock of one keeps out the other. open
+// returns them; as with [Run] they have no records yet. They must be two: what a Store keeps in its
+// own memory is found by the other's not having it. Run fails without it, unless [Unshared] is
+// given.
 func Shared(open func(t *testing.T) (one, other tokens.Store)) Option {
 	return func(s *suite) { s.shared = open }
 }
 
-// Unshared says that the Store is for one process alone, so that there is nothing to run with [Shared].
+// Unshared says that the Store is for one process alone, so that there is nothing to run with
+// [Shared].
 func Unshared() Option {
 	return func(s *suite) { s.unshared = true }
 }
 
-// Stalled adds subtests with a Store that waits for something that does not come, such as a server that accepts connections and never
-// answers: every method must return when its context ends. One that needs nothing may return before.
+// Stalled adds subtests with a Store that waits for something that does not come, such as a server
+// that accepts connections and never answers: every method must return when its context ends. One
+// that needs nothing may return before.
 func Stalled(open func(t *testing.T) tokens.Store) Option {
 	return func(s *suite) { s.stalled = open }
 }
 
-// Bubble runs every subtest in a bubble of package testing/synctest, where waiting takes no time. It is for a Store that waits
-// for nothing but memory and time. There a lock is held for ten minutes where it is for four seconds otherwise, and a record
-// is looked for after more than a year. A Store with files or sockets would be waited for without an end.
+// Bubble runs every subtest in a bubble of package testing/synctest, where waiting takes no time.
+// It is for a Store that waits for nothing but memory and time. There a lock is held for ten
+// minutes where it is for four seconds otherwise, and a record is looked for after more than a
+// year. A Store with files or sockets would be waited for without an end.
 func Bubble() Option {
 	return func(s *suite) { s.bubble = true }
 }
 
-// Run tests a Store. Each promise is a subtest, named after it; see above for what is not tested. It needs [Shared] or [Unshared].
+// Run tests a Store. Each promise is a subtest, named after it; see above for what is not tested.
+// It needs [Shared] or [Unshared].
 //
 // open returns a Store without records, anew for each subtest. Cleaning up is for its t.Cleanup.
 //
-// Where something must not happen, such as that two have one lock, it is given a tenth of a second to happen, and where something
-// must, half a minute. Without [Bubble] all of it takes some ten seconds, and with Shared twice as long.
+// Where something must not happen, such as that two have one lock, it is given a tenth of a second
+// to happen, and where something must, half a minute. Without [Bubble] all of it takes some ten
+// seconds, and with Shared twice as long.
 func Run(t *testing.T, open func(t *testing.T) tokens.Store, opts ...Option) {
 	t.Helper()
 	s := newSuite(opts)

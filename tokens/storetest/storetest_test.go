@@ -734,7 +734,7 @@ var broken = []struct {
 	{
 		name:   "records end after a month",
 		wreck:  vanishing(30 * 24 * time.Hour),
-		fails:  []string{"a record stays as long as nobody deletes it"},
+		fails:  []string{"a record stays until it is deleted"},
 		bubble: true,
 	},
 	{
@@ -871,7 +871,7 @@ var broken = []struct {
 				return unlock, err
 			}
 		},
-		fails: []string{"the lease begins when the lock is had"},
+		fails: []string{"the lease begins when the lock is taken"},
 	},
 	{
 		name: "unlock removes what has the name",
