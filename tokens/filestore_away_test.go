@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -159,6 +160,13 @@ func (s *awayServer) RoundTrip(r *http.Request) (*http.Response, error) {
 	}, err
 }
 
+// seen returns the refresh tokens that were sent, and the tokens that were revoked.
+func (s *awayServer) seen() (sent, revoked []string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.sent), slices.Clone(s.revoked)
+}
+
 func (s *awayServer) session(t *testing.T, store tokens.Store) *tokens.Session {
 	t.Helper()
 	client, err := tokens.NewClient("https://login.example", "orders", tokens.ClientSecretBasic(tokens.NewSecret("a-client-secret")),
@@ -197,8 +205,8 @@ func TestSessionOutlivesAStoreThatIsAway(t *testing.T) {
 			t.Fatal(err)
 		}
 		<-time.After(10 * time.Minute) // of flushes
-		if server.revoked != nil {
-			t.Errorf("while the store was away %q were revoked", server.revoked)
+		if _, revoked := server.seen(); revoked != nil {
+			t.Errorf("while the store was away %q were revoked", revoked)
 		}
 		if err := os.Rename(filepath.Join(base, "away"), filepath.Join(base, "mnt")); err != nil {
 			t.Fatal(err)
@@ -212,8 +220,8 @@ func TestSessionOutlivesAStoreThatIsAway(t *testing.T) {
 		if _, err := session.Token(t.Context()); err != nil {
 			t.Error(err)
 		}
-		if !slices.Equal(server.sent, []string{"rt0", "rt1"}) {
-			t.Errorf("the server was sent %q", server.sent)
+		if sent, _ := server.seen(); !slices.Equal(sent, []string{"rt0", "rt1"}) {
+			t.Errorf("the server was sent %q", sent)
 		}
 	})
 }
@@ -221,18 +229,18 @@ func TestSessionOutlivesAStoreThatIsAway(t *testing.T) {
 // awayStore does not save, or has lost everything.
 type awayStore struct {
 	tokens.Store
-	full, lost bool
+	full, lost atomic.Bool
 }
 
 func (s *awayStore) Save(ctx context.Context, name string, data []byte, version int64) (int64, error) {
-	if s.full {
+	if s.full.Load() {
 		return 0, errors.New("no space left")
 	}
 	return s.Store.Save(ctx, name, data, version)
 }
 
 func (s *awayStore) Load(ctx context.Context, name string) ([]byte, int64, error) {
-	if s.lost {
+	if s.lost.Load() {
 		return nil, 0, tokens.ErrNotFound
 	}
 	return s.Store.Load(ctx, name)
@@ -246,20 +254,20 @@ func TestFlushRevokesNothing(t *testing.T) {
 		if err := session.Adopt(t.Context(), tokens.NewSecret("rt0")); err != nil {
 			t.Fatal(err)
 		}
-		store.full = true
+		store.full.Store(true)
 		if _, err := session.Token(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		store.lost = true
+		store.lost.Store(true)
 		<-time.After(10 * time.Minute)
-		if server.revoked != nil {
-			t.Errorf("%q were revoked", server.revoked)
+		if _, revoked := server.seen(); revoked != nil {
+			t.Errorf("%q were revoked", revoked)
 		}
 		if err := session.Close(); err != nil {
 			t.Error(err)
 		}
-		if server.revoked != nil {
-			t.Errorf("Close revoked %q", server.revoked)
+		if _, revoked := server.seen(); revoked != nil {
+			t.Errorf("Close revoked %q", revoked)
 		}
 	})
 }
@@ -302,8 +310,8 @@ func TestStoredTokenOutlivesALockThatCannotBeMade(t *testing.T) {
 		if e, ok := errors.AsType[*tokens.StoreError](err); !ok || e.Op != "lock" || errors.Is(err, tokens.ErrLoginRequired) {
 			t.Errorf("when the token has ended: %v, want the StoreError", err)
 		}
-		if !slices.Equal(server.sent, []string{"rt0"}) {
-			t.Errorf("the server was sent %q: without a lock a refresh token is not used", server.sent)
+		if sent, _ := server.seen(); !slices.Equal(sent, []string{"rt0"}) {
+			t.Errorf("the server was sent %q: without a lock a refresh token is not used", sent)
 		}
 	})
 }
