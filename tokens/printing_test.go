@@ -190,6 +190,7 @@ func (p printParts) samples(t *testing.T) []printed {
 		printedAs("Event", false, tokens.Event{Kind: tokens.EventBackoff, Err: unavailable}),
 		printedAs("EventKind", false, tokens.EventFetch),
 		printedAs("ExchangeOption", false, tokens.Actor(grant)),
+		printedAs("JWTBearerOption", false, tokens.AssertionPerKey()),
 		printedAs("FetcherFunc", true, tokens.FetcherFunc(p.unsaved.Fetch)),
 		printedAs("Key", false, p.source.Key()),
 		printedAs("Login", true, p.login),
