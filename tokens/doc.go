@@ -33,15 +33,22 @@
 //
 // All who need the token of a key at once wait for one request, each for as long as its own context allows, and share what comes of
 // it, a failure as well as a token. After a failure nothing is asked for that key for a while, at random within a bound that doubles
-// from half a second to 30 seconds, on top of what Retry-After says, of which up to 5 minutes are heeded. After a Retry-After the
-// bound is at least twice that time, up to the same 30 seconds, because a whole fleet was told the same. Whoever needs the
-// token meanwhile, and has none that is good, hears an [*UnavailableError] at once. A failure that no repetition mends, such as
-// invalid_client, is asked about again after 30 seconds to 5 minutes. A token that is not expired is handed out all the while.
+// from half a second to 30 seconds, on top of what Retry-After says, of which up to 5 minutes count. After
+// a Retry-After the bound is at least twice that time, up to the same 30 seconds, because a whole fleet
+// was told the same. A caller who needs the token meanwhile, when there is none that is good, gets an
+// [*UnavailableError] at once. A failure that does not pass by itself, such as invalid_client, is asked
+// about again after 30 seconds to 5 minutes. A token that is not expired is handed out all the while.
 //
-// What is about the server and not about a key holds for all keys of a [Client]: Retry-After with 429 or 503 of the token
-// endpoint, for that endpoint alone, and a discovery that failed. So does invalid_client, and unauthorized_client for all
-// requests with the same grant type, until another secret is there or the pause is over: a server that counts refusals would
-// lock the client otherwise. A Client makes a bounded number of requests at once; see [MaxRequests].
+// What is about the server and not about a key holds for all keys of a [Client]: Retry-After with 429 or
+// 503 of the token endpoint, for that endpoint alone, and a discovery that failed. So does
+// invalid_client, and unauthorized_client for all requests with the same grant type, until there is
+// another secret or the pause is over: a server that counts refusals would lock the client otherwise. A
+// Client makes a bounded number of requests at once; see [MaxRequests].
+//
+// # Tokens of callers
+//
+// With [Client.Exchange] and [Client.JWTBearer] a token is obtained for one that the caller brings. Equal
+// keys are not enough to share it: the callers' own tokens must be equal, too.
 //
 // # Refresh tokens
 //

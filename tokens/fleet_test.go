@@ -63,7 +63,9 @@ func (f *fleet) ask(ctx context.Context, start func(process int) time.Duration) 
 	var wg sync.WaitGroup
 	for i, source := range f.sources {
 		wg.Go(func() {
-			<-time.After(start(i / fleetKeys))
+			if d := start(i / fleetKeys); d > 0 {
+				<-time.After(d)
+			}
 			for {
 				_, err := source.Token(ctx)
 				e, ok := errors.AsType[*tokens.UnavailableError](err)

@@ -105,7 +105,7 @@ func (p presented) fillTypes(form url.Values) {
 // flightContext is the key of a value that the context of each fetch of a Manager has.
 type flightContext struct{}
 
-// present returns the tokens of whoever called [Source.Token]. For a Request that no Manager made
+// present returns the tokens of the caller of [Source.Token]. For a Request that no Manager made
 // it calls the functions itself.
 //
 // Within a fetch of a Manager it never does: what comes of that fetch is handed out to all whose

@@ -40,7 +40,7 @@ func (s slots) enter(ctx context.Context) (leave func(), err error) {
 }
 
 // slots returns those of an operation. Each endpoint has its own: one that hangs does not stop the
-// other.
+// other one.
 func (c *Client) slots(op string) slots {
 	if op == opRevocation {
 		return c.revocations

@@ -87,7 +87,7 @@ type flight struct {
 	number   int
 	began    time.Time
 	previous *Token
-	given    []presented // by who caused it
+	given    []presented // the tokens of the caller who caused it
 
 	landed bool          // guarded by the source's mutex
 	done   chan struct{} // closed when it has landed, and what follows is known
