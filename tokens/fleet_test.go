@@ -233,7 +233,7 @@ func TestFleetThatStartedAtOnceRenewsOneAfterAnother(t *testing.T) {
 				var wg sync.WaitGroup
 				for _, source := range f.sources {
 					wg.Go(func() {
-						<-time.After(source.Stats().Refresh.Sub(time.Now()) + rand.N(20*time.Millisecond))
+						<-time.After(time.Until(source.Stats().Refresh) + rand.N(20*time.Millisecond))
 						_, _ = source.Token(t.Context())
 					})
 				}

@@ -1,7 +1,6 @@
 package tokens
 
 import (
-	"math/rand/v2"
 	"net/http"
 	"sync"
 	"time"
@@ -125,7 +124,7 @@ func (p *pauses) hold(about string, q call, proof Secret, err *Error, now time.T
 		h.inARow = 0
 	}
 	h.inARow++
-	length := minPermanentBackoff + rand.N(maxPermanentBackoff-minPermanentBackoff)
+	length := pause(h.inARow, err)
 	if q.outside {
 		length = min(firstHold<<min(h.inARow-1, 9), maxHold)
 	}
