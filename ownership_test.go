@@ -115,7 +115,7 @@ func ownershipCases() map[string]func(*testing.T) {
 			source, change := of(merged(key.jwk, c{"kid": "a"}), &own)
 			change()
 			auth := mustNew(t, bearer.WithIssuer("https://one.example", "api", bearer.Keys(source)))
-			claims := c{"iss": "https://one.example", "aud": "api", "exp": 4000000000}
+			claims := c{"iss": "https://one.example", "aud": "api", "exp": int64(4000000000)}
 			wantReason(t, auth, signedBy(c{"alg": "ES256", "kid": "a"}, claims, "ES256", key.private), "")
 		}
 	}
