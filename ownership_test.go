@@ -258,7 +258,7 @@ func ownershipCases() map[string]func(*testing.T) {
 			clear(given) // as one does with a secret
 			auth := mustNew(t, bearer.WithIssuer(pressIssuer, "api", option))
 			wantReason(t, auth, newPress().token("alice"), "")
-			claims := c{"iss": pressIssuer, "aud": "api", "exp": 4000000000}
+			claims := c{"iss": pressIssuer, "aud": "api", "exp": int64(4000000000)}
 			wantReason(t, auth, hmacToken(t, "HS256", given, claims), bearer.ReasonSignature)
 		},
 		"bearer.WithResourceMetadata": func(t *testing.T) {
