@@ -308,7 +308,7 @@ func (m *core) confirm(ctx context.Context, e *cached, ev *Event) (*principal, *
 	if e.iss.keys == nil {
 		now = time.Now()
 	} else {
-		held, at, err := e.iss.keys.Holds(ctx, e.kid, e.algorithm, e.key)
+		held, at, err := e.iss.keys.Holds(ctx, e.iss.name, e.kid, e.algorithm, e.key)
 		if err != nil {
 			ev.Issuer, ev.Algorithm = e.iss.name, e.algorithm
 			return nil, noKey(err)

@@ -198,13 +198,10 @@ func (iss *issuer) checkJWS(ctx context.Context, jws compact, h header, ev *Even
 		return key, time.Now(), nil
 	}
 	var room [1]jwks.Key
-	keys, at, err := iss.keys.AppendKeys(ctx, room[:0], h.kid, alg.Name) // of this issuer, and of no other
+	// The keys are of this issuer, and of no other.
+	keys, at, err := iss.keys.AppendKeys(ctx, room[:0], iss.name, h.kid, alg.Name)
 	if err != nil {
 		return key, at, noKey(err)
-	}
-	keys = slices.DeleteFunc(keys, func(key jwks.Key) bool { return !key.SignsFor(iss.name) })
-	if len(keys) == 0 {
-		return key, at, refuseFor(ReasonUnknownKey, errForeignKey)
 	}
 	for _, key := range keys {
 		if alg.Verify(jws.signingInput, jws.signature, key.Public()) == nil {
@@ -215,13 +212,13 @@ func (iss *issuer) checkJWS(ctx context.Context, jws compact, h header, ev *Even
 	return key, at, refuse(ReasonSignature)
 }
 
-// errForeignKey is for the operator: the key set has the key, which a client cannot tell from a set
-// that lacks it.
-var errForeignKey = errors.New("the member issuer of the published key names another issuer")
-
-// noKey is the answer when there is no key to verify with.
+// noKey is the answer when there is no key to verify with. A client cannot tell a key set that has
+// the key for other issuers from one that lacks it; the operator can.
 func noKey(err error) *Error {
-	if errors.Is(err, jwks.ErrKeyNotFound) {
+	switch {
+	case errors.Is(err, jwks.ErrKeyOfOther):
+		return refuseFor(ReasonUnknownKey, err)
+	case errors.Is(err, jwks.ErrKeyNotFound):
 		return refuse(ReasonUnknownKey)
 	}
 	return keysUnavailable(err)

@@ -14,7 +14,7 @@ func TestAppendKeysAppends(t *testing.T) {
 	set := issuer(a, b).remote(t)
 	keys := []jwks.Key{keyOf(t, set, "b", "EdDSA")}
 	for kid, want := range map[string]int{"a": 2, "z": 1} {
-		got, _, err := set.AppendKeys(t.Context(), keys, kid, "EdDSA")
+		got, _, err := set.AppendKeys(t.Context(), keys, issuerURL, kid, "EdDSA")
 		if len(got) != want || got[0].ID() != "b" || (err == nil) != (want == 2) {
 			t.Errorf("%q: %q, %v", kid, ids(got), err)
 		}
@@ -31,14 +31,14 @@ func TestTimeOfAnAnswer(t *testing.T) {
 				set := w.discover(t)
 				answers := map[string]func() time.Time{
 					"AppendKeys": func() time.Time {
-						_, at, err := set.AppendKeys(t.Context(), nil, kid, "EdDSA")
+						_, at, err := set.AppendKeys(t.Context(), nil, issuerURL, kid, "EdDSA")
 						if (err == nil) != (name == "found") {
 							t.Errorf("AppendKeys: %v", err)
 						}
 						return at
 					},
 					"Holds": func() time.Time {
-						_, at, err := set.Holds(t.Context(), kid, "EdDSA", jwks.Key{})
+						_, at, err := set.Holds(t.Context(), issuerURL, kid, "EdDSA", jwks.Key{})
 						if (err == nil) != (name == "found") {
 							t.Errorf("Holds: %v", err)
 						}

@@ -73,9 +73,9 @@
 // more than 4096 bits, and keys on P-521.
 //
 // A key may have a member issuer, as in the key sets of Microsoft Entra ID, where one URL serves
-// the keys of many issuers. Such a key signs for those issuers alone: compare it with the token's
-// iss by [Key.SignsFor], as package bearer does. A member issuer that is not a string, or that has
-// more than one placeholder, makes the key unusable.
+// the keys of many issuers. Such a key signs for those issuers alone: [Set.AppendKeys] passes it
+// over for a token with another iss, and who calls [Set.Keys] compares by [Key.SignsFor]. A member
+// issuer that is not a string, or that has more than one placeholder, makes the key unusable.
 //
 // # What is fetched
 //

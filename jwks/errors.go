@@ -2,11 +2,17 @@ package jwks
 
 import (
 	"errors"
+	"fmt"
 	"time"
 )
 
 // ErrKeyNotFound means that the set was looked at and holds no key for the token: the answer to the client is 401.
 var ErrKeyNotFound = errors.New("jwks: no key of the set fits the token")
+
+// ErrKeyOfOther is an [ErrKeyNotFound]: the set holds a key for the token, and its member issuer
+// names another issuer than the token's. A client is told no more than that the key was not found.
+var ErrKeyOfOther = fmt.Errorf("%w: the member issuer of the published key names another issuer",
+	ErrKeyNotFound)
 
 // ErrClosed is the cause of an [UnavailableError] after [Set.Close].
 var ErrClosed = errors.New("jwks: the set is closed")

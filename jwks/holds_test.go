@@ -23,7 +23,12 @@ func keyOf(t *testing.T, set *jwks.Set, kid, alg string) jwks.Key {
 
 // holds says in a word how a call of Holds ended.
 func holds(set *jwks.Set, ctx context.Context, kid, alg string, key jwks.Key) string { //nolint:revive // like Holds
-	held, _, err := set.Holds(ctx, kid, alg, key)
+	return holdsFor(set, ctx, issuerURL, kid, alg, key)
+}
+
+//nolint:revive // like Holds
+func holdsFor(set *jwks.Set, ctx context.Context, iss, kid, alg string, key jwks.Key) string {
+	held, _, err := set.Holds(ctx, iss, kid, alg, key)
 	switch {
 	case err != nil && held:
 		return "held, with an error"
@@ -96,15 +101,20 @@ func TestHoldsAfterARefresh(t *testing.T) {
 // with it looks again.
 func TestHoldsAfterTheMemberIssuerChanged(t *testing.T) {
 	a := edJWK("a")
+	both := func(expected string) map[string]string {
+		return map[string]string{personal: expected, contoso: expected}
+	}
 	for name, test := range map[string]struct {
 		before, after any
-		expected      string
+		expected      map[string]string // by the iss of the token
 	}{
-		"the same":         {tenants, tenants, "held"},
-		"another issuer":   {tenants, personal, "not held"},
-		"another template": {tenants, "https://login.microsoftonline.example/{tid}/v2.0", "not held"},
-		"none any more":    {personal, nil, "not held"},
-		"null":             {personal, json.RawMessage("null"), "not found"},
+		"the same": {tenants, tenants, both("held")},
+		"another issuer": {
+			tenants, personal, map[string]string{personal: "not held", contoso: "not found"},
+		},
+		"another template": {tenants, "https://login.microsoftonline.example/{tid}/v2.0", both("not held")},
+		"none any more":    {personal, nil, both("not held")},
+		"null":             {personal, json.RawMessage("null"), both("not found")},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -113,7 +123,11 @@ func TestHoldsAfterTheMemberIssuerChanged(t *testing.T) {
 				key := keyOf(t, set, "a", "EdDSA")
 				w.put(keysURL, says(200, keySet(a.with(jwk{"issuer": test.after}))))
 				untilStale()
-				wantHeld(t, set, "a", "EdDSA", key, test.expected)
+				for _, iss := range []string{personal, contoso} {
+					if got := holdsFor(set, t.Context(), iss, "a", "EdDSA", key); got != test.expected[iss] {
+						t.Errorf("%s: %s, want %s", iss, got, test.expected[iss])
+					}
+				}
 			})
 		})
 	}
@@ -305,7 +319,7 @@ func TestHoldsTellsTheTimeOfItsAnswer(t *testing.T) {
 				w.put(keysURL, hangs) // nobody waits longer for it
 			}
 			asked := time.Now()
-			_, at, err := set.Holds(t.Context(), test.kid, "EdDSA", key)
+			_, at, err := set.Holds(t.Context(), issuerURL, test.kid, "EdDSA", key)
 			if lasted := time.Since(asked); !at.Equal(time.Now()) || lasted < test.takes || test.kid == "a" && err != nil {
 				t.Errorf("after %v: %v, %v behind, after %v", test.idle, err, time.Since(at), lasted)
 			}
@@ -357,16 +371,17 @@ func TestHoldsAllocatesNothing(t *testing.T) {
 		key, nameless := keyOf(t, set, "b", "EdDSA"), keyOf(t, set, "", "ES256")
 		ctx := t.Context()
 		if n := testing.AllocsPerRun(100, func() {
-			if held, _, err := set.Holds(ctx, "b", "EdDSA", key); !held || err != nil {
+			if held, _, err := set.Holds(ctx, issuerURL, "b", "EdDSA", key); !held || err != nil {
 				t.Error(held, err)
 			}
-			if held, _, err := set.Holds(ctx, "", "ES256", nameless); !held || err != nil {
+			if held, _, err := set.Holds(ctx, issuerURL, "", "ES256", nameless); !held || err != nil {
 				t.Error(held, err)
 			}
-			if held, _, err := set.Holds(ctx, "a", "EdDSA", key); held || err != nil {
+			if held, _, err := set.Holds(ctx, issuerURL, "a", "EdDSA", key); held || err != nil {
 				t.Error(held, err)
 			}
-			if _, _, err := set.Holds(ctx, "a", "none", key); !errors.Is(err, jwks.ErrKeyNotFound) {
+			_, _, err := set.Holds(ctx, issuerURL, "a", "none", key)
+			if !errors.Is(err, jwks.ErrKeyNotFound) {
 				t.Error(err)
 			}
 		}); n != 0 {

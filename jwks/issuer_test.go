@@ -1,7 +1,12 @@
 package jwks_test
 
 import (
+	"crypto/elliptic"
+	"errors"
+	"fmt"
 	"testing"
+
+	"github.com/golang-jwt/jwt/v5"
 
 	"github.com/bearer-go/bearer/jwks"
 )
@@ -96,5 +101,49 @@ func TestPinnedKeysAreBoundToTheirIssuers(t *testing.T) {
 	set := open(t, jwks.Static([]byte(keySet(edJWK("a").with(jwk{"issuer": tenants})))), newWeb())
 	if key := keyOf(t, set, "a", "EdDSA"); key.Issuer() != tenants || key.SignsFor("https://other.example") {
 		t.Errorf("issuer %q", key.Issuer())
+	}
+}
+
+// Keys for other issuers take no place of a token's own: AppendKeys and Keyfunc know its iss.
+func TestKeysForOtherIssuersArePassedOver(t *testing.T) {
+	own := newJWK("k", newECKey(elliptic.P521()).Public()).with(jwk{"issuer": tenants})
+	keys := []jwk{newJWK("k", p521Key.Public()).with(jwk{"issuer": personal})} // an expensive one
+	for i := range 5 {
+		keys = append(keys, edJWK("k").with(jwk{"issuer": fmt.Sprint("https://other.example/", i)}))
+	}
+	last := edJWK("k").with(jwk{"issuer": contoso})
+	keys = append(keys, own, last, newJWK("", p256Key.Public()).with(jwk{"issuer": contoso}),
+		newJWK("", newECKey(elliptic.P256()).Public()).with(jwk{"issuer": personal}))
+	set := issuer(keys...).remote(t)
+	for name, test := range map[string]struct {
+		iss, kid, alg string
+		expected      error
+		member        string // of the one key
+	}{
+		"behind an expensive key":  {contoso, "k", "ES512", nil, tenants},
+		"behind four others":       {contoso, "k", "EdDSA", nil, contoso},
+		"without a key id":         {contoso, "", "ES256", nil, contoso},
+		"for others alone":         {"https://one.more.example", "k", "EdDSA", jwks.ErrKeyOfOther, ""},
+		"for others, without one":  {"https://one.more.example", "", "ES512", jwks.ErrKeyNotFound, ""},
+		"of no algorithm":          {contoso, "k", "RS256", jwks.ErrKeyNotFound, ""},
+		"an iss that is not there": {"", "k", "ES512", jwks.ErrKeyOfOther, ""},
+	} {
+		found, _, err := set.AppendKeys(t.Context(), nil, test.iss, test.kid, test.alg)
+		if !errors.Is(err, test.expected) || (err == nil) != (len(found) == 1) {
+			t.Errorf("%s: %d keys, %v", name, len(found), err)
+		}
+		if len(found) == 1 {
+			if found[0].Issuer() != test.member {
+				t.Errorf("%s: the key of %q", name, found[0].Issuer())
+			}
+			held, _, err := set.Holds(t.Context(), test.iss, test.kid, test.alg, found[0])
+			if !held || err != nil {
+				t.Errorf("%s: Holds says %v, %v", name, held, err)
+			}
+		}
+		header := map[string]any{"alg": test.alg, "kid": test.kid}
+		if n := keysFor(t, set, header, jwt.MapClaims{"iss": test.iss}); n != len(found) {
+			t.Errorf("%s: Keyfunc has %d keys, want %d", name, n, len(found))
+		}
 	}
 }

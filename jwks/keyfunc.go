@@ -47,7 +47,7 @@ func (k tokenKeys) VerificationKeySet(ctx context.Context) (jwt.VerificationKeyS
 	if err != nil {
 		return jwt.VerificationKeySet{}, fmt.Errorf("%w: %w", keyfunc.ErrKeyfunc, err)
 	}
-	found := snap.candidates("", nil)
+	found := snap.candidates("", nil, nil)
 	if found.n == 0 {
 		return jwt.VerificationKeySet{}, errNoTokenKey
 	}
@@ -67,31 +67,25 @@ func (k tokenKeys) keys(ctx context.Context, token *jwt.Token) (any, error) {
 		return nil, errTokenKeyID
 	}
 	alg, _ := token.Header["alg"].(string)
-	found, err := k.set.Keys(ctx, kid, alg)
+	iss := ""
+	if token.Claims != nil {
+		iss, _ = token.Claims.GetIssuer() // "" if it cannot be read: no key is bound to that
+	}
+	found, _, err := k.set.AppendKeys(ctx, nil, iss, kid, alg)
 	if errors.Is(err, ErrKeyNotFound) {
 		return nil, errNoTokenKey
 	}
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", keyfunc.ErrKeyfunc, err)
 	}
-	iss := ""
-	if token.Claims != nil {
-		iss, _ = token.Claims.GetIssuer() // "" if it cannot be read: no key is bound to that
+	if len(found) == 1 {
+		return found[0].public, nil
 	}
 	var keys jwt.VerificationKeySet
 	for _, key := range found {
-		if key.SignsFor(iss) {
-			keys.Keys = append(keys.Keys, key.public)
-		}
+		keys.Keys = append(keys.Keys, key.public)
 	}
-	switch len(keys.Keys) {
-	case 0:
-		return nil, errNoTokenKey
-	case 1:
-		return keys.Keys[0], nil
-	default:
-		return keys, nil
-	}
+	return keys, nil
 }
 
 // storage shows a set to keyfunc.
@@ -105,7 +99,7 @@ func (s storage) KeyRead(ctx context.Context, kid string) (jwkset.JWK, error) {
 	if err != nil {
 		return jwkset.JWK{}, err
 	}
-	found := snap.candidates(kid, nil)
+	found := snap.candidates(kid, nil, nil)
 	if found.n == 0 {
 		return jwkset.JWK{}, fmt.Errorf("%w (%w)", ErrKeyNotFound, jwkset.ErrKeyNotFound)
 	}

@@ -112,11 +112,21 @@ func (c *candidates) add(key *Key) {
 	c.n++
 }
 
-// candidates returns the keys that may have signed a token with this key id; of any algorithm if that is nil.
-func (s *keySet) candidates(id string, algorithm *jwa.Algorithm) (found candidates) {
+// appendTo appends the keys to a slice.
+func (c *candidates) appendTo(keys []Key) []Key {
+	for _, key := range c.keys[:c.n] {
+		keys = append(keys, *key)
+	}
+	return keys
+}
+
+// candidates returns the keys that may have signed a token with this key id and iss; of any
+// algorithm, or for any iss, if that is nil. Keys that are bound to other issuers are passed over
+// before anything is counted: they would take the places of this issuer's own.
+func (s *keySet) candidates(id string, algorithm *jwa.Algorithm, iss *string) (found candidates) {
 	for i := range s.keys {
 		key := &s.keys[i]
-		if id != "" && key.id != id || !key.fits(algorithm) {
+		if id != "" && key.id != id || !key.fits(algorithm) || iss != nil && !key.SignsFor(*iss) {
 			continue
 		}
 		if id == "" && found.n > 0 {
@@ -126,7 +136,8 @@ func (s *keySet) candidates(id string, algorithm *jwa.Algorithm) (found candidat
 	}
 	if s.pinned && id != "" {
 		for i := range s.keys {
-			if key := &s.keys[i]; key.id == "" && key.fits(algorithm) {
+			key := &s.keys[i]
+			if key.id == "" && key.fits(algorithm) && (iss == nil || key.SignsFor(*iss)) {
 				found.add(key)
 			}
 		}

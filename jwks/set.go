@@ -195,35 +195,45 @@ type keeper struct {
 // operator chose them by hand and a key id is only a hint (RFC 7515 section 4.1.4).
 //
 // Keys does not know the token's iss. A key with a member issuer is only for some: ask
-// [Key.SignsFor] before a key is used.
+// [Key.SignsFor] before a key is used. Keys for other issuers count towards the 4, and as keys that
+// fit; [Set.AppendKeys] passes them over.
 //
 // The error is [ErrKeyNotFound] when no key fits, also when the algorithm is not a known asymmetric one, and an
 // [*UnavailableError] when that cannot be told now. The context bounds how long this request waits for keys that are
 // being fetched (never longer than [ColdWait] without it); its end does not stop the fetch.
 func (s *Set) Keys(ctx context.Context, kid, alg string) ([]Key, error) {
-	keys, _, err := s.AppendKeys(ctx, nil, kid, alg)
-	return keys, err
+	found, _, err := s.candidates(ctx, nil, kid, alg)
+	if err != nil {
+		return nil, err
+	}
+	return found.appendTo(nil), nil
 }
 
-// AppendKeys is [Set.Keys] with a place for the keys: it appends them to a slice, and nothing when there is an error. It also
-// returns the time of its answer, for the caller's own checks: reading the clock twice would be the dearest part.
-func (s *Set) AppendKeys(ctx context.Context, keys []Key, kid, alg string) (appended []Key, at time.Time, err error) {
-	found, at, err := s.candidates(ctx, kid, alg)
+// AppendKeys is [Set.Keys] for a token with this iss, as if the set had no keys for other issuers:
+// each of the keys signs for it ([Key.SignsFor]). Where there are none but those of others, the
+// error is [ErrKeyOfOther].
+//
+// It appends the keys to a slice, and nothing when there is an error. It also returns the time of
+// its answer, for the caller's own checks: reading the clock twice would be the dearest part.
+func (s *Set) AppendKeys(
+	ctx context.Context, keys []Key, iss, kid, alg string,
+) (appended []Key, at time.Time, err error) {
+	found, at, err := s.candidates(ctx, &iss, kid, alg)
 	if err != nil {
 		return keys, at, err
 	}
-	for _, key := range found.keys[:found.n] {
-		keys = append(keys, *key)
-	}
-	return keys, at, nil
+	return found.appendTo(keys), at, nil
 }
 
-// Holds reports whether [Set.Keys] would return this key among others now. It is for tokens that were verified with it before:
-// as long as the set holds the key, verifying the signature again tells nothing new. A key is the same after a refresh if its
-// id, its algorithm, its member issuer and the public key are. It starts fetches, waits for them
-// and fails as Keys does, and returns the time of its answer as [Set.AppendKeys] does.
-func (s *Set) Holds(ctx context.Context, kid, alg string, key Key) (held bool, at time.Time, err error) {
-	found, at, err := s.candidates(ctx, kid, alg)
+// Holds reports whether [Set.AppendKeys] would return this key among others now. It is for tokens
+// that were verified with it before: as long as the set holds the key, verifying the signature
+// again tells nothing new. A key is the same after a refresh if its id, its algorithm, its member
+// issuer and the public key are. It starts fetches, waits for them, fails and returns the time of
+// its answer as AppendKeys does.
+func (s *Set) Holds(
+	ctx context.Context, iss, kid, alg string, key Key,
+) (held bool, at time.Time, err error) {
+	found, at, err := s.candidates(ctx, &iss, kid, alg)
 	for _, k := range found.keys[:found.n] {
 		if k.jwk == key.jwk {
 			return true, at, nil
@@ -232,8 +242,11 @@ func (s *Set) Holds(ctx context.Context, kid, alg string, key Key) (held bool, a
 	return false, at, err
 }
 
-// candidates returns one key at least, or an error, and the time at which that is so.
-func (s *Set) candidates(ctx context.Context, kid, alg string) (found candidates, at time.Time, err error) {
+// candidates returns one key at least, or an error, and the time at which that is so. The iss is
+// nil for keys of any issuer.
+func (s *Set) candidates(
+	ctx context.Context, iss *string, kid, alg string,
+) (found candidates, at time.Time, err error) {
 	arrived := time.Now()
 	at = arrived
 	algorithm, ok := jwa.Lookup(alg)
@@ -248,17 +261,20 @@ func (s *Set) candidates(ctx context.Context, kid, alg string) (found candidates
 			return found, at, err
 		}
 	}
-	if found = snap.candidates(kid, algorithm); found.n > 0 {
+	if found = snap.candidates(kid, algorithm, iss); found.n > 0 {
 		return found, at, nil
 	}
 	snap, err = s.search(ctx, seen, snap, kid, arrived)
 	if at = time.Now(); err != nil {
 		return found, at, err
 	}
-	if found = snap.candidates(kid, algorithm); found.n == 0 {
-		err = ErrKeyNotFound
+	if found = snap.candidates(kid, algorithm, iss); found.n > 0 {
+		return found, at, nil
 	}
-	return found, at, err
+	if iss != nil && snap.candidates(kid, algorithm, nil).n > 0 {
+		return found, at, ErrKeyOfOther
+	}
+	return found, at, ErrKeyNotFound
 }
 
 // view returns the keys to judge a token by that names this key id, after waiting for a fetch where one is needed.

@@ -977,7 +977,7 @@ func TestAllocationsOfTheFreshPath(t *testing.T) {
 	}
 	if n := testing.AllocsPerRun(1000, func() {
 		var room [1]jwks.Key
-		_, _, _ = set.AppendKeys(ctx, room[:0], "a", "EdDSA")
+		_, _, _ = set.AppendKeys(ctx, room[:0], issuerURL, "a", "EdDSA")
 	}); n > 0 {
 		t.Errorf("%v allocations, want none: there is a place for the key", n)
 	}
