@@ -104,6 +104,17 @@ func TestPinnedKeysAreBoundToTheirIssuers(t *testing.T) {
 	}
 }
 
+// What knows no token cannot compare its iss: it does not have a key that is bound.
+func TestVerificationKeySetHasNoBoundKey(t *testing.T) {
+	for _, member := range []string{personal, tenants} {
+		set := issuer(edJWK("a").with(jwk{"issuer": member})).remote(t)
+		all, err := set.Keyfunc().VerificationKeySet(t.Context())
+		if len(all.Keys) != 0 || !errors.Is(err, jwks.ErrKeyNotFound) {
+			t.Errorf("%s: %d keys, %v", member, len(all.Keys), err)
+		}
+	}
+}
+
 // Keys for other issuers take no place of a token's own: AppendKeys and Keyfunc know its iss.
 func TestKeysForOtherIssuersArePassedOver(t *testing.T) {
 	own := newJWK("k", newECKey(elliptic.P521()).Public()).with(jwk{"issuer": tenants})

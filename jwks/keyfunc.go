@@ -23,8 +23,9 @@ import (
 //
 // Of the methods of the result, use KeyfuncCtx where there is a request: its context bounds how long the token waits for
 // keys. Errors wrap [ErrKeyNotFound] and [*UnavailableError] as those of [Set.Keys] do.
-// VerificationKeySet, which knows no token, has a key only if the set has no other. The Storage of
-// the result is read-only, and shows the keys without their member issuer.
+// VerificationKeySet, which knows no token, has a key only if the set has no other, and not if that
+// has a member issuer. The Storage of the result is read-only, and shows the keys without their
+// member issuer: who verifies with them compares the iss.
 func (s *Set) Keyfunc() keyfunc.Keyfunc { return tokenKeys{s} }
 
 // tokenKeys finds the keys for a token that golang-jwt has read.
@@ -41,14 +42,15 @@ func (k tokenKeys) KeyfuncCtx(ctx context.Context) jwt.Keyfunc {
 func (k tokenKeys) Storage() jwkset.Storage { return storage(k) }
 
 // VerificationKeySet is what keyfunc tries a token without a key id with. Which of several keys
-// that is would be a guess, and each costs a verification.
+// that is would be a guess, and each costs a verification. A key with a member issuer would verify
+// the tokens of all others.
 func (k tokenKeys) VerificationKeySet(ctx context.Context) (jwt.VerificationKeySet, error) {
 	snap, err := k.set.view(ctx, "")
 	if err != nil {
 		return jwt.VerificationKeySet{}, fmt.Errorf("%w: %w", keyfunc.ErrKeyfunc, err)
 	}
 	found := snap.candidates("", nil, nil)
-	if found.n == 0 {
+	if found.n == 0 || found.keys[0].issuer != nil {
 		return jwt.VerificationKeySet{}, errNoTokenKey
 	}
 	return jwt.VerificationKeySet{Keys: []jwt.VerificationKey{found.keys[0].public}}, nil
