@@ -104,6 +104,23 @@ func TestPinnedKeysAreBoundToTheirIssuers(t *testing.T) {
 	}
 }
 
+// A pinned key without a key id answers to every key id, and to its own issuers alone.
+func TestPinnedKeysWithoutAKeyIDAreForTheirIssuers(t *testing.T) {
+	own, other := edJWK("").with(jwk{"issuer": contoso}), edJWK("").with(jwk{"issuer": personal})
+	set := open(t, jwks.Static([]byte(keySet(other, own))), newWeb())
+	for _, kid := range []string{"", "any"} {
+		for iss, expected := range map[string]int{contoso: 1, personal: 1, "https://other.example": 0} {
+			found, _, err := set.AppendKeys(t.Context(), nil, iss, kid, "EdDSA")
+			if len(found) != expected || (err == nil) != (expected == 1) {
+				t.Errorf("%q, %s: %d keys, %v", kid, iss, len(found), err)
+			}
+			if len(found) == 1 && found[0].Issuer() != iss {
+				t.Errorf("%q, %s: the key of %s", kid, iss, found[0].Issuer())
+			}
+		}
+	}
+}
+
 // What knows no token cannot compare its iss: it does not have a key that is bound.
 func TestVerificationKeySetHasNoBoundKey(t *testing.T) {
 	for _, member := range []string{personal, tenants} {
