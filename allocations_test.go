@@ -96,7 +96,7 @@ func TestAllocationsOfRequirements(t *testing.T) {
 		"a text":            bearer.HasClaim("first", "a"),
 		"a text in escapes": bearer.HasClaim("escaped", "\n\n\n"),
 		"a bool":            bearer.HasClaim("yes", true),
-		"an int":            bearer.HasClaim("number", int64(1)<<40),
+		"an int":            bearer.HasClaim("number", 1<<30),
 		"nested":            bearer.HasClaim("nested.deeper.claim", "a"),
 		"a name with dots":  bearer.HasClaim("https://example.com/claim", "a"),
 		"in an array":       bearer.HasClaim("list", "last"),
@@ -110,7 +110,7 @@ func TestAllocationsOfRequirements(t *testing.T) {
 	}
 	for _, n := range []int{0, 80} {
 		claims := c{
-			"first": "a", "escaped": "\n\n\n", "yes": true, "number": int64(1) << 40, "nested": c{"deeper": c{"claim": "a"}}, "z": "a",
+			"first": "a", "escaped": "\n\n\n", "yes": true, "number": 1 << 30, "nested": c{"deeper": c{"claim": "a"}}, "z": "a",
 			"https://example.com/claim": "a", "scope": "read write", "roles": []string{"clerk", "cook"}, "acr": "mfa", "auth_time": time.Now().Unix(),
 			"list": append(slices.Repeat([]string{strings.Repeat("\n", 8)}, n), "last"),
 		}

@@ -316,9 +316,9 @@ func ownershipCases() map[string]func(*testing.T) {
 		},
 		"jwks.Set.AppendKeys": func(t *testing.T) {
 			set, room := keySet(t), make([]jwks.Key, 0, 1)
-			keys, _, err := set.AppendKeys(t.Context(), room, "", "ES256")
+			keys, _, err := set.AppendKeys(t.Context(), room, "", "", "ES256")
 			clear(keys)
-			again, _, _ := set.AppendKeys(t.Context(), room, "", "ES256")
+			again, _, _ := set.AppendKeys(t.Context(), room, "", "", "ES256")
 			if err != nil || len(again) != 1 || again[0].Public() == nil {
 				t.Errorf("%d keys, %v", len(again), err)
 			}
