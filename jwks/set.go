@@ -392,11 +392,14 @@ func (s *Set) land(f *flight, a answer, err error) {
 // settle stores what a flight fetched, or counts its failure, and returns what the log is to say: a failure once for
 // each state that it lasts through, and the end of failures.
 func (s *Set) settle(f *flight, a answer, err error) (report func()) {
-	now := time.Now()
+	now, old := time.Now(), s.current.Load()
+	var result *snapshot
+	if err == nil {
+		result = s.policy.snapshot(a, f.started, old) // without the lock: it compares many keys with many
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.flight = nil
-	old := s.current.Load()
 	st, failed := old.state(now), s.failures
 
 	if s.closed {
@@ -419,8 +422,8 @@ func (s *Set) settle(f *flight, a answer, err error) (report func()) {
 		}
 	}
 	s.failures = failures{}
-	f.result = s.policy.snapshot(a, f.started, old)
-	s.current.Store(f.result)
+	f.result = result
+	s.current.Store(result)
 	s.unknown.missing.forget(f.result.ids)
 	if s.file != nil {
 		s.unsaved.Store(f.result)
