@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/bearer-go/bearer"
 )
@@ -60,8 +61,7 @@ import (
 //
 // Tokens with unknown key ids are among the attacks. A middleware may ask the issuer for new keys because of them, but not for
 // long, so that it may not find the new key after an [Issuer.Rotate]: give Attack a handler of its own. They come at the same time,
-// since a middleware that bounds how often it asks lets them wait; package bearer's does so for up to 4 seconds, which take no time
-// in a bubble. While the issuer is down or has another fault, a refusal may also be 503, with Retry-After.
+// while the issuer takes a tenth of a second longer to answer, since a middleware that bounds how often it asks lets them wait. While the issuer is down or has another fault, a refusal may also be 503, with Retry-After.
 func Attack(t testing.TB, handler http.Handler, issuer *Issuer, opts ...AttackOption) {
 	t.Helper()
 	if handler == nil || issuer == nil {
@@ -298,9 +298,13 @@ func (a *attack) count() int {
 	return a.reached()
 }
 
-// fireAll fires the shots of a rule, one after the other. Only those with an unknown key id come at the same time: a middleware that
-// bounds how often it asks the issuer for them lets each wait, and answers all who wait together. Calls of the protected handler
-// count for the first of those.
+// together is how much longer the issuer takes to answer while shots come at the same time: long enough for all of them to arrive
+// before it has answered the first.
+const together = 100 * time.Millisecond
+
+// fireAll fires the shots of a rule, one after the other. Only those with an unknown key id come at the same time, while the issuer
+// is slow: a middleware that bounds how often it asks the issuer for them answers all who wait together. Calls of the protected
+// handler count for the first of those.
 func (a *attack) fireAll(handler http.Handler, rule volley) []*response {
 	answers := make([]*response, len(rule.shots))
 	if rule.name != keyRule || len(answers) == 0 {
@@ -308,6 +312,10 @@ func (a *attack) fireAll(handler http.Handler, rule volley) []*response {
 			answers[i] = a.fire(handler, s)
 		}
 		return answers
+	}
+	if issuer := a.kit.issuer; issuer.standing() == nil {
+		issuer.Slow(together)
+		defer issuer.Restore()
 	}
 	before := a.count()
 	var wg sync.WaitGroup
