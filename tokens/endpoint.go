@@ -205,7 +205,7 @@ func (c *Client) post(ctx context.Context, endpoint string, q call) (*answer, er
 		c.pauses.failed(endpoint, q, proof, err)
 		return nil, err
 	}
-	c.pauses.succeeded(q)
+	c.pauses.succeeded(q, proof)
 	return a, nil
 }
 

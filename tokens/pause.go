@@ -1,6 +1,7 @@
 package tokens
 
 import (
+	"maps"
 	"net/http"
 	"sync"
 	"time"
@@ -8,7 +9,8 @@ import (
 
 const (
 	firstHold = time.Second         // after a refusal of the client that may be about a caller's token
-	maxHold   = maxPermanentBackoff // which it doubles to, while no other request succeeds
+	maxHold   = maxBackoff          // which it doubles to, while no other request succeeds
+	provenFor = 10 * time.Minute    // for how long after a success no such refusal is about the client
 )
 
 // pauses are the times in which a client does not ask a token endpoint, whatever the key is.
@@ -19,6 +21,14 @@ type pauses struct {
 	mu    sync.Mutex
 	asked map[string]pauseOf // by endpoint: for how long that asked to be left alone (RFC 9110 section 10.2.3, RFC 6585 section 4)
 	held  map[string]hold    // by grant type, "" for all: what the client itself was refused for
+
+	proven map[string]proven // by grant type, "" for any: what was accepted last
+}
+
+// proven is a secret that the server has accepted.
+type proven struct {
+	proof Secret
+	at    time.Time
 }
 
 // pauseOf is a pause, and the error of the answer that caused it.
@@ -32,8 +42,9 @@ type pauseOf struct {
 // lock the client.
 type hold struct {
 	pauseOf
-	proof  Secret // that was refused; another secret is tried at once
-	inARow int    // holds, with no success in between
+	proof   Secret // that was refused; another secret is tried at once
+	outside bool   // the refusal may be about what came from outside: it holds for nothing else
+	inARow  int    // holds, with no success in between
 }
 
 // on returns the error for a request in the pause, or nil.
@@ -65,7 +76,7 @@ func (p *pauses) holding(q call, proof Secret) *Error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for _, about := range []string{"", q.form.Get("grant_type")} {
-		if h := p.held[about]; h.proof == proof {
+		if h := p.held[about]; h.proof == proof && (q.outside || !h.outside) {
 			if err := h.on(); err != nil {
 				return err
 			}
@@ -75,14 +86,21 @@ func (p *pauses) holding(q call, proof Secret) *Error {
 }
 
 // succeeded takes in that a request did.
-func (p *pauses) succeeded(q call) {
+func (p *pauses) succeeded(q call, proof Secret) {
 	if q.op != opToken {
 		return
 	}
+	grantType := q.form.Get("grant_type")
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	delete(p.held, "")
-	delete(p.held, q.form.Get("grant_type"))
+	maps.DeleteFunc(p.held, func(about string, h hold) bool {
+		return about == grantType || h.err.Code == "invalid_client"
+	})
+	if p.proven == nil {
+		p.proven = make(map[string]proven)
+	}
+	now := proven{proof, time.Now()}
+	p.proven[""], p.proven[grantType] = now, now
 }
 
 // failed takes in an answer of an endpoint that is an error.
@@ -114,10 +132,22 @@ func (p *pauses) failed(endpoint string, q call, proof Secret, err *Error) {
 // hold begins a hold. The caller holds the lock.
 //
 // Some servers refuse the client when a code or a subject token is another client's, which anybody
-// can send who may log in. Such a refusal holds for a second at first, and a success ends it.
+// can send who may log in. While the server goes on accepting the secret, such a refusal holds for
+// nothing. Otherwise it holds for a second at first, for the same grant and what else comes from
+// outside, and a success ends it.
 func (p *pauses) hold(about string, q call, proof Secret, err *Error, now time.Time) {
+	known := p.proven[about]
+	switch {
+	case !q.outside:
+		delete(p.proven, "")
+		delete(p.proven, about)
+	case known.proof == proof && now.Sub(known.at) < provenFor:
+		return
+	default:
+		about = q.form.Get("grant_type")
+	}
 	h := p.held[about]
-	if h.proof == proof && now.Before(h.until) {
+	if h.proof == proof && now.Before(h.until) && (q.outside || !h.outside) {
 		return // by a request that was under way
 	}
 	if h.proof != proof {
@@ -131,5 +161,5 @@ func (p *pauses) hold(about string, q call, proof Secret, err *Error, now time.T
 	if p.held == nil {
 		p.held = make(map[string]hold)
 	}
-	p.held[about] = hold{pauseOf{now.Add(length), err}, proof, h.inARow}
+	p.held[about] = hold{pauseOf{now.Add(length), err}, proof, q.outside, h.inARow}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net/http"
 	"net/url"
 	"slices"
@@ -227,7 +228,7 @@ func TestUnauthorizedClientHoldsForItsGrant(t *testing.T) {
 }
 
 // Some servers refuse the client for a code that is another client's, which anybody can bring. That
-// holds for a second, and a login that is turned away meanwhile is not used up.
+// holds for a second, for logins alone, and one that is turned away meanwhile is not used up.
 func TestRefusalForWhatACallerBroughtHoldsForASecond(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		server := newClientServer()
@@ -245,15 +246,98 @@ func TestRefusalForWhatACallerBroughtHoldsForASecond(t *testing.T) {
 		if e, ok := errors.AsType[*tokens.Error](err); !ok || e.RetryAfter != time.Second {
 			t.Errorf("a login: %v", err)
 		}
-		if pause := wantUnavailable(t, source).RetryAfter; pause > 3*time.Second {
-			t.Errorf("a token in %v", pause)
-		}
 		<-time.After(time.Second)
 		if _, err := login.Finish(t.Context(), back); err != nil {
 			t.Errorf("a login after a second: %v", err)
 		}
-		<-time.After(2 * time.Second)
 		mustToken(t, source)
+	})
+}
+
+// What one person brings again and again, and a server refuses the client for, stops no others.
+func TestRefusalsForWhatOneCallerBringsStopNoOthers(t *testing.T) {
+	for _, code := range []string{"invalid_client", "unauthorized_client"} {
+		synctest.Test(t, func(t *testing.T) {
+			server := newClientServer()
+			server.on("/token", func(r *http.Request, form url.Values) (*http.Response, error) {
+				<-time.After(50 * time.Millisecond)
+				if strings.HasPrefix(form.Get("subject_token"), "evil") {
+					return clientJSON(http.StatusUnauthorized, `{"error":"`+code+`"}`)(r, form)
+				}
+				return clientJSON(http.StatusOK, endpointWith("issued_token_type", `"urn:ietf:params:oauth:token-type:jwt"`))(r, form)
+			})
+			client := server.client(t, tokens.ClientSecretBasic(tokens.NewSecret(clientSecret)))
+			own := newManager(t, client.ClientCredentials())
+			source := newManager(t, client.Exchange(presentedFrom(0))).Source(tokens.Key{Subject: "any"})
+			ctx, cancel := context.WithCancel(t.Context())
+			var wg sync.WaitGroup
+			wg.Go(func() {
+				for i := 0; ctx.Err() == nil; i++ {
+					_, _ = source.Token(presentedBy(t, presentedText(fmt.Sprint("evil", i))))
+					<-time.After(50 * time.Millisecond)
+				}
+			})
+			<-time.After(time.Minute) // in which the server has accepted nothing of this client
+			mustToken(t, own.Source(tokens.Key{}))
+			for i := 0; ; i++ {
+				if _, err := source.Token(presentedBy(t, presentedText(fmt.Sprint("first", i)))); err == nil {
+					break
+				}
+				if i == 60*60*10 {
+					t.Fatal("no user gets a token in an hour")
+				}
+				<-time.After(rand.N(200 * time.Millisecond))
+			}
+			for i := range 100 { // in each second one, now that the server has accepted an exchange
+				mustToken(t, own.Source(tokens.Key{Scope: fmt.Sprint(i)}))
+				if _, err := source.Token(presentedBy(t, presentedText(fmt.Sprint("user", i)))); err != nil {
+					t.Errorf("another user: %v", err)
+				}
+				login, back := pauseLogin(t, client)
+				if _, err := login.Finish(t.Context(), back); err != nil {
+					t.Errorf("a login: %v", err)
+				}
+				<-time.After(time.Second)
+			}
+			cancel()
+			wg.Wait()
+		})
+	}
+}
+
+// A secret that the server has stopped accepting is not tried by each key for long.
+func TestRefusalOfASecretThatWasGood(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		server := newClientServer()
+		server.on("/token", clientJSON(http.StatusOK, endpointWith("issued_token_type", `"urn:ietf:params:oauth:token-type:jwt"`)))
+		client := server.client(t, tokens.ClientSecretBasic(tokens.NewSecret(clientSecret)))
+		ask := func(i int) {
+			_, _ = client.Exchange(presentedFrom(0)).Fetch(presentedBy(t, presentedText(fmt.Sprint(i))), tokens.Request{Key: tokens.Key{Subject: "any"}})
+		}
+		ask(0)
+		server.on("/token", clientJSON(http.StatusUnauthorized, `{"error":"invalid_client"}`))
+		<-time.After(10 * time.Minute)
+		before := len(server.seen("/token"))
+		for i := range 10 * 60 {
+			ask(i)
+			<-time.After(time.Second)
+		}
+		if n := len(server.seen("/token")) - before; n > 30 {
+			t.Errorf("%d exchanges in ten minutes", n)
+		}
+
+		server.on("/token", clientJSON(http.StatusOK, endpointWith("issued_token_type", `"urn:ietf:params:oauth:token-type:jwt"`)))
+		<-time.After(time.Minute)
+		ask(0)
+		server.on("/token", clientJSON(http.StatusUnauthorized, `{"error":"invalid_client"}`))
+		_, _ = client.ClientCredentials().Fetch(t.Context(), tokens.Request{}) // which leaves no doubt
+		before = len(server.seen("/token"))
+		for i := range 100 {
+			ask(i)
+		}
+		if n := len(server.seen("/token")) - before; n != 0 {
+			t.Errorf("%d exchanges after the client itself was refused", n)
+		}
 	})
 }
 
