@@ -88,8 +88,11 @@ func (c *Client) exchange(ctx context.Context, q call) (response *Response, issu
 	}
 	response, issued, err = a.token()
 	if err != nil {
-		return nil, "", &refusedAnswer{a.failure(q.op, err), a.salvaged()}
+		refusal := a.failure(q.op, err)
+		c.pauses.failed(a.endpoint, q, a.proof, refusal)
+		return nil, "", &refusedAnswer{refusal, a.salvaged()}
 	}
+	c.pauses.succeeded(q, a.proof)
 	return response, issued, nil
 }
 
@@ -129,12 +132,15 @@ func (e *Error) gone() bool {
 
 // answer is what an endpoint answered.
 type answer struct {
-	sent    time.Time // the request
-	secrets []string  // of the request
-	status  int
-	header  http.Header
-	body    string
-	whole   bool // see hasEnd
+	sent     time.Time // the request
+	endpoint string    // that it went to
+	proof    Secret    // that was in it
+	secrets  []string  // of it
+
+	status int
+	header http.Header
+	body   string
+	whole  bool // see hasEnd
 }
 
 // post sends a form with the client's authentication to an endpoint. Any status but 200 is an [*Error], or with a token any that
@@ -189,7 +195,7 @@ func (c *Client) post(ctx context.Context, endpoint string, q call) (*answer, er
 			return nil, &Error{Op: op, Err: err}
 		}
 	}
-	a := &answer{sent: time.Now(), secrets: secrets}
+	a := &answer{sent: time.Now(), endpoint: endpoint, proof: proof, secrets: secrets}
 	response, err := webclient.Do(c.asker, request)
 	if err != nil {
 		return nil, &Error{Op: op, Err: quiet(ctx, err)}
@@ -205,7 +211,6 @@ func (c *Client) post(ctx context.Context, endpoint string, q call) (*answer, er
 		c.pauses.failed(endpoint, q, proof, err)
 		return nil, err
 	}
-	c.pauses.succeeded(q, proof)
 	return a, nil
 }
 

@@ -8,9 +8,9 @@ import (
 )
 
 const (
-	firstHold = time.Second         // after a refusal of the client that may be about a caller's token
-	maxHold   = maxBackoff          // which it doubles to, while no other request succeeds
-	provenFor = 10 * time.Minute    // for how long after a success no such refusal is about the client
+	firstHold = time.Second      // after a refusal of the client that may be about a caller's token
+	maxHold   = maxBackoff       // which it doubles to, while no other request succeeds
+	provenFor = 10 * time.Minute // for how long after a success no such refusal is about the client
 )
 
 // pauses are the times in which a client does not ask a token endpoint, whatever the key is.
@@ -121,7 +121,10 @@ func (p *pauses) failed(endpoint string, q call, proof Secret, err *Error) {
 				delete(p.asked, other)
 			}
 		}
-		p.asked[endpoint] = pauseOf{now.Add(min(err.RetryAfter, maxRetryAfter)), err}
+		// Of requests that were under way together the longest pause counts.
+		if until := now.Add(min(err.RetryAfter, maxRetryAfter)); until.After(p.asked[endpoint].until) {
+			p.asked[endpoint] = pauseOf{until, err}
+		}
 	case err.Permanent() && err.Code == "invalid_client":
 		p.hold("", q, proof, err, now)
 	case err.Permanent() && err.Code == "unauthorized_client":

@@ -49,6 +49,28 @@ func TestPauseOfTheRevocationEndpointStopsNothingElse(t *testing.T) {
 	}
 }
 
+// Of two requests that are under way together one is told to come back later than the other.
+func TestPauseIsNotShortenedByALaterAnswer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		server := newClientServer()
+		fetcher := server.client(t, tokens.ClientSecretBasic(tokens.NewSecret(clientSecret))).ClientCredentials()
+		asks := func(takes time.Duration, retryAfter string) {
+			server.on("/token", func(r *http.Request, form url.Values) (*http.Response, error) {
+				<-time.After(takes)
+				return clientGives(http.StatusServiceUnavailable, "", "", "Retry-After", retryAfter)(r, form)
+			})
+			go func() { _, _ = fetcher.Fetch(t.Context(), tokens.Request{}) }()
+			synctest.Wait()
+		}
+		asks(2*time.Second, "1")
+		asks(time.Second, "120")
+		<-time.After(120 * time.Second)
+		if _, err := fetcher.Fetch(t.Context(), tokens.Request{}); err == nil || len(server.seen("/token")) != 2 {
+			t.Errorf("%d requests within the longer pause, error %v", len(server.seen("/token")), err)
+		}
+	})
+}
+
 // A pause of the token endpoint does not hold for another URL that discovery names meanwhile.
 func TestPauseDoesNotMoveWithTheEndpoint(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

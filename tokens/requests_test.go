@@ -156,9 +156,10 @@ func TestRequestsThatWaitHeedAPause(t *testing.T) {
 	}
 }
 
-// A wrong secret is about the client: many keys do not try it many times.
+// A wrong secret is about the client: many keys do not try it many times. Some servers say so
+// with the status 200.
 func TestRefusalOfTheClientHoldsForAllKeys(t *testing.T) {
-	for _, code := range []string{"invalid_client", "unauthorized_client"} {
+	for code, status := range map[string]int{"invalid_client": http.StatusUnauthorized, "unauthorized_client": http.StatusOK} {
 		for grant, fetcher := range map[string]func(*tokens.Client) tokens.Fetcher{
 			"client credentials": (*tokens.Client).ClientCredentials,
 			"exchange":           func(c *tokens.Client) tokens.Fetcher { return c.Exchange(presentedFrom(0)) },
@@ -167,7 +168,7 @@ func TestRefusalOfTheClientHoldsForAllKeys(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
 					var count requestsCounted
 					server := newClientServer()
-					server.on("/token", count.handler(50*time.Millisecond, clientJSON(http.StatusUnauthorized, `{"error":"`+code+`"}`)))
+					server.on("/token", count.handler(50*time.Millisecond, clientJSON(status, `{"error":"`+code+`"}`)))
 					manager := newManager(t, fetcher(server.client(t, tokens.ClientSecretBasic(tokens.NewSecret(clientSecret)))))
 					ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
 					defer cancel()
