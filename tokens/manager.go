@@ -179,6 +179,7 @@ func (m *Manager) Source(key Key) *Source {
 func (m *Manager) variant(whole *Source, hash string) *Source {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	m.keep(whole) // or it would be forgotten before those that were made for it
 	if s := m.find(entry{whole.key, hash}); s != nil {
 		return s
 	}
@@ -206,8 +207,18 @@ func (m *Manager) remember(s *Source) {
 	}
 }
 
-// begin lets a fetch begin, unless the Manager is closed. Whoever began calls m.flying.Done. A source that was forgotten, and is
-// used nevertheless, is remembered again unless another has taken its place.
+// keep notes that a source is used. One that was forgotten is remembered again, unless another has
+// taken its place. The caller holds the lock.
+func (m *Manager) keep(s *Source) {
+	switch e, ok := m.sources[s.entry()]; {
+	case !ok:
+		m.remember(s)
+	case e.Value == s:
+		m.order.MoveToBack(e)
+	}
+}
+
+// begin lets a fetch begin, unless the Manager is closed. Whoever began calls m.flying.Done.
 func (m *Manager) begin(s *Source) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -215,12 +226,7 @@ func (m *Manager) begin(s *Source) bool {
 		return false
 	}
 	m.flying.Add(1)
-	switch e, ok := m.sources[s.entry()]; {
-	case !ok:
-		m.remember(s)
-	case e.Value == s:
-		m.order.MoveToBack(e)
-	}
+	m.keep(s)
 	return true
 }
 

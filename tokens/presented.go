@@ -9,9 +9,7 @@ import (
 	"fmt"
 	"hash"
 	"io"
-	"log/slog"
 	"net/url"
-	"runtime/debug"
 	"slices"
 	"time"
 )
@@ -171,9 +169,9 @@ func (s *Source) variant(ctx context.Context, all []learned) (at *Source, given 
 		return nil, nil, &UnavailableError{Err: ErrClosed}
 	}
 	defer func() {
-		if value := recover(); value != nil {
+		if recover() != nil {
 			at, given, err = nil, nil, &UnavailableError{Err: errPresenterPanic}
-			s.m.logger.ErrorContext(ctx, "tokens: a function for a token panicked", slog.String("stack", string(debug.Stack())))
+			logPanic(ctx, s.m.logger, "the function for the caller's token")
 		}
 	}()
 	mac := hmac.New(sha256.New, s.m.hashKey[:])

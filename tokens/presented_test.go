@@ -256,6 +256,28 @@ func TestFunctionForATokenThatPanics(t *testing.T) {
 	}
 }
 
+// Nor does a log handler that panics about it.
+func TestFunctionForATokenThatPanicsBeforeALogHandlerDoes(t *testing.T) {
+	c := presentedServer().client(t, tokens.NoClientAuth())
+	m, err := tokens.NewManager(c.Exchange(func(context.Context, tokens.Key) (tokens.SecurityToken, error) { panic("hunter2") }),
+		tokens.Logger(slog.New(presentedLog{})))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer m.Close()
+	if _, err := m.Source(tokens.Key{Subject: "alice"}).Token(t.Context()); err == nil || !strings.Contains(err.Error(), "panicked") {
+		t.Errorf("%v", err)
+	}
+}
+
+// presentedLog is a log handler that panics.
+type presentedLog struct{}
+
+func (presentedLog) Enabled(context.Context, slog.Level) bool  { return true }
+func (presentedLog) Handle(context.Context, slog.Record) error { panic("the log handler") }
+func (h presentedLog) WithAttrs([]slog.Attr) slog.Handler      { return h }
+func (h presentedLog) WithGroup(string) slog.Handler           { return h }
+
 // What was obtained for a token is over when that token is.
 func TestTokenEndsWithTheOneItWasObtainedFor(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -309,6 +331,48 @@ func TestTokensOfCallersCountAgainstMaxKeys(t *testing.T) {
 	})
 }
 
+// A Source that was forgotten, because its key was used for longer than any other but only for new
+// callers, or that shares the Manager with few others, is about the same tokens as the one in its place.
+func TestForgottenSourceSharesTheTokensOfCallers(t *testing.T) {
+	for _, size := range []int{1, 4} {
+		synctest.Test(t, func(t *testing.T) {
+			server := newClientServer()
+			count := 0
+			server.on("/token", func(r *http.Request, form url.Values) (*http.Response, error) {
+				count++
+				return clientJSON(http.StatusOK, fmt.Sprintf(`{"access_token":"%s-%d","token_type":"Bearer","expires_in":3600,
+					"issued_token_type":"urn:ietf:params:oauth:token-type:access_token"}`, form.Get("subject_token"), count))(r, form)
+			})
+			manager := newManager(t, server.client(t, tokens.NoClientAuth()).Exchange(presentedFrom(0)), tokens.MaxKeys(size))
+			key := tokens.Key{Subject: "any"}
+			source := manager.Source(key)
+			for i, name := range []string{"a", "b", "c", "d"} {
+				presentedWant(presentedBy(t, presentedText(name)), t, source, fmt.Sprint(name, "-", i+1))
+			}
+			again := manager.Source(key)
+			if size > 1 && again != source {
+				t.Error("the Source in use was forgotten")
+			}
+			d := presentedBy(t, presentedText("d"))
+			token, err := again.Token(d)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !again.Invalidate(token) {
+				t.Error("a refusal was not heeded")
+			}
+			next, err := again.Token(d)
+			if err != nil || next == token {
+				t.Errorf("after a refusal the same token, or %v", err)
+			}
+			manager.Source(key).Reset()
+			if last, err := again.Token(d); err != nil || last == next {
+				t.Errorf("after Reset the same token, or %v", err)
+			}
+		})
+	}
+}
+
 // Nothing that can be seen tells one token of a key from another, not even by a hash of it.
 func TestNothingShowsWhichTokenACallerBrought(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -353,6 +417,16 @@ func TestNothingShowsWhichTokenACallerBrought(t *testing.T) {
 		for _, row := range manager.Stats() {
 			if row.Refresh = (time.Time{}); row.Fetches > 0 { // when it becomes stale is random
 				rows = append(rows, row)
+			}
+		}
+		token, err := manager.Source(tokens.Key{Subject: "alice"}).Token(presentedBy(t, presentedText("one")))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, verb := range []string{"%v", "%s", "%p", "%t"} { // in a field nothing asks a Token how it prints
+			text := fmt.Sprintf(verb, struct{ token tokens.Token }{*token})
+			if strings.ContainsFunc(text, func(r rune) bool { return r < ' ' || r > '~' }) {
+				t.Errorf("%s shows what a hash is like: %q", verb, text)
 			}
 		}
 		if len(rows) != 3 || rows[0].Key != (tokens.Key{Subject: "alice"}) || !reflect.DeepEqual(rows[1], rows[2]) {

@@ -207,7 +207,7 @@ func (s *Source) begin(ctx context.Context, now time.Time, given []presented) {
 // fly makes a flight. It has the values of whoever caused it, such as a trace, and a time of its own.
 func (s *Source) fly(ctx context.Context, f *flight) {
 	defer s.m.flying.Done()
-	ctx, cancel := context.WithTimeoutCause(context.WithValue(ctx, flightContext{}, f), s.m.timeout, errTimeout)
+	ctx, cancel := context.WithTimeoutCause(context.WithValue(ctx, flightContext{}, true), s.m.timeout, errTimeout)
 	defer cancel()
 	defer context.AfterFunc(s.m.ctx, cancel)()
 
@@ -244,7 +244,8 @@ func (s *Source) land(ctx context.Context, f *flight, response *Response, err er
 	var token *Token
 	if err == nil {
 		if token, err = newToken(response, s.key, f.began); err == nil {
-			token.hash = s.hash
+			hash := s.hash
+			token.hash = &hash
 			token.endBy(f.given, now)
 			if !token.isUsable(now) {
 				token, err = nil, errStillborn
@@ -355,11 +356,11 @@ func pause(failures int, err error) time.Duration {
 // within 10 minutes after they replaced a refused one: 10 at once, and another every 10 seconds.
 func (s *Source) Invalidate(t *Token) bool {
 	now := time.Now()
-	if t != nil && t.hash != s.hash {
+	if t != nil && t.hash != nil && *t.hash != s.hash {
 		s.m.mu.Lock()
-		at := s.m.find(entry{s.key, t.hash})
+		at := s.m.find(entry{s.key, *t.hash})
 		s.m.mu.Unlock()
-		if at == nil || at.whole != s {
+		if at == nil {
 			return false
 		}
 		s = at
@@ -390,11 +391,8 @@ func (s *Source) Invalidate(t *Token) bool {
 // way brings is dropped. It is for after a login or a logout.
 func (s *Source) Reset() {
 	s.reset()
-	if s.presenters.Load() == nil {
-		return
-	}
-	for _, other := range s.m.all() {
-		if other.key == s.key {
+	for _, other := range s.m.all() { // also of a Source for this key that was forgotten
+		if other.whole != nil && other.key == s.key {
 			other.reset()
 		}
 	}

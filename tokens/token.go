@@ -37,8 +37,8 @@ type Token struct {
 	// authorization is "Bearer " and the token, behind a pointer: package fmt looks into a field of any struct that a Token may be
 	// copied to, and follows none.
 	authorization *string
+	hash          *string // of its source, behind a pointer as well
 
-	hash   string    // of its source
 	scope  string    // as granted, with whatever spaces
 	expiry time.Time // without the monotonic clock, as are all times with Wall in their name
 
