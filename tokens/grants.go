@@ -128,6 +128,9 @@ func (c *Client) JWTBearer(
 		form := c.keyForm(grantJWTBearer, r.Key)
 		given.fill(form)
 		response, _, err := c.exchange(ctx, call{op: opToken, form: form, outside: !j.perKey})
+		if err == nil && !j.perKey {
+			response.source = r.source
+		}
 		return response, err
 	})
 }
@@ -200,10 +203,14 @@ func (c *Client) Exchange(
 		given.fill(form)
 		given.fillTypes(form)
 		response, issued, err := c.exchange(ctx, call{op: opToken, form: form, outside: true})
-		if err == nil && issued != TypeAccessToken && issued != TypeJWT {
+		if err != nil {
+			return nil, err
+		}
+		if issued != TypeAccessToken && issued != TypeJWT {
 			return nil, &Error{Op: opToken, Status: http.StatusOK, Err: errIssued}
 		}
-		return response, err
+		response.source = r.source
+		return response, nil
 	})
 }
 

@@ -555,6 +555,33 @@ func TestRequestThatIsNotPassedOn(t *testing.T) {
 	}
 }
 
+// What a Fetcher in between has kept of one caller is not handed to another.
+func TestResponseThatIsKeptByTheKey(t *testing.T) {
+	for grant, fetcher := range presentedGrants {
+		t.Run(grant, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				inner := fetcher(presentedServer().client(t, tokens.NoClientAuth()))
+				var kept *tokens.Response
+				source := newManager(t, tokens.FetcherFunc(func(ctx context.Context, r tokens.Request) (*tokens.Response, error) {
+					response, err := inner.Fetch(ctx, r)
+					if err != nil && kept != nil {
+						return kept, nil
+					}
+					kept = response
+					return response, err
+				})).Source(tokens.Key{Subject: "any"})
+				if _, err := source.Token(presentedBy(t, presentedText("alice"))); err != nil {
+					t.Fatal(err)
+				}
+				_, err := source.Token(presentedBy(t, presentedText("bad")))
+				if e, ok := errors.AsType[*tokens.Error](err); !ok || !e.Permanent() || !strings.Contains(err.Error(), "another caller") {
+					t.Errorf("%v", err)
+				}
+			})
+		})
+	}
+}
+
 // A service that signs its assertions itself has one token for a key, whatever it signs.
 func TestAssertionPerKey(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

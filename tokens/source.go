@@ -242,6 +242,9 @@ func (s *Source) addLate(n int) {
 func (s *Source) land(ctx context.Context, f *flight, response *Response, err error) {
 	now := time.Now()
 	var token *Token
+	if err == nil && response != nil && response.source.isOfAnother(s) {
+		err = badRequest(errOtherCaller)
+	}
 	if err == nil {
 		if token, err = newToken(response, s.key, f.began); err == nil {
 			hash := s.hash
