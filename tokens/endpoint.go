@@ -238,11 +238,15 @@ func (a *answer) problem() (code, description string) {
 	if err != nil {
 		return "", ""
 	}
-	code = m.text("error")
-	if len(code) > maxCode || strings.ContainsFunc(code, isNotCode) || !permanent[code] && a.quoted(code) {
+	if code = m.text("error"); !a.showsCode(code) {
 		code = ""
 	}
 	return code, a.description(m.text("error_description"))
+}
+
+// showsCode reports whether a text may be shown as an error code.
+func (a *answer) showsCode(code string) bool {
+	return len(code) <= maxCode && !strings.ContainsFunc(code, isNotCode) && (permanent[code] || !a.quoted(code))
 }
 
 // description is what of a server's text for an error may be shown. It is in memory of its own: the

@@ -330,12 +330,14 @@ func (l *Login) Finish(ctx context.Context, back url.Values) (*Response, error) 
 	form.Set("redirect_uri", l.redirectURI)
 	form.Set("code_verifier", l.verifier)
 	sent := false
+	defer func() { // also when a function of the application panics
+		if !sent {
+			l.used.Store(false)
+		}
+	}()
 	response, _, err := l.client.exchange(ctx, call{
 		op: opToken, form: form, lasting: true, outside: true, ready: func() error { sent = true; return nil },
 	})
-	if !sent {
-		l.used.Store(false)
-	}
 	return response, err
 }
 
@@ -363,14 +365,14 @@ func (l *Login) read(back url.Values) (code string, err error) {
 
 // refusal is the error that an answer names (RFC 6749 section 4.1.2.1). It came by way of the browser, but with the right state.
 func (l *Login) refusal(back url.Values) *Error {
-	e := &Error{Op: opLogin, Code: strings.Clone(back.Get("error"))}
-	if len(e.Code) > maxCode || strings.ContainsFunc(e.Code, isNotCode) {
-		e.Code = ""
+	secrets := &answer{secrets: []string{l.state, l.verifier}}
+	e := &Error{Op: opLogin}
+	if code := back.Get("error"); secrets.showsCode(code) {
+		e.Code = strings.Clone(code)
 	}
 	if e.Code == "" {
 		e.Err = errors.New("the answer is an error, with a code that is none (RFC 6749 section 4.1.2.1)")
 	}
-	secrets := &answer{secrets: []string{l.state, l.verifier}}
 	e.Description = secrets.description(back.Get("error_description"))
 	return e
 }

@@ -287,6 +287,11 @@ func TestLoginErrorDescription(t *testing.T) {
 		if e, ok := errors.AsType[*tokens.Error](err); !ok || e.Description != "" {
 			t.Error("the description quotes the state")
 		}
+		l = w.login(t)
+		state = loginQuery(t, l).Get("state")
+		if _, err = l.Finish(t.Context(), url.Values{"state": {state}, "iss": {w.issuer.URL()}, "error": {state}}); strings.Contains(err.Error(), state) {
+			t.Errorf("the code quotes the state: %v", err)
+		}
 	})
 }
 

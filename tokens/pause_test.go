@@ -1,6 +1,7 @@
 package tokens_test
 
 import (
+	"context"
 	"errors"
 	"net/http"
 	"net/url"
@@ -121,4 +122,29 @@ func TestLoginThatAPauseTurnsAwayIsNotUsed(t *testing.T) {
 			t.Error("Finish once more:", err)
 		}
 	})
+}
+
+// Nor can a function that panics before the code is sent use a login up.
+func TestLoginAfterAPanicIsNotUsed(t *testing.T) {
+	server := newClientServer()
+	fails := true
+	client := server.client(t, tokens.ClientSecretBasicFunc(func(context.Context) (tokens.Secret, error) {
+		if fails {
+			panic("the secret's store")
+		}
+		return tokens.NewSecret(clientSecret), nil
+	}))
+	login, back := pauseLogin(t, client)
+	func() {
+		defer func() {
+			if recover() == nil {
+				t.Error("no panic")
+			}
+		}()
+		_, _ = login.Finish(t.Context(), back)
+	}()
+	fails = false
+	if _, err := login.Finish(t.Context(), back); err != nil {
+		t.Error(err)
+	}
 }
