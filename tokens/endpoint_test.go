@@ -757,6 +757,25 @@ func TestTheCallersTraceSeesNothing(t *testing.T) {
 	}
 }
 
+// The hooks of a caller are for the caller's own requests. A Fetcher of one's own, such as that of
+// beareroauth2, makes requests with the client's secret, which a hook is shown.
+func TestFetcherHasNoHooksOfACallersTrace(t *testing.T) {
+	type name struct{}
+	called := false
+	source := newManager(t, tokens.FetcherFunc(func(ctx context.Context, _ tokens.Request) (*tokens.Response, error) {
+		called = true
+		if httptrace.ContextClientTrace(ctx) != nil || ctx.Value(name{}) != "trace" {
+			t.Error("the context has the hooks, or not the other values")
+		}
+		return &tokens.Response{AccessToken: tokens.NewSecret("a"), TokenType: "Bearer"}, nil
+	})).Source(tokens.Key{})
+	ctx := context.WithValue(t.Context(), name{}, "trace")
+	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GetConn: func(string) {}})
+	if _, err := source.Token(ctx); err != nil || !called {
+		t.Error(err)
+	}
+}
+
 // Nor are those hooks called that package net finds by a key of its own: the caller may be gone.
 func TestTheCallersTraceIsNotCalled(t *testing.T) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")

@@ -204,10 +204,11 @@ func (s *Source) begin(ctx context.Context, now time.Time, given []presented) {
 	go s.fly(context.WithoutCancel(ctx), s.flight)
 }
 
-// fly makes a flight. It has the values of whoever caused it, such as a trace, and a time of its own.
+// fly makes a flight. It has the values of whoever caused it, such as a trace, but none of the hooks
+// for that one's own requests, and a time of its own.
 func (s *Source) fly(ctx context.Context, f *flight) {
 	defer s.m.flying.Done()
-	ctx, cancel := context.WithTimeoutCause(context.WithValue(ctx, flightContext{}, true), s.m.timeout, errTimeout)
+	ctx, cancel := context.WithTimeoutCause(context.WithValue(withoutTrace(ctx), flightContext{}, true), s.m.timeout, errTimeout)
 	defer cancel()
 	defer context.AfterFunc(s.m.ctx, cancel)()
 
