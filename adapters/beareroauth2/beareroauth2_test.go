@@ -389,6 +389,9 @@ func disclosesNothing(t *testing.T, err error) {
 	var chain strings.Builder
 	for e := err; e != nil; e = errors.Unwrap(e) {
 		fmt.Fprintf(&chain, "%v %+v %#v %d", e, e, e, e)
+		for _, verb := range []string{"%v", "%s", "%t"} { // in a field it is not asked how it prints
+			fmt.Fprintf(&chain, verb, struct{ err error }{e})
+		}
 	}
 	for _, text := range []string{chain.String(), fmt.Sprintf("%#v %q", err, err), log.String()} {
 		for _, bad := range []string{secret, "api_key", "in-the-url", "<h1>"} {
@@ -440,6 +443,7 @@ func TestFetchersErrorsDiscloseNothing(t *testing.T) {
 		{"a lookup's timeout", op(&net.DNSError{Name: secret, Err: secret, IsTimeout: true}, nil), "lookup: timeout", nil},
 		{"a lookup's failure", op(&net.DNSError{Name: secret, Err: secret}, nil), "lookup: no usable answer", nil},
 		{"a timeout with a text", quoting(timeoutError(secret)), "timeout", timeoutError(secret)},
+		{"a timeout that is a text", timeoutError(secret), "timeout", timeoutError(secret)},
 		{"a deadline", quoting(fmt.Errorf("%s: %w", secret, os.ErrDeadlineExceeded)), "i/o timeout", os.ErrDeadlineExceeded},
 		{"a certificate", quoting(&tls.CertificateVerificationError{Err: errors.New("x509: unknown")}), "x509: unknown", nil},
 	} {

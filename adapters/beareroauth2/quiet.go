@@ -36,7 +36,7 @@ var (
 //
 // Package tokens follows the same rule for its own requests. It is written again here because a
 // module must not use the internal packages of another one: each has its own version.
-func quiet(err error) error { return &quietError{text: shown(err).Error(), cause: err} }
+func quiet(err error) error { return &quietError{&hiddenError{text: shown(err).Error(), cause: err}} }
 
 // shown returns the part of an error that may be shown.
 func shown(err error) error {
@@ -93,7 +93,11 @@ func printable(text string) string {
 	}, text)
 }
 
-type quietError struct {
+type quietError struct{ *hiddenError }
+
+// hiddenError is behind a pointer of its own: where a verb does not fit, package fmt asks no method
+// and follows one.
+type hiddenError struct {
 	text  string
 	cause error
 }

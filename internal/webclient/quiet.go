@@ -37,7 +37,7 @@ func Quiet(err error) error { return Hide(err, shown(err)) }
 
 // Hide returns an error with the text of another one. It cannot be unwrapped, for whoever reports errors to others walks down to the
 // last one; errors.Is and errors.As find in err what is asked for by name.
-func Hide(err, shown error) error { return &quietError{shown: shown, err: err} }
+func Hide(err, shown error) error { return &quietError{&hiddenError{shown, err}} }
 
 // shown is what of an error may be shown.
 func shown(err error) error {
@@ -95,7 +95,11 @@ func Printable(text string) string {
 	}, text)
 }
 
-type quietError struct{ shown, err error }
+type quietError struct{ *hiddenError }
+
+// hiddenError is behind a pointer of its own: where a verb does not fit, package fmt asks no method
+// and follows one.
+type hiddenError struct{ shown, err error }
 
 func (e *quietError) Error() string { return e.shown.Error() }
 

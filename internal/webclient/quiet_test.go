@@ -46,6 +46,7 @@ func TestQuiet(t *testing.T) {
 		"a name, no time":        {op(&net.DNSError{Name: secret, Err: secret, IsTimeout: true}), "lookup: timeout"},
 		"a name, no answer":      {op(&net.DNSError{Name: secret, Err: secret}), "lookup: no answer"},
 		"a timeout that says":    {quoting(saysTimeout(secret)), "timeout"},
+		"a text":                 {saysText(secret), "is not shown"},
 		"a deadline that says":   {quoting(fmt.Errorf("%s: %w", secret, os.ErrDeadlineExceeded)), "i/o timeout"},
 		"an operation's time":    {op(os.ErrDeadlineExceeded), "dial tcp: i/o timeout"},
 		"time":                   {quoting(context.DeadlineExceeded), "context deadline exceeded"},
@@ -66,8 +67,10 @@ func TestQuiet(t *testing.T) {
 				t.Errorf("%q, want %q", err, tt.want)
 			}
 			for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x"} {
-				if text := fmt.Sprintf(verb, err); strings.Contains(text, secret) {
-					t.Errorf("%s shows %s", verb, text)
+				for _, held := range []any{err, struct{ err error }{err}} { // in a field it is not asked how it prints
+					if text := fmt.Sprintf(verb, held); strings.Contains(text, secret) {
+						t.Errorf("%s shows %s", verb, text)
+					}
 				}
 			}
 			if errors.Unwrap(err) != nil || !errors.Is(err, tt.err) {
@@ -81,6 +84,11 @@ func TestQuiet(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 }
+
+// saysText is an error that is a text and nothing more.
+type saysText string
+
+func (e saysText) Error() string { return string(e) }
 
 // saysTimeout is a timeout with a text of its own, as package net/http makes one of any error that comes when the time is over.
 type saysTimeout string
