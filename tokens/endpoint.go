@@ -80,7 +80,8 @@ func (c *Client) token(ctx context.Context, form url.Values) (*Response, error) 
 	return response, err
 }
 
-// exchange is token, and returns the issued_token_type of RFC 8693 section 2.2.1 as well. The error may be a [*refusedAnswer].
+// exchange is token, and returns the issued_token_type of RFC 8693 section 2.2.1 as well. The error about an answer
+// to a lasting call may be a [*refusedAnswer].
 func (c *Client) exchange(ctx context.Context, q call) (response *Response, issued string, err error) {
 	a, err := c.ask(ctx, q, tokenEndpoint)
 	if err != nil {
@@ -90,6 +91,9 @@ func (c *Client) exchange(ctx context.Context, q call) (response *Response, issu
 	if err != nil {
 		refusal := a.failure(q.op, err)
 		c.pauses.failed(a.endpoint, q, a.proof, refusal)
+		if !q.lasting {
+			return nil, "", refusal
+		}
 		return nil, "", &refusedAnswer{refusal, a.salvaged()}
 	}
 	c.pauses.succeeded(q, a.proof)

@@ -717,6 +717,15 @@ func TestErrorsInErrorsQuoteNothing(t *testing.T) {
 	}
 }
 
+// A refresh token of up to 64 KiB in an answer that cannot be used is kept where it matters, and not
+// with each of many keys that fail.
+func TestErrorsKeepNoRefreshTokenWithoutNeed(t *testing.T) {
+	_, err := endpointFetch(t, clientJSON(http.StatusOK, `{"access_token":"a","token_type":"MAC","refresh_token":"r"}`))
+	if _, ok := err.(*tokens.Error); !ok { //nolint:errorlint // and nothing around it
+		t.Errorf("a %T: %v", err, err)
+	}
+}
+
 // An answer is read, and nothing keeps the rest of it in memory.
 func TestAnswersAreNotKept(t *testing.T) {
 	if testing.Short() {
