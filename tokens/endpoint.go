@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"encoding/base64"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -304,14 +305,44 @@ func isHex(c byte) bool {
 	return '0' <= c && c <= '9' || 'a' <= c && c <= 'f' || 'A' <= c && c <= 'F'
 }
 
+// quotes reports whether a text has as much of a secret in it that it is a quotation.
 func quotes(text, secret string) bool {
 	size := min((len(secret)+1)/2, minQuote)
-	for i := 0; size > 0 && i+size <= len(text); i++ {
-		if strings.Contains(secret, text[i:i+size]) {
+	if size == 0 || len(text) < size {
+		return false
+	}
+	if size < minQuote {
+		return slices.ContainsFunc(parts(text, size), func(part string) bool { return strings.Contains(secret, part) })
+	}
+	// A secret may have 64 KiB. Of its parts only those are looked for that the filter does not rule out.
+	var filter [1 << 10]uint64
+	for _, part := range parts(text, minQuote) {
+		word, bit := filterPlace(binary.LittleEndian.Uint64([]byte(part)))
+		filter[word] |= bit
+	}
+	var last uint64 // the last 8 bytes
+	for i := range len(secret) {
+		last = last>>8 | uint64(secret[i])<<56
+		word, bit := filterPlace(last)
+		if i+1 >= minQuote && filter[word]&bit != 0 && strings.Contains(text, secret[i+1-minQuote:i+1]) {
 			return true
 		}
 	}
 	return false
+}
+
+// parts are all parts of a text that have this size.
+func parts(text string, size int) (all []string) {
+	for i := 0; i+size <= len(text); i++ {
+		all = append(all, text[i:i+size])
+	}
+	return all
+}
+
+// filterPlace is where the filter of quotes has 8 bytes.
+func filterPlace(bytes uint64) (word, bit uint64) {
+	hash := bytes * 0x9e3779b97f4a7c15 >> 48
+	return hash >> 6, 1 << (hash & 63)
 }
 
 // token reads an answer with a token (RFC 6749 section 5.1). A member that is null counts as absent. The errors quote
