@@ -93,7 +93,7 @@ func (c *Client) discover(ctx context.Context) (endpoints, error) {
 	}
 	if left := time.Until(d.again); d.flight == nil && d.err != nil && left > 0 { // for all keys that the client serves
 		err := *d.err
-		err.RetryAfter = left
+		err.RetryAfter, err.whole = left, err.RetryAfter
 		d.mu.Unlock()
 		return endpoints{}, &err
 	}

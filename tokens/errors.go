@@ -64,7 +64,8 @@ type Error struct {
 	// Err is what went wrong when there was no answer, or none that can be used. It may be nil.
 	Err error
 
-	held bool // it repeats an earlier answer, in the pause after that, and RetryAfter is what is left of it
+	held  bool          // it repeats an earlier answer, in the pause after that, and RetryAfter is what is left of it
+	whole time.Duration // all of that pause
 }
 
 // Error names the operation, the status and the code.

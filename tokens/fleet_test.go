@@ -177,6 +177,45 @@ func TestFleetAfterRetryAfter(t *testing.T) {
 	}
 }
 
+// Keys that are first needed in the last second of a pause do not all come back right after its end.
+func TestFleetThatIsToldLate(t *testing.T) {
+	const asked = 20 * time.Second
+	for where, path := range map[string]string{"each client": "/token", "each discovery": clientOpenID} {
+		t.Run(where, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				f := newFleet(t, func(f *fleet) tokens.Fetcher {
+					good := clientGood
+					if path != "/token" {
+						good = clientDocument(nil)
+					}
+					return fleetClient(t, f, path, good, func() string { return strconv.Itoa(int(time.Until(f.back) / time.Second)) })
+				})
+				f.back = time.Now().Add(asked)
+				var wg sync.WaitGroup
+				for i, source := range f.sources {
+					wg.Go(func() {
+						if i%fleetKeys > 0 { // the first is told by the server
+							<-time.After(asked - rand.N(time.Second))
+						}
+						for {
+							_, err := source.Token(t.Context())
+							e, ok := errors.AsType[*tokens.UnavailableError](err)
+							if !ok {
+								return
+							}
+							<-time.After(e.RetryAfter)
+						}
+					})
+				}
+				wg.Wait()
+				if half := f.busiest(500 * time.Millisecond); half*10 > len(f.arrivals) || f.early > fleetProcesses {
+					t.Errorf("%d of %d requests in one half second, %d before", half, len(f.arrivals), f.early)
+				}
+			})
+		})
+	}
+}
+
 // fleetClient is the client of one process. The server answers at one path as a fleet's server does,
 // and is there at all others. What comes there counts as well.
 func fleetClient(t *testing.T, f *fleet, path, good string, asks func() string) tokens.Fetcher {

@@ -34,6 +34,7 @@ type proven struct {
 // pauseOf is a pause, and the error of the answer that caused it.
 type pauseOf struct {
 	until time.Time
+	whole time.Duration
 	err   *Error
 }
 
@@ -54,7 +55,7 @@ func (p pauseOf) on() *Error {
 		return nil
 	}
 	err := *p.err
-	err.RetryAfter, err.held = left, true
+	err.RetryAfter, err.held, err.whole = left, true, p.whole
 	return &err
 }
 
@@ -122,8 +123,9 @@ func (p *pauses) failed(endpoint string, q call, proof Secret, err *Error) {
 			}
 		}
 		// Of requests that were under way together the longest pause counts.
-		if until := now.Add(min(err.RetryAfter, maxRetryAfter)); until.After(p.asked[endpoint].until) {
-			p.asked[endpoint] = pauseOf{until, err}
+		whole := min(err.RetryAfter, maxRetryAfter)
+		if until := now.Add(whole); until.After(p.asked[endpoint].until) {
+			p.asked[endpoint] = pauseOf{until, whole, err}
 		}
 	case err.Permanent() && err.Code == "invalid_client":
 		p.hold("", q, proof, err, now)
@@ -164,5 +166,5 @@ func (p *pauses) hold(about string, q call, proof Secret, err *Error, now time.T
 	if p.held == nil {
 		p.held = make(map[string]hold)
 	}
-	p.held[about] = hold{pauseOf{now.Add(length), err}, proof, q.outside, h.inARow}
+	p.held[about] = hold{pauseOf{now.Add(length), length, err}, proof, q.outside, h.inARow}
 }

@@ -22,7 +22,8 @@ const (
 	minPermanentBackoff = 30 * time.Second
 	maxPermanentBackoff = 5 * time.Minute
 
-	maxRetryAfter = 5 * time.Minute // that a server is granted
+	maxRetryAfter = 5 * time.Minute  // that a server is granted
+	maxLateSpread = 10 * time.Second // over which those at least come back who were told shortly before its end
 
 	// forcedPause is the time between two renewals of a token that is not stale, because a server refused it.
 	forcedPause = 30 * time.Second
@@ -332,7 +333,8 @@ func (s *Source) settle(f *flight) {
 //
 // A server that says when it will be back says so to a whole fleet. So the random part is at least
 // twice what it asked for, up to maxBackoff: of a fleet that was told 15 seconds or more, one in
-// sixty comes back in any half second.
+// sixty comes back in any half second. Those who are told in the last moments of a pause, and so
+// have little left of it, spread over half of the whole of it, up to maxLateSpread.
 func pause(failures int, err error) time.Duration {
 	e, isError := errors.AsType[*Error](err)
 	if isError && e.Permanent() && !e.held && !errors.Is(err, ErrLoginRequired) { // another process may have logged in; that asks nobody but a Store
@@ -342,11 +344,11 @@ func pause(failures int, err error) time.Duration {
 	if doublings := failures - 1; doublings < 6 { // 2^6 times the first is more than the bound
 		bound = min(firstBackoff<<doublings, maxBackoff)
 	}
-	var asked time.Duration
+	var asked, late time.Duration
 	if isError {
-		asked = min(max(e.RetryAfter, 0), maxRetryAfter)
+		asked, late = min(max(e.RetryAfter, 0), maxRetryAfter), min(e.whole/2, maxLateSpread)
 	}
-	return asked + 1 + rand.N(max(bound, min(2*asked, maxBackoff)))
+	return asked + 1 + rand.N(max(bound, min(2*asked, maxBackoff), late))
 }
 
 // Invalidate says that a server refused a token as invalid (RFC 6750 section 3.1), and reports whether it makes sense to ask for
