@@ -81,8 +81,8 @@ func (c *Client) token(ctx context.Context, form url.Values) (*Response, error) 
 	return response, err
 }
 
-// exchange is token, and returns the issued_token_type of RFC 8693 section 2.2.1 as well. The error about an answer
-// to a lasting call may be a [*refusedAnswer].
+// exchange is token, and returns the issued_token_type of RFC 8693 section 2.2.1 as well. The error
+// about an answer to a lasting call may be a [*refusedAnswer].
 func (c *Client) exchange(ctx context.Context, q call) (response *Response, issued string, err error) {
 	a, err := c.ask(ctx, q, tokenEndpoint)
 	if err != nil {
@@ -251,7 +251,8 @@ func (a *answer) problem() (code, description string) {
 
 // showsCode reports whether a text may be shown as an error code.
 func (a *answer) showsCode(code string) bool {
-	return len(code) <= maxCode && !strings.ContainsFunc(code, isNotCode) && (permanent[code] || !a.quoted(code))
+	return len(code) <= maxCode && !strings.ContainsFunc(code, isNotCode) &&
+		(permanent[code] || !a.quoted(code))
 }
 
 // description is what of a server's text for an error may be shown. It is in memory of its own: the
@@ -312,9 +313,12 @@ func quotes(text, secret string) bool {
 		return false
 	}
 	if size < minQuote {
-		return slices.ContainsFunc(parts(text, size), func(part string) bool { return strings.Contains(secret, part) })
+		return slices.ContainsFunc(parts(text, size), func(part string) bool {
+			return strings.Contains(secret, part)
+		})
 	}
-	// A secret may have 64 KiB. Of its parts only those are looked for that the filter does not rule out.
+	// A secret may have 64 KiB. Of its parts only those are looked for that the filter does not
+	// rule out.
 	var filter [1 << 10]uint64
 	for _, part := range parts(text, minQuote) {
 		word, bit := filterPlace(binary.LittleEndian.Uint64([]byte(part)))

@@ -64,8 +64,10 @@ type Error struct {
 	// Err is what went wrong when there was no answer, or none that can be used. It may be nil.
 	Err error
 
-	held  bool          // it repeats an earlier answer, in the pause after that, and RetryAfter is what is left of it
-	whole time.Duration // all of that pause
+	// held says that it repeats an earlier answer, in the pause after that: RetryAfter is what is
+	// left of the pause, and whole is all of it.
+	held  bool
+	whole time.Duration
 }
 
 // Error names the operation, the status and the code.

@@ -67,5 +67,7 @@ type Response struct {
 	// RefreshToken and IDToken came with it. A [Manager] has no use for them.
 	RefreshToken, IDToken Secret
 
-	source *Source // whose callers' tokens it was obtained for; nil if they do not matter, or that is not known
+	// source is that for whose callers' tokens it was obtained; nil if there are none, or that is
+	// not known.
+	source *Source
 }

@@ -289,7 +289,8 @@ func TestLoginErrorDescription(t *testing.T) {
 		}
 		l = w.login(t)
 		state = loginQuery(t, l).Get("state")
-		if _, err = l.Finish(t.Context(), url.Values{"state": {state}, "iss": {w.issuer.URL()}, "error": {state}}); strings.Contains(err.Error(), state) {
+		_, err = l.Finish(t.Context(), url.Values{"state": {state}, "iss": {w.issuer.URL()}, "error": {state}})
+		if strings.Contains(err.Error(), state) {
 			t.Errorf("the code quotes the state: %v", err)
 		}
 	})

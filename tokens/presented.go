@@ -28,7 +28,7 @@ var ErrAskCaller = errors.New("tokens: the Manager has to ask its caller for a t
 var (
 	errNotPassedOn    = errors.New("the Request of the Manager was not passed on; give Fetch the Request that came, with another Key if need be")
 	errPresenters     = fmt.Errorf("more than %d Fetchers that ask for the caller's tokens serve one key", maxPresenters)
-	errOtherCaller    = errors.New("the Response was obtained for another caller's token; keep none by the Key alone")
+	errOtherCaller    = errors.New("the Response is for another caller's token; keep none by the Key alone")
 	errTokenSize      = fmt.Errorf("the token that was given for it is longer than %d bytes", maxTokenSize)
 	errPresenterPanic = errors.New("the function for the caller's token panicked")
 	errTokenEnded     = errors.New("the token that was given for it has ended, by its Expiry")

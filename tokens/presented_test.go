@@ -331,8 +331,8 @@ func TestTokensOfCallersCountAgainstMaxKeys(t *testing.T) {
 	})
 }
 
-// A Source that was forgotten, because its key was used for longer than any other but only for new
-// callers, or that shares the Manager with few others, is about the same tokens as the one in its place.
+// The Source of a key counts as used when one of its callers is served. One that was forgotten all
+// the same is about the same tokens as the one in its place.
 func TestForgottenSourceSharesTheTokensOfCallers(t *testing.T) {
 	for _, size := range []int{1, 4} {
 		synctest.Test(t, func(t *testing.T) {

@@ -23,7 +23,7 @@ const (
 	maxPermanentBackoff = 5 * time.Minute
 
 	maxRetryAfter = 5 * time.Minute  // that a server is granted
-	maxLateSpread = 10 * time.Second // over which those at least come back who were told shortly before its end
+	maxLateSpread = 10 * time.Second // over which those come back who were told shortly before its end
 
 	// forcedPause is the time between two renewals of a token that is not stale, because a server refused it.
 	forcedPause = 30 * time.Second
