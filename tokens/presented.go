@@ -142,7 +142,12 @@ func (s *Source) learned() []learned {
 	return nil
 }
 
-// learn adds a presenter.
+// match reports whether these are the tokens that these presenters give.
+func match(all []learned, given []presented) bool {
+	return slices.EqualFunc(all, given, func(l learned, g presented) bool { return l.presenter == g.by })
+}
+
+// learn adds a presenter, in place of the oldest if there are too many.
 func (s *Source) learn(p *presenter, key Key) error {
 	if s.whole != nil {
 		s = s.whole
@@ -154,7 +159,7 @@ func (s *Source) learn(p *presenter, key Key) error {
 	case slices.ContainsFunc(all, func(l learned) bool { return l.presenter == p }): // since the fetch began
 		return ErrAskCaller
 	case len(all) == maxPresenters:
-		return badRequest(errPresenters)
+		all = all[1:] // as when a Fetcher has been replaced by another behind a decorator
 	}
 	all = append(slices.Clip(all), learned{p, key})
 	s.presenters.Store(&all)

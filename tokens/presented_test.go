@@ -521,6 +521,25 @@ func TestTwoFetchersThatAskForTheCallersTokens(t *testing.T) {
 	})
 }
 
+// An application may replace its exchange while it runs, when its configuration has changed.
+func TestFetcherWhoseExchangeIsReplaced(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := presentedServer().client(t, tokens.NoClientAuth())
+		var current tokens.Fetcher
+		source := newManager(t, tokens.FetcherFunc(func(ctx context.Context, r tokens.Request) (*tokens.Response, error) {
+			return current.Fetch(ctx, r)
+		})).Source(tokens.Key{Subject: "alice"})
+		for n := range 10 {
+			current = c.Exchange(presentedFrom(0))
+			for _, who := range []string{"a", "b"} {
+				source.Reset()
+				name := fmt.Sprint(who, n)
+				presentedWant(presentedBy(t, presentedText(name)), t, source, "for-"+name+"-access_token-")
+			}
+		}
+	})
+}
+
 // There is an end to it: a Fetcher that makes another exchange each time is one that fails.
 func TestFetcherThatMakesAnExchangeForEachFetch(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

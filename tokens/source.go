@@ -116,9 +116,12 @@ func (s *Source) Token(ctx context.Context) (*Token, error) {
 	if t := s.fresh.Load(); t != nil && t.isFresh(now) {
 		return t, nil
 	}
-	at, given := s, []presented(nil)
+	at, given, asked := s, []presented(nil), 0
 	for {
-		if all := s.learned(); len(all) != len(given) {
+		if all := s.learned(); !match(all, given) {
+			if asked++; asked > 2*maxPresenters {
+				return nil, &UnavailableError{Err: badRequest(errPresenters)}
+			}
 			var err error
 			if at, given, err = s.variant(ctx, all); err != nil {
 				return nil, err
@@ -269,7 +272,7 @@ func (s *Source) land(ctx context.Context, f *flight, response *Response, err er
 	ev := Event{Kind: EventFetch, Key: s.key, Duration: now.Sub(f.began), Err: err}
 
 	s.mu.Lock()
-	if len(s.learned()) != len(f.given) { // whatever came: it is not known whose it is
+	if !match(s.learned(), f.given) { // whatever came: it is not known whose it is
 		s.settle(f)
 		s.mu.Unlock()
 		return
