@@ -333,7 +333,8 @@ func declaresForm(h http.Header) (isForm, plain bool) {
 		switch {
 		case mediatype == formType && err == nil:
 			isForm = true
-		case asciiLower(strings.TrimSpace(word)) == formType:
+		case mediatype == formType, // also with U+0130, which is an i to package mime
+			asciiLower(strings.TrimSpace(word)) == formType:
 			return true, false
 		}
 	}

@@ -322,6 +322,8 @@ func TestFormsThatCannotBeLookedInto(t *testing.T) {
 		"GET":                     {[]func(*http.Request){method("GET")}, anonymous, ""},
 		"chunked":                 {[]func(*http.Request){chunked}, badToken, two},
 		"a bad parameter":         {[]func(*http.Request){types(form + "; charset")}, malformed, malformed},
+		"a letter like i":         {[]func(*http.Request){types("appl\u0130cation/x-www-form-urlencoded")}, badToken, two},
+		"and a bad parameter":     {[]func(*http.Request){types("appl\u0130cation/x-www-form-urlencoded; charset")}, malformed, malformed},
 		"a parameter twice":       {[]func(*http.Request){types(form + "; a=1; a=2")}, malformed, malformed},
 		"two types in a line":     {[]func(*http.Request){types(form + ", text/plain")}, malformed, malformed},
 		"the form behind":         {[]func(*http.Request){types("text/plain", form)}, malformed, malformed},
