@@ -29,8 +29,11 @@ const (
 	// among them.
 	smallPart, freshPart = 10, 100
 
-	// largeToken is how many places of average size a token takes at least that never comes into the main queue.
-	largeToken = 8
+	// largeToken is how many places a token takes at least that never comes into the main queue.
+	// A place is as large as the average token can be, and no smaller than by default, or else a few
+	// claims more would make a token large.
+	largeToken    = 8
+	smallestPlace = DefaultCacheBytes / DefaultCacheEntries
 
 	// maxSpared is how often in one insertion a token is spared because it was used, and maxEvicted how many are evicted at most.
 	// The two bound for how long an insertion holds the lock. maxCached, in bytes, is the size of a token for which so many make room.
@@ -206,7 +209,9 @@ func (c *cache) remember(p *principal, iss *issuer, kid string, key jwks.Key, no
 }
 
 // large reports whether a token takes the places of many. Such tokens wait in the small queue for as long as they are used.
-func (c *cache) large(e *cached) bool { return e.size > largeToken*(c.maxBytes/c.maxEntries) }
+func (c *cache) large(e *cached) bool {
+	return e.size > largeToken*max(c.maxBytes/c.maxEntries, smallestPlace)
+}
 
 // makeRoom evicts until there is room for an entry of this size, which comes into the main queue at once, or else into the fresh
 // one. It ends: maxEvicted entries are at least as large as one that is remembered. The caller holds the lock.

@@ -76,6 +76,42 @@ func TestFloodOfOnesOwnTokens(t *testing.T) {
 	}
 }
 
+// The tokens of an issuer that says much in them stay in a flood of tokens that come once, as any
+// others do, also in a cache that is told to hold more entries than its bytes are enough for.
+func TestFloodAmongTokensThatSayMuch(t *testing.T) {
+	const others, rounds = 20, 20
+	pad := `,"pad":"` + strings.Repeat("x", 3000) + `"`
+	for _, entries := range []int{512, 1024, 1 << 16} {
+		p := newPress()
+		var last bearer.Event
+		auth := p.auth(t, bearer.WithCache(entries, 1<<20), seen(&last))
+		good := make([]string, others)
+		for i := range good {
+			good[i] = p.token(fmt.Sprint("good", i), pad)
+		}
+		hits, requests, flood := 0, 0, 0
+		for round := range rounds {
+			for _, token := range good {
+				wantReason(t, auth, token, "")
+				if round >= rounds/2 {
+					requests++
+					if last.Cached {
+						hits++
+					}
+				}
+				for range 16 {
+					wantReason(t, auth, p.token(fmt.Sprint("own", flood), pad), "")
+					flood++
+				}
+			}
+		}
+		if percent := 100 * hits / requests; percent < 90 {
+			t.Errorf("%d entries: the others hit in %d %% of %d requests, want 90 %%",
+				entries, percent, requests)
+		}
+	}
+}
+
 // sameEnd makes a key and a token that it signed, whose signature is the same for each i: the signature is chosen first, and the
 // key is made for it, d = (s*k - z) / r.
 func sameEnd(i int) (jwk c, token string) {
