@@ -59,6 +59,9 @@ import (
 //   - revocation, withdrawn keys, and the proofs that a bound token needs;
 //   - what needs a connection: requests that a proxy and the server read in two ways, and floods.
 //
+// A limit on requests, at once or in a time, stays out of the handler: Attack sends about 400, some
+// of them at the same time, and judges 429 like any other answer.
+//
 // Tokens with unknown key ids are among the attacks. A middleware may ask the issuer for new keys because of them, but not for
 // long, so that it may not find the new key after an [Issuer.Rotate]: give Attack a handler of its own. They come at the same time,
 // while the issuer takes a tenth of a second longer to answer, since a middleware that bounds how often it asks lets them wait. While the issuer is down or has another fault, a refusal may also be 503, with Retry-After.

@@ -67,10 +67,10 @@ func methodVariants(own string) (variants []variant) {
 // headersVariants are requests without a token that claim to be something else, to come from
 // elsewhere or to be let through already.
 var headersVariants = slices.Concat(
-	// another method
-	headerVariant("X-HTTP-Method-Override", "OPTIONS"),
-	headerVariant("X-HTTP-Method", "OPTIONS"),
-	headerVariant("X-Method-Override", "OPTIONS"),
+	// another method, which CORS may answer
+	headerVariantWith(passesWithBody, "X-HTTP-Method-Override", "OPTIONS"),
+	headerVariantWith(passesWithBody, "X-HTTP-Method", "OPTIONS"),
+	headerVariantWith(passesWithBody, "X-Method-Override", "OPTIONS"),
 	// another path
 	headerVariant("X-Original-URL", "/healthz"),
 	headerVariant("X-Rewrite-URL", "/healthz"),
@@ -117,8 +117,10 @@ var headersVariants = slices.Concat(
 )
 
 // headerVariant is a request without a token and with these fields, in pairs of name and value.
-func headerVariant(fields ...string) []variant {
-	return []variant{{name: fields[0] + " " + fields[1], stray: passesBy, put: func(r *http.Request, _ string) {
+func headerVariant(fields ...string) []variant { return headerVariantWith(passesBy, fields...) }
+
+func headerVariantWith(stray func(*response) bool, fields ...string) []variant {
+	return []variant{{name: fields[0] + " " + fields[1], stray: stray, put: func(r *http.Request, _ string) {
 		for pair := range slices.Chunk(fields, 2) {
 			r.Header.Set(pair[0], pair[1])
 		}
