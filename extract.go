@@ -58,8 +58,10 @@ func FromQuery(name ...string) TokenSource { return named(sourceQuery, name) }
 //
 // A form that cannot be looked into is refused as malformed, because a credential could hide there: one whose Content-Type is
 // malformed or given twice, one with a Content-Encoding, and one that a middleware outside has read. Such a middleware must put
-// the body back, also after r.ParseForm or r.FormValue, which do not tell how much of the form they understood; and who decodes
-// a body must remove its Content-Encoding. A multipart form is no such form and is not looked into.
+// the body back, also after r.ParseForm or r.FormValue, which do not tell how much of the form they
+// understood; and who decodes a body must remove its Content-Encoding, and set r.ContentLength to
+// the new length or -1, because a shorter form counts as read in part. A multipart form is no such
+// form and is not looked into.
 //
 // Danger: up to 1 MiB of body is read and held before anything is verified, for as long as [http.Server]'s ReadTimeout allows; a
 // longer form is refused.
