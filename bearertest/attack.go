@@ -274,10 +274,13 @@ func inHeaderAfter(prefix string) func(*http.Request, string) {
 	return func(r *http.Request, token string) { r.Header["Authorization"] = []string{prefix + token} }
 }
 
+// both puts a token into the header, and does what put does, unless that is nil.
 func both(put func(*http.Request, string)) func(*http.Request, string) {
 	return func(r *http.Request, token string) {
 		inHeader(r, token)
-		put(r, token)
+		if put != nil {
+			put(r, token)
+		}
 	}
 }
 

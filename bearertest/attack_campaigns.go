@@ -157,6 +157,9 @@ func (a *attack) impersonate(handler http.Handler, rule string) (findings []find
 	tokens := []string{a.kit.withClaims(Claims{"sub": subjects[0]}), a.kit.withClaims(Claims{"sub": subjects[1]})}
 	check := func(i int, name string, put func(*http.Request, string)) []finding {
 		got := a.fire(handler, shot{token: tokens[i], put: both(put)})
+		if put != nil && got.panicked == nil && got.status/100 == 4 {
+			return nil // it refuses fields or parameters that it does not expect
+		}
 		if !got.passes() {
 			return []finding{{rule, name, "a good token is not let through: " + got.String()}}
 		}
@@ -167,9 +170,8 @@ func (a *attack) impersonate(handler http.Handler, rule string) (findings []find
 		}
 		return nil
 	}
-	nothing := func(*http.Request, string) {}
 	for _, i := range []int{0, 1, 0, 1} {
-		if found := check(i, "two tokens in turn", nothing); found != nil {
+		if found := check(i, "two tokens in turn", nil); found != nil {
 			return found // What follows would say the same.
 		}
 	}
@@ -189,7 +191,7 @@ func (a *attack) impersonate(handler http.Handler, rule string) (findings []find
 		found := make([][]finding, parallelSize)
 		var wg sync.WaitGroup
 		for n := range parallelSize {
-			wg.Go(func() { found[n] = check(n%len(tokens), "requests at once", nothing) })
+			wg.Go(func() { found[n] = check(n%len(tokens), "requests at once", nil) })
 		}
 		wg.Wait()
 		if found := slices.Concat(found...); len(found) > 0 {

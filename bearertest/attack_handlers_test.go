@@ -439,6 +439,21 @@ func TestAttackPassesTheMiddlewareWithEveryOption(t *testing.T) {
 	t.Run("in a bubble", func(t *testing.T) { synctest.Test(t, passes) })
 }
 
+// A handler that refuses parameters and fields which it does not know takes no subject from them.
+func TestAttackPassesAHandlerThatRefusesOtherNames(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newService(t)
+		strict := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if r.URL.RawQuery != "" || r.Header.Get("Impersonate-User") != "" {
+				http.Error(w, "not expected", http.StatusBadRequest)
+				return
+			}
+			greeting(w, r)
+		})
+		bearertest.Attack(t, s.auth().Handler(strict), s.issuer, bearertest.WithSubject(whole))
+	})
+}
+
 // Every way around a guard is shown to succeed: the attacks without a token on a guard for the
 // plain request alone, the good tokens of another issuer on those that ask it for its keys.
 func TestEveryWayAroundAGuardSucceedsWhereItIsOpen(t *testing.T) {

@@ -77,9 +77,9 @@ func WithPartner(partner *Issuer) AttackOption {
 
 // WithSubject reads out of the route's answer for whom it was made: the sub of the token. Tokens of
 // two subjects are then sent in turn, at the same time, and with headers and parameters that name
-// the other. Both subjects are let through by the route. The function may read the answer's body,
-// and is called from several goroutines at once. It panics when the function is nil. Default:
-// Attack does not know for whom an answer is.
+// the other. Both subjects are let through by the route; it may refuse what names the other with a
+// status of 4xx. The function may read the answer's body, and is called from several goroutines at
+// once. It panics when the function is nil. Default: Attack does not know for whom an answer is.
 func WithSubject(subject func(answer *http.Response) string) AttackOption {
 	if subject == nil {
 		panic("bearertest: WithSubject: the function is nil")
