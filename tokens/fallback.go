@@ -7,9 +7,15 @@ import (
 
 // What answers in place of the server may make up a refresh token, such as a proxy that masks what
 // it repeats. So when something else is wrong with an answer, the record keeps the refresh token
-// that was sent, as Replaced, beside the one that came. That one is tried first. When the server
-// accepts it, Replaced is dropped. When the server refuses it, Replaced takes its place, and is
-// tried as any refresh token is.
+// that was sent, in Replaced, beside the one that came. That one is tried first. When the server
+// accepts it, Replaced is dropped. When the server refuses it, the first of Replaced takes its
+// place, and is tried as any refresh token is.
+//
+// Several such answers in a row leave several in Replaced, the newest first: any of them may be the
+// server's, and the last is the one that an answer with nothing wrong brought. That one stays when
+// there are too many or they are too long.
+
+const maxReplaced = 3 // refresh tokens
 
 // isRefused reports that the server does not accept the refresh token.
 func isRefused(err error) bool {
@@ -20,15 +26,25 @@ func isRefused(err error) bool {
 // doubting returns the record after an answer that could not be used and brought this refresh
 // token, or "".
 func (r record) doubting(next string) record {
-	if next != "" {
-		r.RefreshToken, r.Replaced = next, r.RefreshToken
+	if next == "" || next == r.RefreshToken {
+		return r
 	}
+	replaced := []string{r.RefreshToken}
+	for _, token := range r.Replaced {
+		if token != next {
+			replaced = append(replaced, token)
+		}
+	}
+	if len(replaced) > maxReplaced {
+		replaced = append(replaced[:maxReplaced-1], replaced[len(replaced)-1])
+	}
+	r.RefreshToken, r.Replaced = next, replaced
 	return r
 }
 
-// fallBack drops a refresh token that the server refuses for the one that it replaced, and saves
-// that. When the server refused the key and not the refresh token, nothing is dropped, and the
-// error is the refusal.
+// fallBack drops a refresh token that the server refuses for the one before it, and saves that.
+// When the server refused the key and not the refresh token, nothing is dropped, and the error is
+// the refusal.
 func (t *turn) fallBack(key Key, h held, refusal error) (held, error) {
 	if h.mayRefuse(key) {
 		// A request that names nothing tells whether the server accepts the refresh token.
@@ -40,7 +56,7 @@ func (t *turn) fallBack(key Key, h held, refusal error) (held, error) {
 			return held{}, err
 		}
 	}
-	h.RefreshToken, h.Replaced = h.Replaced, ""
+	h.RefreshToken, h.Replaced = h.Replaced[0], h.Replaced[1:]
 	return t.save(h)
 }
 
@@ -58,8 +74,5 @@ func (r *record) mayRefuse(key Key) bool {
 
 // refreshTokens are those that the server may accept.
 func (r *record) refreshTokens() []string {
-	if r.Replaced == "" {
-		return []string{r.RefreshToken}
-	}
-	return []string{r.RefreshToken, r.Replaced}
+	return append([]string{r.RefreshToken}, r.Replaced...)
 }

@@ -1,6 +1,7 @@
 package tokens_test
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -120,7 +121,7 @@ func TestRefreshTokenIsTakenFromEverySuccess(t *testing.T) {
 					t.Errorf("usable %t, want %t: %v", err == nil, tt.usable, err)
 				}
 				old := w.wire.sentRefreshTokens()[0]
-				if replaced := w.store.record(t)["replaced_refresh_token"]; (replaced == old) == tt.usable || w.store.record(t)["refresh_token"] == old {
+				if replaced := w.replaced(t); slices.Equal(replaced, []string{old}) == tt.usable || w.store.record(t)["refresh_token"] == old {
 					t.Errorf("saved %v, sent %v", w.store.record(t), old)
 				}
 				key := sessionKey
@@ -129,7 +130,7 @@ func TestRefreshTokenIsTakenFromEverySuccess(t *testing.T) {
 				if sent := w.wire.sentRefreshTokens(); w.issuer.Sessions() != 1 || len(sent) != 2 || sent[1] == old {
 					t.Errorf("%d sessions, sent %q", w.issuer.Sessions(), sent)
 				}
-				if w.store.record(t)["replaced_refresh_token"] != nil {
+				if w.store.record(t)["replaced_refresh_tokens"] != nil {
 					t.Error("the old one is kept although the new one is good")
 				}
 			})
@@ -207,7 +208,7 @@ func TestAnswersOfOthersLeaveTheSession(t *testing.T) {
 					if sent := w.wire.sentRefreshTokens(); w.issuer.Sessions() != 1 || len(sent) != asked || sent[0] != sent[asked-1] {
 						t.Errorf("%d sessions, sent %q", w.issuer.Sessions(), sent)
 					}
-					if w.store.record(t)["replaced_refresh_token"] != nil {
+					if w.store.record(t)["replaced_refresh_tokens"] != nil {
 						t.Error("the other one is kept")
 					}
 				})
@@ -254,11 +255,21 @@ func TestRefreshTokenIsNotTakenFromACutBody(t *testing.T) {
 				t.Fatal(err)
 			}
 			_, err = c.RefreshToken(store).Fetch(t.Context(), tokens.Request{Key: sessionKey})
-			if record := store.record(t); err == nil || record["refresh_token"] != "old" || record["replaced_refresh_token"] != nil {
+			if record := store.record(t); err == nil || record["refresh_token"] != "old" || record["replaced_refresh_tokens"] != nil {
 				t.Errorf("error %v, record %v", err, record)
 			}
 		})
 	}
+}
+
+// replaced are the refresh tokens in the record that were replaced.
+func (w *sessionWorld) replaced(t *testing.T) (replaced []string) {
+	t.Helper()
+	all, _ := w.store.record(t)["replaced_refresh_tokens"].([]any)
+	for _, token := range all {
+		replaced = append(replaced, token.(string))
+	}
+	return replaced
 }
 
 // doubtedWorld is one in whose record there are two refresh tokens, of which the new one is none
@@ -277,7 +288,7 @@ func doubtedWorld(t *testing.T, good bool, opts ...bearertest.Option) *sessionWo
 		t.Fatal("the answer was not refused")
 	}
 	w.wire.hook(nil)
-	if record := w.store.record(t); record["refresh_token"] == nil || record["replaced_refresh_token"] == nil {
+	if record := w.store.record(t); record["refresh_token"] == nil || record["replaced_refresh_tokens"] == nil {
 		t.Fatalf("the record is %v", record)
 	}
 	return w
@@ -292,7 +303,7 @@ func TestReplacedRefreshTokenIsTriedOnce(t *testing.T) {
 		if !errors.Is(err, tokens.ErrLoginRequired) || !slices.Equal(sent[1:], []string{"mask", sent[0]}) {
 			t.Errorf("%v, sent %q", err, sent)
 		}
-		if record := w.store.record(t); record["ended"] != true || record["refresh_token"] != nil || record["replaced_refresh_token"] != nil {
+		if record := w.store.record(t); record["ended"] != true || record["refresh_token"] != nil || record["replaced_refresh_tokens"] != nil {
 			t.Errorf("the record is %v", record)
 		}
 		if _, err := w.fetch(sessionKey, nil); !errors.Is(err, tokens.ErrLoginRequired) || len(w.wire.sentRefreshTokens()) != 3 {
@@ -379,9 +390,9 @@ func TestLogoutRevokesBothRefreshTokens(t *testing.T) {
 	for _, good := range []bool{true, false} {
 		synctest.Test(t, func(t *testing.T) {
 			w := doubtedWorld(t, good)
-			record := w.store.record(t)
+			want := append([]string{w.store.record(t)["refresh_token"].(string)}, w.replaced(t)...)
 			err := w.session.Logout(t.Context())
-			if want := []string{record["refresh_token"].(string), record["replaced_refresh_token"].(string)}; err != nil ||
+			if err != nil ||
 				!slices.Equal(w.wire.revoked(), want) || w.issuer.Sessions() != 0 {
 				t.Errorf("%v, revoked %q, %d sessions", err, w.wire.revoked(), w.issuer.Sessions())
 			}
@@ -389,22 +400,90 @@ func TestLogoutRevokesBothRefreshTokens(t *testing.T) {
 	}
 }
 
-// Two that are very long do not fit into a record. The new one goes before.
-func TestReplacedRefreshTokenGivesWay(t *testing.T) {
-	for size, both := range map[int]bool{30 << 10: true, 40 << 10: false} {
-		synctest.Test(t, func(t *testing.T) {
-			w := newSessionWorld(t)
-			next := strings.Repeat("b", size)
-			if err := w.session.Adopt(t.Context(), tokens.NewSecret(strings.Repeat("a", size))); err != nil {
-				t.Fatal(err)
-			}
-			w.wire.answer(200, map[string]any{"refresh_token": next})
-			if _, err := w.fetch(sessionKey, nil); err == nil {
-				t.Error("the answer was not refused")
-			}
-			if record := w.store.record(t); record["refresh_token"] != next || (record["replaced_refresh_token"] != nil) != both {
-				t.Errorf("both %t, want %t", record["replaced_refresh_token"] != nil, both)
-			}
+// Two that are very long do not fit into a record. The one that an answer with nothing wrong
+// brought stays.
+func TestReplacedRefreshTokenGivesNoWay(t *testing.T) {
+	for name, tt := range map[string]struct {
+		old, next string
+		both      bool
+	}{
+		"both fit":                {strings.Repeat("a", 30<<10), strings.Repeat("b", 30<<10), true},
+		"the new one is too long": {"a", strings.Repeat("b", 65480), false},
+		"as JSON":                 {"a", strings.Repeat("<", 12<<10), false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newSessionWorld(t)
+				if err := w.session.Adopt(t.Context(), tokens.NewSecret(tt.old)); err != nil {
+					t.Fatal(err)
+				}
+				w.wire.answer(200, map[string]any{"refresh_token": tt.next})
+				if _, err := w.fetch(sessionKey, nil); err == nil {
+					t.Error("the answer was not refused")
+				}
+				want, replaced := tt.old, []string(nil)
+				if tt.both {
+					want, replaced = tt.next, []string{tt.old}
+				}
+				kept := w.store.record(t)["refresh_token"]
+				if kept != want || !slices.Equal(w.replaced(t), replaced) {
+					t.Errorf("%d refresh tokens were replaced, want %d", len(w.replaced(t)), len(replaced))
+				}
+			})
+		})
+	}
+}
+
+// Whatever several answers in a row bring that cannot be used, the server's refresh token is found:
+// also the one before all of them, and one that came between two others.
+func TestSeveralAnswersOfOthersLeaveTheSession(t *testing.T) {
+	const rotate = "" // the server's own answer, with a byte that is not UTF-8
+	for name, tt := range map[string]struct {
+		brought []string
+		want    []string // what is sent then, the server's refresh tokens being old and new
+	}{
+		"two masks":           {[]string{"1", "2"}, []string{"2", "1", "old"}},
+		"a mask of each":      {[]string{"1", "2", "3", "4", "5"}, []string{"5", "4", "3", "old"}},
+		"one mask twice":      {[]string{"1", "2", "1"}, []string{"1", "2", "old"}},
+		"the old one again":   {[]string{"1", "old"}, []string{"old"}},
+		"a mask of a new one": {[]string{rotate, "1"}, []string{"1", "new"}},
+		"two of a new one":    {[]string{rotate, "1", "2"}, []string{"2", "1", "new"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := adoptedWorld(t)
+				names := map[string]string{w.store.record(t)["refresh_token"].(string): "old"}
+				for _, brought := range tt.brought {
+					if brought == rotate {
+						w.wire.spoiled(t, func(a *fallbackReply) { a.body = "{" + fallbackLatin1 + "," + a.body[1:] })
+					} else {
+						for token, name := range names {
+							if name == brought {
+								brought = token
+							}
+						}
+						w.wire.answer(200, map[string]any{"refresh_token": brought})
+					}
+					if _, err := w.fetch(sessionKey, nil); err == nil || errors.Is(err, tokens.ErrLoginRequired) {
+						t.Errorf("error %v", err)
+					}
+					if brought == rotate {
+						names[w.store.record(t)["refresh_token"].(string)] = "new"
+					}
+				}
+				w.wire.hook(nil)
+				before := len(w.wire.sentRefreshTokens())
+				if _, err := w.fetch(sessionKey, nil); err != nil {
+					t.Errorf("error %v", err)
+				}
+				sent := w.wire.sentRefreshTokens()[before:]
+				for n, token := range sent {
+					sent[n] = cmp.Or(names[token], token)
+				}
+				if w.issuer.Sessions() != 1 || !slices.Equal(sent, tt.want) || w.replaced(t) != nil {
+					t.Errorf("%d sessions, sent %q, want %q, kept %q", w.issuer.Sessions(), sent, tt.want, w.replaced(t))
+				}
+			})
 		})
 	}
 }

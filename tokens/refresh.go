@@ -100,7 +100,8 @@ func (e *StoreError) Unwrap() error { return e.Err }
 // as a byte that is not UTF-8. So a new one is taken from every answer that is a success and
 // complete, and is a JSON object or a form, unless it says error. The old one is kept beside it
 // until the server has accepted the new one, and used when the server refuses that as
-// invalid_grant: what answered may not have been the server.
+// invalid_grant: what answered may not have been the server. After several such answers in a row
+// the last three and the one before all of them are kept.
 //
 // A request that has been sent is not given up when the context ends, but after 10 seconds, and saving what came has 13 more: the
 // server may have replaced the refresh token already, and takes a second use of the old one for a theft.
@@ -141,10 +142,10 @@ func newRefresher(c *Client, store Store) *refresher {
 type record struct {
 	Format       int           `json:"v"`
 	RefreshToken string        `json:"refresh_token,omitempty"`
-	Replaced     string        `json:"replaced_refresh_token,omitempty"` // see fallback.go
-	Scope        string        `json:"scope,omitempty"`                  // that was granted at the login, "" if that is not known
-	Resources    []string      `json:"resources,omitempty"`              // that the login was for, none if that is not known
-	Ended        bool          `json:"ended,omitempty"`                  // the server refused the refresh token
+	Replaced     []string      `json:"replaced_refresh_tokens,omitempty"` // see fallback.go
+	Scope        string        `json:"scope,omitempty"`                   // that was granted at the login, "" if that is not known
+	Resources    []string      `json:"resources,omitempty"`               // that the login was for, none if that is not known
+	Ended        bool          `json:"ended,omitempty"`                   // the server refused the refresh token
 	Tokens       []storedToken `json:"tokens,omitempty"`
 }
 
@@ -203,7 +204,7 @@ func (r record) with(key Key, response *Response, now time.Time) record {
 	if next := response.RefreshToken.Reveal(); next != "" { // otherwise the old one stays good (RFC 6749 section 6)
 		r.RefreshToken = next
 	}
-	r.Replaced = ""
+	r.Replaced = nil
 	tokens := []storedToken{{
 		Resource: key.Resource, Audience: key.Audience, Scope: key.Scope,
 		AccessToken: response.AccessToken.Reveal(), Type: response.TokenType, Granted: response.Scope,
@@ -220,7 +221,7 @@ func (r record) with(key Key, response *Response, now time.Time) record {
 }
 
 // encode returns the bytes for the Store. Access tokens that do not fit are left out, the oldest first; they can be had again.
-// Replaced is left out after all of them.
+// All of Replaced but the last is left out after them.
 func (r record) encode() ([]byte, error) {
 	r.Format = recordFormat
 	for {
@@ -232,8 +233,8 @@ func (r record) encode() ([]byte, error) {
 			return data, nil
 		case len(r.Tokens) > 0:
 			r.Tokens = r.Tokens[:len(r.Tokens)-1]
-		case r.Replaced != "":
-			r.Replaced = ""
+		case len(r.Replaced) > 1:
+			r.Replaced = r.Replaced[len(r.Replaced)-1:]
 		default:
 			return nil, errRecordSize
 		}
@@ -337,7 +338,7 @@ func (f *refresher) inTurn(ctx context.Context, name string, q Request) (*Respon
 			return nil, loadErr
 		case there.RefreshToken != h.RefreshToken: // another process renewed it, because the lease ran out
 			h = there
-		case there.Replaced != "":
+		case len(there.Replaced) > 0:
 			if h, err = t.fallBack(q.Key, there, err); err != nil {
 				return nil, err
 			}
