@@ -92,7 +92,7 @@ func (c *Client) exchange(ctx context.Context, q call) (response *Response, issu
 	if err != nil {
 		refusal := a.failure(q.op, err)
 		c.pauses.failed(a.endpoint, q, a.proof, refusal)
-		if !q.lasting {
+		if !q.lasting || refusal.Code != "" { // whatever it is as a form
 			return nil, "", refusal
 		}
 		return nil, "", &refusedAnswer{refusal, a.salvaged()}

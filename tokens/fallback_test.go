@@ -217,6 +217,26 @@ func TestAnswersOfOthersLeaveTheSession(t *testing.T) {
 	}
 }
 
+// An answer that refuses the refresh token brings none, although it is a form as well. Otherwise
+// one fetch would send one after the other, as long as such answers come.
+func TestRefusalThatIsAlsoAFormBringsNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := adoptedWorld(t)
+		w.wire.hook(func(*http.Request, func() (*http.Response, error)) (*http.Response, error) {
+			sent := len(w.wire.sentRefreshTokens())
+			if sent > 9 {
+				return nil, errDiskFull
+			}
+			body := fmt.Sprintf(`{"error":"invalid_grant","x":"&refresh_token=%d&"}`, sent)
+			return fallbackAnswer(w.wire, 200, "application/x-www-form-urlencoded", body), nil
+		})
+		_, err := w.fetch(sessionKey, nil)
+		if sent := w.wire.sentRefreshTokens(); !errors.Is(err, tokens.ErrLoginRequired) || len(sent) != 1 {
+			t.Errorf("error %v, sent %q", err, sent)
+		}
+	})
+}
+
 // A body that ends before its end brings nothing, however much of it came.
 func TestRefreshTokenIsNotTakenFromACutBody(t *testing.T) {
 	const body = `{"refresh_token":"evil"}`
