@@ -614,13 +614,15 @@ func (f *refresher) settle(ctx context.Context, name string, limit time.Duration
 func (f *refresher) Close() error {
 	f.mu.Lock()
 	next := f.next
-	if next != nil && next.timer.Stop() {
-		f.next = nil
-		close(next.done)
+	if next != nil {
+		next.cancel() // under the lock, or it may let another one begin
+		if next.timer.Stop() {
+			f.next = nil
+			close(next.done)
+		}
 	}
 	f.mu.Unlock()
 	if next != nil {
-		next.cancel()
 		<-next.done
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), closeTime)
