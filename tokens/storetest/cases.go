@@ -43,6 +43,7 @@ var cases = []struct {
 	{"Lock keeps others out until unlock", lockAndUnlock},
 	{"Lock lets one at a time in", manyLockers},
 	{"names are locked apart", locksApart},
+	{"those who wait for a lock stop no others", manyWaiters},
 	{"Lock needs no record and makes none", lockWithoutRecord},
 	{"a lock does not stop Load, Save and Delete, and they do not end it", lockedRecord},
 	{"the end of a lock leaves the record", lockLeavesRecord},
@@ -54,17 +55,17 @@ var cases = []struct {
 	{"unlock after the lease does not end another's lock", unlockAfterLease},
 	{"a lease that is not above zero is an error", badLease},
 	{"Lock returns the cause when the context ends, and has no lock then", giveUp},
-	{"a context that ends after Lock does not end the lock", contextAfterLock},
-	{"the deadline of Lock's context does not end the lock", deadlineAfterLock},
+	{"a context that ends after Lock does not end the lock, and unlock does", contextAfterLock},
+	{"the deadline of Lock's context does not end the lock, and unlock does", deadlineAfterLock},
 }
 
 const (
-	patience   = 30 * time.Second       // for what must happen
-	moment     = 100 * time.Millisecond // for what must not happen
-	shortLease = 50 * time.Millisecond  // is waited for
-	longLease  = 10 * time.Minute       // does not end within a test, except in a bubble
-	heldLease  = 5 * time.Second        // is held for most of it
-	passed     = time.Second            // is waited for where a second is enough
+	patience   = 30 * time.Second        // for what must happen
+	moment     = 100 * time.Millisecond  // for what must not happen
+	shortLease = 50 * time.Millisecond   // is waited for
+	longLease  = 10 * time.Minute        // does not end within a test, except in a bubble
+	heldLease  = 4900 * time.Millisecond // is held for most of it, and for more than its whole seconds
+	passed     = time.Second             // is waited for where a second is enough
 
 	crowd = 8  // who do something at once
 	many  = 48 // names that are locked at once
@@ -104,6 +105,9 @@ func emptyData(t *trial) {
 	t.conflict(t.other, 0)
 	version = t.save(t.one, "a", "x", version)
 	t.want(t.other, "a", "", t.save(t.one, "a", "", version))
+	version, err := t.one.Save(t.context(), "b", nil, 0)
+	t.must(err, "Save of nil")
+	t.want(t.other, "b", "", version)
 }
 
 func callersData(t *trial) {
@@ -145,9 +149,11 @@ func namesApart(t *trial) {
 	names := []string{
 		"a", "A", " a", "a ", "a.", "a/b", "a/../a", "a\\b", "a%2Fb", "a:b", "/a", "./a", "..", ".", "../../etc/passwd",
 		"%", "_", "*", "?", "'", `"`, "';--", "${a}", "$(a)", "CON", "nul.txt", "-rf", "~", "0", "00", "null",
-		"\u00e9", "e\u0301", "\u00df", "ss", "\u0131", "i", "\u00a0", "\u200b", "\u202e", "\U0001f511", "\ufeff", "\ufffd",
+		"\u00e9", "e\u0301", "\u00c9", "\ufb01", "fi", "\u212b", "\u00c5", "\u00df", "ss", "\u0131", "i",
+		"\u00a0", "\u200b", "\u202e", "\U0001f511", "\ufeff", "\ufffd",
 		strings.Repeat("n", 256), strings.Repeat("n", 255), strings.Repeat("n", 255) + "m",
-		strings.Repeat("\u00e9", 256), strings.Repeat("\U0001f511", 256),
+		strings.Repeat("\u00e9", 256), strings.Repeat("\u00e9", 255) + "m",
+		strings.Repeat("\U0001f511", 256), strings.Repeat("\U0001f511", 255) + "m",
 	}
 	versions := make(map[string]int64, len(names))
 	for _, name := range names {
@@ -203,6 +209,9 @@ func otherVersion(t *trial) {
 		if version != second {
 			t.conflict(t.other, version)
 		}
+	}
+	if _, err := t.other.Save(t.context(), "a", []byte("second"), first); !errors.Is(err, tokens.ErrConflict) {
+		t.Errorf("Save of what is there, in another version: error %v, want ErrConflict", err)
 	}
 	t.want(t.one, "a", "second", second)
 	t.want(t.other, "a", "second", second)
@@ -386,6 +395,30 @@ func locksApart(t *trial) {
 	t.wantLocked(t.other, "a")
 	t.wantLocked(t.other, "b")
 	t.want(t.other, "a", "x", t.save(t.one, "a", "x", 0))
+}
+
+func manyWaiters(t *trial) {
+	t.lock(t.one, "a", longLease)
+	ctx, cancel := context.WithCancel(t.Context()) // they wait for longer than the others
+	var waiting sync.WaitGroup
+	t.Cleanup(func() {
+		cancel()
+		waiting.Wait()
+	})
+	for range crowd {
+		waiting.Go(func() {
+			if unlock, err := t.other.Lock(ctx, "a", longLease); err == nil {
+				unlock()
+				t.Errorf("two have the lock at once")
+			}
+		})
+	}
+	<-time.After(moment)
+	t.lock(t.other, "b", longLease)
+	for _, name := range []string{"a", "b", "c"} {
+		t.want(t.other, name, "x", t.save(t.other, name, "x", 0))
+		t.must(t.other.Delete(t.context(), name), "Delete")
+	}
 }
 
 func lockWithoutRecord(t *trial) {

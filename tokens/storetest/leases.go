@@ -17,7 +17,7 @@ func leaseEnds(t *trial) {
 // leaseLasts looks whether a lock is cut short. A Store that allows no more than some minutes is
 // found in a bubble alone.
 func leaseLasts(t *trial) {
-	lease, held := heldLease, heldLease*4/5 // the clock runs on, however slow the machine is
+	lease, held := heldLease, heldLease-800*time.Millisecond // the clock runs on, however slow the machine is
 	if t.bubble {
 		lease, held = longLease, longLease-2*moment
 	}
@@ -82,9 +82,10 @@ func contextAfterLock(t *trial) {
 	ctx, cancel := context.WithCancel(t.context())
 	unlock, err := t.one.Lock(ctx, "a", longLease)
 	t.must(err, "Lock")
-	defer unlock()
 	cancel()
 	t.wantLocked(t.other, "a")
+	unlock()
+	t.lock(t.other, "a", longLease)
 }
 
 func deadlineAfterLock(t *trial) {
@@ -92,9 +93,10 @@ func deadlineAfterLock(t *trial) {
 	defer cancel()
 	unlock, err := t.one.Lock(ctx, "a", longLease)
 	t.must(err, "Lock")
-	defer unlock()
 	<-ctx.Done()
 	t.wantLocked(t.other, "a")
+	unlock()
+	t.lock(t.other, "a", longLease)
 }
 
 func lockLeavesRecord(t *trial) {

@@ -14,6 +14,7 @@ import (
 	"sync"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"github.com/bearer-go/bearer/tokens"
 	"github.com/bearer-go/bearer/tokens/storetest"
@@ -517,7 +518,7 @@ var broken = []struct {
 			"Lock keeps others out until unlock", "Lock lets one at a time in", "names are locked apart",
 			"a lock does not stop Load, Save and Delete, and they do not end it",
 			"unlock twice does not end another's lock", "unlock after the lease does not end another's lock",
-			"a context that ends after Lock does not end the lock",
+			"a context that ends after Lock does not end the lock, and unlock does",
 		},
 	},
 	{
@@ -724,7 +725,7 @@ var broken = []struct {
 				return unlock, err
 			}
 		},
-		fails: []string{"a context that ends after Lock does not end the lock"},
+		fails: []string{"a context that ends after Lock does not end the lock, and unlock does"},
 	},
 	{
 		name:  "the lease is three seconds",
@@ -820,7 +821,7 @@ var broken = []struct {
 				return p.Store.Lock(ctx, name, lease)
 			}
 		},
-		fails: []string{"the deadline of Lock's context does not end the lock"},
+		fails: []string{"the deadline of Lock's context does not end the lock, and unlock does"},
 	},
 	{
 		name: "what is not there is told before the context is looked at",
@@ -912,6 +913,113 @@ var broken = []struct {
 			}
 		},
 		fails: []string{"names are kept apart to the byte"},
+	},
+	{
+		name: "unlock goes by the context of Lock",
+		wreck: func(p *part) {
+			p.lock = func(ctx context.Context, name string, lease time.Duration) (func(), error) {
+				unlock, err := p.Store.Lock(ctx, name, lease)
+				return func() {
+					if ctx.Err() == nil {
+						unlock()
+					}
+				}, err
+			}
+		},
+		fails: []string{
+			"a context that ends after Lock does not end the lock, and unlock does",
+			"the deadline of Lock's context does not end the lock, and unlock does",
+		},
+	},
+	{
+		name: "one at a time waits for a lock, whatever its name",
+		wreck: func(p *part) {
+			waits := make(chan struct{}, 1)
+			p.lock = func(ctx context.Context, name string, lease time.Duration) (func(), error) {
+				select {
+				case waits <- struct{}{}:
+				case <-ctx.Done():
+					return nil, context.Cause(ctx)
+				}
+				defer func() { <-waits }()
+				return p.Store.Lock(ctx, name, lease)
+			}
+		},
+		fails: []string{"those who wait for a lock stop no others"},
+	},
+	{
+		name: "while there is a lock only what is locked is saved",
+		wreck: func(p *part) {
+			var mu sync.Mutex
+			locked := map[string]int{}
+			p.lock = func(ctx context.Context, name string, lease time.Duration) (func(), error) {
+				unlock, err := p.Store.Lock(ctx, name, lease)
+				if err == nil {
+					mu.Lock()
+					locked[name]++
+					mu.Unlock()
+				}
+				return unlock, err
+			}
+			p.save = func(ctx context.Context, name string, data []byte, version int64) (int64, error) {
+				mu.Lock()
+				defer mu.Unlock()
+				if len(locked) > 0 && locked[name] == 0 {
+					return 0, errors.New("locked")
+				}
+				return p.Store.Save(ctx, name, data, version)
+			}
+		},
+		fails: []string{"those who wait for a lock stop no others"},
+	},
+	{
+		name: "names have 512 bytes",
+		wreck: named(func(name string) string {
+			if utf8.RuneCountInString(name) > 256 {
+				return name
+			}
+			return name[:min(len(name), 512)]
+		}),
+		fails: []string{"names are kept apart to the byte"},
+	},
+	{
+		name: "a lease has whole seconds",
+		wreck: func(p *part) {
+			p.lock = func(ctx context.Context, name string, lease time.Duration) (func(), error) {
+				if lease > time.Second {
+					lease = lease.Truncate(time.Second)
+				}
+				return p.Store.Lock(ctx, name, lease)
+			}
+		},
+		fails: []string{"the lock does not end before the lease"},
+	},
+	{
+		name: "nil is no data",
+		wreck: func(p *part) {
+			p.save = func(ctx context.Context, name string, data []byte, version int64) (int64, error) {
+				if data == nil {
+					return 0, errors.New("NULL")
+				}
+				return p.Store.Save(ctx, name, data, version)
+			}
+		},
+		fails: []string{"the data may be empty"},
+	},
+	{
+		name: "what is there already is no conflict",
+		wreck: func(p *part) {
+			p.save = func(ctx context.Context, name string, data []byte, version int64) (int64, error) {
+				saved, err := p.Store.Save(ctx, name, data, version)
+				if errors.Is(err, tokens.ErrConflict) {
+					if there, current, loadErr := p.Store.Load(ctx, name); loadErr == nil && bytes.Equal(there, data) {
+						return current, nil
+					}
+				}
+				return saved, err
+			}
+		},
+		fails: []string{"Save in another version is ErrConflict and changes nothing"},
 	},
 }
 
