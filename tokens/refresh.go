@@ -128,7 +128,7 @@ type refresherState struct {
 	wall   func() time.Time // wallNow, but in tests
 
 	mu      sync.Mutex      // guards what follows
-	unsaved map[string]held // by name: what is to replace the version it has
+	unsaved map[string]held // by name: what is to replace the version it has, or is just doing so
 	pause   time.Duration   // before the next flush
 	next    *flush          // the one that waits or is under way, or nil
 }
@@ -504,6 +504,23 @@ func (f *refresher) keep(name string, h held) {
 	f.unsaved[name] = h
 	if f.next == nil {
 		f.begin(firstFlush)
+	}
+}
+
+// hold keeps what is being saved: a Save may hang, as a slow disk does, until the lock has ended.
+// The next turn in this process saves the same, and does not use the old refresh token.
+func (f *refresher) hold(name string, h held) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.unsaved[name] = h
+}
+
+// release is for what need not be saved any more, unless something else is kept by now.
+func (f *refresher) release(name string, h held) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.unsaved[name].RefreshToken == h.RefreshToken {
+		delete(f.unsaved, name)
 	}
 }
 

@@ -11,8 +11,10 @@ import (
 	"net/http"
 	"net/url"
 	"path"
+	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -890,6 +892,45 @@ func TestManagerCloseSavesWhatIsLeft(t *testing.T) {
 			})
 		})
 	}
+}
+
+// A Save that hangs, as a slow disk does, outlives the lock. The next turn in this process does not
+// use the old refresh token.
+func TestSaveThatHangsUsesNoRefreshTokenTwice(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := adoptedWorld(t)
+		f := w.client.RefreshToken(w.store)
+		hangs := atomic.Bool{}
+		hangs.Store(true)
+		w.store.set(func() {
+			w.store.onSave = func(ctx context.Context, pass func() (int64, error)) (int64, error) {
+				if !hangs.CompareAndSwap(true, false) {
+					return pass()
+				}
+				<-time.After(3 * time.Minute)
+				return 0, ctx.Err()
+			}
+		})
+		first := make(chan error, 1)
+		go func() {
+			_, err := f.Fetch(t.Context(), tokens.Request{Key: sessionKey})
+			first <- err
+		}()
+		<-time.After(time.Second)
+		key := sessionKey
+		key.Scope = "read"
+		mustFetch(t, f, tokens.Request{Key: key})
+		if err := <-first; err != nil {
+			t.Errorf("the first fetch: %v", err)
+		}
+		<-time.After(time.Hour) // of flushes
+		mustFetch(t, f, tokens.Request{Key: sessionKey})
+		sent := w.wire.sentRefreshTokens()
+		slices.Sort(sent)
+		if w.issuer.Sessions() != 1 || len(slices.Compact(slices.Clone(sent))) != len(sent) {
+			t.Errorf("%d sessions, sent %q", w.issuer.Sessions(), sent)
+		}
+	})
 }
 
 // When 1,024 sessions could not be saved no other refresh token is used, for what would come could not be kept.

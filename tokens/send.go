@@ -24,13 +24,19 @@ func (t *turn) send(q Request, h held) (*Response, error) {
 	rotated := next.RefreshToken != h.RefreshToken // an answer that repeats what was sent replaces nothing
 	if err == nil || rotated {
 		unsaved := rotated // otherwise nothing is lost
-		defer func() {     // also when the Store panics, or ends the goroutine
+		if rotated {
+			t.f.hold(t.name, next)
+		}
+		defer func() { // also when the Store panics, or ends the goroutine
 			if unsaved {
 				t.f.keep(t.name, next)
 			}
 		}()
 		_, saveErr := t.save(next)
 		unsaved = unsaved && saveErr != nil && !errors.Is(saveErr, ErrConflict) && !errors.Is(saveErr, errRecordSize)
+		if !unsaved {
+			t.f.release(t.name, next)
+		}
 		switch {
 		case errors.Is(saveErr, ErrConflict):
 			return t.overtaken(q, h, next)
