@@ -13,9 +13,9 @@ import (
 //
 // Several such answers in a row leave several in Replaced, the newest first: any of them may be the
 // server's, and the last is the one that an answer with nothing wrong brought. That one stays when
-// there are too many or they are too long.
+// there are too many. One that does not fit into the record beside them is not kept.
 
-const maxReplaced = 3 // refresh tokens
+const maxReplaced = 7 // refresh tokens
 
 // isRefused reports that the server does not accept the refresh token.
 func isRefused(err error) bool {

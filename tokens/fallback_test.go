@@ -430,6 +430,7 @@ func TestReplacedRefreshTokenGivesNoWay(t *testing.T) {
 		"both fit":                {strings.Repeat("a", 30<<10), strings.Repeat("b", 30<<10), true},
 		"the new one is too long": {"a", strings.Repeat("b", 65480), false},
 		"as JSON":                 {"a", strings.Repeat("<", 12<<10), false},
+		"both are too long":       {strings.Repeat("a", 40<<10), strings.Repeat("b", 40<<10), false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -463,7 +464,7 @@ func TestSeveralAnswersOfOthersLeaveTheSession(t *testing.T) {
 		want    []string // what is sent then, the server's refresh tokens being old and new
 	}{
 		"two masks":           {[]string{"1", "2"}, []string{"2", "1", "old"}},
-		"a mask of each":      {[]string{"1", "2", "3", "4", "5"}, []string{"5", "4", "3", "old"}},
+		"a mask of each":      {strings.Split("123456789", ""), append(strings.Split("9876543", ""), "old")},
 		"one mask twice":      {[]string{"1", "2", "1"}, []string{"1", "2", "old"}},
 		"the old one again":   {[]string{"1", "old"}, []string{"old"}},
 		"a mask of a new one": {[]string{rotate, "1"}, []string{"1", "new"}},

@@ -101,7 +101,7 @@ func (e *StoreError) Unwrap() error { return e.Err }
 // complete, and is a JSON object or a form, unless it says error. The old one is kept beside it
 // until the server has accepted the new one, and used when the server refuses that as
 // invalid_grant: what answered may not have been the server. After several such answers in a row
-// the last three and the one before all of them are kept.
+// the last seven and the one before all of them are kept.
 //
 // A request that has been sent is not given up when the context ends, but after 10 seconds, and saving what came has 13 more: the
 // server may have replaced the refresh token already, and takes a second use of the old one for a theft.
@@ -221,7 +221,7 @@ func (r record) with(key Key, response *Response, now time.Time) record {
 }
 
 // encode returns the bytes for the Store. Access tokens that do not fit are left out, the oldest first; they can be had again.
-// All of Replaced but the last is left out after them.
+// A refresh token is never left out.
 func (r record) encode() ([]byte, error) {
 	r.Format = recordFormat
 	for {
@@ -233,8 +233,6 @@ func (r record) encode() ([]byte, error) {
 			return data, nil
 		case len(r.Tokens) > 0:
 			r.Tokens = r.Tokens[:len(r.Tokens)-1]
-		case len(r.Replaced) > 1:
-			r.Replaced = r.Replaced[len(r.Replaced)-1:]
 		default:
 			return nil, errRecordSize
 		}
