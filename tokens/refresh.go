@@ -495,12 +495,12 @@ func wait(ctx context.Context, d time.Duration) bool {
 	}
 }
 
-// keep keeps what could not be saved, and sees to it that it is.
+// keep sees to it that what is held and could not be saved is. It does nothing if a later turn has
+// done that, or something else.
 func (f *refresher) keep(name string, h held) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.unsaved[name] = h
-	if f.next == nil {
+	if f.unsaved[name].RefreshToken == h.RefreshToken && f.next == nil {
 		f.begin(firstFlush)
 	}
 }

@@ -933,6 +933,48 @@ func TestSaveThatHangsUsesNoRefreshTokenTwice(t *testing.T) {
 	})
 }
 
+// The first of two turns is over last, after a Save that hung, and what came of the second could not
+// be saved either. What came of the second stays.
+func TestSaveThatHangsTakesNothingBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := adoptedWorld(t)
+		f := w.client.RefreshToken(w.store)
+		var saves atomic.Int32
+		full := atomic.Bool{}
+		w.store.set(func() {
+			w.store.onSave = func(ctx context.Context, pass func() (int64, error)) (int64, error) {
+				switch n := saves.Add(1); {
+				case n == 1: // what came of the first
+					<-time.After(2 * time.Minute)
+					return 0, ctx.Err()
+				case n == 2: // the same, by the second
+					full.Store(true)
+					return pass()
+				case full.Load():
+					return 0, errDiskFull
+				}
+				return pass()
+			}
+		})
+		first := make(chan error, 1)
+		go func() {
+			_, err := f.Fetch(t.Context(), tokens.Request{Key: sessionKey})
+			first <- err
+		}()
+		<-time.After(time.Second)
+		key := sessionKey
+		key.Scope = "read"
+		mustFetch(t, f, tokens.Request{Key: key})
+		<-first
+		full.Store(false)
+		key.Scope = "write"
+		mustFetch(t, f, tokens.Request{Key: key})
+		if sent := w.wire.sentRefreshTokens(); w.issuer.Sessions() != 1 || len(sent) != 3 {
+			t.Errorf("%d sessions, sent %q", w.issuer.Sessions(), sent)
+		}
+	})
+}
+
 // When 1,024 sessions could not be saved no other refresh token is used, for what would come could not be kept.
 func TestUnsavedIsBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
