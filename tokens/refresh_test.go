@@ -965,7 +965,7 @@ func TestSaveThatHangsTakesNothingBack(t *testing.T) {
 		key := sessionKey
 		key.Scope = "read"
 		mustFetch(t, f, tokens.Request{Key: key})
-		<-first
+		_ = <-first
 		full.Store(false)
 		key.Scope = "write"
 		mustFetch(t, f, tokens.Request{Key: key})
