@@ -965,7 +965,9 @@ func TestSaveThatHangsTakesNothingBack(t *testing.T) {
 		key := sessionKey
 		key.Scope = "read"
 		mustFetch(t, f, tokens.Request{Key: key})
-		_ = <-first
+		if err := <-first; err != nil {
+			t.Errorf("the first fetch: %v", err)
+		}
 		full.Store(false)
 		key.Scope = "write"
 		mustFetch(t, f, tokens.Request{Key: key})
