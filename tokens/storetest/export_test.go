@@ -3,6 +3,7 @@ package storetest
 import (
 	"fmt"
 	"runtime"
+	"slices"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -58,10 +59,13 @@ func failuresOf(t *testing.T, bubble bool, run func(*trial), open func() (one, o
 		ended := make(chan struct{})
 		go func() {
 			defer close(ended)
+			defer w.cleanUp()
 			run(&trial{TB: w, one: one, other: other, bubble: bubble})
 		}()
 		<-ended
 		<-time.After(48 * time.Hour) // every lease ends, also that of a lock which was lost
+		w.mu.Lock()
+		defer w.mu.Unlock()
 		failures = w.failures
 	})
 	return failures
@@ -72,6 +76,20 @@ type witness struct {
 	testing.TB
 	mu       sync.Mutex
 	failures []string
+	cleanups []func()
+}
+
+// Cleanup notes a function for cleanUp, which calls it before the leases end.
+func (w *witness) Cleanup(f func()) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.cleanups = append(w.cleanups, f)
+}
+
+func (w *witness) cleanUp() {
+	for _, f := range slices.Backward(w.cleanups) {
+		f()
+	}
 }
 
 func (w *witness) Errorf(format string, args ...any) {
