@@ -166,7 +166,7 @@ func TestTokensWithOneSignature(t *testing.T) {
 
 // One insertion spares few tokens that were used and evicts few, however many are remembered: it holds the lock meanwhile.
 func TestStepsOfAnInsertion(t *testing.T) {
-	const entries, spared, evicted = 4096, 256, 256
+	const entries, spared, evicted = 1024, 256, 256
 	p := newPress()
 	auth := p.auth(t, bearer.WithCache(entries, 1<<30))
 	tokens := make([]string, entries)
