@@ -12,6 +12,7 @@ import (
 	"reflect"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -65,8 +66,12 @@ func presentedServer() *clientServer {
 func presentedWant(ctx context.Context, t *testing.T, source *tokens.Source, want string) {
 	t.Helper()
 	token, err := source.Token(ctx)
-	if err != nil || token.AccessToken() != want {
-		t.Errorf("token %q, error %v; want %q", token.AccessToken(), err, want)
+	if err != nil {
+		t.Errorf("error %v, want %q", err, want)
+		return
+	}
+	if token.AccessToken() != want {
+		t.Errorf("token %q, want %q", token.AccessToken(), want)
 	}
 }
 
@@ -371,6 +376,41 @@ func TestForgottenSourceSharesTheTokensOfCallers(t *testing.T) {
 			}
 		})
 	}
+}
+
+// The tokens of callers are shared with a Source for the same key that was forgotten. What is asked
+// for in a fetch by then counts for both.
+func TestForgottenSourceIsAskedForMore(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := presentedServer().client(t, tokens.NoClientAuth())
+		first, second := c.Exchange(presentedFrom(0)), c.Exchange(presentedFrom(0))
+		ctx, cancel := context.WithCancel(presentedBy(t, presentedText("a")))
+		defer cancel()
+		var failed atomic.Bool
+		var fetches atomic.Int64
+		manager := newManager(t, tokens.FetcherFunc(func(ctx context.Context, r tokens.Request) (*tokens.Response, error) {
+			if fetches.Add(1) > 10 {
+				cancel()
+			}
+			if failed.Load() {
+				return second.Fetch(ctx, r)
+			}
+			return first.Fetch(ctx, r)
+		}), tokens.MaxKeys(2))
+		key := tokens.Key{Subject: "alice"}
+		forgotten := manager.Source(key)
+		manager.Source(tokens.Key{Subject: "bob"})
+		manager.Source(tokens.Key{Subject: "carol"})
+		source := manager.Source(key)
+		presentedWant(ctx, t, forgotten, "for-a-access_token-")
+		presentedWant(ctx, t, source, "for-a-access_token-")
+		failed.Store(true)
+		source.Reset()
+		for range 3 {
+			presentedWant(ctx, t, source, "for-a-access_token-")
+			presentedWant(ctx, t, forgotten, "for-a-access_token-")
+		}
+	})
 }
 
 // Nothing that can be seen tells one token of a key from another, not even by a hash of it.
