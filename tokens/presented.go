@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"hash"
 	"io"
+	"log/slog"
 	"net/url"
 	"slices"
 	"time"
@@ -43,10 +44,12 @@ type presentedName struct {
 	get  func(context.Context, Key) (SecurityToken, error)
 }
 
-// presented are the tokens of one caller, in the order of the presenter's functions.
+// presented are the tokens of one caller, in the order of the presenter's functions, or why there
+// are none.
 type presented struct {
 	by     *presenter
 	tokens []SecurityToken
+	err    error
 }
 
 // present calls the functions.
@@ -76,7 +79,8 @@ func (p *presenter) present(ctx context.Context, key Key) (presented, error) {
 	return all, nil
 }
 
-// hash adds the tokens and their types to a hash, each preceded by its length.
+// hash adds the tokens and their types to a hash, each preceded by its length. Their number is 0 if
+// they cannot be had.
 func (p presented) hash(h hash.Hash) {
 	h.Write(binary.BigEndian.AppendUint64(nil, uint64(len(p.tokens))))
 	for _, token := range p.tokens {
@@ -118,7 +122,7 @@ func (r Request) present(ctx context.Context, p *presenter) (presented, error) {
 	}
 	for _, given := range r.given {
 		if given.by == p {
-			return given, nil
+			return given, given.err
 		}
 	}
 	return presented{}, r.source.learn(p, r.Key)
@@ -170,26 +174,39 @@ func (s *Source) learn(p *presenter, key Key) error {
 
 // variant calls the functions, in the goroutine and with the context of the caller of Token, and
 // returns the source of the token for what they returned.
+//
+// Where several Fetchers serve by turns, one of them may do without what another cannot have. That
+// is an error of the fetch then, if it is asked for there.
 func (s *Source) variant(ctx context.Context, all []learned) (at *Source, given []presented, err error) {
 	if s.m.ctx.Err() != nil {
 		return nil, nil, &UnavailableError{Err: ErrClosed}
 	}
-	defer func() {
-		if recover() != nil {
-			at, given, err = nil, nil, &UnavailableError{Err: errPresenterPanic}
-			logPanic(ctx, s.m.logger, "the function for the caller's token")
-		}
-	}()
 	mac := hmac.New(sha256.New, s.m.hashKey[:])
+	var errs []error
 	for _, l := range all {
-		one, err := l.present(ctx, l.key)
+		one, err := l.ask(ctx, s.m.logger)
 		if err != nil {
-			return nil, nil, &UnavailableError{Err: err}
+			errs = append(errs, err)
+			one = presented{by: l.presenter, err: err}
 		}
 		one.hash(mac)
 		given = append(given, one)
 	}
+	if len(errs) == len(all) {
+		return nil, nil, &UnavailableError{Err: errors.Join(errs...)}
+	}
 	return s.m.variant(s, string(mac.Sum(nil))), given, nil
+}
+
+// ask calls the functions of one presenter. A panic of them is an error.
+func (l learned) ask(ctx context.Context, logger *slog.Logger) (one presented, err error) {
+	defer func() {
+		if recover() != nil {
+			err = errPresenterPanic
+			logPanic(ctx, logger, "the function for the caller's token")
+		}
+	}()
+	return l.present(ctx, l.key)
 }
 
 // isOfAnother reports that a source is for callers with other tokens than those of s. Of sources of

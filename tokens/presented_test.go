@@ -561,6 +561,48 @@ func TestTwoFetchersThatAskForTheCallersTokens(t *testing.T) {
 	})
 }
 
+// Behind one Fetcher one of two may do without the token that the other asks for, and goes on when
+// the function for that one fails. Only a fetch that needs it has the error.
+func TestFunctionForATokenThatIsNotNeeded(t *testing.T) {
+	for name, fails := range map[string]func() error{
+		"it fails":  func() error { return errors.New("the signer is away") },
+		"it panics": func() error { panic("the signer is away") },
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				c := presentedServer().client(t, tokens.NoClientAuth())
+				var away, failed bool // each changes while there is no fetch
+				first := c.Exchange(presentedFrom(0))
+				second := c.JWTBearer(func(context.Context, tokens.Key) (tokens.Secret, error) {
+					if away {
+						return tokens.Secret{}, fails()
+					}
+					return tokens.NewSecret("signed"), nil
+				})
+				source := newManager(t, tokens.FetcherFunc(func(ctx context.Context, r tokens.Request) (*tokens.Response, error) {
+					if failed {
+						return second.Fetch(ctx, r)
+					}
+					return first.Fetch(ctx, r)
+				})).Source(tokens.Key{Subject: "any"})
+				presentedWant(presentedBy(t, presentedText("a")), t, source, "for-a-access_token-")
+				failed = true
+				presentedWant(presentedBy(t, presentedText("b")), t, source, "for-signed--")
+				away, failed = true, false
+				for _, name := range []string{"a", "b", "c"} {
+					presentedWant(presentedBy(t, presentedText(name)), t, source, "for-"+name+"-access_token-")
+				}
+				failed = true
+				if _, err := source.Token(presentedBy(t, presentedText("d"))); err == nil {
+					t.Error("no error where it is needed")
+				}
+				away = false
+				presentedWant(presentedBy(t, presentedText("d")), t, source, "for-signed--")
+			})
+		})
+	}
+}
+
 // An application may replace its exchange while it runs, when its configuration has changed.
 func TestFetcherWhoseExchangeIsReplaced(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
