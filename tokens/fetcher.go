@@ -67,7 +67,7 @@ type Response struct {
 	// RefreshToken and IDToken came with it. A [Manager] has no use for them.
 	RefreshToken, IDToken Secret
 
-	// source is that for whose callers' tokens it was obtained; nil if there are none, or that is
+	// obtained says for which tokens of a caller it was obtained; nil if there are none, or that is
 	// not known.
-	source *Source
+	obtained *obtained
 }

@@ -129,7 +129,7 @@ func (c *Client) JWTBearer(
 		given.fill(form)
 		response, _, err := c.exchange(ctx, call{op: opToken, form: form, outside: !j.perKey})
 		if err == nil && !j.perKey {
-			response.source = r.source
+			response.obtained = r.obtained(given)
 		}
 		return response, err
 	})
@@ -209,7 +209,7 @@ func (c *Client) Exchange(
 		if issued != TypeAccessToken && issued != TypeJWT {
 			return nil, &Error{Op: opToken, Status: http.StatusOK, Err: errIssued}
 		}
-		response.source = r.source
+		response.obtained = r.obtained(given)
 		return response, nil
 	})
 }

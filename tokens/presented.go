@@ -209,10 +209,42 @@ func (l learned) ask(ctx context.Context, logger *slog.Logger) (one presented, e
 	return l.present(ctx, l.key)
 }
 
-// isOfAnother reports that a source is for callers with other tokens than those of s. Of sources of
-// two Managers that is not known.
-func (s *Source) isOfAnother(other *Source) bool {
-	return s != nil && s.m == other.m && s.hash != other.hash
+// obtained is what a [Response] was obtained for: the tokens of a caller, and the key that the
+// caller was asked for.
+type obtained struct {
+	presented
+	key Key
+}
+
+// obtained returns it for a Request that a Manager made, and nil for any other.
+func (r Request) obtained(given presented) *obtained {
+	if r.source == nil {
+		return nil
+	}
+	return &obtained{given, r.Key}
+}
+
+// checkCaller returns an error for a Response that is not for the caller of a flight, because a
+// Fetcher in between has kept it. If it is for a token that the caller was not asked for, whose it
+// is turns out when the caller has been.
+func (s *Source) checkCaller(f *flight, o *obtained) error {
+	if o == nil {
+		return nil
+	}
+	for _, given := range f.given {
+		if given.by == o.by {
+			if given.err != nil || !slices.EqualFunc(given.tokens, o.tokens, SecurityToken.isSame) {
+				return badRequest(errOtherCaller)
+			}
+			return nil
+		}
+	}
+	return s.learn(o.by, o.key)
+}
+
+// isSame reports whether two tokens are one, as far as a server can tell.
+func (t SecurityToken) isSame(other SecurityToken) bool {
+	return t.Token == other.Token && t.Type == other.Type
 }
 
 // endBy makes the token end with those that it was obtained for, as far as their ends are known.

@@ -683,6 +683,80 @@ func TestResponseThatIsKeptByTheKey(t *testing.T) {
 	}
 }
 
+// A Fetcher in between may keep what it got by the caller's token. Then it may have something at
+// the first fetch for a key, or after another grant has served.
+func TestResponseThatIsKeptByTheToken(t *testing.T) {
+	for grant, fetcher := range presentedGrants {
+		t.Run(grant, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				server := presentedServer()
+				inner := fetcher(server.client(t, tokens.NoClientAuth()))
+				other := server.client(t, tokens.NoClientAuth()).Exchange(presentedFrom(0))
+				var failed atomic.Bool
+				var kept sync.Map
+				caching := tokens.FetcherFunc(func(ctx context.Context, r tokens.Request) (*tokens.Response, error) {
+					if failed.Load() {
+						return other.Fetch(ctx, r)
+					}
+					r.Key.Subject = "any"
+					token, err := presentedFrom(0)(ctx, r.Key)
+					if err != nil {
+						return nil, err
+					}
+					if response, ok := kept.Load(token.Token.Reveal()); ok {
+						return response.(*tokens.Response), nil
+					}
+					response, err := inner.Fetch(ctx, r)
+					if err == nil {
+						kept.Store(token.Token.Reveal(), response)
+					}
+					return response, err
+				})
+				kind := map[string]string{"exchange": "access_token"}[grant]
+				first, second := newManager(t, caching), newManager(t, caching)
+				for _, manager := range []*tokens.Manager{first, second} {
+					for _, subject := range []string{"a", "b"} {
+						for _, name := range []string{"alice", "bob"} {
+							source := manager.Source(tokens.Key{Subject: subject})
+							presentedWant(presentedBy(t, presentedText(name)), t, source, "for-"+name+"-"+kind+"-")
+						}
+					}
+				}
+				source := first.Source(tokens.Key{Subject: "a"})
+				failed.Store(true)
+				presentedWant(presentedBy(t, presentedText("carol")), t, source, "for-carol-access_token-")
+				failed.Store(false)
+				presentedWant(presentedBy(t, presentedText("alice")), t, source, "for-alice-"+kind+"-")
+				if n := len(server.seen("/token")); n != 3 {
+					t.Errorf("%d requests, want 3", n)
+				}
+			})
+		})
+	}
+}
+
+// What it has kept by the key alone is refused in another Manager as well.
+func TestResponseThatIsKeptForAnotherManager(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		inner := presentedServer().client(t, tokens.NoClientAuth()).Exchange(presentedFrom(0))
+		var kept *tokens.Response // it changes while there is one fetch
+		caching := tokens.FetcherFunc(func(ctx context.Context, r tokens.Request) (*tokens.Response, error) {
+			if kept != nil {
+				return kept, nil
+			}
+			response, err := inner.Fetch(ctx, r)
+			kept = response
+			return response, err
+		})
+		key := tokens.Key{Subject: "any"}
+		presentedWant(presentedBy(t, presentedText("alice")), t, newManager(t, caching).Source(key), "for-alice-access_token-")
+		_, err := newManager(t, caching).Source(key).Token(presentedBy(t, presentedText("bob")))
+		if e, ok := errors.AsType[*tokens.Error](err); !ok || !e.Permanent() || !strings.Contains(err.Error(), "another caller") {
+			t.Errorf("%v", err)
+		}
+	})
+}
+
 // A service that signs its assertions itself has one token for a key, whatever it signs.
 func TestAssertionPerKey(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

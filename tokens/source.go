@@ -251,8 +251,8 @@ func (s *Source) addLate(n int) {
 func (s *Source) land(ctx context.Context, f *flight, response *Response, err error) {
 	now := time.Now()
 	var token *Token
-	if err == nil && response != nil && response.source.isOfAnother(s) {
-		err = badRequest(errOtherCaller)
+	if err == nil && response != nil {
+		err = s.checkCaller(f, response.obtained)
 	}
 	if err == nil {
 		if token, err = newToken(response, s.key, f.began); err == nil {
