@@ -396,7 +396,7 @@ func (l *lexer[T]) object(member func(start int) error) error {
 			l.pos++
 		case '}':
 			l.close()
-			if l.depth > 0 && !l.seeks {
+			if (l.depth > 0 || member == nil) && !l.seeks {
 				l.names.cut(siblings.first)
 			}
 			return nil

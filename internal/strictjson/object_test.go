@@ -275,6 +275,10 @@ func TestEnvelope(t *testing.T) {
 			t.Errorf("in an envelope: %v", err)
 		}
 	}
+	// A name inside is none of the envelope's own, also when it looks like one.
+	if _, err := strictjson.Envelope(`{"aab":{"acb":1},"acb":2}`); err != nil {
+		t.Errorf("a name that is also inside: %v", err)
+	}
 	for _, refused := range []string{`[]`, `{}{}`, `{"a":1,"a":2}`, ``} {
 		if _, err := strictjson.Envelope(refused); !errors.Is(err, strictjson.ErrInvalid) {
 			t.Errorf("%q: %v", refused, err)
