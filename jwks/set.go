@@ -385,8 +385,8 @@ func (s *Set) fetchOrFail(anew bool) (a answer, err error) {
 func (s *Set) land(f *flight, a answer, err error) {
 	report := s.settle(f, a, err)
 	close(f.done)
+	defer s.save()
 	report()
-	s.save()
 }
 
 // settle stores what a flight fetched, or counts its failure, and returns what the log is to say: a failure once for
@@ -483,18 +483,25 @@ func (s *Set) readOrFail() (k kept, err error) {
 // once, and of its end.
 func (s *Set) save() {
 	for s.unsaved.Load() != nil && s.saving.TryLock() {
-		if snap := s.unsaved.Swap(nil); snap != nil {
-			failed := s.unwritable
-			err := s.file.write(snap.document, snap.loaded)
-			s.unwritable = err != nil
-			switch {
-			case err != nil && !failed:
-				s.logger.Warn("the last known good keys cannot be written to a file", "source", s.name, "file", s.file.path, "error", err)
-			case err == nil && failed:
-				s.logger.Warn("the last known good keys can be written to a file again", "source", s.name, "file", s.file.path)
-			}
-		}
-		s.saving.Unlock()
+		s.saveLast()
+	}
+}
+
+// saveLast writes the last snapshot. The caller has locked saving, which this unlocks.
+func (s *Set) saveLast() {
+	defer s.saving.Unlock()
+	snap := s.unsaved.Swap(nil)
+	if snap == nil {
+		return
+	}
+	failed := s.unwritable
+	err := s.file.write(snap.document, snap.loaded)
+	s.unwritable = err != nil
+	switch {
+	case err != nil && !failed:
+		s.logger.Warn("the last known good keys cannot be written to a file", "source", s.name, "file", s.file.path, "error", err)
+	case err == nil && failed:
+		s.logger.Warn("the last known good keys can be written to a file again", "source", s.name, "file", s.file.path)
 	}
 }
 

@@ -188,7 +188,7 @@ func New(source Source, defaults ...Option) (*Set, error) {
 		return nil, err
 	}
 
-	keeper := &keeper{name: source.name, logger: or(c.logger, slog.Default()), policy: c.policy()}
+	keeper := &keeper{name: source.name, logger: contained(or(c.logger, slog.Default())), policy: c.policy()}
 	set := &Set{&keeperPointer{keeper}}
 	set.ctx, set.cancel = context.WithCancel(context.Background())
 	if keys.pinned {
