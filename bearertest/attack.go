@@ -319,17 +319,15 @@ func (a *attack) fireAll(handler http.Handler, rule volley) []*response {
 		}
 		return answers
 	}
-	if issuer := a.kit.issuer; issuer.standing() == nil {
-		issuer.Slow(together)
-		defer issuer.Restore()
-	}
 	before := a.count()
-	var wg sync.WaitGroup
-	for i, s := range rule.shots {
-		r := a.load(s)
-		wg.Go(func() { answers[i] = a.send(handler, r) })
-	}
-	wg.Wait()
+	a.kit.issuer.slowFor(together, func() {
+		var wg sync.WaitGroup
+		for i, s := range rule.shots {
+			r := a.load(s)
+			wg.Go(func() { answers[i] = a.send(handler, r) })
+		}
+		wg.Wait()
+	})
 	answers[0].reached = a.count() - before
 	return answers
 }

@@ -570,3 +570,26 @@ func TestAttackOptionsThatMeanNothingPanic(t *testing.T) {
 		})
 	}
 }
+
+// Attack makes the issuer slow for a moment. A fault that another test begins meanwhile is not
+// ended with that.
+func TestAttackLeavesAFaultThatBeganMeanwhile(t *testing.T) {
+	t.Parallel()
+	issuer := attackedIssuer("ES256")
+	auth := newMiddleware(t, issuer)
+	guarded := auth.Handler(protected, bearer.Scopes(attackedScope))
+	var waiting atomic.Int32
+	handler := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if waiting.Add(1) > 1 {
+			issuer.Down() // while Attack has requests come at the same time
+		}
+		defer waiting.Add(-1)
+		guarded.ServeHTTP(w, r)
+	})
+	_ = attacked(t, handler, issuer) // what it finds depends on when the fault began
+	answer := httptest.NewRecorder()
+	issuer.ServeHTTP(answer, httptest.NewRequestWithContext(t.Context(), http.MethodGet, issuer.URL()+"/jwks", nil))
+	if answer.Code != http.StatusServiceUnavailable {
+		t.Errorf("the issuer answers %d, want 503: it is down", answer.Code)
+	}
+}

@@ -28,6 +28,7 @@ func (i *Issuer) setFault(fault http.HandlerFunc) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	i.fault = fault
+	i.changes++
 }
 
 // Restore ends the fault that stands, if any. Requests that are under way still end as it has them end.
@@ -59,13 +60,38 @@ func (i *Issuer) Slow(by time.Duration) {
 	if by <= 0 {
 		panic(fmt.Sprintf("bearertest: Slow(%v): want a time above zero", by))
 	}
-	i.setFault(func(w http.ResponseWriter, r *http.Request) {
+	i.setFault(i.slow(by))
+}
+
+func (i *Issuer) slow(by time.Duration) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
 		// To wait takes the body, which the answer may need; what is wrong with it is for the one who waits to find.
 		body, _ := io.ReadAll(io.LimitReader(r.Body, maxForm+1))
 		pause(r, by)
 		r.Body = io.NopCloser(bytes.NewReader(body))
 		i.answer(w, r, i.KeySet)
-	})
+	}
+}
+
+// slowFor is Slow while call runs, unless a fault stands. One that another test begins meanwhile
+// takes its place, and stays.
+func (i *Issuer) slowFor(by time.Duration, call func()) {
+	i.mu.Lock()
+	free := i.fault == nil
+	if free {
+		i.fault = i.slow(by)
+		i.changes++
+	}
+	ours := i.changes
+	i.mu.Unlock()
+	defer func() {
+		i.mu.Lock()
+		defer i.mu.Unlock()
+		if free && i.changes == ours {
+			i.fault = nil
+		}
+	}()
+	call()
 }
 
 // Hang makes the issuer take every request and answer none: each ends when its client gives up, or with the server. A

@@ -69,6 +69,7 @@ type Issuer struct {
 	current  *key             // nil until a key is needed
 	previous *key             // nil until the first Rotate, and after RotateWithoutOverlap
 	fault    http.HandlerFunc // what answers instead, or nil while nothing is wrong
+	changes  int              // of the fault
 	requests int
 	fetches  int
 
