@@ -175,3 +175,25 @@ func TestKeysForOtherIssuersArePassedOver(t *testing.T) {
 		}
 	}
 }
+
+// With the key set of another version of the issuer all tokens are refused, and the client is told
+// no more than that the key is not known.
+func TestOperatorIsToldOnceOfKeysForOtherIssuers(t *testing.T) {
+	var log logs
+	w := newWeb()
+	w.put(keysURL, says(200, keySet(edJWK("a").with(jwk{"issuer": tenants}))))
+	set := w.remote(t, jwks.Logger(log.logger()))
+	for _, iss := range []string{contoso, "https://sts.windows.example/1/", "https://sts.windows.example/2/"} {
+		_, _, err := set.AppendKeys(t.Context(), nil, iss, "a", "EdDSA")
+		if want := iss != contoso; errors.Is(err, jwks.ErrKeyOfOther) != want {
+			t.Errorf("%s: %v", iss, err)
+		}
+		if lines := log.lines(""); iss == contoso && len(lines) > 0 {
+			t.Errorf("%s: logged %q", iss, lines)
+		}
+	}
+	lines := log.lines("published for another issuer", `"kid":"a"`, tenants, `"level":"WARN"`)
+	if len(lines) != 1 || len(log.lines("")) != 1 || len(log.lines("sts.windows")) > 0 {
+		t.Errorf("logged %q", log.lines(""))
+	}
+}

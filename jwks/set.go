@@ -166,6 +166,8 @@ type keeper struct {
 
 	current atomic.Pointer[snapshot] // nil while cold, and after Close
 
+	toldOfOther atomic.Bool // of tokens whose key is for other issuers
+
 	ctx     context.Context // of every fetch; it ends with Close, never with a request
 	cancel  context.CancelFunc
 	running sync.WaitGroup
@@ -271,10 +273,25 @@ func (s *Set) candidates(
 	if found = snap.candidates(kid, algorithm, iss); found.n > 0 {
 		return found, at, nil
 	}
-	if iss != nil && snap.candidates(kid, algorithm, nil).n > 0 {
-		return found, at, ErrKeyOfOther
+	if iss != nil {
+		if others := snap.candidates(kid, algorithm, nil); others.n > 0 {
+			s.warnOfOther(others.keys[0])
+			return found, at, ErrKeyOfOther
+		}
 	}
 	return found, at, ErrKeyNotFound
+}
+
+// warnOfOther tells the operator once that tokens are refused because of a key's member issuer.
+// With the key set of another version of an issuer that is all of them, and a client learns no more
+// than that the key is not known. Anyone can send such a token, so it is told once, and nothing of
+// the token.
+func (s *Set) warnOfOther(key *Key) {
+	if s.toldOfOther.Load() || s.toldOfOther.Swap(true) {
+		return
+	}
+	s.logger.Warn("a token is refused because its key is published for another issuer", "source", s.name,
+		"kid", excerpt(key.id, maxLoggedID), "issuer", excerpt(key.Issuer(), maxLoggedError))
 }
 
 // view returns the keys to judge a token by that names this key id, after waiting for a fetch where one is needed.
