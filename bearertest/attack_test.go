@@ -588,7 +588,8 @@ func TestAttackLeavesAFaultThatBeganMeanwhile(t *testing.T) {
 	})
 	_ = attacked(t, handler, issuer) // what it finds depends on when the fault began
 	answer := httptest.NewRecorder()
-	issuer.ServeHTTP(answer, httptest.NewRequestWithContext(t.Context(), http.MethodGet, issuer.URL()+"/jwks", nil))
+	r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, issuer.URL()+"/jwks", nil)
+	issuer.ServeHTTP(answer, r)
 	if answer.Code != http.StatusServiceUnavailable {
 		t.Errorf("the issuer answers %d, want 503: it is down", answer.Code)
 	}

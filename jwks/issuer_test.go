@@ -183,7 +183,9 @@ func TestOperatorIsToldOnceOfKeysForOtherIssuers(t *testing.T) {
 	w := newWeb()
 	w.put(keysURL, says(200, keySet(edJWK("a").with(jwk{"issuer": tenants}))))
 	set := w.remote(t, jwks.Logger(log.logger()))
-	for _, iss := range []string{contoso, "https://sts.windows.example/1/", "https://sts.windows.example/2/"} {
+	for _, iss := range []string{
+		contoso, "https://sts.windows.example/1/", "https://sts.windows.example/2/",
+	} {
 		_, _, err := set.AppendKeys(t.Context(), nil, iss, "a", "EdDSA")
 		if want := iss != contoso; errors.Is(err, jwks.ErrKeyOfOther) != want {
 			t.Errorf("%s: %v", iss, err)

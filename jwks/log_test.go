@@ -42,8 +42,10 @@ func TestLogHandlerThatPanicsChangesNothing(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				var messages []string
-				logger := jwks.Logger(slog.New(breakingHandler{slog.DiscardHandler, blow, new(sync.Mutex), &messages}))
-				k := keep{t, issuer(edJWK("a"), jwk{"kty": "X", "kid": "refused"}), filepath.Join(t.TempDir(), "keys")}
+				handler := breakingHandler{slog.DiscardHandler, blow, new(sync.Mutex), &messages}
+				logger := jwks.Logger(slog.New(handler))
+				w := issuer(edJWK("a"), jwk{"kty": "X", "kid": "refused"})
+				k := keep{t, w, filepath.Join(t.TempDir(), "keys")}
 				up := k.w.pages[keysURL]
 				open := func(path string) *jwks.Set {
 					return k.w.discover(t, jwks.LastKnownGood(path, time.Hour), logger)

@@ -290,8 +290,9 @@ func (s *Set) warnOfOther(key *Key) {
 	if s.toldOfOther.Load() || s.toldOfOther.Swap(true) {
 		return
 	}
-	s.logger.Warn("a token is refused because its key is published for another issuer", "source", s.name,
-		"kid", excerpt(key.id, maxLoggedID), "issuer", excerpt(key.Issuer(), maxLoggedError))
+	s.logger.Warn("a token is refused because its key is published for another issuer",
+		"source", s.name, "kid", excerpt(key.id, maxLoggedID),
+		"issuer", excerpt(key.Issuer(), maxLoggedError))
 }
 
 // view returns the keys to judge a token by that names this key id, after waiting for a fetch where one is needed.
@@ -516,9 +517,11 @@ func (s *Set) saveLast() {
 	s.unwritable = err != nil
 	switch {
 	case err != nil && !failed:
-		s.logger.Warn("the last known good keys cannot be written to a file", "source", s.name, "file", s.file.path, "error", err)
+		s.logger.Warn("the last known good keys cannot be written to a file",
+			"source", s.name, "file", s.file.path, "error", err)
 	case err == nil && failed:
-		s.logger.Warn("the last known good keys can be written to a file again", "source", s.name, "file", s.file.path)
+		s.logger.Warn("the last known good keys can be written to a file again",
+			"source", s.name, "file", s.file.path)
 	}
 }
 

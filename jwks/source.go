@@ -188,7 +188,8 @@ func New(source Source, defaults ...Option) (*Set, error) {
 		return nil, err
 	}
 
-	keeper := &keeper{name: source.name, logger: contained(or(c.logger, slog.Default())), policy: c.policy()}
+	logger := contained(or(c.logger, slog.Default()))
+	keeper := &keeper{name: source.name, logger: logger, policy: c.policy()}
 	set := &Set{&keeperPointer{keeper}}
 	set.ctx, set.cancel = context.WithCancel(context.Background())
 	if keys.pinned {
