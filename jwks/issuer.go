@@ -79,3 +79,6 @@ func (k Key) Issuer() string {
 // One placeholder in it, such as {tenantid}, stands for exactly one path segment, which is not
 // empty.
 func (k Key) SignsFor(iss string) bool { return k.issuer.fits(iss) }
+
+// serves is SignsFor without a copy of the key; for any iss if that is nil.
+func (k *Key) serves(iss *string) bool { return iss == nil || k.issuer == nil || k.issuer.fits(*iss) }

@@ -126,7 +126,7 @@ func (c *candidates) appendTo(keys []Key) []Key {
 func (s *keySet) candidates(id string, algorithm *jwa.Algorithm, iss *string) (found candidates) {
 	for i := range s.keys {
 		key := &s.keys[i]
-		if id != "" && key.id != id || !key.fits(algorithm) || iss != nil && !key.SignsFor(*iss) {
+		if id != "" && key.id != id || !key.fits(algorithm) || !key.serves(iss) {
 			continue
 		}
 		if id == "" && found.n > 0 {
@@ -137,7 +137,7 @@ func (s *keySet) candidates(id string, algorithm *jwa.Algorithm, iss *string) (f
 	if s.pinned && id != "" {
 		for i := range s.keys {
 			key := &s.keys[i]
-			if key.id == "" && key.fits(algorithm) && (iss == nil || key.SignsFor(*iss)) {
+			if key.id == "" && key.fits(algorithm) && key.serves(iss) {
 				found.add(key)
 			}
 		}

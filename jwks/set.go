@@ -85,8 +85,12 @@ func (s *snapshot) state(now time.Time) State {
 	}
 }
 
-// due reports whether a refresh is to be started. Keys that are not are fresh.
-func (s *snapshot) due(now time.Time) bool { return !s.pinned && s.age(now) >= s.refreshAfter }
+// due reports whether a refresh is to be started. Keys that are not are fresh. It is age without what
+// that does for times that are far apart, because every request asks.
+func (s *snapshot) due(now time.Time) bool {
+	return !s.pinned &&
+		(now.Sub(s.loaded) >= s.refreshAfter || time.Duration(now.UnixNano()-s.loaded.UnixNano()) >= s.refreshAfter)
+}
 
 // snapshot places an answer in time. The older one is what it follows on, or nil.
 func (p *policy) snapshot(a answer, asked time.Time, older *snapshot) *snapshot {
