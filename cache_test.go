@@ -429,7 +429,7 @@ func (w *world) mangled(token string) string {
 // pass lets time pass, often until something is about to change.
 func (w *world) pass() {
 	if w.alone { // both sets refresh at once, or neither does
-		<-time.After(pick(w, 0, w.lifetime+time.Second, w.lifetime+time.Second, 5*time.Minute, time.Hour, 23*time.Hour, 25*time.Hour))
+		<-time.After(max(1, pick(w, 0, w.lifetime+time.Second, w.lifetime+time.Second, 5*time.Minute, time.Hour, 23*time.Hour, 25*time.Hour)))
 		return
 	}
 	if len(w.moments) > 0 && w.chance(40) {

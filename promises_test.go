@@ -138,7 +138,7 @@ func always(token string) func(int) string { return func(int) string { return to
 // passing lets time pass for a service with traffic: a request each half minute, all answered at once with this status.
 func passing(t *testing.T, d time.Duration, auth *bearer.Middleware, token string, want int) {
 	t.Helper()
-	for end := time.Now().Add(d); time.Now().Before(end); <-time.After(min(30*time.Second, time.Until(end))) {
+	for end := time.Now().Add(d); time.Now().Before(end); <-time.After(max(1, min(30*time.Second, time.Until(end)))) {
 		wantStatus(t, auth, token, want)
 		synctest.Wait()
 	}
@@ -406,7 +406,7 @@ func promiseOfRotate(t *testing.T) {
 			var wg sync.WaitGroup
 			for client := range clients {
 				wg.Go(func() {
-					<-time.After(time.Duration(client) * time.Second)
+					<-time.After(max(1, time.Duration(client)*time.Second))
 					for {
 						text := token()
 						<-time.After(time.Second) // on its way to the service; meanwhile the issuer may rotate
@@ -416,7 +416,7 @@ func promiseOfRotate(t *testing.T) {
 						select {
 						case <-done:
 							return
-						case <-time.After(pause):
+						case <-time.After(max(1, pause)):
 						}
 					}
 				})

@@ -550,7 +550,7 @@ func TestACodeIsGoodForWhomAndWhatItWasMadeFor(t *testing.T) {
 				query := loginForm("scope", "a b")
 				query["resource"] = []string{"https://a.test", "https://b.test"}
 				_, _, back := visit(t, issuer, query.Encode())
-				<-time.After(test.wait)
+				<-time.After(max(1, test.wait))
 				form := fields("grant_type", "authorization_code", "code", back.Get("code"),
 					"redirect_uri", "https://app.test/callback", "code_verifier", verifier)
 				got := post(t, issuer, "/token", with(form, test.changes...), test.as)

@@ -313,7 +313,7 @@ func TestHoldsTellsTheTimeOfItsAnswer(t *testing.T) {
 			{25 * time.Hour, 4 * time.Second, "a"},
 			{0, time.Second, "unknown"},
 		} {
-			<-time.After(test.idle)
+			<-time.After(max(1, test.idle))
 			w.put(keysURL, after(test.takes+time.Nanosecond, says(200, keySet(a))))
 			if test.takes == 2*time.Second {
 				w.put(keysURL, hangs) // nobody waits longer for it

@@ -247,11 +247,11 @@ func TestMaxStalenessCountsToTheNanosecond(t *testing.T) {
 				asked := time.Now() // from then on age counts, not from the answer
 				_ = set.Ready(t.Context())
 				w.put(keysURL, down)
-				<-time.After(time.Until(asked.Add(test.age - 1)))
+				<-time.After(max(1, time.Until(asked.Add(test.age-1))))
 				if test.age > time.Second {
 					want(t, set, "a", "EdDSA", "found")
 				}
-				<-time.After(time.Until(asked.Add(test.age)))
+				<-time.After(max(1, time.Until(asked.Add(test.age))))
 				want(t, set, "a", "EdDSA", "unavailable")
 				if err := set.Ready(ended(t)); outcome(nil, err) != "unavailable" {
 					t.Errorf("Ready: %v", err)

@@ -599,7 +599,7 @@ func TestRotationRefusesNobody(t *testing.T) {
 		want(t, set, "old", "EdDSA", "found")
 		w.put(keysURL, after(time.Second, says(200, keySet(edJWK("old"), edJWK("new")))))
 		wantAll(t, all(200, func(i int) string {
-			<-time.After(time.Duration(i) * 4 * time.Millisecond) // some come later and join
+			<-time.After(max(1, time.Duration(i)*4*time.Millisecond)) // some come later and join
 			return outcome(set.Keys(t.Context(), "new", "EdDSA"))
 		}), 200, "found")
 		wantFetches(t, w, keysURL, 2)

@@ -302,7 +302,7 @@ func TestFailedDiscoveryIsShared(t *testing.T) {
 		if !ok || e.Status != http.StatusServiceUnavailable || e.RetryAfter > 14*time.Second+1 || len(server.seen(clientOpenID)) != 1 {
 			t.Fatalf("in the pause: %v, %d requests", err, len(server.seen(clientOpenID)))
 		}
-		<-time.After(e.RetryAfter)
+		<-time.After(max(1, e.RetryAfter))
 		if _, err := fetcher.Fetch(t.Context(), tokens.Request{}); err != nil {
 			t.Error("after the pause:", err)
 		}
@@ -345,7 +345,7 @@ func TestDiscoveryLeavesFewGoroutinesToATransportThatHangs(t *testing.T) {
 		source := newManager(t, server.client(t, tokens.ClientSecretBasic(tokens.NewSecret(clientSecret))).ClientCredentials()).Source(tokens.Key{})
 		end := time.Now().Add(24 * time.Hour)
 		for time.Now().Before(end) {
-			<-time.After(wantUnavailable(t, source).RetryAfter)
+			<-time.After(max(1, wantUnavailable(t, source).RetryAfter))
 		}
 		if n := len(server.seen(clientOpenID)); n != 2 {
 			t.Errorf("%d readings in a day, want 2", n)
@@ -519,7 +519,7 @@ func TestGoneEndpointIsLookedForOnceForAll(t *testing.T) {
 		var wg sync.WaitGroup
 		for i := range 20 {
 			wg.Go(func() {
-				<-time.After(time.Duration(i) * 100 * time.Millisecond)
+				<-time.After(max(1, time.Duration(i)*100*time.Millisecond))
 				if _, err := fetcher.Fetch(t.Context(), tokens.Request{}); err != nil {
 					t.Error(err)
 				}

@@ -362,7 +362,7 @@ func TestFileStoreSurvivesKill(t *testing.T) {
 		if round%10 == 0 && lock(20*time.Millisecond) == nil {
 			t.Fatalf("round %d: two processes have the lock", round)
 		}
-		<-time.After(rand.N(4 * time.Millisecond)) // somewhere in the next Save
+		<-time.After(max(1, rand.N(4*time.Millisecond))) // somewhere in the next Save
 		if err := child.Process.Kill(); err != nil {
 			t.Fatal(err)
 		}

@@ -64,7 +64,7 @@ func (f *fleet) ask(ctx context.Context, start func(process int) time.Duration) 
 	for i, source := range f.sources {
 		wg.Go(func() {
 			if d := start(i / fleetKeys); d > 0 {
-				<-time.After(d)
+				<-time.After(max(1, d))
 			}
 			for {
 				_, err := source.Token(ctx)
@@ -203,7 +203,7 @@ func TestFleetThatIsToldLate(t *testing.T) {
 							if !ok {
 								return
 							}
-							<-time.After(e.RetryAfter)
+							<-time.After(max(1, e.RetryAfter))
 						}
 					})
 				}
@@ -272,7 +272,7 @@ func TestFleetThatStartedAtOnceRenewsOneAfterAnother(t *testing.T) {
 				var wg sync.WaitGroup
 				for _, source := range f.sources {
 					wg.Go(func() {
-						<-time.After(time.Until(source.Stats().Refresh) + rand.N(20*time.Millisecond))
+						<-time.After(max(1, time.Until(source.Stats().Refresh)+rand.N(20*time.Millisecond)))
 						_, _ = source.Token(t.Context())
 					})
 				}

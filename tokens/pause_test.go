@@ -57,7 +57,7 @@ func TestPauseIsNotShortenedByALaterAnswer(t *testing.T) {
 		fetcher := server.client(t, tokens.ClientSecretBasic(tokens.NewSecret(clientSecret))).ClientCredentials()
 		asks := func(takes time.Duration, retryAfter string) {
 			server.on("/token", func(r *http.Request, form url.Values) (*http.Response, error) {
-				<-time.After(takes)
+				<-time.After(max(1, takes))
 				return clientGives(http.StatusServiceUnavailable, "", "", "Retry-After", retryAfter)(r, form)
 			})
 			go func() { _, _ = fetcher.Fetch(t.Context(), tokens.Request{}) }()
@@ -114,7 +114,7 @@ func TestLoginThatAPauseTurnsAwayIsNotUsed(t *testing.T) {
 		if !ok || e.RetryAfter != time.Minute || len(server.seen("/token")) != 1 {
 			t.Fatalf("Finish in the pause: %v", err)
 		}
-		<-time.After(e.RetryAfter)
+		<-time.After(max(1, e.RetryAfter))
 		if _, err := login.Finish(t.Context(), back); err != nil {
 			t.Error("Finish after the pause:", err)
 		}

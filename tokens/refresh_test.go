@@ -671,7 +671,7 @@ func TestStoredTokenBridgesAnOutage(t *testing.T) {
 				w := adoptedWorld(t)
 				g := mustFetch(t, w.client.RefreshToken(w.store), tokens.Request{Key: sessionKey})
 				previous := sessionToken(t, g)
-				<-time.After(test.at)
+				<-time.After(max(1, test.at))
 				w.issuer.Down()
 				again, err := w.fetch(sessionKey, nil)
 				if test.good && (err != nil || !again.Reused || again.AccessToken != g.AccessToken) || !test.good && err == nil {
@@ -1466,7 +1466,7 @@ func TestProcessesShareOneRotatingRefreshToken(t *testing.T) {
 			var wg sync.WaitGroup
 			for i, w := range processes {
 				wg.Go(func() {
-					<-time.After(time.Duration((round*(i+1))%3) * time.Millisecond) // who comes first changes, or both do at once
+					<-time.After(time.Duration(1+(round*(i+1))%3) * time.Millisecond) // who comes first changes, or both do at once
 					grants[i] = mustFetch(t, w.client.RefreshToken(w.store), tokens.Request{Key: sessionKey, Previous: previous})
 				})
 			}

@@ -35,7 +35,7 @@ func (c *requestsCounted) handler(takes time.Duration, then clientHandler) clien
 			c.now--
 		}()
 		select {
-		case <-time.After(takes):
+		case <-time.After(max(1, takes)):
 			return then(r, form)
 		case <-r.Context().Done():
 			return nil, r.Context().Err()
@@ -287,7 +287,7 @@ func TestRefusalsForWhatOneCallerBringsStopNoOthers(t *testing.T) {
 				if i == 60*60*10 {
 					t.Fatal("no user gets a token in an hour")
 				}
-				<-time.After(rand.N(200 * time.Millisecond))
+				<-time.After(max(1, rand.N(200*time.Millisecond)))
 			}
 			for i := range 100 { // in each second one, now that the server has accepted an exchange
 				mustToken(t, own.Source(tokens.Key{Scope: fmt.Sprint(i)}))

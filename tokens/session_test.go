@@ -902,9 +902,9 @@ func TestLogoutDuringARefresh(t *testing.T) {
 
 func sessionSlowSave(before, after time.Duration) func(context.Context, func() (int64, error)) (int64, error) {
 	return func(_ context.Context, pass func() (int64, error)) (int64, error) {
-		<-time.After(before)
+		<-time.After(max(1, before))
 		version, err := pass()
-		<-time.After(after)
+		<-time.After(max(1, after))
 		return version, err
 	}
 }

@@ -938,7 +938,7 @@ func TestTransportWithAServerThatRefusesAlways(t *testing.T) {
 			if reply, err := transportGet(t, transport); err != nil || reply.status != 401 {
 				t.Fatalf("answer %v, error %v", reply, err)
 			}
-			<-time.After(apart)
+			<-time.After(max(1, apart))
 		}
 		const most = 1 + (requests+29)/30 // the first, and a renewal in each 30 s that have begun
 		if got := issuer.calls.Load(); got < 2 || got > most {
@@ -993,7 +993,7 @@ func (b *transportHangingBody) Read(p []byte) (int, error) {
 	defer b.left.Store(true)
 	var drip <-chan time.Time
 	if b.pause > 0 {
-		drip = time.After(b.pause)
+		drip = time.After(max(1, b.pause))
 	}
 	select {
 	case <-drip:
