@@ -55,7 +55,7 @@ func read(ctx context.Context, secret func(context.Context) (Secret, error)) (Se
 		err = checkSecret(value)
 	}
 	if err != nil {
-		return Secret{}, fmt.Errorf("the client's secret cannot be had: %w", err)
+		return Secret{}, fmt.Errorf("the client's secret is not available: %w", err)
 	}
 	return value, nil
 }

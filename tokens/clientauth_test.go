@@ -114,7 +114,7 @@ func TestSecretIsReadForEachRequest(t *testing.T) {
 			errVault := errors.New("the vault is sealed")
 			now, broken = tokens.NewSecret(""), errVault
 			if _, err := fetcher.Fetch(t.Context(), tokens.Request{}); !errors.Is(err, errVault) ||
-				!strings.Contains(err.Error(), "secret cannot be had") {
+				!strings.Contains(err.Error(), "secret is not available") {
 				t.Errorf("a function that fails: %v", err)
 			}
 			for _, now = range []tokens.Secret{tokens.NewSecret(""), tokens.NewSecret("with a newline\n")} {

@@ -12,7 +12,7 @@ type Fetcher interface {
 	// Fetch obtains a token. It is called for several keys at once, and for one key at a time, but for a second time when the first
 	// has not returned in time, or the source was reset. With [Client.Exchange] and [Client.JWTBearer] it is also called at
 	// once for several callers with one key; what is kept by the key alone, as by a cache, would be one caller's token for
-	// another. The context has a deadline and the values of whoever caused the call, except the hooks of
+	// another. The context has a deadline and the values of the caller that caused it, except the hooks of
 	// net/http/httptrace, but does not end with it: others wait for the same token. A panic is a failure, and logged.
 	//
 	// An error that is, or wraps, an [*Error] tells the [Manager] when to ask again. A Fetch that comes back after the context

@@ -267,7 +267,7 @@ func TestFunctionsForTokensHearTheKeyAndAreHeard(t *testing.T) {
 		}),
 	} {
 		if _, err := fetcher.Fetch(ctx, tokens.Request{Key: key}); !errors.Is(err, errWhy) ||
-			!strings.Contains(err.Error(), name+" cannot be had") {
+			!strings.Contains(err.Error(), name+" is not available") {
 			t.Errorf("%s: %v", name, err)
 		}
 	}

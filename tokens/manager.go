@@ -218,7 +218,7 @@ func (m *Manager) keep(s *Source) {
 	}
 }
 
-// begin lets a fetch begin, unless the Manager is closed. Whoever began calls m.flying.Done.
+// begin lets a fetch begin, unless the Manager is closed. The caller that began it calls m.flying.Done.
 func (m *Manager) begin(s *Source) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()

@@ -58,7 +58,7 @@ func (p *presenter) present(ctx context.Context, key Key) (presented, error) {
 	for _, n := range *p {
 		token, err := n.get(ctx, key)
 		if err != nil {
-			return presented{}, fmt.Errorf("tokens: the %s cannot be had: %w", n.name, err)
+			return presented{}, fmt.Errorf("tokens: the %s is not available: %w", n.name, err)
 		}
 		if token.Type == "" {
 			token.Type = TypeAccessToken
@@ -80,7 +80,7 @@ func (p *presenter) present(ctx context.Context, key Key) (presented, error) {
 }
 
 // hash adds the tokens and their types to a hash, each preceded by its length. Their number is 0 if
-// they cannot be had.
+// they are not available.
 func (p presented) hash(h hash.Hash) {
 	h.Write(binary.BigEndian.AppendUint64(nil, uint64(len(p.tokens))))
 	for _, token := range p.tokens {
