@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/http"
 	"path/filepath"
+	"sync"
 	"testing"
 	"time"
 
@@ -98,6 +100,51 @@ func TestKeysAgeWhileTheMachineSleeps(t *testing.T) {
 			wantAsked(t, w, keysURL, want)
 		}
 		want(t, set, "a", "EdDSA", test.expected)
+	}
+}
+
+// waitingContext calls a function when someone is about to wait for its end.
+type waitingContext struct {
+	context.Context
+	waits func()
+}
+
+func (c waitingContext) Done() <-chan struct{} {
+	c.waits()
+	return c.Context.Done()
+}
+
+// A fetch that was under way when the machine fell asleep brings keys that are as old as the sleep.
+// A request that came afterwards, and joined it, is not served from them.
+func TestFetchThatSleptIsNotTheLastWord(t *testing.T) {
+	for name, slept := range map[string]time.Duration{
+		"keys that are stale when they come":   time.Hour,
+		"keys that are expired when they come": 7 * day,
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := issuer(edJWK("a"))
+			set, clock := sleeping(t, w)
+			want(t, set, "a", "EdDSA", "found")
+			before := w.pages[keysURL]
+			asked, awake := make(chan struct{}), make(chan struct{})
+			w.put(keysURL, func(r *http.Request) (*http.Response, error) {
+				close(asked)
+				<-awake
+				return before(r)
+			})
+			clock.Sleep(9*time.Minute + 30*time.Second)
+			want(t, set, "a", "EdDSA", "found") // and starts the refresh
+			<-asked
+			w.put(keysURL, says(200, keySet(edJWK("b"), jwk{"kty": "X", "kid": "a"})))
+			clock.Sleep(slept)
+
+			var once sync.Once
+			ctx := waitingContext{t.Context(), func() { once.Do(func() { close(awake) }) }}
+			if got := outcome(set.Keys(ctx, "a", "EdDSA")); got != "not found" {
+				t.Errorf("a key that was withdrawn meanwhile: %s", got)
+			}
+			wantAsked(t, w, keysURL, 3)
+		})
 	}
 }
 

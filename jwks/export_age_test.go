@@ -29,7 +29,8 @@ func NewSleeper(source Source, defaults ...Option) (*Set, *Sleeper, error) {
 	return set, &s, err
 }
 
-// Pass lets time pass by both clocks. No fetch may be under way, neither here nor in Sleep.
+// Pass lets time pass by both clocks. A fetch that is under way, here or in Sleep, waits for its
+// answer.
 func (s *Sleeper) Pass(d time.Duration) {
 	s.change(func(moment time.Time) time.Time { return moment.Add(-d) })
 }
@@ -52,6 +53,9 @@ func (s *Sleeper) change(older func(time.Time) time.Time) {
 		&s.set.failures.at, &s.set.unknown.searches.full, &s.remote.located, &s.remote.reread, &s.remote.last.at,
 	} {
 		*moment = older(*moment)
+	}
+	if f := s.set.flight; f != nil {
+		f.started = older(f.started)
 	}
 	for id, m := range s.set.unknown.missing {
 		s.set.unknown.missing[id] = miss{older(m.asked), m.pause}

@@ -309,25 +309,33 @@ func (s *Set) view(ctx context.Context, kid string) (*snapshot, error) {
 	return s.search(ctx, seen, snap, kid, now)
 }
 
-// refresh returns the keys to use instead of those at hand, after waiting for a fetch where one is needed, and starts one where
-// nobody needs to wait.
+// refresh returns the keys to use instead of those at hand, after waiting for a fetch where one is
+// needed, and starts one where no request needs to wait. It looks at what it waited for as at any
+// other keys: a fetch that was under way when the machine fell asleep brings old ones.
 func (s *Set) refresh(ctx context.Context, seen *snapshot, now time.Time) (*snapshot, error) {
-	if !seen.state(now).usable() {
-		f, err := s.attempt(seen, now)
-		if err != nil {
-			return nil, err
+	for {
+		switch seen.state(now) {
+		case Fresh:
+			if seen.due(now) {
+				_, _ = s.attempt(seen, now) // in the background
+			}
+			return seen, nil
+		case Stale:
+			newer := s.revalidate(ctx, seen, now)
+			if newer == seen {
+				return seen, nil
+			}
+			seen = newer
+		default:
+			f, err := s.attempt(seen, now)
+			if err != nil {
+				return nil, err
+			}
+			if seen, err = f.wait(ctx, now.Add(s.policy.coldWait)); err != nil {
+				return nil, err
+			}
 		}
-		if seen, err = f.wait(ctx, now.Add(s.policy.coldWait)); err != nil {
-			return nil, err
-		}
 	}
-	if seen.state(now) == Stale {
-		return s.revalidate(ctx, seen, now), nil
-	}
-	if seen.due(now) {
-		_, _ = s.attempt(seen, now) // in the background
-	}
-	return seen, nil
 }
 
 // revalidate returns keys newer than the stale ones if they can be had soon. Keys become stale because nobody needed
