@@ -205,8 +205,9 @@ type keeper struct {
 // fit; [Set.AppendKeys] passes them over.
 //
 // The error is [ErrKeyNotFound] when no key fits, also when the algorithm is not a known asymmetric one, and an
-// [*UnavailableError] when that cannot be told now. The context bounds how long this request waits for keys that are
-// being fetched (never longer than [ColdWait] without it); its end does not stop the fetch.
+// [*UnavailableError] when that cannot be told now. The context bounds how long this request waits
+// for keys that are being fetched; its end does not stop the fetch. Without it that is [ColdWait],
+// or 2 seconds if that is longer and there are keys already.
 func (s *Set) Keys(ctx context.Context, kid, alg string) ([]Key, error) {
 	found, _, err := s.candidates(ctx, nil, kid, alg)
 	if err != nil {
