@@ -6,6 +6,7 @@ import (
 	"io"
 	"mime"
 	"net/http"
+	"net/textproto"
 	"net/url"
 	"slices"
 	"strings"
@@ -285,6 +286,10 @@ func (x *extraction) fromQuery(name string) *Error {
 	return nil
 }
 
+// errTrailer stands for the error that quotes a body's trailer: nothing that a client sent goes
+// into a log.
+var errTrailer = errors.New("the trailer of the body is malformed")
+
 func (x *extraction) fromForm(name string) *Error {
 	r := x.request
 	if r.Method == http.MethodGet || r.Method == http.MethodHead || r.Method == "" {
@@ -301,6 +306,9 @@ func (x *extraction) fromForm(name string) *Error {
 	}
 	body, err := io.ReadAll(io.LimitReader(original, maxFormBytes+1))
 	if err != nil {
+		if _, quotes := errors.AsType[textproto.ProtocolError](err); quotes {
+			err = errTrailer
+		}
 		return refuseFor(ReasonMalformedRequest, err)
 	}
 	if len(body) > maxFormBytes || int64(len(body)) < r.ContentLength {

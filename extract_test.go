@@ -1,6 +1,8 @@
 package bearer_test
 
 import (
+	"bufio"
+	"errors"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -374,6 +376,25 @@ func TestFormsThatCannotBeLookedInto(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// Package net/http quotes a trailer that it cannot read. The cause of a refusal does not.
+func TestMalformedTrailerOfAFormIsNotQuoted(t *testing.T) {
+	const request = "POST / HTTP/1.1\r\nHost: api.example\r\n" +
+		"Content-Type: application/x-www-form-urlencoded\r\nTransfer-Encoding: chunked\r\n\r\n" +
+		"3\r\na=b\r\n0\r\nAuthorization Bearer s3cr3t\r\n\r\n"
+	r, err := http.ReadRequest(bufio.NewReader(strings.NewReader(request)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	auth := newAuth(t, bearertest.NewIssuer(), bearer.WithTokensFrom(bearer.FromForm()))
+	_, err = auth.Authenticate(r)
+	if got := reasonOf(t, err); got != bearer.ReasonMalformedRequest {
+		t.Errorf("reason %q", got)
+	}
+	if cause := errors.Unwrap(err); cause == nil || strings.Contains(cause.Error(), "s3cr3t") {
+		t.Errorf("the cause is %v", cause)
 	}
 }
 
