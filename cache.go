@@ -237,7 +237,11 @@ func (p *principal) size() int {
 	const text = 16 // bytes of a string, beside its characters
 	claims := p.claims.read()
 	lists := cap(claims.audience) + cap(claims.scopes) + cap(claims.roles)
-	return cachedOverhead + len(p.sent.token) + len(claims.payload) + text*lists
+	size := cachedOverhead + len(p.sent.token) + len(claims.payload) + text*lists
+	if strings.IndexByte(claims.payload, '\\') >= 0 {
+		size += len(claims.payload) // a claim that was unescaped is a copy: no longer than this
+	}
+	return size
 }
 
 // evict takes one step towards room for an entry, of which so many bytes come into the part for new tokens: it forgets one, or

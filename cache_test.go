@@ -930,6 +930,7 @@ func TestMemoryOfTheCache(t *testing.T) {
 		"tokens of many scopes":    {1 << 12, 2 << 20, func(int) string { return `,"scope":"` + manyWords(3000) + `"` }},
 		"large headers":            {1 << 12, 2 << 20, func(int) string { return "" }},
 		"tokens of many roles":     {1 << 12, 2 << 20, func(int) string { return `,"roles":["` + strings.ReplaceAll(manyWords(1500), " ", `","`) + `"]` }},
+		"long claims, one escape":  {1 << 12, 8 << 20, func(int) string { return `,"jti":"\n` + strings.Repeat("x", 4000) + `"` }},
 		"tokens with many escapes": {1 << 12, 2 << 20, func(int) string { return `,"jti":"` + strings.Repeat(`\n`, 4000) + `"` }},
 	} {
 		t.Run(name, func(t *testing.T) {
