@@ -85,9 +85,9 @@ func AssertionPerKey() JWTBearerOption { return func(j *jwtBearer) { j.perKey = 
 
 // JWTBearer obtains tokens for an assertion, a JWT that somebody has signed whom the server trusts (RFC 7523 section 2.1).
 // The function returns the assertion that stands for the caller. It is called by each [Source.Token],
-// with the key and the caller's context, and a token is shared by those callers whose keys and whose
-// assertions are equal: see [Client.Exchange], which is the same in this. So a function that signs a
-// new assertion each time causes a request each time; see [AssertionPerKey].
+// with the Source's key and the caller's context, and a token is shared by those callers whose keys
+// and whose assertions are equal: see [Client.Exchange], which is the same in this. So a function that
+// signs a new assertion each time causes a request each time; see [AssertionPerKey].
 //
 // The key's Subject is whatever the function makes of it, and may be "". An assertion has at most
 // 64 KiB. The client authenticates as well, but for [NoClientAuth]. The function's error is in that
@@ -156,8 +156,8 @@ func Actor(actor func(ctx context.Context, key Key) (SecurityToken, error)) Exch
 
 // Exchange obtains tokens in exchange for others (RFC 8693): the function returns the one that stands
 // for the caller, such as the token of the request that is being served. Each [Source.Token] calls
-// it, and that of [Actor], with the key and the caller's context, before anything is looked up. They
-// should be quick: what they return is most often in the context.
+// it, and that of [Actor], with the Source's key and the caller's context, before anything is looked
+// up. They should be quick: what they return is most often in the context.
 //
 // A token is kept for the key and for the very tokens that it was obtained for, by a keyed hash of
 // them. Two callers share a token if their keys are equal and their tokens are too, so that a person
@@ -170,7 +170,9 @@ func Actor(actor func(ctx context.Context, key Key) (SecurityToken, error)) Exch
 // refused. A function's error is in that of [Source.Token], and the next call calls it again.
 //
 // All of this also holds through a Fetcher that wraps this one and passes the [Request] on; see
-// [ErrAskCaller]. Without a [Manager], Fetch calls the functions each time.
+// [ErrAskCaller]. If it passes another Key on, a token is asked for by that one, and the functions
+// are called with the Source's all the same. Without a [Manager], Fetch calls them each time, with
+// the Request's.
 func (c *Client) Exchange(
 	subject func(ctx context.Context, key Key) (SecurityToken, error), opts ...ExchangeOption,
 ) Fetcher {

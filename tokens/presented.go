@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"hash"
 	"io"
-	"log/slog"
 	"net/url"
 	"slices"
 	"time"
@@ -125,18 +124,12 @@ func (r Request) present(ctx context.Context, p *presenter) (presented, error) {
 			return given, given.err
 		}
 	}
-	return presented{}, r.source.learn(p, r.Key)
-}
-
-// learned is a presenter, and the key that it was asked for.
-type learned struct {
-	*presenter
-	key Key
+	return presented{}, r.source.learn(p)
 }
 
 // learned returns the presenters whose tokens tell the callers of this key apart; none for a key
 // whose callers all share one token.
-func (s *Source) learned() []learned {
+func (s *Source) learned() []*presenter {
 	if s.whole != nil {
 		s = s.whole
 	}
@@ -147,12 +140,12 @@ func (s *Source) learned() []learned {
 }
 
 // match reports whether these are the tokens that these presenters give.
-func match(all []learned, given []presented) bool {
-	return slices.EqualFunc(all, given, func(l learned, g presented) bool { return l.presenter == g.by })
+func match(all []*presenter, given []presented) bool {
+	return slices.EqualFunc(all, given, func(p *presenter, g presented) bool { return p == g.by })
 }
 
 // learn adds a presenter, in place of the oldest if there are too many.
-func (s *Source) learn(p *presenter, key Key) error {
+func (s *Source) learn(p *presenter) error {
 	if s.whole != nil {
 		s = s.whole
 	}
@@ -160,12 +153,12 @@ func (s *Source) learn(p *presenter, key Key) error {
 	defer s.mu.Unlock()
 	all := s.learned()
 	switch {
-	case slices.ContainsFunc(all, func(l learned) bool { return l.presenter == p }): // since the fetch began
+	case slices.Contains(all, p): // since the fetch began
 		return ErrAskCaller
 	case len(all) == maxPresenters:
 		all = all[1:] // as when a Fetcher has been replaced by another behind a decorator
 	}
-	all = append(slices.Clip(all), learned{p, key})
+	all = append(slices.Clip(all), p)
 	s.presenters.Store(&all)
 	s.token = nil
 	s.fresh.Store(nil)
@@ -177,17 +170,19 @@ func (s *Source) learn(p *presenter, key Key) error {
 //
 // Where several Fetchers serve by turns, one of them may do without what another cannot have. That
 // is an error of the fetch then, if it is asked for there.
-func (s *Source) variant(ctx context.Context, all []learned) (at *Source, given []presented, err error) {
+func (s *Source) variant(ctx context.Context, all []*presenter) (
+	at *Source, given []presented, err error,
+) {
 	if s.m.ctx.Err() != nil {
 		return nil, nil, &UnavailableError{Err: ErrClosed}
 	}
 	mac := hmac.New(sha256.New, s.m.hashKey[:])
 	var errs []error
-	for _, l := range all {
-		one, err := l.ask(ctx, s.m.logger)
+	for _, p := range all {
+		one, err := s.ask(ctx, p)
 		if err != nil {
 			errs = append(errs, err)
-			one = presented{by: l.presenter, err: err}
+			one = presented{by: p, err: err}
 		}
 		one.hash(mac)
 		given = append(given, one)
@@ -199,35 +194,32 @@ func (s *Source) variant(ctx context.Context, all []learned) (at *Source, given 
 }
 
 // ask calls the functions of one presenter. A panic of them is an error.
-func (l learned) ask(ctx context.Context, logger *slog.Logger) (one presented, err error) {
+//
+// They are asked with the Source's key, whatever key a Fetcher in between has asked with. That one
+// may have come of another caller's context, and stand for that caller.
+func (s *Source) ask(ctx context.Context, p *presenter) (one presented, err error) {
 	defer func() {
 		if recover() != nil {
 			err = errPresenterPanic
-			logPanic(ctx, logger, "the function for the caller's token")
+			logPanic(ctx, s.m.logger, "the function for the caller's token")
 		}
 	}()
-	return l.present(ctx, l.key)
+	return p.present(ctx, s.key)
 }
 
-// obtained is what a [Response] was obtained for: the tokens of a caller, and the key that the
-// caller was asked for.
-type obtained struct {
-	presented
-	key Key
-}
-
-// obtained returns it for a Request that a Manager made, and nil for any other.
-func (r Request) obtained(given presented) *obtained {
+// obtained returns what a [Response] was obtained for, if a Manager made the Request, and nil for
+// any other.
+func (r Request) obtained(given presented) *presented {
 	if r.source == nil {
 		return nil
 	}
-	return &obtained{given, r.Key}
+	return &given
 }
 
 // checkCaller returns an error for a Response that is not for the caller of a flight, because a
 // Fetcher in between has kept it. If it is for a token that the caller was not asked for, whose it
 // is turns out when the caller has been.
-func (s *Source) checkCaller(f *flight, o *obtained) error {
+func (s *Source) checkCaller(f *flight, o *presented) error {
 	if o == nil {
 		return nil
 	}
@@ -239,7 +231,7 @@ func (s *Source) checkCaller(f *flight, o *obtained) error {
 			return nil
 		}
 	}
-	return s.learn(o.by, o.key)
+	return s.learn(o.by)
 }
 
 // isSame reports whether two tokens are one, as far as a server can tell.

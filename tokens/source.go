@@ -63,9 +63,9 @@ type sourceState struct {
 
 	// A source whose callers bring tokens of their own has none: each of those has a source of its
 	// own, with the same key.
-	presenters atomic.Pointer[[]learned] // what asks them; nil for none
-	whole      *Source                   // of such a source the one for all callers; nil for any other
-	hash       string                    // of such a source that of the callers' tokens; "" for any other
+	presenters atomic.Pointer[[]*presenter] // what asks them; nil for none
+	whole      *Source                      // of such a source the one for all callers; nil for any other
+	hash       string                       // of such a source that of the callers' tokens; "" for any other
 
 	fresh atomic.Pointer[Token] // the token that has nothing against it but, perhaps, its times; or nil
 
