@@ -32,6 +32,7 @@ type clientState struct {
 	repeated     allowance // of its sessions
 
 	requests, revocations slots
+	callers               slots // of the requests those with something from outside
 
 	asker, reader *http.Client // the first follows no redirect; the second is for discovery
 }
@@ -150,6 +151,7 @@ func NewClient(issuer, id string, auth ClientAuth, opts ...ClientOption) (*Clien
 	c.asker, c.reader = config.clients(auth)
 	atOnce := cmp.Or(config.maxRequests, DefaultMaxRequests)
 	c.requests, c.revocations = make(slots, atOnce), make(slots, atOnce)
+	c.callers = make(slots, max(1, atOnce-(atOnce+3)/4))
 	if err := errors.Join(config.errs...); err != nil {
 		return nil, err
 	}

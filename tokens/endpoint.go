@@ -168,7 +168,7 @@ func (c *Client) post(ctx context.Context, endpoint string, q call) (*answer, er
 	if err := c.pauses.holding(q, proof); err != nil {
 		return nil, err
 	}
-	leave, err := c.slots(op).enter(ctx)
+	leave, err := c.enter(ctx, q)
 	if err != nil {
 		return nil, &Error{Op: op, Err: err}
 	}

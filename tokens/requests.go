@@ -13,6 +13,10 @@ const DefaultMaxRequests = 16
 // wait, the first one first, for as long as their contexts allow; [FetchTimeout] counts that time
 // too. A request is given up after 10 seconds, so that an endpoint which answers some of them never
 // keeps the others waiting for longer.
+//
+// Of the requests to the token endpoint a quarter, rounded up, is kept free of those that outsiders
+// can cause in any number, each with another token or code: [Client.Exchange], [Client.JWTBearer]
+// without [AssertionPerKey], and [Login.Finish]. With 1 nothing is kept free.
 func MaxRequests(n int) ClientOption {
 	return func(c *clientConfig) {
 		switch {
@@ -39,11 +43,29 @@ func (s slots) enter(ctx context.Context) (leave func(), err error) {
 	}
 }
 
-// slots returns those of an operation. Each endpoint has its own: one that hangs does not stop the
-// other one.
-func (c *Client) slots(op string) slots {
-	if op == opRevocation {
-		return c.revocations
+// enter waits until a request may be made, and returns what ends it. Each endpoint has its own
+// slots: one that hangs does not stop the other one.
+//
+// What comes from outside has to have one of the callers' slots first. So not all that wait for a
+// request are outsiders', and the service's own tokens and refreshes have their turn.
+func (c *Client) enter(ctx context.Context, q call) (leave func(), err error) {
+	switch {
+	case q.op == opRevocation:
+		return c.revocations.enter(ctx)
+	case !q.outside:
+		return c.requests.enter(ctx)
 	}
-	return c.requests
+	leaveCallers, err := c.callers.enter(ctx)
+	if err != nil {
+		return nil, err
+	}
+	leaveRequests, err := c.requests.enter(ctx)
+	if err != nil {
+		leaveCallers()
+		return nil, err
+	}
+	return func() {
+		leaveRequests()
+		leaveCallers()
+	}, nil
 }

@@ -73,6 +73,47 @@ func TestRequestsAtOnceAreBounded(t *testing.T) {
 	}
 }
 
+// Who brings more tokens than the server can judge does not keep the service's own waiting.
+func TestTokensOfCallersLeaveRoomForOthers(t *testing.T) {
+	for _, tt := range []struct{ all, callers int }{
+		{1, 1}, {2, 1}, {3, 2}, {4, 3}, {16, 12}, {100, 75},
+	} {
+		for grant, fetcher := range presentedGrants {
+			t.Run(fmt.Sprintf("%s, %d at once", grant, tt.all), func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					var count requestsCounted
+					server := presentedServer()
+					slow := count.handler(time.Second, server.handlers["/token"])
+					server.on("/token", func(r *http.Request, form url.Values) (*http.Response, error) {
+						if form.Get("grant_type") == "client_credentials" {
+							return clientJSON(http.StatusOK, clientGood)(r, form)
+						}
+						return slow(r, form)
+					})
+					auth := tokens.ClientSecretBasic(tokens.NewSecret(clientSecret))
+					client := server.client(t, auth, tokens.MaxRequests(tt.all))
+					manager := newManager(t, fetcher(client), tokens.FetchTimeout(time.Hour))
+					source := manager.Source(tokens.Key{Subject: "any"})
+					var wg sync.WaitGroup
+					for i := range 300 {
+						wg.Go(func() { _, _ = source.Token(presentedBy(t, presentedText(fmt.Sprint(i)))) })
+					}
+					synctest.Wait()
+					began := time.Now()
+					_, err := client.ClientCredentials().Fetch(t.Context(), tokens.Request{})
+					if waited := time.Since(began); err != nil || tt.all > 1 && waited > 0 {
+						t.Errorf("after %v: %v", waited, err)
+					}
+					wg.Wait()
+					if count.most != tt.callers {
+						t.Errorf("%d requests for callers at once, want %d", count.most, tt.callers)
+					}
+				})
+			})
+		}
+	}
+}
+
 func TestMaxRequestsIsAtLeastOne(t *testing.T) {
 	for _, opts := range [][]tokens.ClientOption{{tokens.MaxRequests(0)}, {tokens.MaxRequests(-1)}, {tokens.MaxRequests(2), tokens.MaxRequests(2)}} {
 		if _, err := tokens.NewClient(clientIssuer, "orders", tokens.NoClientAuth(), opts...); err == nil || !strings.Contains(err.Error(), "MaxRequests") {
