@@ -37,7 +37,8 @@
 // a Retry-After the bound is at least twice that time, up to the same 30 seconds, because a whole fleet
 // was told the same. A caller who needs the token meanwhile, when there is none that is good, gets an
 // [*UnavailableError] at once. A failure that does not pass by itself, such as invalid_client, is asked
-// about again after 30 seconds to 5 minutes. A token that is not expired is handed out all the while.
+// about again after 30 seconds to 5 minutes, but [ErrLoginRequired] as any other: the person may have
+// logged in by way of another process. A token that is not expired is handed out all the while.
 //
 // What is about the server and not about a key holds for all keys of a [Client]: Retry-After with 429 or
 // 503 of the token endpoint, for that endpoint alone, and a discovery that failed. So does

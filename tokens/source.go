@@ -344,7 +344,9 @@ func (s *Source) settle(f *flight) {
 // have little left of it, spread over half of the whole of it, up to maxLateSpread.
 func pause(failures int, err error) time.Duration {
 	e, isError := errors.AsType[*Error](err)
-	if isError && e.Permanent() && !e.held && !errors.Is(err, ErrLoginRequired) { // another process may have logged in; that asks nobody but a Store
+	// With ErrLoginRequired another process may have logged in. To find out asks a Store alone, unless
+	// it is about one key: then it asks the server.
+	if isError && e.Permanent() && !e.held && !errors.Is(err, ErrLoginRequired) {
 		return minPermanentBackoff + rand.N(maxPermanentBackoff-minPermanentBackoff)
 	}
 	bound := maxBackoff
