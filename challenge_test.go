@@ -32,32 +32,32 @@ func TestAnswers(t *testing.T) {
 		name      string
 		auth      *bearer.Middleware
 		header    string
-		reqs      []bearer.Requirement
+		reqs      []bearer.RouteOption
 		status    int
 		challenge string
 		code      string
 	}{
 		{"no credential", plain, "", nil, 401, `Bearer`, "missing_token"},
-		{"no credential, all that is known", full, "", []bearer.Requirement{scopes}, 401, `Bearer realm="orders", scope="x y", ` + metadata, "missing_token"},
+		{"no credential, all that is known", full, "", []bearer.RouteOption{scopes}, 401, `Bearer realm="orders", scope="x y", ` + metadata, "missing_token"},
 		{"another scheme", plain, "Basic YTpi", nil, 401, `Bearer`, "other_scheme"},
-		{"another scheme, all that is known", full, "Basic YTpi", []bearer.Requirement{scopes}, 401, `Bearer realm="orders", scope="x y", ` + metadata, "other_scheme"},
+		{"another scheme, all that is known", full, "Basic YTpi", []bearer.RouteOption{scopes}, 401, `Bearer realm="orders", scope="x y", ` + metadata, "other_scheme"},
 		{"Bearer without a token", plain, "Bearer", nil, 400, `Bearer error="invalid_request", error_description="The credential is malformed"`, "malformed_request"},
 		{"Bearer and a space", plain, "Bearer ", nil, 400, `Bearer error="invalid_request", error_description="The credential is malformed"`, "malformed_request"},
 		{"garbage", plain, "Bearer x", nil, 401, `Bearer error="invalid_token", error_description="The access token is malformed"`, "malformed_token"},
-		{"invalid token, all that is known", full, "Bearer x", []bearer.Requirement{scopes}, 401, `Bearer realm="orders", error="invalid_token", error_description="The access token is malformed", ` + metadata, "malformed_token"},
+		{"invalid token, all that is known", full, "Bearer x", []bearer.RouteOption{scopes}, 401, `Bearer realm="orders", error="invalid_token", error_description="The access token is malformed", ` + metadata, "malformed_token"},
 		{"expired", plain, "Bearer " + issuer.Token(c{"exp": 1}), nil, 401, `Bearer error="invalid_token", error_description="The access token expired"`, "token_expired"},
-		{"scope", plain, good, []bearer.Requirement{bearer.Scopes("a", "b")}, 403, `Bearer error="insufficient_scope", error_description="The access token lacks a required scope", scope="a b"`, "insufficient_scope"},
-		{"any scope: its first", plain, good, []bearer.Requirement{bearer.AnyScope("x", "y")}, 403, `Bearer error="insufficient_scope", error_description="The access token lacks a required scope", scope="x"`, "insufficient_scope"},
-		{"All: concatenated", plain, good, []bearer.Requirement{bearer.All(bearer.Scopes("x"), bearer.AnyScope("y", "z"))}, 403, `Bearer error="insufficient_scope", error_description="The access token lacks a required scope", scope="x y"`, "insufficient_scope"},
-		{"Any: the first", plain, good, []bearer.Requirement{bearer.Any(bearer.Scopes("x"), bearer.Roles("r"))}, 403, `Bearer error="insufficient_scope", error_description="The access token lacks a required scope", scope="x"`, "insufficient_scope"},
-		{"role", plain, good, []bearer.Requirement{bearer.Roles("admin")}, 403, `Bearer error="insufficient_scope", error_description="The access token lacks a required role"`, "insufficient_role"},
-		{"role, on a route with scopes", plain, good, []bearer.Requirement{bearer.Scopes("a"), bearer.Roles("admin")}, 403, `Bearer error="insufficient_scope", error_description="The access token lacks a required role", scope="a"`, "insufficient_role"},
-		{"claim", plain, good, []bearer.Requirement{bearer.HasClaim("tenant", "acme")}, 403, `Bearer error="insufficient_scope", error_description="The access token lacks a required claim"`, "claim_mismatch"},
-		{"policy", plain, good, []bearer.Requirement{forbid}, 403, `Bearer error="insufficient_scope", error_description="Access is not allowed"`, "policy_refused"},
-		{"authentication too weak", plain, good, []bearer.Requirement{bearer.ACR("phr", "mfa")}, 401, `Bearer error="insufficient_user_authentication", error_description="A different authentication level is required", acr_values="phr mfa"`, "authentication_too_weak"},
-		{"authentication too old", plain, good, []bearer.Requirement{bearer.AuthMaxAge(5 * time.Minute)}, 401, `Bearer error="insufficient_user_authentication", error_description="A more recent authentication is required", max_age="300"`, "authentication_too_old"},
-		{"authentication, both", plain, good, []bearer.Requirement{bearer.AuthMaxAge(time.Hour), bearer.ACR("mfa"), bearer.AuthMaxAge(time.Minute)}, 401, `Bearer error="insufficient_user_authentication", error_description="A more recent authentication is required", acr_values="mfa", max_age="60"`, "authentication_too_old"},
-		{"undecided", plain, good, []bearer.Requirement{pass}, 503, ``, "dependency_unavailable"},
+		{"scope", plain, good, []bearer.RouteOption{bearer.Scopes("a", "b")}, 403, `Bearer error="insufficient_scope", error_description="The access token lacks a required scope", scope="a b"`, "insufficient_scope"},
+		{"any scope: its first", plain, good, []bearer.RouteOption{bearer.Any(bearer.Scopes("x"), bearer.Scopes("y"))}, 403, `Bearer error="insufficient_scope", error_description="The access token lacks a required scope", scope="x"`, "insufficient_scope"},
+		{"All: concatenated", plain, good, []bearer.RouteOption{bearer.All(bearer.Scopes("x"), bearer.Any(bearer.Scopes("y"), bearer.Scopes("z")))}, 403, `Bearer error="insufficient_scope", error_description="The access token lacks a required scope", scope="x y"`, "insufficient_scope"},
+		{"Any: the first", plain, good, []bearer.RouteOption{bearer.Any(bearer.Scopes("x"), bearer.Roles("r"))}, 403, `Bearer error="insufficient_scope", error_description="The access token lacks a required scope", scope="x"`, "insufficient_scope"},
+		{"role", plain, good, []bearer.RouteOption{bearer.Roles("admin")}, 403, `Bearer error="insufficient_scope", error_description="The access token lacks a required role"`, "insufficient_role"},
+		{"role, on a route with scopes", plain, good, []bearer.RouteOption{bearer.Scopes("a"), bearer.Roles("admin")}, 403, `Bearer error="insufficient_scope", error_description="The access token lacks a required role", scope="a"`, "insufficient_role"},
+		{"claim", plain, good, []bearer.RouteOption{bearer.HasClaim("tenant", "acme")}, 403, `Bearer error="insufficient_scope", error_description="The access token lacks a required claim"`, "claim_mismatch"},
+		{"policy", plain, good, []bearer.RouteOption{forbid}, 403, `Bearer error="insufficient_scope", error_description="Access is not allowed"`, "policy_refused"},
+		{"authentication too weak", plain, good, []bearer.RouteOption{bearer.ACR("phr", "mfa")}, 401, `Bearer error="insufficient_user_authentication", error_description="A different authentication level is required", acr_values="phr mfa"`, "authentication_too_weak"},
+		{"authentication too old", plain, good, []bearer.RouteOption{bearer.AuthMaxAge(5 * time.Minute)}, 401, `Bearer error="insufficient_user_authentication", error_description="A more recent authentication is required", max_age="300"`, "authentication_too_old"},
+		{"authentication, both", plain, good, []bearer.RouteOption{bearer.AuthMaxAge(time.Hour), bearer.ACR("mfa"), bearer.AuthMaxAge(time.Minute)}, 401, `Bearer error="insufficient_user_authentication", error_description="A more recent authentication is required", acr_values="mfa", max_age="60"`, "authentication_too_old"},
+		{"undecided", plain, good, []bearer.RouteOption{pass}, 503, ``, "dependency_unavailable"},
 		{"issuer down", newAuth(t, down), "Bearer " + down.Token(), nil, 503, ``, "keys_unavailable"},
 	}
 	for _, tt := range tests {
@@ -125,17 +125,17 @@ func TestEveryReasonHasItsAnswer(t *testing.T) {
 // Requests that are refused for one reason share an error, but for what their routes say.
 func TestRefusalsOfRoutesDoNotMix(t *testing.T) {
 	auth := newAuth(t, bearertest.NewIssuer())
-	wants := map[string][]bearer.Requirement{
-		"Bearer": nil, `Bearer scope="a"`: {bearer.Scopes("a")}, `Bearer scope="b c"`: {bearer.Scopes("b"), bearer.AnyScope("c", "d")},
+	wants := map[string][]bearer.RouteOption{
+		"Bearer": nil, `Bearer scope="a"`: {bearer.Scopes("a")}, `Bearer scope="b c"`: {bearer.Scopes("b"), bearer.Any(bearer.Scopes("c"), bearer.Scopes("d"))},
 	}
 	for range 3 {
 		errs := make(map[string]error)
 		for want, reqs := range wants {
-			_, errs[want] = auth.Authenticate(get(""), reqs...)
+			_, errs[want] = auth.Guard(reqs...).Authenticate(get(""))
 		}
 		for want, err := range errs {
 			w := httptest.NewRecorder()
-			if auth.WriteError(w, get(""), err); w.Header().Get("WWW-Authenticate") != want {
+			if auth.Guard().WriteError(w, get(""), err); w.Header().Get("WWW-Authenticate") != want {
 				t.Errorf("challenge %q, want %q", w.Header().Get("WWW-Authenticate"), want)
 			}
 		}
@@ -146,7 +146,7 @@ func TestRefusalsOfRoutesDoNotMix(t *testing.T) {
 func TestRefusalsAreNeverChanged(t *testing.T) {
 	issuer := bearertest.NewIssuer()
 	issuer.Down()
-	_, err := newAuth(t, issuer).Authenticate(get("Bearer " + issuer.Token()))
+	_, err := newAuth(t, issuer).Guard().Authenticate(get("Bearer " + issuer.Token()))
 	shared := bearer.Refusal(bearer.ReasonKeysUnavailable)
 	if errors.Unwrap(err) == nil || shared.Unwrap() != nil {
 		t.Errorf("the cause is %v, that of other requests %v", errors.Unwrap(err), shared.Unwrap())
@@ -162,14 +162,14 @@ func TestWriteErrorOfAnotherError(t *testing.T) {
 	for _, err := range []error{nil, errors.New("secret"), (*bearer.Error)(nil), &bearer.Error{}, bearer.Refusal("x")} {
 		t.Run(fmt.Sprintf("%T", err), func(t *testing.T) {
 			w := httptest.NewRecorder()
-			auth.WriteError(w, get(""), err)
+			auth.Guard().WriteError(w, get(""), err)
 			if w.Code != 500 || strings.Contains(w.Body.String(), "secret") || w.Header().Get("Cache-Control") != "no-store" {
 				t.Errorf("answer %d %s", w.Code, w.Body)
 			}
 		})
 	}
 	wrapped := httptest.NewRecorder()
-	auth.WriteError(wrapped, get(""), fmt.Errorf("wrapped: %w", bearer.Refusal(bearer.ReasonScope)))
+	auth.Guard().WriteError(wrapped, get(""), fmt.Errorf("wrapped: %w", bearer.Refusal(bearer.ReasonScope)))
 	checkProblem(t, wrapped, 403, "insufficient_scope")
 }
 

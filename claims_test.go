@@ -18,7 +18,7 @@ import (
 
 func verified(t testing.TB, auth *bearer.Middleware, token string) *bearer.Claims {
 	t.Helper()
-	claims, err := auth.Verify(t.Context(), token)
+	claims, err := auth.Guard().Verify(t.Context(), token)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -6,61 +6,84 @@ import (
 	"strings"
 )
 
+// contextKey is the key of what a context carries: a *principal of a verified token, or a *Claims, which
+// is that of [NewContext], or nil for an anonymous request.
 type contextKey struct{}
 
-// principal is what a context carries. by is the Middleware that verified the claims, and nil for claims that were put
-// there with NewContext: only a Middleware's own mark makes it skip verification. It is shared and never changes.
-type principal struct {
-	claims *Claims // nil for an anonymous request
-	by     *core
-	sent   *sent // nil unless by is not
-}
-
-// sent is the credential of a principal. It has a place of its own, so that a context that is printed with a verb that does not fit
-// shows an address: package fmt follows one pointer, to the principal.
-type sent struct {
-	token string // the one that was verified
-
-	// authorization is the request's Authorization header, when it is not "Bearer" and the token.
-	authorization string
-}
-
-// covers reports whether a Middleware has verified this request already. A context can be handed on to another request, such
-// as one out of a batch; that one is verified anew when it brings a credential of its own.
-func (p *principal) covers(r *http.Request, m *core) bool {
-	if p == nil || p.by != m {
-		return false
+// withVerified returns a request whose context carries a verified token. The authorization is that of
+// the request, and "" for "Bearer" and the token.
+func withVerified(r *http.Request, token *verified, authorization string) *http.Request {
+	p := &token.plain
+	if authorization != "" {
+		p = &principal{token, &authorization}
 	}
-	switch values := r.Header["Authorization"]; len(values) {
-	case 0:
-		return true
-	case 1:
-		scheme, token, _ := strings.Cut(values[0], " ")
-		return token == p.sent.token && isBearer(scheme) || p.sent.authorization != "" && values[0] == p.sent.authorization
+	return r.WithContext(context.WithValue(r.Context(), contextKey{}, p))
+}
+
+// withoutClaims returns a request whose context carries no claims.
+func withoutClaims(r *http.Request) *http.Request {
+	if _, found := FromContext(r.Context()); !found {
+		return r
+	}
+	return r.WithContext(NewContext(r.Context(), nil))
+}
+
+// verifiedIn returns the token of this very request that the verifier has verified already, or nil. A
+// context can be handed on to another request, such as one out of a batch. That request is verified
+// from its own credential if it brings one.
+func verifiedIn(r *http.Request, by *verifier) *verified {
+	p, ok := r.Context().Value(contextKey{}).(*principal)
+	if !ok || p.by != by {
+		return nil
+	}
+	header := r.Header["Authorization"]
+	switch {
+	case len(header) == 0:
+		return p.verified
+	case len(header) > 1:
+		return nil
+	case isBearerHeader(header[0], p.token), p.authorization != nil && header[0] == *p.authorization:
+		return p.verified
 	default:
-		return false
+		return nil
 	}
 }
 
-// FromContext returns the claims of the request's verified token. ok is false when the request was not guarded, or passed an
-// [Optional] guard without a token.
+// isBearerHeader reports whether an Authorization header is the scheme Bearer, one space and the token.
+func isBearerHeader(header, token string) bool {
+	scheme, rest, _ := strings.Cut(header, " ")
+	return rest == token && isBearer(scheme)
+}
+
+// isBearer reports whether a scheme is that of RFC 6750. Schemes are case-insensitive (RFC 9110 section
+// 11.1).
+func isBearer(scheme string) bool { return strings.EqualFold(scheme, schemeBearer) }
+
+const schemeBearer = "Bearer"
+
+// FromContext returns the claims of the request's verified token. ok is false when the request was
+// not guarded, or passed an [Optional] guard without a token.
 func FromContext(ctx context.Context) (claims *Claims, ok bool) {
-	p, ok := ctx.Value(contextKey{}).(*principal)
-	if !ok || p.claims == nil {
+	switch value := ctx.Value(contextKey{}).(type) {
+	case *principal:
+		return &value.claims, true
+	case *Claims:
+		return value, value != nil
+	default:
 		return nil, false
 	}
-	return p.claims, true
 }
 
-// NewContext returns a context that carries claims, for code that hands a request on outside HTTP, such as a queue's consumer
-// after [Middleware.Verify]. Claims put there this way never satisfy a guard: a request that meets one later is verified
-// from its token. To test a handler with made-up claims, use bearertest.NewContext.
+// NewContext returns a context that carries claims, for code that hands a request on outside HTTP,
+// such as a queue's consumer after [Guard.Verify]. Claims that were put there this way never satisfy
+// a guard: a request that meets one later is verified from its token. To test a handler with made-up
+// claims, use bearertest.NewContext.
 func NewContext(ctx context.Context, claims *Claims) context.Context {
-	return context.WithValue(ctx, contextKey{}, &principal{claims: claims})
+	return context.WithValue(ctx, contextKey{}, claims)
 }
 
-// ClaimsAs decodes the claims of the request's verified token into a T, for claims this package does not know. It returns
-// [ErrNoClaims] when there are none, or the error of [Claims.Decode].
+// ClaimsAs decodes the claims of the request's verified token into a T, for claims that this package
+// does not know. It returns [ErrNoClaims] when there are none, or the error of [Claims.Decode].
 func ClaimsAs[T any](ctx context.Context) (T, error) {
 	var v T
 	claims, ok := FromContext(ctx)

@@ -147,16 +147,26 @@ func TestCoreLinksNoTestCode(t *testing.T) {
 // arrows says which packages of this repository each of them may import, outside its tests. "..." stands for every folder
 // below, and for every package there is.
 var arrows = map[string][]string{
-	".":                   {"jwks", "internal/jwa", "internal/strictjson", "internal/weburl"},
-	"jwks":                {"internal/jwa", "internal/strictjson", "internal/webclient", "internal/weburl"},
+	".": {
+		"jwks", "internal/grammar", "internal/jws", "internal/keyset", "internal/optional",
+		"internal/strictjson", "internal/tokencache", "internal/weburl",
+	},
+	"jwks": {
+		"internal/jws", "internal/keyset", "internal/optional", "internal/strictjson",
+		"internal/webclient", "internal/weburl",
+	},
 	"tokens":              {"internal/strictjson", "internal/webclient", "internal/weburl"},
 	"tokens/storetest":    {"tokens"},
-	"internal/jwa":        {},
+	"internal/grammar":    {},
+	"internal/jws":        {},
+	"internal/keyset":     {},
+	"internal/optional":   {},
 	"internal/strictjson": {},
+	"internal/tokencache": {},
 	"internal/webclient":  {"internal/weburl"},
 	"internal/weburl":     {},
 	"internal/reference":  {},
-	"bearertest":          {".", "jwks", "internal/jwa"},
+	"bearertest":          {".", "jwks", "internal/jws"},
 	"adapters/...":        {".", "tokens"},
 	"examples/...":        {"..."},
 	"interop/...":         {"..."},

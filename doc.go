@@ -6,7 +6,7 @@
 //
 // A handler behind the guard finds the verified claims with [FromContext]. Adapters for Gin and Echo are modules of their
 // own; every other framework that speaks net/http uses [Middleware.Require], and an adapter is two calls:
-// [Middleware.Authenticate] decides, [Middleware.WriteError] speaks.
+// [Guard.Authenticate] decides, and [Guard.WriteError] writes the answer.
 //
 // # What is checked
 //
@@ -68,7 +68,7 @@
 //	Unsteady             as often as it fails and rotates, 503
 //	                     for keys first published while it fails,
 //	                     until 5 seconds later, and 200 for others
-//	Restart                                                      200 with jwks.LastKnownGood, once the issuer failed
+//	Restart                                                      200 with jwks.WithLastKnownGood, once the issuer failed
 //	                                                             or 5 seconds passed, otherwise 503
 //	ClientGone           the fetch goes on for the others        the fetch goes on for the others
 //	Close                503, and nothing runs any more          503
@@ -79,7 +79,7 @@
 // A proxy sees the code in the body alone; where it cannot, exclude 503s with a Retry-After on protected routes.
 //
 // A request with a made-up key id may wait up to 4 seconds while there are many of them. Where the number of requests at the same
-// time is limited, it counts; a shorter jwks.ColdWait turns the wait into a 503.
+// time is limited, it counts; a shorter jwks.WithColdWait turns the wait into a 503.
 //
 // # What the surrounding system must do
 //

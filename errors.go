@@ -2,65 +2,73 @@ package bearer
 
 import (
 	"errors"
-	"fmt"
 	"net/http"
 	"time"
+
+	"github.com/bearer-go/bearer/internal/optional"
 )
 
-// ErrUnavailable is what a [Func] returns, wrapped or as it is, when it cannot decide because something it needs does not
-// answer. The client then hears 503 instead of 403. Every 503 of this package matches it with [errors.Is].
+// ErrUnavailable is what a [Func] returns, as it is or wrapped, when it cannot decide because
+// something it depends on does not answer. The client then receives 503 instead of 403. Every 503 of
+// this package matches it with [errors.Is].
 var ErrUnavailable = errors.New("bearer: unavailable")
 
-// ErrNoClaims is returned by [ClaimsAs] when the context carries no claims: the handler is not behind a guard, or the
-// request passed an [Optional] guard without a token. [Claims.Decode] returns it for claims that no Middleware made.
+// ErrNoClaims is returned by [ClaimsAs] when the context carries no claims: the handler is not
+// behind a guard, or the request passed an [Optional] guard without a token. [Claims.Decode] returns
+// it for claims that no Middleware made.
 var ErrNoClaims = errors.New("bearer: no claims in the context")
 
-// Reason says why a request was refused. It is stable: it stands in the "code" member of the problem body, in the log and in
-// [Event], and is the same in all three.
+// Reason says why a request was refused. Reasons are stable. The "code" member of the problem body,
+// the log and [Event] all use the same one.
 type Reason string
 
-// The reasons, in the order in which the pipeline finds them. The comment gives the status and, where there is one, the
-// error code of RFC 6750 section 3.1 that the client hears with it.
+// The reasons, in the order in which the checks run. The comment gives the status and, where there is
+// one, the error code of RFC 6750 section 3.1 in the challenge.
 const (
-	ReasonClosed             Reason = "closed"                 // 503: the Middleware was closed
-	ReasonMissingToken       Reason = "missing_token"          // 401, a bare challenge: no credential
-	ReasonOtherScheme        Reason = "other_scheme"           // 401, a bare challenge: Basic, Digest, ...
-	ReasonMultipleTokens     Reason = "multiple_tokens"        // 400 invalid_request
-	ReasonMalformedRequest   Reason = "malformed_request"      // 400 invalid_request
-	ReasonTokenTooLarge      Reason = "token_too_large"        // 401 invalid_token
-	ReasonMalformedToken     Reason = "malformed_token"        // 401 invalid_token
-	ReasonUnsupportedHeader  Reason = "unsupported_header"     // 401 invalid_token: crit or b64
-	ReasonUnknownIssuer      Reason = "unknown_issuer"         // 401 invalid_token
-	ReasonAlgorithm          Reason = "algorithm_not_allowed"  // 401 invalid_token
-	ReasonType               Reason = "type_not_allowed"       // 401 invalid_token: the header's typ
-	ReasonUnknownKey         Reason = "unknown_key"            // 401 invalid_token
-	ReasonKeysUnavailable    Reason = "keys_unavailable"       // 503: the issuer's keys cannot be had now
-	ReasonSignature          Reason = "bad_signature"          // 401 invalid_token
-	ReasonMalformedClaims    Reason = "malformed_claims"       // 401 invalid_token
-	ReasonNotAccessToken     Reason = "not_an_access_token"    // 401 invalid_token: an ID, logout or event token
-	ReasonMissingClaim       Reason = "missing_claim"          // 401 invalid_token
-	ReasonExpired            Reason = "token_expired"          // 401 invalid_token
-	ReasonNotYetValid        Reason = "token_not_yet_valid"    // 401 invalid_token
-	ReasonIssuedInFuture     Reason = "token_issued_in_future" // 401 invalid_token
-	ReasonLifetime           Reason = "lifetime_too_long"      // 401 invalid_token: see MaxLifetime
-	ReasonAudience           Reason = "wrong_audience"         // 401 invalid_token
-	ReasonSenderConstrained  Reason = "sender_constrained"     // 401 invalid_token: a cnf claim that nothing checks
-	ReasonScope              Reason = "insufficient_scope"     // 403 insufficient_scope
-	ReasonRole               Reason = "insufficient_role"      // 403 insufficient_scope
-	ReasonClaim              Reason = "claim_mismatch"         // 403 insufficient_scope: see HasClaim
-	ReasonPolicy             Reason = "policy_refused"         // 403 insufficient_scope: see Func
-	ReasonAuthTooWeak        Reason = "authentication_too_weak"
-	ReasonAuthTooOld         Reason = "authentication_too_old" // 401 insufficient_user_authentication, like the one above
-	ReasonPolicyUnavailable  Reason = "dependency_unavailable" // 503: a Func returned ErrUnavailable
-	reasonInternal           Reason = "internal_error"         // 500: WriteError was given an error that is not ours
-	codeInvalidRequest              = "invalid_request"
-	codeInvalidToken                = "invalid_token"
-	codeInsufficientScope           = "insufficient_scope"
-	codeInsufficientUserAuth        = "insufficient_user_authentication"
+	ReasonClosed            Reason = "closed"                 // 503: the Middleware was closed
+	ReasonMissingToken      Reason = "missing_token"          // 401, a bare challenge: no credential
+	ReasonOtherScheme       Reason = "other_scheme"           // 401, a bare challenge: Basic, Digest, ...
+	ReasonMultipleTokens    Reason = "multiple_tokens"        // 400 invalid_request
+	ReasonMalformedRequest  Reason = "malformed_request"      // 400 invalid_request
+	ReasonTokenTooLarge     Reason = "token_too_large"        // 401 invalid_token
+	ReasonMalformedToken    Reason = "malformed_token"        // 401 invalid_token
+	ReasonUnsupportedHeader Reason = "unsupported_header"     // 401 invalid_token: crit or b64
+	ReasonUnknownIssuer     Reason = "unknown_issuer"         // 401 invalid_token
+	ReasonAlgorithm         Reason = "algorithm_not_allowed"  // 401 invalid_token
+	ReasonType              Reason = "type_not_allowed"       // 401 invalid_token: the header's typ
+	ReasonUnknownKey        Reason = "unknown_key"            // 401 invalid_token
+	ReasonKeysUnavailable   Reason = "keys_unavailable"       // 503: the issuer's keys cannot be fetched
+	ReasonSignature         Reason = "bad_signature"          // 401 invalid_token
+	ReasonMalformedClaims   Reason = "malformed_claims"       // 401 invalid_token
+	ReasonNotAccessToken    Reason = "not_an_access_token"    // 401 invalid_token: an ID, logout or event token
+	ReasonMissingClaim      Reason = "missing_claim"          // 401 invalid_token
+	ReasonExpired           Reason = "token_expired"          // 401 invalid_token
+	ReasonNotYetValid       Reason = "token_not_yet_valid"    // 401 invalid_token
+	ReasonIssuedInFuture    Reason = "token_issued_in_future" // 401 invalid_token
+	ReasonLifetime          Reason = "lifetime_too_long"      // 401 invalid_token: see MaxLifetime
+	ReasonAudience          Reason = "wrong_audience"         // 401 invalid_token
+	ReasonSenderConstrained Reason = "sender_constrained"     // 401 invalid_token: its cnf is not proven
+	ReasonScope             Reason = "insufficient_scope"     // 403 insufficient_scope
+	ReasonRole              Reason = "insufficient_role"      // 403 insufficient_scope
+	ReasonClaim             Reason = "claim_mismatch"         // 403 insufficient_scope: see HasClaim
+	ReasonPolicy            Reason = "policy_refused"         // 403 insufficient_scope: see Func
+	ReasonAuthTooWeak       Reason = "authentication_too_weak"
+	ReasonAuthTooOld        Reason = "authentication_too_old" // 401 insufficient_user_authentication, like the one above
+	ReasonPolicyUnavailable Reason = "dependency_unavailable" // 503: a Func returned ErrUnavailable
+
+	reasonInternal Reason = "internal_error" // 500: WriteError was given an error of another package
 )
 
-// answer is what the client hears for a reason: nothing in it depends on the request. The texts keep to the characters
-// that RFC 6750 section 3 allows in error_description.
+// The error codes of RFC 6750 section 3.1 and RFC 9470 section 3.
+const (
+	codeInvalidRequest       = "invalid_request"
+	codeInvalidToken         = "invalid_token"
+	codeInsufficientScope    = "insufficient_scope"
+	codeInsufficientUserAuth = "insufficient_user_authentication"
+)
+
+// answer is what the client receives for a reason. Nothing in it depends on the request. The texts
+// keep to the characters that RFC 6750 section 3 allows in error_description.
 type answer struct {
 	reason Reason
 	status int
@@ -101,19 +109,28 @@ var answers = []answer{
 	{ReasonPolicyUnavailable, http.StatusServiceUnavailable, "", "A decision cannot be made now"},
 }
 
-// internalError is the answer to what must not be.
-var internalError = answer{reasonInternal, http.StatusInternalServerError, "", "The request could not be processed"}
+// internalError is the answer to an error that this package did not create.
+var internalError = answer{
+	reasonInternal, http.StatusInternalServerError, "", "The request could not be processed",
+}
 
-// Error is a refusal. It separates what the client may hear, which is fixed text, from what an operator must know, which is
-// the wrapped cause. No method returns any part of a token.
+// Error is a refusal. It separates what the client may learn, which is fixed text, from what an
+// operator must know, which is the wrapped cause. No method returns any part of a token.
 //
-// It does not change. Requests that are refused for the same reason share one value: never assign to what an *Error points to. The
-// zero value stands for an internal error, 500.
+// An Error does not change. Requests that are refused for the same reason share one value: never
+// assign to what an *Error points to. The zero value stands for an internal error, 500.
 type Error struct {
 	answer     *answer
 	cause      error
-	reqs       []Requirement // of the route: they have a say in the challenge
+	hints      *hints // of the route, for the challenge; nil if it has none
 	retryAfter time.Duration
+}
+
+// hints are what a route tells clients in its challenges. They do not change.
+type hints struct {
+	scopes []string      // scope, RFC 6750 section 3
+	acr    []string      // acr_values, RFC 9470 section 3
+	maxAge time.Duration // max_age, RFC 9470 section 3; 0 if there is none
 }
 
 // Reason returns why, as a stable code.
@@ -124,11 +141,11 @@ func (e *Error) Error() string {
 	return "bearer: " + string(e.Reason()) + ": " + e.Description()
 }
 
-// Unwrap returns the cause, or nil. It is for operators: a cause may name hosts and carry the texts of other libraries and of
-// the application's own [Func], and is never sent to a client.
+// Unwrap returns the cause, or nil. It is for operators: a cause may name hosts and contain the texts
+// of other libraries and of the application's own [Func]. It is never sent to a client.
 func (e *Error) Unwrap() error { return e.cause }
 
-// Is reports that every 503 is [ErrUnavailable].
+// Is reports whether the target is [ErrUnavailable] and the refusal is a 503.
 func (e *Error) Is(target error) bool {
 	return target == ErrUnavailable && e.StatusCode() == http.StatusServiceUnavailable
 }
@@ -136,14 +153,15 @@ func (e *Error) Is(target error) bool {
 // StatusCode returns the HTTP status of the refusal: 400, 401, 403 or 503.
 func (e *Error) StatusCode() int { return e.says().status }
 
-// Code returns the error code of RFC 6750 section 3.1 or RFC 9470 section 3, or "" when the challenge carries none.
+// Code returns the error code of RFC 6750 section 3.1 or RFC 9470 section 3, or "" when the challenge
+// has none.
 func (e *Error) Code() string { return e.says().code }
 
 // Description returns the fixed text for the reason, which is safe to send.
 func (e *Error) Description() string { return e.says().detail }
 
-// RetryAfter returns how long a client should wait before it tries again, in whole seconds and at least one; 0 unless the
-// status is 503.
+// RetryAfter returns how long a client should wait before it tries again, in whole seconds and at
+// least one. It is 0 unless the status is 503.
 func (e *Error) RetryAfter() time.Duration {
 	if e.StatusCode() != http.StatusServiceUnavailable {
 		return 0
@@ -159,16 +177,18 @@ func (e *Error) says() *answer {
 	return e.answer
 }
 
-// refusals are made once, one for each reason: what strangers can cause for nothing shall cost next to nothing.
-var refusals = func() map[Reason]*Error {
+// refusals has one Error for each reason, so that requests without a good token allocate little.
+var refusals = makeRefusals()
+
+func makeRefusals() map[Reason]*Error {
 	all := make(map[Reason]*Error)
 	for i := range answers {
 		all[answers[i].reason] = &Error{answer: &answers[i]}
 	}
 	return all
-}()
+}
 
-// refuse returns the refusal for a reason. It is never nil, for that would let the request pass.
+// refuse returns the refusal for a reason. It is never nil, which would let the request pass.
 func refuse(reason Reason) *Error {
 	if e := refusals[reason]; e != nil {
 		return e
@@ -176,44 +196,46 @@ func refuse(reason Reason) *Error {
 	return new(Error)
 }
 
+// refuseFor returns the refusal for a reason, with its cause.
 func refuseFor(reason Reason, cause error) *Error {
 	e := *refuse(reason)
 	e.cause = cause
 	return &e
 }
 
-// routeError is a refusal with a copy of its route's requirements, which are few, in one piece of memory. The list that
-// [Middleware.Authenticate] was given stays the caller's, and can change before the refusal is written.
-type routeError struct {
-	Error
-	room [4]Requirement
-}
-
-// on returns the refusal as one of a route with these requirements.
-func (e *Error) on(reqs []Requirement) *Error {
-	if len(reqs) == 0 {
+// on returns the refusal as that of a route with these hints.
+func (e *Error) on(route *hints) *Error {
+	if route == nil {
 		return e
 	}
-	own := &routeError{Error: *e}
-	own.reqs = append(own.room[:0], reqs...)
-	return &own.Error
+	own := *e
+	own.hints = route
+	return &own
 }
 
-// ConfigError is one mistake in the configuration. [New] reports all of them at once, joined with [errors.Join].
+// ConfigError is one mistake in a configuration. [New] and [Middleware.NewGuard] return all of them
+// at once, joined with [errors.Join].
 type ConfigError struct {
-	// Option is the option at fault, such as "Leeway", and Issuer the issuer it was given for, if any.
-	Option, Issuer string
-	// Value is what was given. It is "" for secrets and for options without a printable value.
+	// Option is the option or the requirement at fault, such as "Leeway".
+	Option string
+	// Subject is what it was given for, such as `issuer "https://login.example.com"`. It is "" for
+	// the whole configuration.
+	Subject string
+	// Value is what was given. It is "" for secrets and for values that cannot be printed.
 	Value string
-	// Problem says what is wrong with it and what to do.
+	// Problem says what is wrong with the value and what to do.
 	Problem string
 }
 
 // Error returns the option, the value and what to do, in one line.
-func (e *ConfigError) Error() string {
-	where := ""
-	if e.Issuer != "" && e.Option != "WithIssuer" {
-		where = fmt.Sprintf(" for issuer %q", e.Issuer)
+func (e *ConfigError) Error() string { return optional.Mistake(*e).Text("bearer") }
+
+// configErrors returns the mistakes as one error, or nil if there are none.
+func configErrors(mistakes []optional.Mistake) error {
+	errs := make([]error, len(mistakes))
+	for i, m := range mistakes {
+		e := ConfigError(m)
+		errs[i] = &e
 	}
-	return fmt.Sprintf("bearer: %s(%s)%s: %s", e.Option, e.Value, where, e.Problem)
+	return errors.Join(errs...)
 }

@@ -18,55 +18,63 @@ const (
 	OutcomeUnavailable Outcome = "unavailable" // 503
 )
 
-// Event is one decision, for metrics and traces; see [WithObserver]. A request causes one event per Middleware that it meets; a
-// further guard of the same Middleware adds one only when it refuses what the first allowed.
+// Event is one decision, for metrics and traces; see [WithObserver]. A request causes one event for
+// each Middleware that it meets. A further guard of the same Middleware adds one only if it refuses
+// what the first allowed.
 //
-// Every field is a value this service already knew, so that none can be chosen by an attacker and each is fit for a metric's
-// label: Issuer is "" until it matched a configured one, KeyID until a key verified the signature, and Algorithm until it was
-// found on the issuer's list.
+// Every field is a value that this service already knew. An attacker can choose none of them, and
+// each is fit for a metric's label: Issuer is "" until it matched a configured one, KeyID until a key
+// verified the signature, and Algorithm until it was found on the issuer's list.
 type Event struct {
 	Outcome   Outcome
 	Reason    Reason // "" unless refused or unavailable
 	Issuer    string
 	KeyID     string
 	Algorithm string
-	Cached    bool          // the token had been verified before: its signature was not verified again
+	Cached    bool          // the token was verified before, and its signature was not verified again
 	Duration  time.Duration // of the decision
 }
 
-// start returns the time when an observer wants to know how long a decision took.
-func (m *core) start() (started time.Time) {
-	if m.observe != nil {
+// reporter tells the log and the observer of decisions.
+type reporter struct {
+	logger  *slog.Logger
+	observe func(context.Context, Event) // or nil
+}
+
+// start returns the time if an observer is to learn how long a decision took.
+func (r *reporter) start() (started time.Time) {
+	if r.observe != nil {
 		started = time.Now()
 	}
 	return started
 }
 
 // decided reports a decision to the observer.
-func (m *core) decided(ctx context.Context, ev *Event, started time.Time) {
-	if m.observe != nil {
+func (r *reporter) decided(ctx context.Context, ev *Event, started time.Time) {
+	if r.observe != nil {
 		ev.Duration = time.Since(started)
-		m.observe(ctx, *ev)
+		r.observe(ctx, *ev)
 	}
 }
 
-// refused completes a refusal with what the route tells clients, and reports it to the log and the observer.
-func (m *core) refused(ctx context.Context, ev *Event, started time.Time, rt *route, err *Error) *Error {
-	if m.logger.Enabled(ctx, slog.LevelDebug) {
-		m.logRefusal(ctx, ev, err)
+// refused reports a refusal to the log and the observer.
+func (r *reporter) refused(ctx context.Context, ev *Event, started time.Time, err *Error) {
+	if r.logger.Enabled(ctx, slog.LevelDebug) {
+		r.log(ctx, ev, err)
 	}
-	if m.observe != nil {
+	if r.observe != nil {
 		ev.Reason, ev.Outcome = err.Reason(), OutcomeRefused
 		if err.StatusCode() == http.StatusServiceUnavailable {
 			ev.Outcome = OutcomeUnavailable
 		}
-		m.decided(ctx, ev, started)
+		r.decided(ctx, ev, started)
 	}
-	return err.on(rt.reqs)
 }
 
-func (m *core) logRefusal(ctx context.Context, ev *Event, err *Error) {
-	attrs := []slog.Attr{slog.String("reason", string(err.Reason())), slog.Int("status", err.StatusCode())}
+func (r *reporter) log(ctx context.Context, ev *Event, err *Error) {
+	attrs := []slog.Attr{
+		slog.String("reason", string(err.Reason())), slog.Int("status", err.StatusCode()),
+	}
 	for _, a := range []slog.Attr{
 		slog.String("issuer", ev.Issuer), slog.String("kid", ev.KeyID), slog.String("alg", ev.Algorithm),
 	} {
@@ -77,5 +85,5 @@ func (m *core) logRefusal(ctx context.Context, ev *Event, err *Error) {
 	if err.cause != nil {
 		attrs = append(attrs, slog.Any("cause", err.cause))
 	}
-	m.logger.LogAttrs(ctx, slog.LevelDebug, "bearer: request refused", attrs...)
+	r.logger.LogAttrs(ctx, slog.LevelDebug, "bearer: request refused", attrs...)
 }

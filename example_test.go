@@ -66,9 +66,9 @@ func ExampleNew() {
 	var mistake *bearer.ConfigError
 	fmt.Println(errors.As(err, &mistake))
 	// Output:
-	// bearer: Leeway(1h0m0s) for issuer "http://login.example.com": must be from 0 to 5m0s; a larger difference is a clock to be mended
 	// bearer: WithIssuer("http://login.example.com", ""): the audience is empty; give the value this service has in the tokens' aud; is a variable unset?
-	// bearer: WithIssuer("http://login.example.com"): jwks: Discover: the issuer "http://login.example.com" is not https: anyone on the way could read or replace what is sent; give the https URL that the tokens have as iss
+	// bearer: Leeway(1h0m0s) for issuer "http://login.example.com": must be from 0 to 5m0s; fix the clock instead of tolerating more
+	// bearer: WithIssuer("http://login.example.com"): the issuer is not https: anyone on the way could read or replace what is sent; give the https URL that the tokens have as iss
 	// true
 }
 
@@ -106,9 +106,9 @@ func ExampleMiddleware_Require() {
 }
 
 // Verify is for tokens that do not come in an HTTP request.
-func ExampleMiddleware_Verify() {
+func ExampleGuard_Verify() {
 	auth, issuer := exampleAuth()
-	claims, err := auth.Verify(context.Background(), issuer.Token(), bearer.Scopes("orders:read"))
+	claims, err := auth.Guard(bearer.Scopes("orders:read")).Verify(context.Background(), issuer.Token())
 	var refusal *bearer.Error
 	if errors.As(err, &refusal) {
 		fmt.Println(claims, refusal.Reason(), refusal.StatusCode())
@@ -252,9 +252,9 @@ func ExampleWithObserver() {
 func ExampleKeys() {
 	const issuer = "https://login.example.com"
 	auth, err := bearer.New(bearer.WithIssuer(issuer, "orders", bearer.Keys(jwks.Discover(issuer,
-		jwks.MaxStaleness(6*time.Hour),
-		jwks.LastKnownGood("/var/lib/orders/issuer-keys.json", 48*time.Hour),
-		jwks.PublicAddressesOnly(),
+		jwks.WithMaxStaleness(6*time.Hour),
+		jwks.WithLastKnownGood("/var/lib/orders/issuer-keys.json", 48*time.Hour),
+		jwks.WithPublicAddressesOnly(),
 	))))
 	if err != nil {
 		log.Fatal(err)

@@ -2,19 +2,15 @@ package bearer
 
 import "context"
 
-// VerifyJWS takes a token through the steps of the pipeline that do not need claims: the shape, the header, the algorithm,
-// the type, the key and the signature. It is for the published test vectors, whose payloads are no claims sets, and calls
-// what verify calls, in its order.
-func (m *Middleware) VerifyJWS(ctx context.Context, issuer, token string) error {
-	jws, ok := split(token)
-	if !ok || !jws.decode(make([]byte, len(token))) {
-		return refuse(ReasonMalformedToken)
-	}
-	header, err := readHeader(jws.headerText, jws.room)
+// VerifySignature takes a token through the checks that do not need claims: the shape, the header, the
+// algorithm, the type, the key and the signature. It is for published test vectors, whose payloads are
+// no claims sets, and calls what verify calls, in its order.
+func (m *Middleware) VerifySignature(ctx context.Context, issuer, token string) error {
+	signed, err := readToken(token, make([]byte, len(token)), &m.core.verifier.headers)
 	if err != nil {
 		return err
 	}
-	if _, _, err := m.issuers[issuer].checkJWS(ctx, jws, header, new(Event)); err != nil {
+	if _, _, err := m.core.verifier.issuers[issuer].verifySignature(ctx, &signed, new(Event)); err != nil {
 		return err
 	}
 	return nil
@@ -22,3 +18,23 @@ func (m *Middleware) VerifyJWS(ctx context.Context, issuer, token string) error 
 
 // Refusal is the error for a reason, as requests get it.
 func Refusal(reason Reason) *Error { return refuse(reason) }
+
+// CachedToken returns the cache's own copy of a token, and whether there is one. It counts as a use.
+func (m *Middleware) CachedToken(token string) (string, bool) {
+	e := m.core.verifier.cache.Get(token)
+	if e == nil {
+		return "", false
+	}
+	return e.Value.token, true
+}
+
+// ShareKeys has a Middleware use the key sets of another one that has the same issuers.
+func (m *Middleware) ShareKeys(of *Middleware) {
+	for name, iss := range m.core.verifier.issuers {
+		if iss.set != nil {
+			iss.close()
+			shared := of.core.verifier.issuers[name]
+			iss.set, iss.keys = shared.set, shared.keys
+		}
+	}
+}

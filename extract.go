@@ -10,6 +10,9 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+
+	"github.com/bearer-go/bearer/internal/grammar"
+	"github.com/bearer-go/bearer/internal/jws"
 )
 
 // maxFormBytes bounds how much of a body [FromForm] reads in search of a token.
@@ -107,18 +110,25 @@ func checkSources(sources []TokenSource) error {
 
 var defaultSources = []TokenSource{FromHeader()}
 
-// extraction is what was found in a request.
-type extraction struct {
-	token         string
-	request       *http.Request // as the handler shall see it
-	authorization []string      // the Authorization header
-	inHeader      bool          // a token is there
-	credentials   int           // how many tokens, in all places
-	otherScheme   bool          // an Authorization header of another scheme
-	form          *bytes.Reader // the body, when it was read in search of a token
+// credential is what a client sends to prove who it is (RFC 9110 section 11.4).
+type credential struct {
+	scheme string // as this package spells it
+	token  string
 }
 
-// extract finds the one token in the enabled places. A form comes last, for its body has to be waited for.
+// extraction is what was found in a request.
+type extraction struct {
+	credential
+	request       *http.Request // as the handler gets it
+	authorization []string      // the Authorization header
+	inHeader      bool          // a token is there
+	credentials   int           // in all places
+	otherScheme   bool          // an Authorization header of another scheme
+	form          *bytes.Reader // the body, if it was read in search of a token
+}
+
+// extract finds the one credential in the enabled places. A form comes last because its body may take
+// time to arrive.
 func (x *extraction) extract(sources []TokenSource) *Error {
 	x.authorization = x.request.Header["Authorization"]
 	if len(x.authorization) > 1 { // wherever tokens are looked for
@@ -172,84 +182,43 @@ func (x *extraction) from(s *TokenSource) *Error {
 func (x *extraction) found(tokens ...string) {
 	x.credentials += len(tokens)
 	if len(tokens) > 0 {
-		x.token = tokens[0]
+		x.credential = credential{schemeBearer, tokens[0]}
 	}
 }
 
-// fromHeader reads credentials = "Bearer" 1*SP b64token (RFC 6750 section 2.1). The scheme is case-insensitive (RFC 9110 section
-// 11.1). Go joins nothing, so a second header line is seen as one. That the token is one word is left to [extraction.secondWord].
+// fromHeader reads credentials = "Bearer" 1*SP b64token (RFC 6750 section 2.1). Go does not join header
+// lines, so a second one is seen as one. A token of more than one word is a malformed request and not
+// a malformed token. The other characters of a token are checked where it is decoded.
 func (x *extraction) fromHeader() *Error {
 	if len(x.authorization) == 0 {
 		return nil
 	}
-	const scheme = len("Bearer")
 	value := x.authorization[0]
-	switch {
-	case len(value) > scheme && value[scheme] == ' ' && isBearer(value[:scheme]):
-		x.inHeader = true
-		x.found(strings.TrimLeft(value[scheme:], " "))
-	case isBearer(value):
-		x.found("")
-	default:
-		other, _, _ := strings.Cut(value, " ")
-		if !isToken(other) {
+	scheme, rest, _ := strings.Cut(value, " ")
+	if !isBearer(scheme) {
+		if !grammar.IsToken(scheme) {
 			return refuse(ReasonMalformedRequest)
 		}
 		x.otherScheme = true
+		return nil
 	}
+	token := strings.TrimLeft(rest, " ")
+	if strings.IndexByte(token, ' ') >= 0 || strings.HasPrefix(token, "\t") {
+		return refuse(ReasonMalformedRequest)
+	}
+	x.inHeader = true
+	x.found(token)
 	return nil
 }
 
-// maxFirstWord is how long a first word can be, in bytes, for a second one to be looked for behind it.
-const maxFirstWord = 4 << 10
-
-// secondWord reports that what stands behind "Bearer" in the header is more than one word, or begins with a tab in the place of a
-// space: then the request is malformed, and not the token. It is asked when the token has turned out not to be one, so that no
-// good token is looked through for it, and none that is too large.
-func (x *extraction) secondWord() bool {
-	if !x.inHeader {
-		return false
+// unusualHeader returns the Authorization header of the request, or "" if there is none or it is
+// "Bearer", one space and the token.
+func (x *extraction) unusualHeader() string {
+	const prefix = len(schemeBearer) + len(" ")
+	if len(x.authorization) == 0 || x.inHeader && len(x.authorization[0]) == prefix+len(x.token) {
+		return ""
 	}
-	return x.token[0] == '\t' || strings.IndexByte(x.token[:min(len(x.token), maxFirstWord+1)], ' ') >= 0
-}
-
-// credential is a principal by which a guard behind this one knows the request again: its token alone is not enough when that
-// stands elsewhere than in the header, or the header is spelt in an unusual way.
-func (x *extraction) credential(p *principal) *principal {
-	if len(x.authorization) == 0 || x.inHeader && len(x.authorization[0]) == len("Bearer ")+len(x.token) {
-		return p
-	}
-	own := &struct {
-		principal
-		sent
-	}{*p, sent{p.sent.token, x.authorization[0]}}
-	own.principal.sent = &own.sent
-	return &own.principal
-}
-
-// isBearer reports whether a scheme is Bearer, in whatever case.
-func isBearer(scheme string) bool {
-	const bearer = "bearer"
-	if len(scheme) != len(bearer) {
-		return false
-	}
-	for i := range len(bearer) {
-		if scheme[i]|0x20 != bearer[i] { // the bit that tells a from A
-			return false
-		}
-	}
-	return true
-}
-
-// isToken reports whether s is a token of RFC 9110 section 5.6.2, as an authentication scheme is.
-func isToken(s string) bool {
-	for i := range len(s) {
-		c := s[i]
-		if !('a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || strings.IndexByte("!#$%&'*+-.^_`|~", c) >= 0) {
-			return false
-		}
-	}
-	return s != ""
+	return x.authorization[0]
 }
 
 // fromCookie refuses what package net/http passes over in silence: a cookie that is malformed, or one of too many.
@@ -344,7 +313,7 @@ func declaresForm(h http.Header) (isForm, plain bool) {
 		case mediatype == formType && err == nil:
 			isForm = true
 		case mediatype == formType, // also with U+0130, which is an i to package mime
-			asciiLower(strings.TrimSpace(word)) == formType:
+			grammar.Lower(strings.TrimSpace(word)) == formType:
 			return true, false
 		}
 	}
@@ -352,7 +321,7 @@ func declaresForm(h http.Header) (isForm, plain bool) {
 		return false, true
 	}
 	encoding := h["Content-Encoding"]
-	return true, len(types) == 1 && (len(encoding) == 0 || len(encoding) == 1 && asciiLower(encoding[0]) == "identity")
+	return true, len(types) == 1 && (len(encoding) == 0 || len(encoding) == 1 && grammar.Lower(encoding[0]) == "identity")
 }
 
 // rewind lets a form be read once more, after a Func may have read it.
@@ -381,7 +350,7 @@ func (x *extraction) fromWebSocket() *Error {
 				kept = append(kept, entry)
 				continue
 			}
-			token, _, ok := decode(encoded, make([]byte, len(encoded)))
+			token, _, ok := jws.Decode(encoded, make([]byte, len(encoded)))
 			if !ok {
 				return refuse(ReasonMalformedRequest)
 			}

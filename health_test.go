@@ -86,13 +86,13 @@ func TestStats(t *testing.T) {
 			bearer.WithIssuer("https://pinned.example", "a", bearer.Keys(jwks.Static(issuer.KeySet()))),
 			bearer.WithIssuer("https://secret.example", "a", bearer.HMACSecret(make([]byte, 32))),
 			bearer.WithIssuer(issuer.URL(), issuer.Audience()))
-		want := func(state jwks.State, age time.Duration, keys, fetches, failures int) jwks.Stats {
+		want := func(state jwks.State, age time.Duration, keys, fetches, failures int) bearer.KeyStats {
 			t.Helper()
-			all := auth.Stats()
-			if len(all) != 2 || all[0].Issuer != "https://pinned.example" || all[0].State != jwks.Fresh || all[1].Issuer != issuer.URL() {
+			all := auth.Stats().Issuers
+			if len(all) != 2 || all[0].Issuer != "https://pinned.example" || all[0].State != jwks.StateFresh || all[1].Issuer != issuer.URL() {
 				t.Fatalf("%+v", all)
 			}
-			got := all[1].Stats
+			got := all[1]
 			if got.State != state || got.Age != age || got.Keys != keys || got.Fetches != fetches || got.Failures != failures {
 				t.Errorf("%+v", got)
 			}
@@ -101,23 +101,23 @@ func TestStats(t *testing.T) {
 			}
 			return got
 		}
-		want(jwks.Cold, 0, 0, 0, 0)
+		want(jwks.StateCold, 0, 0, 0, 0)
 		if err := auth.Ready(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 		start := time.Now()
-		want(jwks.Fresh, 0, 1, 1, 0)
+		want(jwks.StateFresh, 0, 1, 1, 0)
 		issuer.Down()
 		<-time.After(time.Hour)
-		want(jwks.Stale, time.Hour, 1, 1, 0)
+		want(jwks.StateStale, time.Hour, 1, 1, 0)
 		if w, _ := serve(t, auth, inHeader(issuer.Token())); w.Code != 204 {
 			t.Errorf("status %d", w.Code)
 		}
-		if got := want(jwks.Stale, time.Hour, 1, 2, 1); got.NextAttempt.Before(time.Now()) || time.Until(got.NextAttempt) > 2*time.Second {
+		if got := want(jwks.StateStale, time.Hour, 1, 2, 1); got.NextAttempt.Before(time.Now()) || time.Until(got.NextAttempt) > 2*time.Second {
 			t.Errorf("next attempt in %s", time.Until(got.NextAttempt))
 		}
 		<-time.After(time.Until(start.Add(24 * time.Hour)))
-		want(jwks.Expired, 24*time.Hour, 1, 2, 1)
+		want(jwks.StateExpired, 24*time.Hour, 1, 2, 1)
 
 		text, err := json.Marshal(auth.Stats()) // as expvar does
 		if err != nil || !strings.Contains(string(text), `"State":"expired"`) || !strings.Contains(string(text), `"Issuer":"https://issuer.test"`) {

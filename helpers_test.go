@@ -57,7 +57,7 @@ func (s *spy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 // serve sends a request through a guard, and checks that the inner handler ran if and only if the request was not refused.
-func serve(t testing.TB, auth *bearer.Middleware, r *http.Request, reqs ...bearer.Requirement) (*httptest.ResponseRecorder, *spy) {
+func serve(t testing.TB, auth *bearer.Middleware, r *http.Request, reqs ...bearer.RouteOption) (*httptest.ResponseRecorder, *spy) {
 	t.Helper()
 	inner, w := &spy{}, httptest.NewRecorder()
 	auth.Handler(inner, reqs...).ServeHTTP(w, r)
@@ -81,9 +81,9 @@ func reasonOf(t testing.TB, err error) bearer.Reason {
 }
 
 // wantReason verifies a token and checks why it is refused; "" demands that it is not.
-func wantReason(t testing.TB, auth *bearer.Middleware, token string, want bearer.Reason, reqs ...bearer.Requirement) {
+func wantReason(t testing.TB, auth *bearer.Middleware, token string, want bearer.Reason, reqs ...bearer.RouteOption) {
 	t.Helper()
-	claims, err := auth.Verify(t.Context(), token, reqs...)
+	claims, err := auth.Guard(reqs...).Verify(t.Context(), token)
 	if got := reasonOf(t, err); got != want {
 		t.Errorf("reason %q, want %q", got, want)
 	}

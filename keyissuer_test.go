@@ -2,6 +2,8 @@ package bearer_test
 
 import (
 	"errors"
+	"fmt"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -81,11 +83,11 @@ func TestKeyOfAnotherIssuerIsSaidToTheOperator(t *testing.T) {
 	server := &keyServer{}
 	server.publish(boundJWK(pairs()[1], "msa", personal))
 	auth := withCommonSet(t, contoso, server)
-	_, err := auth.Verify(t.Context(), tenantToken(contoso, "msa", pairs()[1]))
-	if !errors.Is(err, jwks.ErrKeyOfOther) {
+	_, err := auth.Guard().Verify(t.Context(), tenantToken(contoso, "msa", pairs()[1]))
+	if !strings.Contains(fmt.Sprint(errors.Unwrap(err)), "names another issuer") {
 		t.Errorf("%v", errors.Unwrap(err))
 	}
-	_, err = auth.Verify(t.Context(), tenantToken(contoso, "withdrawn", pairs()[1]))
+	_, err = auth.Guard().Verify(t.Context(), tenantToken(contoso, "withdrawn", pairs()[1]))
 	if errors.Unwrap(err) != nil {
 		t.Errorf("an unknown key: %v", errors.Unwrap(err))
 	}
@@ -155,7 +157,7 @@ func TestKnownTokensAreCheckedForTheIssuerOfTheirKey(t *testing.T) {
 				server, last := &keyServer{}, &bearer.Event{}
 				server.publish(boundJWK(key, "k", anyTenant))
 				source := jwks.Remote(commonSet,
-					jwks.HTTPClient(server.client()), jwks.Lifetime(10*time.Minute, 10*time.Minute))
+					jwks.WithHTTPClient(server.client()), jwks.WithLifetime(10*time.Minute, 10*time.Minute))
 				auth := mustNew(t, bearer.WithIssuer(contoso, "api", bearer.Keys(source)), quiet(), seen(last))
 				token := tenantToken(contoso, "k", key)
 				for _, cached := range []bool{false, true} {

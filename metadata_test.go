@@ -28,13 +28,11 @@ func TestResourceMetadata(t *testing.T) {
 				bearer.WithTokensFrom(bearer.FromHeader(), bearer.FromQuery(), bearer.FromForm(), bearer.FromCookie()),
 				bearer.WithResourceMetadata(bearer.ResourceMetadata{
 					Resource: "https://api.example/v1/", Scopes: []string{"read"}, Name: "Orders",
-					Documentation: "https://example.com/docs", Policy: "https://example.com/policy", Terms: "https://example.com/terms",
 				}),
 			},
 			"/.well-known/oauth-protected-resource/v1",
 			`{"resource":"https://api.example/v1/","authorization_servers":["https://issuer.test"],"scopes_supported":["read"],` +
-				`"bearer_methods_supported":["header","query","body"],"resource_name":"Orders","resource_documentation":"https://example.com/docs",` +
-				`"resource_policy_uri":"https://example.com/policy","resource_tos_uri":"https://example.com/terms"}`,
+				`"bearer_methods_supported":["header","query","body"],"resource_name":"Orders"}`,
 		},
 		"on loopback": {
 			[]bearer.Option{bearer.WithResourceMetadata(bearer.ResourceMetadata{Resource: "http://127.0.0.1:8080/api"})},

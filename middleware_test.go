@@ -104,7 +104,7 @@ func TestGuardsTogether(t *testing.T) {
 func TestRequestsWithTheContextOfAnother(t *testing.T) {
 	issuer := bearertest.NewIssuer()
 	auth := newAuth(t, issuer)
-	outer, err := auth.Authenticate(inHeader(issuer.Token()))
+	outer, err := auth.Guard().Authenticate(inHeader(issuer.Token()))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -168,7 +168,7 @@ func TestAnonymousTakesForeignClaimsAway(t *testing.T) {
 	claims := verified(t, one, issuer.Token())
 	byHand := get("")
 	byHand = byHand.WithContext(bearer.NewContext(byHand.Context(), claims))
-	byAnother, err := one.Authenticate(inHeader(issuer.Token()))
+	byAnother, err := one.Guard().Authenticate(inHeader(issuer.Token()))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -227,18 +227,18 @@ func TestEvents(t *testing.T) {
 		name string
 		auth *bearer.Middleware
 		r    *http.Request
-		reqs []bearer.Requirement
+		reqs []bearer.RouteOption
 		want bearer.Event
 	}{
 		{"allowed", auth, inHeader(issuer.Token()), nil, with(bearer.OutcomeAllowed, "", full)},
-		{"anonymous", auth, get(""), []bearer.Requirement{bearer.Optional()}, bearer.Event{Outcome: bearer.OutcomeAnonymous}},
+		{"anonymous", auth, get(""), []bearer.RouteOption{bearer.Optional()}, bearer.Event{Outcome: bearer.OutcomeAnonymous}},
 		{"no token", auth, get(""), nil, with(bearer.OutcomeRefused, bearer.ReasonMissingToken, bearer.Event{})},
 		{"unknown issuer", auth, inHeader(issuer.Token(c{"iss": "evil"})), nil, with(bearer.OutcomeRefused, bearer.ReasonUnknownIssuer, bearer.Event{})},
 		{"algorithm not on the list", auth, inHeader(issuer.Sign(c{"alg": "evil"})), nil, with(bearer.OutcomeRefused, bearer.ReasonAlgorithm, bearer.Event{Issuer: issuer.URL()})},
 		{"unknown key", auth, inHeader(issuer.Sign(c{"kid": "evil"})), nil, with(bearer.OutcomeRefused, bearer.ReasonUnknownKey, bearer.Event{Issuer: issuer.URL(), Algorithm: "ES256"})},
 		{"bad signature", auth, inHeader(edit(issuer.Token(), 2, func(s string) string { return "AAAA" + s[4:] })), nil, with(bearer.OutcomeRefused, bearer.ReasonSignature, bearer.Event{Issuer: issuer.URL(), Algorithm: "ES256"})},
 		{"expired", auth, inHeader(issuer.Token(c{"exp": 1})), nil, with(bearer.OutcomeRefused, bearer.ReasonExpired, full)},
-		{"scope", auth, inHeader(issuer.Token()), []bearer.Requirement{bearer.Scopes("x")}, with(bearer.OutcomeRefused, bearer.ReasonScope, full)},
+		{"scope", auth, inHeader(issuer.Token()), []bearer.RouteOption{bearer.Scopes("x")}, with(bearer.OutcomeRefused, bearer.ReasonScope, full)},
 		{"issuer down", cold, inHeader(down.Token()), nil, with(bearer.OutcomeUnavailable, bearer.ReasonKeysUnavailable, bearer.Event{Issuer: down.URL(), Algorithm: "ES256"})},
 	}
 	for _, tt := range tests {
@@ -258,7 +258,7 @@ func TestEvents(t *testing.T) {
 		})
 	}
 	events = nil
-	if _, err := auth.Verify(t.Context(), issuer.Token()); err != nil || len(events) != 1 || events[0].Outcome != bearer.OutcomeAllowed {
+	if _, err := auth.Guard().Verify(t.Context(), issuer.Token()); err != nil || len(events) != 1 || events[0].Outcome != bearer.OutcomeAllowed {
 		t.Errorf("Verify: %v, events %v", err, events)
 	}
 }
@@ -270,7 +270,7 @@ func TestLogCarriesNothingOfTheToken(t *testing.T) {
 	logger := slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	auth := newAuth(t, issuer, bearer.WithLogger(logger), bearer.WithTokensFrom(bearer.FromHeader(), bearer.FromQuery(), bearer.FromForm()))
 	canary := c{"sub": "canary", "scope": "canary", "jti": "canary", "x": "canary"}
-	refused := func(r *http.Request, reqs ...bearer.Requirement) {
+	refused := func(r *http.Request, reqs ...bearer.RouteOption) {
 		t.Helper()
 		log.Reset()
 		serve(t, auth, r, reqs...)
@@ -388,7 +388,7 @@ func TestClose(t *testing.T) {
 	issuer := bearertest.NewIssuer()
 	auth := newAuth(t, issuer)
 	good := inHeader(issuer.Token())
-	authenticated, err := auth.Authenticate(good)
+	authenticated, err := auth.Guard().Authenticate(good)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -133,7 +133,7 @@ func newSecrets(t *testing.T) *secrets {
 	token := issuer.Token()
 	request := get("Basic Y2FuYXJ5")
 	request.AddCookie(&http.Cookie{Name: "access_token", Value: token})
-	request, err := auth.Authenticate(request)
+	request, err := auth.Guard().Authenticate(request)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -152,7 +152,7 @@ func newSecrets(t *testing.T) *secrets {
 		{token, bearer.ACR("a")},
 		{down.Token(c{"iss": "https://down.example"}), bearer.Roles("a")},
 	} {
-		_, err := auth.Verify(t.Context(), refused.token, refused.req)
+		_, err := auth.Guard(refused.req).Verify(t.Context(), refused.token)
 		refusals = append(refusals, err.(*bearer.Error)) //nolint:errorlint // it is documented to be one
 	}
 	_, configErr := bearer.New(bearer.WithIssuer(password, "api", options["secret"], bearer.JWKSURL(password), bearer.Leeway(-1)), bearer.WithRealm("\n"))
@@ -160,7 +160,7 @@ func newSecrets(t *testing.T) *secrets {
 	if !errors.As(configErr, &mistake) {
 		t.Fatal(configErr)
 	}
-	set, err := jwks.New(jwks.Discover(issuer.URL(), jwks.HTTPClient(issuer.Client())))
+	set, err := jwks.New(jwks.Discover(issuer.URL(), jwks.WithHTTPClient(issuer.Client())))
 	if err != nil || set.Ready(t.Context()) != nil {
 		t.Fatal(err)
 	}
@@ -168,7 +168,7 @@ func newSecrets(t *testing.T) *secrets {
 	keys, _ := set.Keys(t.Context(), "", "ES256")
 	_, badKeys := jwks.New(jwks.Static(secret))
 	_, badSource := jwks.New(jwks.Remote(password))
-	offline, _ := jwks.New(jwks.Remote("https://keys.example", jwks.HTTPClient(&http.Client{Transport: unreachable{}})), jwks.Logger(slog.New(slog.DiscardHandler)))
+	offline, _ := jwks.New(jwks.Remote("https://keys.example", jwks.WithHTTPClient(&http.Client{Transport: unreachable{}})), jwks.WithLogger(slog.New(slog.DiscardHandler)))
 	t.Cleanup(func() { _ = offline.Close() })
 	_, unavailable := offline.Keys(t.Context(), "a", "ES256")
 	var outage *jwks.UnavailableError
@@ -176,6 +176,11 @@ func newSecrets(t *testing.T) *secrets {
 		t.Fatal(unavailable)
 	}
 
+	guard := auth.Guard(bearer.Scopes("a"), func1)
+	var badKeySet *jwks.ConfigError
+	if _, err := jwks.New(jwks.Remote(password)); !errors.As(err, &badKeySet) {
+		t.Fatalf("%T is no *ConfigError", err)
+	}
 	samples := map[string][]any{
 		"bearer.Middleware":       append(shapes(auth), shapes(*auth)...),
 		"bearer.Claims":           append(shapes(claims), shapes(*claims)...),
@@ -185,13 +190,16 @@ func newSecrets(t *testing.T) *secrets {
 		"bearer.Event":            shapes(bearer.Event{Outcome: bearer.OutcomeAllowed, Issuer: issuer.URL()}),
 		"bearer.Outcome":          shapes(bearer.OutcomeAllowed),
 		"bearer.Reason":           shapes(bearer.ReasonScope),
-		"bearer.KeyStats":         shapes(auth.Stats()),
+		"bearer.KeyStats":         shapes(auth.Stats().Issuers),
+		"bearer.Stats":            shapes(auth.Stats()),
+		"bearer.Guard":            append(shapes(guard), shapes(*guard)...),
+		"jwks.ConfigError":        append(shapes(badKeySet), shapes(*badKeySet)...),
 		"bearer.TokenSource":      append(shapes(bearer.FromCookie()), shapes(bearer.FromCookie("", ""))...),
 		"bearer.ResourceMetadata": shapes(bearer.ResourceMetadata{Resource: "https://api.example", Scopes: []string{"a"}}),
 		"jwks.Set":                append(shapes(set), shapes(*set)...),
 		"jwks.Key":                shapes(keys[0]),
-		"jwks.Option":             shapes(jwks.HTTPClient(&http.Client{})),
-		"jwks.State":              shapes(jwks.Fresh),
+		"jwks.Option":             shapes(jwks.WithHTTPClient(&http.Client{})),
+		"jwks.State":              shapes(jwks.StateFresh),
 		"jwks.Stats":              append(shapes(set.Stats()), shapes(offline.Stats())...),
 		"jwks.UnavailableError":   append(shapes(outage), shapes(*outage)...),
 		"a context":               append(shapes(request.Context()), shapes(own)...),
@@ -202,11 +210,14 @@ func newSecrets(t *testing.T) *secrets {
 	for _, e := range refusals {
 		samples["bearer.Error"] = append(append(samples["bearer.Error"], shapes(e)...), shapes(*e)...)
 	}
-	for _, req := range []bearer.Requirement{
-		bearer.Scopes("a"), bearer.AnyScope("a"), bearer.Roles("a"), bearer.AnyRole("a"), bearer.HasClaim("a", 1), bearer.ACR("a"), bearer.AuthMaxAge(time.Hour),
+	for _, req := range []bearer.RouteOption{
+		bearer.Scopes("a"), bearer.Any(bearer.Scopes("a")), bearer.Roles("a"), bearer.Any(bearer.Roles("a")), bearer.HasClaim("a", 1), bearer.ACR("a"), bearer.AuthMaxAge(time.Hour),
 		bearer.All(func1), bearer.Any(func1), func1, bearer.Optional(), bearer.TokensFrom(bearer.FromQuery()),
 	} {
-		samples["bearer.Requirement"] = append(samples["bearer.Requirement"], shapes(req)...)
+		samples["bearer.RouteOption"] = append(samples["bearer.RouteOption"], shapes(req)...)
+		if requirement, ok := req.(bearer.Requirement); ok {
+			samples["bearer.Requirement"] = append(samples["bearer.Requirement"], shapes(requirement)...)
+		}
 	}
 	for _, source := range []jwks.Source{
 		jwks.Static(secret), jwks.PEM(secret), jwks.PublicKeys(issuer.PublicKey()), jwks.Remote(password), jwks.Discover(password), {},
@@ -259,8 +270,8 @@ func TestPrintingWhatIsInUse(t *testing.T) {
 					return
 				default:
 				}
-				_, _ = s.auth.Verify(t.Context(), s.token)
-				_, _ = s.auth.Verify(t.Context(), edit(s.token, 2, func(string) string { return fmt.Sprintf("AA%d%d", g, i) }))
+				_, _ = s.auth.Guard().Verify(t.Context(), s.token)
+				_, _ = s.auth.Guard().Verify(t.Context(), edit(s.token, 2, func(string) string { return fmt.Sprintf("AA%d%d", g, i) }))
 				_ = s.auth.Stats()
 			}
 		})
@@ -278,13 +289,6 @@ func TestPrintingWhatIsInUse(t *testing.T) {
 	}
 	close(stop)
 	wg.Wait()
-
-	defer s.auth.HoldLocks()()
-	for _, way := range ways {
-		for _, sample := range s.samples["bearer.Middleware"] {
-			_ = way.text(sample)
-		}
-	}
 }
 
 // The text is fixed, and says what it stands for.

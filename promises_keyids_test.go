@@ -189,7 +189,7 @@ func promiseOfUnsteady(t *testing.T) {
 				if served < connections*int(lasts/each)*8/10 || refused == 0 {
 					t.Errorf("%d served, %d refused: the failures were not met", served, refused)
 				}
-				if n, most := auth.Stats()[0].Fetches, 5+int(lasts/(4*time.Second)); n > most {
+				if n, most := auth.Stats().Issuers[0].Fetches, 5+int(lasts/(4*time.Second)); n > most {
 					t.Errorf("%d fetches, want at most %d", n, most)
 				}
 			})

@@ -292,7 +292,7 @@ func promiseOfPoison(t *testing.T, cold int) {
 				issuer.Poison(poison)
 				wantStatuses(t, newAuth(t, issuer), always(token()), 204, 0)
 				passing(t, 30*time.Minute, auth, token(), 204)
-				if stats := auth.Stats()[0]; stats.State != jwks.Fresh || stats.Failures != 0 || stats.Keys == 0 {
+				if stats := auth.Stats().Issuers[0]; stats.State != jwks.StateFresh || stats.Failures != 0 || stats.Keys == 0 {
 					t.Errorf("one bad entry makes the fetch fail: %+v", stats)
 				}
 			})
@@ -364,7 +364,7 @@ func promiseOfMoved(t *testing.T) {
 		issuer.Rotate()
 		wantStatuses(t, auth, always(token()), 204, 0) // the search for the new key finds the new place
 		passing(t, 30*time.Minute, auth, token(), 204)
-		if stats := auth.Stats()[0]; stats.State != jwks.Fresh || stats.Failures != 0 {
+		if stats := auth.Stats().Issuers[0]; stats.State != jwks.StateFresh || stats.Failures != 0 {
 			t.Errorf("%+v", stats)
 		}
 	})
@@ -583,13 +583,13 @@ func promiseOfRestart(t *testing.T) {
 	}
 	synctest.Test(t, func(t *testing.T) {
 		issuer, token := newIssuer()
-		before := start(t, issuer, jwks.LastKnownGood(file, 48*time.Hour))
+		before := start(t, issuer, jwks.WithLastKnownGood(file, 48*time.Hour))
 		wantStatus(t, before, token(), 204)
 		_ = before.Close()
 		issuer.Down()
 		<-time.After(47 * time.Hour)
 
-		after := start(t, issuer, jwks.LastKnownGood(file, 48*time.Hour))
+		after := start(t, issuer, jwks.WithLastKnownGood(file, 48*time.Hour))
 		wantStatuses(t, after, always(token()), 204, 0)
 		wantStatuses(t, start(t, issuer), always(token()), 503, 0)
 		passing(t, time.Hour, after, token(), 204)
@@ -617,7 +617,7 @@ func promiseOfClientGone(t *testing.T) {
 				ctx, cancel := context.WithCancel(t.Context())
 				var wg sync.WaitGroup
 				wg.Go(func() {
-					if _, err := auth.Verify(ctx, token()); reasonOf(t, err) != bearer.ReasonKeysUnavailable {
+					if _, err := auth.Guard().Verify(ctx, token()); reasonOf(t, err) != bearer.ReasonKeysUnavailable {
 						t.Errorf("the client that went away hears %v", err)
 					}
 				})
@@ -652,7 +652,7 @@ func promiseOfClose(t *testing.T) {
 		}
 		wantStatus(t, used, token(), 204)
 		<-time.After(time.Hour)
-		if stats := unused.Stats()[0]; stats.Fetches != 0 || stats.Fetching {
+		if stats := unused.Stats().Issuers[0]; stats.Fetches != 0 || stats.Fetching {
 			t.Errorf("a service that nobody uses: %+v", stats)
 		}
 	})
@@ -660,8 +660,8 @@ func promiseOfClose(t *testing.T) {
 		issuer, token := newIssuer()
 		unused, cold, warm := newAuth(t, issuer), newAuth(t, issuer), newWarm(t, issuer)
 		issuer.Hang()
-		go func() { _, _ = cold.Verify(t.Context(), token()) }()
-		go func() { _, _ = warm.Verify(t.Context(), issuer.Sign(c{"kid": "unknown"})) }()
+		go func() { _, _ = cold.Guard().Verify(t.Context(), token()) }()
+		go func() { _, _ = warm.Guard().Verify(t.Context(), issuer.Sign(c{"kid": "unknown"})) }()
 		<-time.After(time.Second)
 		for _, auth := range []*bearer.Middleware{unused, cold, warm} {
 			if elapsed := took(func() { _ = auth.Close() }); elapsed != 0 {

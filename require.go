@@ -5,355 +5,352 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
-	"strings"
+	"strconv"
 	"time"
 
+	"github.com/bearer-go/bearer/internal/grammar"
+	"github.com/bearer-go/bearer/internal/optional"
 	"github.com/bearer-go/bearer/internal/strictjson"
 )
 
-// A Requirement is what one route demands of a verified token. The functions that make one panic when they are given nothing,
-// or something that no token can have, as [http.ServeMux.Handle] does for a malformed pattern: routes are wired once, at
-// start-up, and an unset variable must not open one.
+// A RouteOption says something about one route: what it requires of a token (a [Requirement]), where
+// its tokens are ([TokensFrom]), or that it takes requests without one ([Optional]). Give it to
+// [Middleware.Guard] or its shorthands.
+//
+// A RouteOption that is made wrongly records its mistakes. [Middleware.Guard] panics with them, as
+// [http.ServeMux.Handle] does for a malformed pattern: routes are wired once, at start-up, and an
+// unset variable must not open one. [Middleware.NewGuard] returns them, for routes that come from a
+// file.
+type RouteOption interface {
+	// configure adds the option to the rule of a route.
+	configure(*rule)
+}
+
+// A Requirement is what a route requires of a verified token. A list of requirements is one
+// Requirement with [All].
 type Requirement interface {
-	// check reports whether claims meet the requirement. r is nil under Middleware.Verify.
-	check(r *http.Request, c *Claims) *Error
-	// hint adds what a challenge may tell the client of the requirement.
-	hint(*hints)
+	RouteOption
+	requirement() *requirement
 }
 
-// hints are the parameters a route contributes to its challenges.
-type hints struct {
-	scopes []string      // scope, RFC 6750 section 3
-	acr    []string      // acr_values, RFC 9470 section 3
-	maxAge time.Duration // max_age, RFC 9470 section 3; 0: not named
+// rule is what the options of a route say. It does not change once a guard has it.
+type rule struct {
+	requirements []*requirement
+	sources      []TokenSource // nil: the Middleware's
+	optional     bool
+	hints        *hints // nil: none
+	mistakes     []optional.Mistake
 }
 
-// route is what a list of requirements says about one route.
-type route struct {
-	reqs     []Requirement
-	sources  []TokenSource // nil: the Middleware's
-	optional bool
-}
-
-// wired is the route that a list of requirements stands for, for as long as the program runs. It has a copy of the list: what the
-// caller does with its own later changes no route.
-func wired(reqs []Requirement) route { return routeOf(slices.Clone(reqs)) }
-
-// routeOf is a route for as long as the caller's list does not change: that of one decision.
-func routeOf(reqs []Requirement) route {
-	rt := route{reqs: reqs}
-	for _, req := range reqs {
-		switch req := req.(type) {
-		case nil:
-			panic("bearer: a requirement is nil")
-		case optional:
-			rt.optional = true
-		case tokensFrom:
-			if rt.sources != nil {
-				panic("bearer: TokensFrom is given twice for one route; name all sources in one")
-			}
-			rt.sources = req
+// newRule compiles the options of a route, and returns every mistake in them.
+func newRule(opts []RouteOption) (*rule, error) {
+	r := new(rule)
+	for i, opt := range opts {
+		if opt == nil {
+			r.wrong("Guard", "nil", "option %d is nil; leave it out", i+1)
+			continue
+		}
+		opt.configure(r)
+	}
+	var told hints
+	for _, q := range r.requirements {
+		r.mistakes = append(r.mistakes, q.mistakes...)
+		if q.hint != nil {
+			q.hint(&told)
 		}
 	}
-	return rt
-}
-
-// passesAnonymous reports whether a request without any credential may pass: Optional stands alone, or beside TokensFrom.
-func (rt *route) passesAnonymous() bool {
-	for _, req := range rt.reqs {
-		switch req.(type) {
-		case optional, tokensFrom:
-		default:
-			return false
-		}
+	if len(told.scopes) > 0 || len(told.acr) > 0 || told.maxAge > 0 {
+		r.hints = &told
 	}
-	return rt.optional
+	return r, configErrors(r.mistakes)
 }
 
-// check applies the requirements in their order; the first that is not met decides.
-func (rt *route) check(r *http.Request, c *Claims) *Error {
-	for _, req := range rt.reqs {
-		if err := req.check(r, c); err != nil {
+func (r *rule) wrong(option, value, format string, args ...any) {
+	r.mistakes = append(r.mistakes, optional.Mistake{
+		Option: option, Value: value, Problem: fmt.Sprintf(format, args...),
+	})
+}
+
+// passesAnonymous reports whether a request without any credential passes: the route is optional and
+// requires nothing.
+func (r *rule) passesAnonymous() bool { return r.optional && len(r.requirements) == 0 }
+
+// check checks the requirements in order and returns the refusal of the first that is not met. The
+// request is nil under [Guard.Verify].
+func (r *rule) check(request *http.Request, c *Claims) *Error {
+	for _, q := range r.requirements {
+		if err := q.check(request, c); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// Scopes demands all of the scopes. Otherwise the answer is 403 insufficient_scope, and its challenge names them (RFC 6750
-// section 3.1).
+// requirement is every [Requirement].
+type requirement struct {
+	check    func(*http.Request, *Claims) *Error
+	hint     func(*hints) // adds what a challenge tells clients; nil for nothing
+	mistakes []optional.Mistake
+}
+
+func (q *requirement) configure(r *rule)         { r.requirements = append(r.requirements, q) }
+func (q *requirement) requirement() *requirement { return q }
+
+func (q *requirement) wrong(option, value, format string, args ...any) {
+	q.mistakes = append(q.mistakes, optional.Mistake{
+		Option: option, Value: value, Problem: fmt.Sprintf(format, args...),
+	})
+}
+
+// Scopes requires all of the scopes. Otherwise the answer is 403 insufficient_scope, and its challenge
+// names them (RFC 6750 section 3.1). For one of several scopes use [Any].
 func Scopes(scopes ...string) Requirement {
-	return scopeRequirement{name: "Scopes", scopes: mustScopes("Scopes", scopes), all: true}
-}
-
-// AnyScope demands one of the scopes; the challenge names the first.
-func AnyScope(scopes ...string) Requirement {
-	return scopeRequirement{name: "AnyScope", scopes: mustScopes("AnyScope", scopes)}
-}
-
-type scopeRequirement struct {
-	name   string
-	scopes []string
-	all    bool
-}
-
-func (s scopeRequirement) check(_ *http.Request, c *Claims) *Error {
-	if !hold(c.read().scopes, s.scopes, s.all) {
-		return refuse(ReasonScope)
+	scopes = slices.Clone(scopes)
+	q := &requirement{
+		check: func(_ *http.Request, c *Claims) *Error {
+			if !holdsAll(c.read().scopes, scopes) {
+				return refuse(ReasonScope)
+			}
+			return nil
+		},
+		hint: func(h *hints) { h.scopes = appendNew(h.scopes, scopes) },
 	}
-	return nil
+	q.checkScopes("Scopes", scopes)
+	return q
 }
 
-func (s scopeRequirement) hint(h *hints) {
-	if s.all {
-		h.scopes = appendNew(h.scopes, s.scopes)
-	} else {
-		h.scopes = appendNew(h.scopes, s.scopes[:1])
-	}
-}
-
-// Roles demands all of the roles, as [RolesClaim] finds them. Otherwise the answer is 403.
+// Roles requires all of the roles, as [RolesClaim] finds them. Otherwise the answer is 403. For one of
+// several roles use [Any].
 func Roles(roles ...string) Requirement {
-	return roleRequirement{roles: mustValues("Roles", roles), all: true}
+	roles = slices.Clone(roles)
+	q := &requirement{check: func(_ *http.Request, c *Claims) *Error {
+		if !holdsAll(c.read().roles, roles) {
+			return refuse(ReasonRole)
+		}
+		return nil
+	}}
+	q.checkValues("Roles", roles)
+	return q
 }
 
-// AnyRole demands one of the roles.
-func AnyRole(roles ...string) Requirement {
-	return roleRequirement{roles: mustValues("AnyRole", roles)}
-}
-
-type roleRequirement struct {
-	roles []string
-	all   bool
-}
-
-func (q roleRequirement) check(_ *http.Request, c *Claims) *Error {
-	if !hold(c.read().roles, q.roles, q.all) {
-		return refuse(ReasonRole)
-	}
-	return nil
-}
-
-func (roleRequirement) hint(*hints) {}
-
-// hold reports whether the granted values hold all, or else one, of those wanted.
-func hold(granted, wanted []string, all bool) bool {
+// holdsAll reports whether the granted values include all of those wanted.
+func holdsAll(granted, wanted []string) bool {
 	for _, w := range wanted {
-		if slices.Contains(granted, w) != all {
-			return !all
+		if !slices.Contains(granted, w) {
+			return false
 		}
 	}
-	return all
+	return true
 }
 
-// HasClaim demands that the claim at a path equals a value, or is an array that holds it. The value is a string that is not
-// empty, a bool or an int; a dot in the path steps into a nested object unless a member has the whole name. Otherwise the answer is 403.
+// HasClaim requires that the claim at a path equals a value, or is an array that contains it. The
+// value is a string that is not empty, a bool or an int. A dot in the path steps into a nested object
+// unless a member has the whole name. Otherwise the answer is 403.
 //
-// The claims set is read up to the claim on each request: without allocations, in time proportional to what is read.
+// Each request reads the claims set up to the claim: without allocations, in time proportional to
+// what is read.
 func HasClaim(path string, value any) Requirement {
-	if path == "" {
-		panic("bearer: HasClaim: the path is empty")
+	want, isText := value.(string)
+	if !isText {
+		want = fmt.Sprint(value) // a bool or an int, as it stands in JSON
 	}
-	switch value := value.(type) {
+	equals := func(raw string) bool {
+		if isText {
+			return strictjson.Spells(raw, want)
+		}
+		return raw == want
+	}
+	q := &requirement{check: func(_ *http.Request, c *Claims) *Error {
+		found, ok := find(c.read().payload, path)
+		if !ok || !equals(found) && !strictjson.AnyElement(found, equals) {
+			return refuse(ReasonClaim)
+		}
+		return nil
+	}}
+	if path == "" {
+		q.wrong("HasClaim", `""`, "the path is empty; is a variable unset?")
+	}
+	switch value.(type) {
 	case string:
-		if value == "" {
-			panic(fmt.Sprintf("bearer: HasClaim(%q): the value is empty; is a variable unset?", path))
+		if want == "" {
+			q.wrong("HasClaim", strconv.Quote(path)+`, ""`, "the value is empty; is a variable unset?")
 		}
 	case bool, int:
 	default:
-		panic(fmt.Sprintf("bearer: HasClaim(%q): a value of type %T cannot be compared; use a string, a bool or an int", path, value))
+		q.wrong("HasClaim", strconv.Quote(path),
+			"a value of type %T cannot be compared; use a string, a bool or an int", value)
 	}
-	text, isText := value.(string)
-	if !isText {
-		text = fmt.Sprint(value) // a bool or an int, as it stands in JSON
-	}
-	return claimRequirement{path, text, isText}
+	return q
 }
 
-// claimRequirement looks for a claim in the claims set as it was signed, on each request.
-type claimRequirement struct {
-	path, want string
-	isText     bool // what is wanted is a string
-}
-
-func (q claimRequirement) check(_ *http.Request, c *Claims) *Error {
-	found, ok := find(c.read().payload, q.path)
-	if !ok || !q.equals(found) && !strictjson.AnyElement(found, q.equals) {
-		return refuse(ReasonClaim)
-	}
-	return nil
-}
-
-func (q claimRequirement) equals(raw string) bool {
-	if q.isText {
-		return strictjson.Spells(raw, q.want)
-	}
-	return raw == q.want
-}
-
-func (claimRequirement) hint(*hints) {}
-
-// ACR demands that the person authenticated in one of the ways named by authentication context class values. Otherwise the
-// answer is 401 insufficient_user_authentication, and its challenge names them (RFC 9470 section 3).
-func ACR(values ...string) Requirement { return acrRequirement(mustScopes("ACR", values)) }
-
-type acrRequirement []string
-
-func (q acrRequirement) check(_ *http.Request, c *Claims) *Error {
-	if !slices.Contains(q, c.read().acr) {
-		return refuse(ReasonAuthTooWeak)
-	}
-	return nil
-}
-
-func (q acrRequirement) hint(h *hints) { h.acr = appendNew(h.acr, q) }
-
-// AuthMaxAge demands that the person authenticated not longer ago than d, by auth_time. Otherwise, and when the token does
-// not say, the answer is 401 insufficient_user_authentication, and its challenge has max_age (RFC 9470 section 3). d is at
-// least a second, and whole seconds.
-func AuthMaxAge(d time.Duration) Requirement {
-	if d < time.Second || d%time.Second != 0 {
-		panic(fmt.Sprintf("bearer: AuthMaxAge(%v): must be whole seconds and at least one", d))
-	}
-	return maxAgeRequirement(d)
-}
-
-type maxAgeRequirement time.Duration
-
-func (q maxAgeRequirement) check(_ *http.Request, c *Claims) *Error {
-	at := c.read().authTime
-	age := time.Since(at)
-	// A person cannot have authenticated in the future, but for the difference of two clocks.
-	if at.IsZero() || age > time.Duration(q) || age < -maxLeeway {
-		return refuse(ReasonAuthTooOld)
-	}
-	return nil
-}
-
-func (q maxAgeRequirement) hint(h *hints) {
-	if d := time.Duration(q); h.maxAge == 0 || d < h.maxAge {
-		h.maxAge = d
-	}
-}
-
-// All demands all of the requirements, in their order. It groups them for [Any].
-func All(reqs ...Requirement) Requirement { return all(mustRequirements("All", reqs)) }
-
-type all []Requirement
-
-func (q all) check(r *http.Request, c *Claims) *Error { return (&route{reqs: q}).check(r, c) }
-
-func (q all) hint(h *hints) {
-	for _, req := range q {
-		req.hint(h)
-	}
-}
-
-// Any demands one of the requirements. When none is met, the client hears what the first lacked, or 503 when one of them
-// could not decide.
-func Any(reqs ...Requirement) Requirement { return anyOf(mustRequirements("Any", reqs)) }
-
-type anyOf []Requirement
-
-func (q anyOf) check(r *http.Request, c *Claims) *Error {
-	var refusal *Error
-	for _, req := range q {
-		err := req.check(r, c)
-		switch {
-		case err == nil:
+// ACR requires that the person authenticated in one of the ways named by authentication context class
+// values. Otherwise the answer is 401 insufficient_user_authentication, and its challenge names them
+// (RFC 9470 section 3).
+func ACR(values ...string) Requirement {
+	values = slices.Clone(values)
+	q := &requirement{
+		check: func(_ *http.Request, c *Claims) *Error {
+			if !slices.Contains(values, c.read().acr) {
+				return refuse(ReasonAuthTooWeak)
+			}
 			return nil
-		case refusal == nil || err.StatusCode() == http.StatusServiceUnavailable:
-			refusal = err
+		},
+		hint: func(h *hints) { h.acr = appendNew(h.acr, values) },
+	}
+	q.checkScopes("ACR", values)
+	return q
+}
+
+// AuthMaxAge requires that the person authenticated no longer ago than d, by auth_time. Otherwise, and
+// when the token does not say, the answer is 401 insufficient_user_authentication, and its challenge
+// has max_age (RFC 9470 section 3). d is at least a second, and whole seconds.
+func AuthMaxAge(d time.Duration) Requirement {
+	q := &requirement{
+		check: func(_ *http.Request, c *Claims) *Error {
+			at := c.read().authTime
+			age := time.Since(at)
+			// A person cannot have authenticated in the future, but two clocks may differ.
+			if at.IsZero() || age > d || age < -maxLeeway {
+				return refuse(ReasonAuthTooOld)
+			}
+			return nil
+		},
+		hint: func(h *hints) {
+			if h.maxAge == 0 || d < h.maxAge {
+				h.maxAge = d
+			}
+		},
+	}
+	if d < time.Second || d%time.Second != 0 {
+		q.wrong("AuthMaxAge", d.String(), "must be whole seconds and at least one")
+	}
+	return q
+}
+
+// All requires all of the requirements, in their order. It makes one Requirement of a list, and groups
+// requirements for [Any].
+func All(reqs ...Requirement) Requirement {
+	q := new(requirement)
+	parts := q.group("All", reqs)
+	q.check = func(r *http.Request, c *Claims) *Error {
+		for _, part := range parts {
+			if err := part.check(r, c); err != nil {
+				return err
+			}
 		}
-	}
-	return refusal
-}
-
-func (q anyOf) hint(h *hints) { q[0].hint(h) }
-
-// Func demands what a function of the application decides, such as a tenant in the path. nil passes; an error that matches
-// [ErrUnavailable] is 503; any other is 403. The error's text is for the log and never sent; the name says in the log whose it
-// is. r is the request as the handler will get it, so a Func that needs a form calls r.ParseForm; r is nil under
-// [Middleware.Verify].
-func Func(name string, f func(r *http.Request, c *Claims) error) Requirement {
-	if name == "" || f == nil {
-		panic("bearer: Func: needs a name and a function")
-	}
-	return funcRequirement{name, f}
-}
-
-type funcRequirement struct {
-	name string
-	f    func(*http.Request, *Claims) error
-}
-
-func (q funcRequirement) check(r *http.Request, c *Claims) *Error {
-	err := q.f(r, c)
-	if err == nil {
 		return nil
 	}
-	cause := fmt.Errorf("requirement %q: %w", q.name, err)
-	if errors.Is(err, ErrUnavailable) {
-		return refuseFor(ReasonPolicyUnavailable, cause)
+	q.hint = func(h *hints) {
+		for _, part := range parts {
+			if part.hint != nil {
+				part.hint(h)
+			}
+		}
 	}
-	return refuseFor(ReasonPolicy, cause)
+	return q
 }
 
-func (funcRequirement) hint(*hints) {}
-
-// Optional lets a request without any credential pass, without claims. Any Authorization header, a second credential or a bad
-// token is refused as ever. Beside another requirement, a request without a token is 401 and one that does not meet it 403,
-// so Optional then changes nothing.
-func Optional() Requirement { return optional{} }
-
-type optional struct{}
-
-func (optional) check(*http.Request, *Claims) *Error { return nil }
-func (optional) hint(*hints)                         {}
-
-// TokensFrom says where tokens are looked for on this route alone, instead of what [WithTokensFrom] says.
-func TokensFrom(sources ...TokenSource) Requirement {
-	sources = slices.Clone(sources)
-	if err := checkSources(sources); err != nil {
-		panic("bearer: TokensFrom: " + err.Error())
+// Any requires one of the requirements. When none is met, the client learns what the first lacked, or
+// receives 503 when one of them could not decide. The challenge names what the first requires.
+func Any(reqs ...Requirement) Requirement {
+	q := new(requirement)
+	parts := q.group("Any", reqs)
+	q.check = func(r *http.Request, c *Claims) *Error {
+		var refusal *Error
+		for _, part := range parts {
+			err := part.check(r, c)
+			switch {
+			case err == nil:
+				return nil
+			case refusal == nil || err.StatusCode() == http.StatusServiceUnavailable:
+				refusal = err
+			}
+		}
+		return refusal
 	}
-	return tokensFrom(sources)
+	if len(parts) > 0 {
+		q.hint = parts[0].hint
+	}
+	return q
 }
+
+// Func requires what a function of the application decides, such as a tenant in the path. nil passes,
+// an error that matches [ErrUnavailable] is 503, and any other is 403. The text of the error is for
+// the log and is never sent. The name identifies the function in the log. r is the request as the
+// handler gets it, so a Func that needs a form calls r.ParseForm. r is nil under [Guard.Verify].
+func Func(name string, f func(r *http.Request, c *Claims) error) Requirement {
+	q := &requirement{check: func(r *http.Request, c *Claims) *Error {
+		err := f(r, c)
+		if err == nil {
+			return nil
+		}
+		cause := fmt.Errorf("requirement %q: %w", name, err)
+		if errors.Is(err, ErrUnavailable) {
+			return refuseFor(ReasonPolicyUnavailable, cause)
+		}
+		return refuseFor(ReasonPolicy, cause)
+	}}
+	if name == "" || f == nil {
+		q.wrong("Func", strconv.Quote(name), "needs a name and a function")
+	}
+	return q
+}
+
+// Optional lets a request without any credential pass, without claims. Any Authorization header, a
+// second credential or a bad token is refused as always. On a route that requires something, a request
+// without a token is 401, so that Optional changes nothing there.
+func Optional() RouteOption { return optionalRoute{} }
+
+type optionalRoute struct{}
+
+func (optionalRoute) configure(r *rule) { r.optional = true }
+
+// TokensFrom says where the tokens of this route are, instead of what [WithTokensFrom] says.
+func TokensFrom(sources ...TokenSource) RouteOption { return tokensFrom(slices.Clone(sources)) }
 
 type tokensFrom []TokenSource
 
-func (tokensFrom) check(*http.Request, *Claims) *Error { return nil }
-func (tokensFrom) hint(*hints)                         {}
-
-func mustValues(name string, values []string) []string {
-	values = slices.Clone(values)
-	if len(values) == 0 || slices.Contains(values, "") {
-		panic(fmt.Sprintf("bearer: %s(%s): must not be empty or hold an empty value; is a variable unset?", name, quoted(values)))
+func (t tokensFrom) configure(r *rule) {
+	if err := checkSources(t); err != nil {
+		r.wrong("TokensFrom", "", "%v", err)
 	}
-	return values
+	if r.sources != nil {
+		r.wrong("TokensFrom", "", "set more than once for one route; name all sources in one")
+	}
+	r.sources = t
 }
 
-// mustScopes checks the grammar of RFC 6749 section 3.3, which also keeps the values safe inside a challenge.
-func mustScopes(name string, values []string) []string {
-	values = mustValues(name, values)
-	for _, v := range values {
-		if !isQuotable(v) || strings.Contains(v, " ") {
-			panic(fmt.Sprintf("bearer: %s(%q): not a scope-token of RFC 6749 section 3.3; give each as its own argument", name, v))
-		}
-	}
-	return values
-}
-
-func mustRequirements(name string, reqs []Requirement) []Requirement {
-	reqs = slices.Clone(reqs)
-	if len(reqs) == 0 || slices.Contains(reqs, nil) {
-		panic("bearer: " + name + ": must not be empty or hold nil")
-	}
+// group returns the parts of a requirement and takes over their mistakes.
+func (q *requirement) group(name string, reqs []Requirement) (parts []*requirement) {
 	for _, req := range reqs {
-		switch req.(type) {
-		case optional, tokensFrom:
-			panic("bearer: " + name + ": Optional and TokensFrom are about the whole route; give them beside " + name)
+		if req == nil {
+			q.wrong(name, "nil", "a requirement is nil; leave it out")
+			continue
+		}
+		part := req.requirement()
+		parts = append(parts, part)
+		q.mistakes = append(q.mistakes, part.mistakes...)
+	}
+	if len(reqs) == 0 {
+		q.wrong(name, "", "must not be empty")
+	}
+	return parts
+}
+
+func (q *requirement) checkValues(name string, values []string) {
+	if len(values) == 0 || slices.Contains(values, "") {
+		q.wrong(name, optional.Quoted(values), "must not be empty or contain an empty value; is a variable unset?")
+	}
+}
+
+// checkScopes checks the grammar of RFC 6749 section 3.3, which also keeps the values safe inside a
+// challenge.
+func (q *requirement) checkScopes(name string, values []string) {
+	q.checkValues(name, values)
+	for _, v := range values {
+		if v != "" && !grammar.IsScopeToken(v) {
+			q.wrong(name, optional.Quoted(values),
+				"%s is not a scope-token of RFC 6749 section 3.3; give each as its own argument", strconv.Quote(v))
 		}
 	}
-	return reqs
 }

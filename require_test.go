@@ -3,7 +3,9 @@ package bearer_test
 import (
 	"errors"
 	"fmt"
+	"go/types"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -34,12 +36,12 @@ func TestRequirements(t *testing.T) {
 		{"one scope lacks", bearer.Scopes("read", "delete"), bearer.ReasonScope},
 		{"scopes are case-sensitive", bearer.Scopes("Read"), bearer.ReasonScope},
 		{"part of a scope", bearer.Scopes("rea"), bearer.ReasonScope},
-		{"any scope", bearer.AnyScope("delete", "read"), ""},
-		{"none of the scopes", bearer.AnyScope("delete", "x"), bearer.ReasonScope},
+		{"any scope", bearer.Any(bearer.Scopes("delete"), bearer.Scopes("read")), ""},
+		{"none of the scopes", bearer.Any(bearer.Scopes("delete"), bearer.Scopes("x")), bearer.ReasonScope},
 		{"role", bearer.Roles("editor", "viewer"), ""},
 		{"one role lacks", bearer.Roles("editor", "admin"), bearer.ReasonRole},
-		{"any role", bearer.AnyRole("admin", "viewer"), ""},
-		{"none of the roles", bearer.AnyRole("admin"), bearer.ReasonRole},
+		{"any role", bearer.Any(bearer.Roles("admin"), bearer.Roles("viewer")), ""},
+		{"none of the roles", bearer.Any(bearer.Roles("admin")), bearer.ReasonRole},
 		{"string claim", bearer.HasClaim("tenant", "acme"), ""},
 		{"another string", bearer.HasClaim("tenant", "Acme"), bearer.ReasonClaim},
 		{"bool claim", bearer.HasClaim("admin", false), ""},
@@ -109,66 +111,128 @@ func TestFunc(t *testing.T) {
 		return nil
 	})
 	r := get("Bearer " + issuer.Token())
-	_, err := auth.Authenticate(r, tenant)
+	_, err := auth.Guard(tenant).Authenticate(r)
 	if !errors.Is(err, cause) || reasonOf(t, err) != bearer.ReasonPolicy || strings.Contains(err.Error(), "tenant") {
 		t.Errorf("error %v", err)
 	}
 	r.Header.Set("Tenant", "alice")
-	if _, err := auth.Authenticate(r, tenant); err != nil {
+	if _, err := auth.Guard(tenant).Authenticate(r); err != nil {
 		t.Error(err)
 	}
-	_, err = auth.Verify(t.Context(), issuer.Token(), tenant)
+	_, err = auth.Guard(tenant).Verify(t.Context(), issuer.Token())
 	if reasonOf(t, err) != bearer.ReasonPolicy || !strings.Contains(errors.Unwrap(err).Error(), "no request") {
 		t.Errorf("error %v", err)
 	}
 }
 
-// An unset variable must not open a route: what no token can have is refused when the route is wired.
-func TestEmptyRequirementsPanic(t *testing.T) {
+// An unset variable must not open a route: what no token can have is a mistake when the route is wired.
+func TestMistakesInRouteOptions(t *testing.T) {
 	auth := newAuth(t, bearertest.NewIssuer())
-	for name, f := range map[string]func(){
-		"Scopes of nothing":          func() { bearer.Scopes() },
-		"Scopes of an empty one":     func() { bearer.Scopes("a", "") },
-		"Scopes joined":              func() { bearer.Scopes("a b") },
-		"Scopes with a quote":        func() { bearer.Scopes(`a"b`) },
-		"AnyScope of nothing":        func() { bearer.AnyScope() },
-		"Roles of nothing":           func() { bearer.Roles() },
-		"Roles of an empty one":      func() { bearer.Roles("") },
-		"AnyRole of nothing":         func() { bearer.AnyRole() },
-		"HasClaim without a path":    func() { bearer.HasClaim("", "x") },
-		"HasClaim of an empty value": func() { bearer.HasClaim("x", "") },
-		"HasClaim of nil":            func() { bearer.HasClaim("x", nil) },
-		"HasClaim of a float":        func() { bearer.HasClaim("x", 1.5) },
-		"ACR of nothing":             func() { bearer.ACR() },
-		"ACR of an empty one":        func() { bearer.ACR("") },
-		"AuthMaxAge of zero":         func() { bearer.AuthMaxAge(0) },
-		"AuthMaxAge of a fraction":   func() { bearer.AuthMaxAge(1500 * time.Millisecond) },
-		"All of nothing":             func() { bearer.All() },
-		"All of nil":                 func() { bearer.All(nil) },
-		"Any of nothing":             func() { bearer.Any() },
-		"Any of Optional":            func() { bearer.Any(bearer.Optional()) },
-		"All of TokensFrom":          func() { bearer.All(bearer.TokensFrom(bearer.FromHeader())) },
-		"Func without a name":        func() { bearer.Func("", func(*http.Request, *bearer.Claims) error { return nil }) },
-		"Func without a function":    func() { bearer.Func("x", nil) },
-		"TokensFrom nowhere":         func() { bearer.TokensFrom() },
-		"TokensFrom an empty source": func() { bearer.TokensFrom(bearer.TokenSource{}) },
-		"TokensFrom an empty cookie": func() { bearer.TokensFrom(bearer.FromCookie("")) },
-		"Handler without a handler":  func() { auth.Handler(nil) },
-		"Handler with a nil":         func() { auth.Handler(&spy{}, nil) },
-		"Require with a nil":         func() { auth.Require(nil) },
-		"Authenticate with a nil":    func() { _, _ = auth.Authenticate(get(""), nil) },
-		"Verify with a nil":          func() { _, _ = auth.Verify(t.Context(), "x", nil) },
-		"TokensFrom twice": func() {
-			auth.Require(bearer.TokensFrom(bearer.FromHeader()), bearer.TokensFrom(bearer.FromQuery()))
-		},
+	for name, test := range map[string]struct {
+		opt  bearer.RouteOption
+		want string // the option named by the error
+	}{
+		"Scopes of nothing":          {bearer.Scopes(), "Scopes"},
+		"Scopes of an empty one":     {bearer.Scopes("a", ""), "Scopes"},
+		"Scopes joined":              {bearer.Scopes("a b"), "Scopes"},
+		"Scopes with a quote":        {bearer.Scopes(`a"b`), "Scopes"},
+		"Roles of nothing":           {bearer.Roles(), "Roles"},
+		"Roles of an empty one":      {bearer.Roles(""), "Roles"},
+		"HasClaim without a path":    {bearer.HasClaim("", "x"), "HasClaim"},
+		"HasClaim of an empty value": {bearer.HasClaim("x", ""), "HasClaim"},
+		"HasClaim of nil":            {bearer.HasClaim("x", nil), "HasClaim"},
+		"HasClaim of a float":        {bearer.HasClaim("x", 1.5), "HasClaim"},
+		"ACR of nothing":             {bearer.ACR(), "ACR"},
+		"ACR of an empty one":        {bearer.ACR(""), "ACR"},
+		"AuthMaxAge of zero":         {bearer.AuthMaxAge(0), "AuthMaxAge"},
+		"AuthMaxAge of a fraction":   {bearer.AuthMaxAge(1500 * time.Millisecond), "AuthMaxAge"},
+		"All of nothing":             {bearer.All(), "All"},
+		"All of nil":                 {bearer.All(nil), "All"},
+		"Any of nothing":             {bearer.Any(), "Any"},
+		"Any of nil":                 {bearer.Any(bearer.Scopes("a"), nil), "Any"},
+		"a mistake within Any":       {bearer.Any(bearer.All(bearer.Roles(""))), "Roles"},
+		"Func without a name":        {bearer.Func("", func(*http.Request, *bearer.Claims) error { return nil }), "Func"},
+		"Func without a function":    {bearer.Func("x", nil), "Func"},
+		"TokensFrom nowhere":         {bearer.TokensFrom(), "TokensFrom"},
+		"TokensFrom an empty source": {bearer.TokensFrom(bearer.TokenSource{}), "TokensFrom"},
+		"TokensFrom an empty cookie": {bearer.TokensFrom(bearer.FromCookie("")), "TokensFrom"},
+		"nil":                        {nil, "Guard"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			defer func() {
-				if r := recover(); r == nil || !strings.HasPrefix(fmt.Sprint(r), "bearer: ") {
-					t.Errorf("recovered %v, want a text of this package", r)
-				}
-			}()
-			f()
+			guard, err := auth.NewGuard(bearer.Optional(), test.opt)
+			if err == nil || guard != nil {
+				t.Fatalf("NewGuard returns %v, %v; want an error alone", guard, err)
+			}
+			if all := configErrors(t, err); len(all) != 1 || all[0].Option != test.want {
+				t.Errorf("mistakes are %v, want one of %s", err, test.want)
+			}
+			for name, wire := range map[string]func(){
+				"Guard":   func() { auth.Guard(test.opt) },
+				"Require": func() { auth.Require(test.opt) },
+				"Handler": func() { auth.Handler(&spy{}, test.opt) },
+			} {
+				wantPanic(t, name, "bearer: "+test.want, wire)
+			}
 		})
+	}
+	wantPanic(t, "Handler", "bearer: Handler: next is nil", func() { auth.Handler(nil) })
+}
+
+// wantPanic fails unless f panics with a text that begins like this.
+func wantPanic(t *testing.T, name, beginning string, f func()) {
+	t.Helper()
+	defer func() {
+		t.Helper()
+		if r := recover(); r == nil || !strings.HasPrefix(fmt.Sprint(r), beginning) {
+			t.Errorf("%s: recovered %v, want a text that begins with %q", name, r, beginning)
+		}
+	}()
+	f()
+}
+
+// Rules that come from a file are corrected in one go.
+func TestNewGuardReportsEveryMistakeAtOnce(t *testing.T) {
+	auth := newAuth(t, bearertest.NewIssuer())
+	_, err := auth.NewGuard(
+		bearer.Scopes("a b", "c d"), bearer.Any(bearer.Roles(""), bearer.ACR()), nil,
+		bearer.TokensFrom(bearer.FromHeader()), bearer.TokensFrom(bearer.FromQuery()),
+	)
+	var options []string
+	for _, mistake := range configErrors(t, err) {
+		options = append(options, mistake.Option)
+	}
+	slices.Sort(options)
+	if want := []string{"ACR", "Guard", "Roles", "Scopes", "Scopes", "TokensFrom"}; !slices.Equal(options, want) {
+		t.Errorf("mistakes in %q, want %q", options, want)
+	}
+}
+
+// Optional and TokensFrom say something about a whole route and are no requirements, so that
+// Any(Optional()), which would require nothing, does not compile.
+func TestRouteOptionsAreNoRequirements(t *testing.T) {
+	api := apiOf(t, ".")
+	requirement, ok := api.Scope().Lookup("Requirement").Type().Underlying().(*types.Interface)
+	if !ok {
+		t.Fatal("Requirement is no interface")
+	}
+	option, ok := api.Scope().Lookup("RouteOption").Type().Underlying().(*types.Interface)
+	if !ok {
+		t.Fatal("RouteOption is no interface")
+	}
+	for name, want := range map[string]bool{"Optional": false, "TokensFrom": false, "Scopes": true, "All": true, "Func": true} {
+		f, ok := api.Scope().Lookup(name).(*types.Func)
+		if !ok {
+			t.Fatalf("there is no function %s", name)
+		}
+		returned := f.Signature().Results().At(0).Type()
+		if got := types.AssignableTo(returned, api.Scope().Lookup("Requirement").Type()); got != want {
+			t.Errorf("%s is a Requirement: %t, want %t", name, got, want)
+		}
+		if !types.Implements(returned, option) {
+			t.Errorf("%s is no RouteOption", name)
+		}
+	}
+	if !types.Implements(requirement, option) {
+		t.Error("a Requirement is no RouteOption")
 	}
 }

@@ -106,7 +106,7 @@ func TestRFCTokens(t *testing.T) {
 			opts := []bearer.IssuerOption{key, bearer.Algorithms(want.algorithm), bearer.InsecureAnyAudience()}
 			auth := mustNew(t, bearer.WithIssuer("joe", "", opts...))
 
-			if got := reasonOf(t, auth.VerifyJWS(t.Context(), "joe", example.Token)); got != want.jws {
+			if got := reasonOf(t, auth.VerifySignature(t.Context(), "joe", example.Token)); got != want.jws {
 				t.Errorf("up to the signature: reason %q, want %q", got, want.jws)
 			}
 			wantReason(t, auth, example.Token, want.now)
@@ -120,7 +120,7 @@ func TestRFC7519Claims(t *testing.T) {
 	example := readRFCExamples(t).JWS[0]
 	synctest.Test(t, func(t *testing.T) {
 		opts := append(vectorGroup{Public: example.JWK}.options(t, example.Token), bearer.InsecureAnyAudience())
-		claims, err := mustNew(t, bearer.WithIssuer("joe", "", opts...)).Verify(t.Context(), example.Token)
+		claims, err := mustNew(t, bearer.WithIssuer("joe", "", opts...)).Guard().Verify(t.Context(), example.Token)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -210,7 +210,7 @@ func TestRFC9068Example(t *testing.T) {
 		advanceTo(expires - 1)
 		wantReason(t, auth, token, "")
 
-		claims, err := auth.Verify(t.Context(), token)
+		claims, err := auth.Guard().Verify(t.Context(), token)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -295,7 +295,7 @@ func TestRFCChallenges(t *testing.T) {
 		ref, when     string
 		opts          []bearer.Option
 		authorization string
-		reqs          []bearer.Requirement
+		reqs          []bearer.RouteOption
 		differs       map[string]string // parameter: our value instead of the RFC's; "-" for none
 	}{
 		{ref: "RFC 6750 §3", when: "no credentials", opts: []bearer.Option{realm}},
@@ -305,7 +305,7 @@ func TestRFCChallenges(t *testing.T) {
 		},
 		{
 			ref: "RFC 6750 §3.1", when: "insufficient scope", opts: []bearer.Option{realm},
-			authorization: "Bearer " + token("scope", "b"), reqs: []bearer.Requirement{bearer.Scopes("a", "b")},
+			authorization: "Bearer " + token("scope", "b"), reqs: []bearer.RouteOption{bearer.Scopes("a", "b")},
 			// The RFC leaves out the scopes, and its optional description.
 			differs: map[string]string{"scope": "a b", "error_description": "The access token lacks a required scope"},
 		},
@@ -325,7 +325,7 @@ func TestRFCChallenges(t *testing.T) {
 		},
 		{
 			ref: "RFC 9470 §3", when: "step-up", authorization: "Bearer " + token("acr", "other"),
-			reqs: []bearer.Requirement{bearer.ACR("myACR")},
+			reqs: []bearer.RouteOption{bearer.ACR("myACR")},
 		},
 		{ref: "RFC 9728 §5.1", when: "resource metadata", opts: []bearer.Option{metadata}},
 	}

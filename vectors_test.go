@@ -189,7 +189,7 @@ func judgeWith(t testing.TB, token string, opts []bearer.IssuerOption) error {
 		return err
 	}
 	defer func() { _ = auth.Close() }()
-	return auth.VerifyJWS(t.Context(), iss, token)
+	return auth.VerifySignature(t.Context(), iss, token)
 }
 
 const (

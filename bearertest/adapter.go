@@ -41,11 +41,11 @@ type App struct {
 
 	// Group holds the requirements of a guard on a group of routes that Path is in. nil: no guard there. Empty but not nil: a
 	// guard that any token satisfies.
-	Group []bearer.Requirement
+	Group []bearer.RouteOption
 
 	// Route holds the requirements of the guard on the route itself, inside the group's. That guard is always there; empty:
 	// any token satisfies it.
-	Route []bearer.Requirement
+	Route []bearer.RouteOption
 
 	// After is a middleware inside all guards, registered after them. It is called with the request as a middleware sees it
 	// there, and what follows runs when it returns.
@@ -180,7 +180,7 @@ var refusals = []refusal{
 // provoke has the request refused by a route's guard and by a group's, and hands each answer on.
 func (r refusal) provoke(tb testing.TB, mount mountFunc, check func(guard string, v *visit), opts ...bearer.Option) {
 	tb.Helper()
-	demand := []bearer.Requirement{bearer.Scopes(adapterScope)}
+	demand := []bearer.RouteOption{bearer.Scopes(adapterScope)}
 	for _, by := range []struct {
 		guard string
 		app   App
@@ -328,7 +328,7 @@ func optionalRoute(tb testing.TB, mount mountFunc) {
 	var seen *bearer.Claims
 	var seenOK bool
 	p := newProbe(tb, mount, App{
-		Route: []bearer.Requirement{bearer.Optional()},
+		Route: []bearer.RouteOption{bearer.Optional()},
 		Handler: func(claims *bearer.Claims, ok bool, w http.ResponseWriter, _ *http.Request) error {
 			seen, seenOK = claims, ok
 			return done(w)
@@ -354,7 +354,7 @@ func groupAndRoute(tb testing.TB, mount mountFunc) {
 	tb.Helper()
 	var outcomes []bearer.Outcome
 	p := newProbe(tb, mount,
-		App{Group: []bearer.Requirement{}, Route: []bearer.Requirement{bearer.Scopes(adapterScope)}},
+		App{Group: []bearer.RouteOption{}, Route: []bearer.RouteOption{bearer.Scopes(adapterScope)}},
 		bearer.WithObserver(func(_ context.Context, ev bearer.Event) { outcomes = append(outcomes, ev.Outcome) }))
 
 	p.do(http.MethodGet, p.bearer(Claims{"scope": adapterScope})).passed(tb, "a token with the scope")
@@ -381,7 +381,7 @@ func wholeRequest(tb testing.TB, mount mountFunc) {
 	tb.Helper()
 	var line, body string
 	p := newProbe(tb, mount, App{
-		Route: []bearer.Requirement{bearer.TokensFrom(bearer.FromForm())},
+		Route: []bearer.RouteOption{bearer.TokensFrom(bearer.FromForm())},
 		Handler: func(_ *bearer.Claims, _ bool, w http.ResponseWriter, r *http.Request) error {
 			data, err := io.ReadAll(r.Body)
 			line, body = fmt.Sprintf("%s %s X-Trace=%s", r.Method, r.URL, r.Header.Get("X-Trace")), string(data)

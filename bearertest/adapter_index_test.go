@@ -31,14 +31,14 @@ func (c *indexContext) next() {
 
 func (c *indexContext) abort() { c.index = len(c.handlers) }
 
-type indexGuard func(auth *bearer.Middleware, reqs []bearer.Requirement) func(*indexContext)
+type indexGuard func(auth *bearer.Middleware, reqs []bearer.RouteOption) func(*indexContext)
 
 // abortsAfterRefusal is what an adapter looks like whose author did not think of panics.
-func abortsAfterRefusal(auth *bearer.Middleware, reqs []bearer.Requirement) func(*indexContext) {
+func abortsAfterRefusal(auth *bearer.Middleware, reqs []bearer.RouteOption) func(*indexContext) {
 	return func(c *indexContext) {
-		r, err := auth.Authenticate(c.r, reqs...)
+		r, err := auth.Guard(reqs...).Authenticate(c.r)
 		if err != nil {
-			auth.WriteError(c.w, c.r, err)
+			auth.Guard().WriteError(c.w, c.r, err)
 			c.abort()
 			return
 		}
@@ -46,7 +46,7 @@ func abortsAfterRefusal(auth *bearer.Middleware, reqs []bearer.Requirement) func
 	}
 }
 
-func abortsUnlessPassed(auth *bearer.Middleware, reqs []bearer.Requirement) func(*indexContext) {
+func abortsUnlessPassed(auth *bearer.Middleware, reqs []bearer.RouteOption) func(*indexContext) {
 	return func(c *indexContext) {
 		passed := false
 		defer func() {
@@ -54,9 +54,9 @@ func abortsUnlessPassed(auth *bearer.Middleware, reqs []bearer.Requirement) func
 				c.abort()
 			}
 		}()
-		r, err := auth.Authenticate(c.r, reqs...)
+		r, err := auth.Guard(reqs...).Authenticate(c.r)
 		if err != nil {
-			auth.WriteError(c.w, c.r, err)
+			auth.Guard().WriteError(c.w, c.r, err)
 			return
 		}
 		c.r, passed = r, true

@@ -26,7 +26,7 @@ type panicPlace struct {
 }
 
 // demandingApp is an App whose guard demands a scope.
-func demandingApp(func()) App { return App{Route: []bearer.Requirement{bearer.Scopes(adapterScope)}} }
+func demandingApp(func()) App { return App{Route: []bearer.RouteOption{bearer.Scopes(adapterScope)}} }
 
 func noOptions(func()) []bearer.Option { return nil }
 
@@ -37,7 +37,7 @@ var panicPlaces = []panicPlace{
 		name:  "a Func",
 		token: func(p *probe) []string { return []string{p.bearer()} }, // which lacks the scope
 		app: func(blow func()) App {
-			return App{Route: []bearer.Requirement{
+			return App{Route: []bearer.RouteOption{
 				bearer.Func("tenant", func(*http.Request, *bearer.Claims) error {
 					blow()
 					return nil

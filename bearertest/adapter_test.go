@@ -17,7 +17,7 @@ func TestAdapterPassesNetHTTP(t *testing.T) {
 
 // adapter is a mount for net/http in parts, so that a test can replace one.
 type adapter struct {
-	guard   func(auth *bearer.Middleware, next http.Handler, reqs []bearer.Requirement) http.Handler
+	guard   func(auth *bearer.Middleware, next http.Handler, reqs []bearer.RouteOption) http.Handler
 	grouped bool // a group's guard is installed
 	claims  func(r *http.Request) (*bearer.Claims, bool)
 	failed  func(app bearertest.App, err error) // gets what the handler returns
@@ -29,7 +29,7 @@ type adapter struct {
 
 func soundAdapter() adapter {
 	return adapter{
-		guard: func(auth *bearer.Middleware, next http.Handler, reqs []bearer.Requirement) http.Handler {
+		guard: func(auth *bearer.Middleware, next http.Handler, reqs []bearer.RouteOption) http.Handler {
 			return auth.Handler(next, reqs...)
 		},
 		grouped: true,
@@ -87,13 +87,13 @@ func guard(
 	}
 	if refuse == nil {
 		refuse = func(auth *bearer.Middleware, w http.ResponseWriter, r *http.Request, err error, _ http.Handler) {
-			auth.WriteError(w, r, err)
+			auth.Guard().WriteError(w, r, err)
 		}
 	}
 	return func(a *adapter) {
-		a.guard = func(auth *bearer.Middleware, next http.Handler, reqs []bearer.Requirement) http.Handler {
+		a.guard = func(auth *bearer.Middleware, next http.Handler, reqs []bearer.RouteOption) http.Handler {
 			return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-				authenticated, err := auth.Authenticate(r, reqs...)
+				authenticated, err := auth.Guard(reqs...).Authenticate(r)
 				if err != nil {
 					refuse(auth, w, r, err, next)
 					return
@@ -123,7 +123,7 @@ var brokenAdapters = []struct {
 	{
 		name: "there is no guard",
 		wreck: func(a *adapter) {
-			a.guard = func(_ *bearer.Middleware, next http.Handler, _ []bearer.Requirement) http.Handler { return next }
+			a.guard = func(_ *bearer.Middleware, next http.Handler, _ []bearer.RouteOption) http.Handler { return next }
 		},
 		fails: []string{
 			"no token is 401 with a bare challenge",
@@ -139,7 +139,7 @@ var brokenAdapters = []struct {
 	{
 		name: "the chain goes on after a refusal",
 		wreck: guard(nil, func(auth *bearer.Middleware, w http.ResponseWriter, r *http.Request, err error, next http.Handler) {
-			auth.WriteError(w, r, err)
+			auth.Guard().WriteError(w, r, err)
 			next.ServeHTTP(w, r)
 		}),
 		fails: []string{
@@ -173,8 +173,8 @@ var brokenAdapters = []struct {
 	{
 		name: "a refusal is written twice",
 		wreck: guard(nil, func(auth *bearer.Middleware, w http.ResponseWriter, r *http.Request, err error, _ http.Handler) {
-			auth.WriteError(w, r, err)
-			auth.WriteError(w, r, err)
+			auth.Guard().WriteError(w, r, err)
+			auth.Guard().WriteError(w, r, err)
 		}),
 		fails: []string{"a refusal is written exactly once"},
 	},
@@ -194,7 +194,7 @@ var brokenAdapters = []struct {
 	{
 		name: "OPTIONS is exempt",
 		wreck: func(a *adapter) {
-			a.guard = func(auth *bearer.Middleware, next http.Handler, reqs []bearer.Requirement) http.Handler {
+			a.guard = func(auth *bearer.Middleware, next http.Handler, reqs []bearer.RouteOption) http.Handler {
 				return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 					if r.Method == http.MethodOptions {
 						next.ServeHTTP(w, r)

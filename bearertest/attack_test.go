@@ -192,7 +192,7 @@ func TestAttackPassesTheMiddleware(t *testing.T) {
 	for name, test := range map[string]struct {
 		claims  bearertest.Claims
 		issuer  []bearer.IssuerOption
-		route   []bearer.Requirement
+		route   []bearer.RouteOption
 		options []bearertest.AttackOption
 	}{
 		"as few options as can be": {},
@@ -205,11 +205,11 @@ func TestAttackPassesTheMiddleware(t *testing.T) {
 		},
 		"any of two scopes": {
 			claims: bearertest.Claims{"scope": attackedScope},
-			route:  []bearer.Requirement{bearer.AnyScope("admin", attackedScope)},
+			route:  []bearer.RouteOption{bearer.Any(bearer.Scopes("admin"), bearer.Scopes(attackedScope))},
 		},
 		"a scope in scp": {
 			claims: bearertest.Claims{"scp": []string{attackedScope}},
-			route:  []bearer.Requirement{bearer.Scopes(attackedScope)},
+			route:  []bearer.RouteOption{bearer.Scopes(attackedScope)},
 		},
 		"several audiences": {claims: bearertest.Claims{"aud": []string{"https://api.test", "another"}}},
 		"another claim for the audience": {
@@ -218,11 +218,11 @@ func TestAttackPassesTheMiddleware(t *testing.T) {
 		},
 		"a method other than GET": {options: []bearertest.AttackOption{post}},
 		"every source, and a body": {
-			route:   []bearer.Requirement{bearer.TokensFrom(everySource...)},
+			route:   []bearer.RouteOption{bearer.TokensFrom(everySource...)},
 			options: []bearertest.AttackOption{post, bearertest.WithTokensFrom(everySource...)},
 		},
 		"every source, and no body": {
-			route:   []bearer.Requirement{bearer.TokensFrom(everySource...)},
+			route:   []bearer.RouteOption{bearer.TokensFrom(everySource...)},
 			options: []bearertest.AttackOption{bearertest.WithTokensFrom(everySource...)},
 		},
 	} {
@@ -269,11 +269,11 @@ func TestAttackFailsWhatIsSwitchedOffOrNotSaid(t *testing.T) {
 	}
 	for name, test := range map[string]struct {
 		options []bearer.IssuerOption
-		route   []bearer.Requirement
+		route   []bearer.RouteOption
 		want    []string
 	}{
 		"other sources": {
-			route: []bearer.Requirement{bearer.TokensFrom(sources...)},
+			route: []bearer.RouteOption{bearer.TokensFrom(sources...)},
 			want:  []string{"4.1 one credential/a cookie", "4.1 one credential/the query"},
 		},
 		"keys without ids": {

@@ -241,7 +241,7 @@ func TestATokenIsGoodForTheServiceItIsFor(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer func() { _ = auth.Close() }()
-			claims, err := auth.Verify(t.Context(), got.text("access_token"), bearer.Scopes("billing:write"))
+			claims, err := auth.Guard(bearer.Scopes("billing:write")).Verify(t.Context(), got.text("access_token"))
 			if err != nil {
 				t.Fatal(err)
 			}

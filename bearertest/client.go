@@ -10,7 +10,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/bearer-go/bearer/internal/jwa"
+	"github.com/bearer-go/bearer/internal/jws"
 )
 
 // assertionType is the client_assertion_type of a JWT (RFC 7523 section 2.2).
@@ -63,7 +63,7 @@ func PublicClient(id string, redirectURIs ...string) Option {
 // that no algorithm takes.
 func KeyClient(id string, public crypto.PublicKey, redirectURIs ...string) Option {
 	what := fmt.Sprintf("KeyClient(%q)", id)
-	if !slices.ContainsFunc(signingAlgorithms, func(a *jwa.Algorithm) bool { return a.Fits(public) }) {
+	if !slices.ContainsFunc(signingAlgorithms, func(a *jws.Algorithm) bool { return a.Fits(public) }) {
 		panic(fmt.Sprintf("bearertest: %s: a %T is not a public key that can be used; want an RSA key of 2048 bits at least, "+
 			"a key on P-256, P-384 or P-521, or an Ed25519 key", what, public))
 	}

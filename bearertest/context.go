@@ -6,7 +6,7 @@ import (
 	"testing"
 
 	"github.com/bearer-go/bearer"
-	"github.com/bearer-go/bearer/internal/jwa"
+	"github.com/bearer-go/bearer/internal/jws"
 )
 
 // NewContext returns a context in which a handler finds claims, as behind a middleware that verified a token of them, but
@@ -20,7 +20,7 @@ import (
 func NewContext(ctx context.Context, tb testing.TB, claims Claims, opts ...bearer.IssuerOption) context.Context {
 	tb.Helper()
 	const algorithm = "HS256"
-	method, _ := jwa.Lookup(algorithm)
+	method, _ := jws.Lookup(algorithm)
 	secret := make([]byte, method.MinSecret())
 	_, _ = rand.Read(secret) // never fails: the program ends instead
 
@@ -32,7 +32,7 @@ func NewContext(ctx context.Context, tb testing.TB, claims Claims, opts ...beare
 	if err != nil {
 		tb.Fatalf("bearertest: NewContext: %v", err)
 	}
-	verified, err := auth.Verify(ctx, token)
+	verified, err := auth.Guard().Verify(ctx, token)
 	if err != nil {
 		tb.Fatalf("bearertest: NewContext: these claims would be refused: %v", err)
 	}

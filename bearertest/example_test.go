@@ -156,7 +156,7 @@ func ExampleIssuer_Sign() {
 		other.Sign(nil),
 		other.Sign(bearertest.Claims{"kid": issuer.KeyID()}),
 	} {
-		_, err := auth.Verify(context.Background(), token)
+		_, err := auth.Guard().Verify(context.Background(), token)
 		if refusal, ok := errors.AsType[*bearer.Error](err); ok {
 			fmt.Println(refusal.Reason())
 		}

@@ -555,7 +555,7 @@ func TestAGoodServiceOutlivesEveryFault(t *testing.T) {
 					return auth
 				}
 				status := func(auth *bearer.Middleware, token string) int {
-					_, err := auth.Verify(t.Context(), token)
+					_, err := auth.Guard().Verify(t.Context(), token)
 					if refusal, ok := errors.AsType[*bearer.Error](err); ok {
 						return refusal.StatusCode()
 					}

@@ -18,7 +18,7 @@ import (
 	"sync"
 	"testing"
 
-	"github.com/bearer-go/bearer/internal/jwa"
+	"github.com/bearer-go/bearer/internal/jws"
 )
 
 const (
@@ -58,7 +58,7 @@ type Issuer struct {
 	origin    *url.URL // url, parsed
 	audience  string
 	algorithm string         // as asked for: "Ed25519" and "EdDSA" are two names of one algorithm
-	method    *jwa.Algorithm // what it stands for
+	method    *jws.Algorithm // what it stands for
 	defaults  []Claims
 	caching   string // the Cache-Control of the key set, or "" for none
 	transport http.RoundTripper
@@ -104,7 +104,7 @@ func Audience(audience string) Option {
 // ES256, ES384, ES512, EdDSA or its other name Ed25519 (RFC 9864 section 2.2). The default is ES256, whose keys cost the
 // least to make. It panics for every other name.
 func Algorithm(name string) Option {
-	method, ok := jwa.Lookup(name)
+	method, ok := jws.Lookup(name)
 	if !ok || method.Symmetric() {
 		panic(fmt.Sprintf("bearertest: Algorithm(%q): want an asymmetric algorithm such as %q", name, defaultAlgorithm))
 	}

@@ -198,12 +198,12 @@ func TestTokensAreGoodUntilTheyExpire(t *testing.T) {
 				defer func() { _ = auth.Close() }()
 				token := issuer.Token()
 				<-time.After(5*time.Minute - time.Second)
-				if _, err := auth.Verify(t.Context(), token); err != nil {
+				if _, err := auth.Guard().Verify(t.Context(), token); err != nil {
 					t.Errorf("a second before its expiry the token is refused: %v", err)
 				}
 				<-time.After(time.Second)
 				var refusal *bearer.Error
-				if _, err := auth.Verify(t.Context(), token); !errors.As(err, &refusal) || refusal.Reason() != bearer.ReasonExpired {
+				if _, err := auth.Guard().Verify(t.Context(), token); !errors.As(err, &refusal) || refusal.Reason() != bearer.ReasonExpired {
 					t.Errorf("at its expiry: %v", err)
 				}
 			})

@@ -7,16 +7,16 @@ import (
 	"strings"
 	"time"
 
-	"github.com/bearer-go/bearer/internal/jwa"
+	"github.com/bearer-go/bearer/internal/jws"
 )
 
 // signingAlgorithms are the algorithms that a client may sign its assertions with: all that are asymmetric.
 var signingAlgorithms = lookUp("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA")
 
-func lookUp(names ...string) []*jwa.Algorithm {
-	var found []*jwa.Algorithm
+func lookUp(names ...string) []*jws.Algorithm {
+	var found []*jws.Algorithm
 	for _, name := range names {
-		if algorithm, ok := jwa.Lookup(name); ok {
+		if algorithm, ok := jws.Lookup(name); ok {
 			found = append(found, algorithm)
 		}
 	}
@@ -29,7 +29,7 @@ func verifiedClaims(token string, keys ...crypto.PublicKey) map[string]any {
 	header, _, _ := strings.Cut(token, ".")
 	members := decodeObject(header)
 	alg, _ := members["alg"].(string)
-	algorithm, known := jwa.Lookup(alg)
+	algorithm, known := jws.Lookup(alg)
 	sum, err := base64.RawURLEncoding.Strict().DecodeString(signature)
 	if _, critical := members["crit"]; !known || critical || err != nil {
 		return nil // a header that demands what nobody here knows is refused (RFC 7515 section 4.1.11)

@@ -12,7 +12,7 @@ import (
 	"fmt"
 	"math/big"
 
-	"github.com/bearer-go/bearer/internal/jwa"
+	"github.com/bearer-go/bearer/internal/jws"
 )
 
 // key is one signing key of an issuer.
@@ -48,7 +48,7 @@ func generate(name string) crypto.Signer {
 	case "EdDSA", "Ed25519":
 		_, private, err = ed25519.GenerateKey(rand.Reader)
 	default: // RS* and PS*
-		private, err = rsa.GenerateKey(rand.Reader, jwa.MinRSABits)
+		private, err = rsa.GenerateKey(rand.Reader, jws.MinRSABits)
 	}
 	if err != nil {
 		panic(fmt.Sprintf("bearertest: cannot make a key for %s: %v", name, err))

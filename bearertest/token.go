@@ -7,7 +7,7 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/bearer-go/bearer/internal/jwa"
+	"github.com/bearer-go/bearer/internal/jws"
 )
 
 // Claims are members of a token's claims set, or of its header, laid over the ones this package chooses.
@@ -61,7 +61,7 @@ func merge(layers ...Claims) Claims {
 }
 
 // compact is the JWS Compact Serialization (RFC 7515 section 7.1) of exactly these bytes, signed.
-func compact(algorithm *jwa.Algorithm, key any, header, payload []byte) string {
+func compact(algorithm *jws.Algorithm, key any, header, payload []byte) string {
 	encode := base64.RawURLEncoding.EncodeToString
 	input := encode(header) + "." + encode(payload)
 	signature, err := algorithm.Sign(input, key)

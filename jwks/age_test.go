@@ -17,8 +17,8 @@ import (
 // sleeping is a set of the web's issuer, on the real clock, and what makes it older.
 func sleeping(t *testing.T, w *web, options ...jwks.Option) (*jwks.Set, *jwks.Sleeper) {
 	t.Helper()
-	quiet := jwks.Logger(slog.New(slog.DiscardHandler))
-	set, sleeper, err := jwks.NewSleeper(jwks.Discover(issuerURL, options...), jwks.HTTPClient(w.client()), quiet)
+	quiet := jwks.WithLogger(slog.New(slog.DiscardHandler))
+	set, sleeper, err := jwks.NewSleeper(jwks.Discover(issuerURL, options...), jwks.WithHTTPClient(w.client()), quiet)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -77,13 +77,13 @@ func TestKeysAgeWhileTheMachineSleeps(t *testing.T) {
 		held     string
 		fetches  int
 	}{
-		{time.Minute, false, jwks.Fresh, "found", "held", 0},
-		{10 * time.Minute, false, jwks.Stale, "not found", "not found", 1},
-		{10 * time.Minute, true, jwks.Stale, "found", "held", 1},
-		{23 * time.Hour, true, jwks.Stale, "found", "held", 1},
-		{24 * time.Hour, true, jwks.Expired, "unavailable", "unavailable", 1},
-		{7 * day, true, jwks.Expired, "unavailable", "unavailable", 1},
-		{7 * day, false, jwks.Expired, "not found", "not found", 1},
+		{time.Minute, false, jwks.StateFresh, "found", "held", 0},
+		{10 * time.Minute, false, jwks.StateStale, "not found", "not found", 1},
+		{10 * time.Minute, true, jwks.StateStale, "found", "held", 1},
+		{23 * time.Hour, true, jwks.StateStale, "found", "held", 1},
+		{24 * time.Hour, true, jwks.StateExpired, "unavailable", "unavailable", 1},
+		{7 * day, true, jwks.StateExpired, "unavailable", "unavailable", 1},
+		{7 * day, false, jwks.StateExpired, "not found", "not found", 1},
 	} {
 		w := issuer(edJWK("a"))
 		set, clock := sleeping(t, w)
@@ -96,7 +96,7 @@ func TestKeysAgeWhileTheMachineSleeps(t *testing.T) {
 		clock.Sleep(test.slept)
 		wantAge(t, set, test.state, test.slept)
 		wantHeld(t, set, "a", "EdDSA", key, test.held)
-		if want := 1 + test.fetches; !test.down || test.state != jwks.Expired {
+		if want := 1 + test.fetches; !test.down || test.state != jwks.StateExpired {
 			wantAsked(t, w, keysURL, want)
 		}
 		want(t, set, "a", "EdDSA", test.expected)
@@ -150,10 +150,10 @@ func TestFetchThatSleptIsNotTheLastWord(t *testing.T) {
 
 func TestClockThatIsSetBackChangesNothing(t *testing.T) {
 	w := issuer(edJWK("a"))
-	set, clock := sleeping(t, w, jwks.Lifetime(2*time.Hour, 2*time.Hour))
+	set, clock := sleeping(t, w, jwks.WithLifetime(2*time.Hour, 2*time.Hour))
 	want(t, set, "a", "EdDSA", "found")
 	clock.Sleep(-48 * time.Hour)
-	wantAge(t, set, jwks.Fresh, 0)
+	wantAge(t, set, jwks.StateFresh, 0)
 	w.put(keysURL, down)
 	clock.Pass(time.Hour)
 	want(t, set, "a", "EdDSA", "found")
@@ -161,10 +161,10 @@ func TestClockThatIsSetBackChangesNothing(t *testing.T) {
 	clock.Pass(time.Hour)
 	want(t, set, "a", "EdDSA", "found")
 	wantAsked(t, w, keysURL, 2)
-	wantAge(t, set, jwks.Stale, 2*time.Hour)
+	wantAge(t, set, jwks.StateStale, 2*time.Hour)
 	clock.Pass(22 * time.Hour)
 	want(t, set, "a", "EdDSA", "unavailable")
-	wantAge(t, set, jwks.Expired, 24*time.Hour)
+	wantAge(t, set, jwks.StateExpired, 24*time.Hour)
 }
 
 func TestClockThatIsSetForwardCostsAFetch(t *testing.T) {
@@ -184,7 +184,7 @@ func TestClockThatIsSetForwardCostsAFetch(t *testing.T) {
 
 // Keys of a file reach their maximum age asleep as well.
 func TestKeysOfAFileAgeWhileTheMachineSleeps(t *testing.T) {
-	file := jwks.LastKnownGood(filepath.Join(t.TempDir(), "keys"), 48*time.Hour)
+	file := jwks.WithLastKnownGood(filepath.Join(t.TempDir(), "keys"), 48*time.Hour)
 	w := issuer(edJWK("a"))
 	first := w.discover(t, file)
 	want(t, first, "a", "EdDSA", "found")
@@ -194,10 +194,10 @@ func TestKeysOfAFileAgeWhileTheMachineSleeps(t *testing.T) {
 	want(t, set, "a", "EdDSA", "found")
 	clock.Sleep(47 * time.Hour)
 	want(t, set, "a", "EdDSA", "found")
-	wantAge(t, set, jwks.Stale, 47*time.Hour)
+	wantAge(t, set, jwks.StateStale, 47*time.Hour)
 	clock.Sleep(time.Hour)
 	want(t, set, "a", "EdDSA", "unavailable")
-	wantAge(t, set, jwks.Expired, 48*time.Hour)
+	wantAge(t, set, jwks.StateExpired, 48*time.Hour)
 }
 
 // The pause after a failure ends while the machine sleeps, and so does the time for which no
@@ -250,7 +250,7 @@ func TestSearchesAreDueAfterSleep(t *testing.T) {
 func TestQuestionsToTheIssuerAreDueAfterSleep(t *testing.T) {
 	w := issuer()
 	w.put(keysURL, tagged(`"1"`, keySet(edJWK("a"))))
-	set, clock := sleeping(t, w, jwks.MaxStaleness(30*day))
+	set, clock := sleeping(t, w, jwks.WithMaxStaleness(30*day))
 	want(t, set, "a", "EdDSA", "found")
 	clock.Sleep(23 * time.Hour)
 	want(t, set, "a", "EdDSA", "found")

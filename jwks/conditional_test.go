@@ -135,7 +135,7 @@ func TestUnchangedKeysAreFreshAgain(t *testing.T) {
 		body := keySet(edJWK("a"))
 		answer := func(header ...string) { w.put(keysURL, tagged(`"1"`, body, header...)) }
 		answer("Cache-Control", "max-age=1200")
-		set := w.remote(t, jwks.MaxStaleness(3*time.Hour))
+		set := w.remote(t, jwks.WithMaxStaleness(3*time.Hour))
 		want(t, set, "a", "EdDSA", "found")
 
 		// Each answer says for how long the keys that it renews are fresh; the first request after it sees the next one.

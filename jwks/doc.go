@@ -17,9 +17,9 @@
 //	expired  24 hours old                         as when cold                           as when cold
 //
 // The lifetime is the max-age of the issuer's Cache-Control within 1 minute and 1 hour, or 10 minutes if it names none; see
-// [Lifetime], [MaxStaleness] and [ColdWait] for other bounds. Fetches are started by requests. There is no timer: a set that
+// [WithLifetime], [WithMaxStaleness] and [WithColdWait] for other bounds. Fetches are started by requests. There is no timer: a set that
 // nobody uses does nothing, and has no goroutine. Requests that arrive during a fetch share it, and none of them can cancel it.
-// A fetch asks whether anything changed, with the entity tag of the keys at hand. With [LastKnownGood] they survive a restart of the
+// A fetch asks whether anything changed, with the entity tag of the keys at hand. With [WithLastKnownGood] they survive a restart of the
 // service.
 //
 // # Unknown key ids
@@ -31,11 +31,11 @@
 // a set do: 905 fetches in an hour at most, beside the refreshes of the table.
 //
 // While this budget is spent, a request waits for the next search. If that is due only after its
-// [ColdWait] or its own deadline, or if 16,384 requests wait already, it is unavailable at once. So
+// [WithColdWait] or its own deadline, or if 16,384 requests wait already, it is unavailable at once. So
 // the worst that any number of made-up key ids does to a token of a new key is a wait of 4 s and a
 // search. Tokens with known key ids never wait for any of this. In package bearer a request that
 // waits holds about 12 KiB with an ordinary token, and about 42 KiB with one of 14 KiB. A shorter
-// ColdWait and a smaller bearer.WithMaxTokenSize lower what all of them hold together.
+// WithColdWait and a smaller bearer.WithMaxTokenSize lower what all of them hold together.
 //
 // A key id that a search did not find is remembered, as a hash and among 512 at most. It is not
 // found, without a search, until the current keys are 10 s old, and from then on 20 s, 40 s and so
@@ -82,6 +82,6 @@
 // # What is fetched
 //
 // Only https URLs (or http on loopback), no redirect to another origin, at most 1 MiB and 256 keys, 5 s for each request.
-// [PublicAddressesOnly] also refuses to connect to private addresses, whatever the DNS says; [HTTPClient] is for certificate
+// [WithPublicAddressesOnly] also refuses to connect to private addresses, whatever the DNS says; [WithHTTPClient] is for certificate
 // authorities and proxies of one's own.
 package jwks

@@ -4,14 +4,16 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"github.com/bearer-go/bearer/internal/optional"
 )
 
 // ErrKeyNotFound means that the set was looked at and holds no key for the token: the answer to the client is 401.
 var ErrKeyNotFound = errors.New("jwks: no key of the set fits the token")
 
-// ErrKeyOfOther is an [ErrKeyNotFound]: the set holds a key for the token, and its member issuer
-// names another issuer than the token's. A client is told no more than that the key was not found.
-var ErrKeyOfOther = fmt.Errorf("%w: the member issuer of the published key names another issuer",
+// errKeyOfOther is an [ErrKeyNotFound]: the set holds a key for the token, and its member issuer
+// names another issuer than the token's. A client learns no more than that the key was not found.
+var errKeyOfOther = fmt.Errorf("%w: the member issuer of the published key names another issuer",
 	ErrKeyNotFound)
 
 // ErrClosed is the cause of an [UnavailableError] after [Set.Close].
@@ -43,3 +45,19 @@ func retryAfter(err error) time.Duration {
 	}
 	return 0
 }
+
+// ConfigError is one mistake in a configuration. [New] returns all of them at once, joined with
+// [errors.Join].
+type ConfigError struct {
+	// Option is the option or the source at fault, such as "WithLifetime".
+	Option string
+	// Subject is what it was given for. It is "" here, where a set has one source.
+	Subject string
+	// Value is what was given. It is "" for values that cannot be printed.
+	Value string
+	// Problem says what is wrong with the value and what to do.
+	Problem string
+}
+
+// Error returns the option, the value and what to do, in one line.
+func (e *ConfigError) Error() string { return optional.Mistake(*e).Text("jwks") }

@@ -51,11 +51,11 @@ func ExampleNew() {
 }
 
 func ExampleNew_mistakes() {
-	_, err := jwks.New(jwks.Discover("http://login.example.com", jwks.Logger(nil)))
+	_, err := jwks.New(jwks.Discover("http://login.example.com", jwks.WithLogger(nil)))
 	fmt.Println(err)
 	// Output:
-	// jwks: Logger: the logger is nil; give one, or leave the option out
-	// jwks: Discover: the issuer "http://login.example.com" is not https: anyone on the way could read or replace what is sent; give the https URL that the tokens have as iss
+	// jwks: WithLogger(nil): give a logger, or leave the option out
+	// jwks: Discover("http://login.example.com"): the issuer is not https: anyone on the way could read or replace what is sent; give the https URL that the tokens have as iss
 }
 
 func ExampleSet_Keys_unavailable() {
@@ -97,7 +97,7 @@ func ExampleSet_Keyfunc() {
 }
 
 // A service that is restarted while its issuer is down.
-func ExampleLastKnownGood() {
+func ExampleWithLastKnownGood() {
 	issuer := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		_, _ = io.WriteString(w, `{"keys": [
 			{"kid": "2026-01", "kty": "OKP", "crv": "Ed25519", "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}
@@ -112,10 +112,10 @@ func ExampleLastKnownGood() {
 
 	serve := func() {
 		set, err := jwks.New(jwks.Remote(issuer.URL,
-			jwks.Lifetime(time.Minute, 15*time.Minute),                                // a withdrawn key is gone within a quarter of an hour
-			jwks.MaxStaleness(12*time.Hour),                                           // how long an outage is bridged,
-			jwks.LastKnownGood(filepath.Join(directory, "issuer.json"), 12*time.Hour), // over a restart as well
-			jwks.Logger(slog.New(slog.DiscardHandler)),                                // for this example alone
+			jwks.WithLifetime(time.Minute, 15*time.Minute),                                // a withdrawn key is gone within a quarter of an hour
+			jwks.WithMaxStaleness(12*time.Hour),                                           // how long an outage is bridged,
+			jwks.WithLastKnownGood(filepath.Join(directory, "issuer.json"), 12*time.Hour), // over a restart as well
+			jwks.WithLogger(slog.New(slog.DiscardHandler)),                                // for this example alone
 		))
 		if err != nil {
 			fmt.Println(err)

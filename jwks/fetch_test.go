@@ -479,7 +479,7 @@ func TestLongErrorsAreCutInTheLog(t *testing.T) {
 	var log logs
 	w := issuer(edJWK("a"))
 	w.put(keysURL, func(*http.Request) (*http.Response, error) { return nil, errors.New(strings.Repeat("long", 1000)) })
-	set := w.discover(t, jwks.Logger(log.logger()))
+	set := w.discover(t, jwks.WithLogger(log.logger()))
 	want(t, set, "a", "EdDSA", "unavailable")
 	if err := set.Close(); err != nil { // which waits for the log
 		t.Fatal(err)
@@ -563,7 +563,7 @@ func TestGivenClientKeepsItsSayAndIsNotChanged(t *testing.T) {
 		asked = append(asked, r.URL.String())
 		return refused
 	}
-	_, err := w.remote(t, jwks.HTTPClient(client)).Keys(t.Context(), "a", "EdDSA")
+	_, err := w.remote(t, jwks.WithHTTPClient(client)).Keys(t.Context(), "a", "EdDSA")
 	if !errors.Is(err, refused) || !strings.Contains(err.Error(), keysURL) ||
 		len(asked) != 1 || w.count(issuerURL+"/elsewhere") != 0 {
 		t.Errorf("the client's CheckRedirect was asked about %v: %v", asked, err)
@@ -579,7 +579,7 @@ func TestShorterTimeoutOfTheClientCounts(t *testing.T) {
 		w.put(keysURL, hangs)
 		client := w.client()
 		client.Timeout = time.Second
-		set := w.remote(t, jwks.HTTPClient(client))
+		set := w.remote(t, jwks.WithHTTPClient(client))
 		if elapsed := took(func() { want(t, set, "a", "EdDSA", "unavailable") }); elapsed != time.Second {
 			t.Errorf("took %s, want 1s", elapsed)
 		}
@@ -637,7 +637,7 @@ func TestDefaultClientBoundsTheHeader(t *testing.T) {
 		_, _ = io.WriteString(w, keySet(edJWK("a")))
 	}))
 	defer server.Close()
-	set, err := jwks.New(jwks.Remote(server.URL), jwks.Logger(slog.New(slog.DiscardHandler)))
+	set, err := jwks.New(jwks.Remote(server.URL), jwks.WithLogger(slog.New(slog.DiscardHandler)))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -741,7 +741,7 @@ func TestCompressedAnswersAreBoundUncompressed(t *testing.T) {
 		_ = compressed.Close()
 	}))
 	defer server.Close()
-	set, err := jwks.New(jwks.Remote(server.URL), jwks.Logger(slog.New(slog.DiscardHandler)))
+	set, err := jwks.New(jwks.Remote(server.URL), jwks.WithLogger(slog.New(slog.DiscardHandler)))
 	if err != nil {
 		t.Fatal(err)
 	}

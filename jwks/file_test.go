@@ -41,7 +41,7 @@ func newKeep(t *testing.T, key jwk) keep {
 // open makes a set with the file, as at a restart.
 func (k keep) open(options ...jwks.Option) *jwks.Set {
 	k.Helper()
-	return k.w.remote(k.T, append(options, jwks.LastKnownGood(k.path, 30*day))...)
+	return k.w.remote(k.T, append(options, jwks.WithLastKnownGood(k.path, 30*day))...)
 }
 
 func (k keep) read() string {
@@ -81,7 +81,7 @@ func (k keep) wantUsed(kid string) {
 	k.Helper()
 	k.w.put(keysURL, down)
 	var log logs
-	set := k.open(jwks.Logger(log.logger()))
+	set := k.open(jwks.WithLogger(log.logger()))
 	want(k.T, set, kid, "EdDSA", "found")
 	want(k.T, set, "made-up", "EdDSA", "unavailable")
 	_ = set.Close()
@@ -95,7 +95,7 @@ func (k keep) wantNotUsed(name, says string, secret any) {
 	k.Helper()
 	k.w.put(keysURL, down)
 	var log logs
-	set := k.open(jwks.Logger(log.logger()))
+	set := k.open(jwks.WithLogger(log.logger()))
 	for range 3 {
 		var got string
 		if wait := took(func() { got = outcome(set.Keys(k.Context(), "old", "EdDSA")) }); got != "unavailable" || wait != 0 {
@@ -103,7 +103,7 @@ func (k keep) wantNotUsed(name, says string, secret any) {
 		}
 		<-time.After(5 * time.Second)
 	}
-	if stats := set.Stats(); stats.State != jwks.Cold || stats.Keys != 0 || stats.Failures == 0 {
+	if stats := set.Stats(); stats.State != jwks.StateCold || stats.Keys != 0 || stats.Failures == 0 {
 		k.Errorf("%s: %+v", name, stats)
 	}
 	_ = set.Close()
@@ -137,7 +137,7 @@ func TestKeysAreKeptInAFile(t *testing.T) {
 		key := edJWK("a")
 		w := issuer(key, jwk{"kty": "X", "kid": "refused"})
 		k := keep{t, w, filepath.Join(t.TempDir(), "keys")}
-		set := w.discover(t, jwks.LastKnownGood(k.path, time.Hour), jwks.Logger(log.logger()))
+		set := w.discover(t, jwks.WithLastKnownGood(k.path, time.Hour), jwks.WithLogger(log.logger()))
 		<-time.After(time.Hour)
 		k.wantEntries()
 		want(t, set, "a", "EdDSA", "found")
@@ -218,7 +218,7 @@ func TestRestartDuringAnOutage(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				path := filepath.Join(t.TempDir(), "keys")
 				w := issuer(edJWK("a"), jwk{"kty": "X"})
-				set := w.discover(t, jwks.LastKnownGood(path, 2*time.Hour))
+				set := w.discover(t, jwks.WithLastKnownGood(path, 2*time.Hour))
 				want(t, set, "a", "EdDSA", "found")
 				_ = set.Close()
 				asked := time.Now()
@@ -227,14 +227,14 @@ func TestRestartDuringAnOutage(t *testing.T) {
 				}
 				<-time.After(time.Hour + 1)
 
-				set = w.discover(t, jwks.LastKnownGood(path, 2*time.Hour))
+				set = w.discover(t, jwks.WithLastKnownGood(path, 2*time.Hour))
 				elapsed := took(func() {
 					if err := set.Ready(t.Context()); err != nil {
 						t.Error(err)
 					}
 				})
 				stats := set.Stats()
-				if elapsed != 0 || stats.State != jwks.Stale || stats.Age != time.Since(asked) ||
+				if elapsed != 0 || stats.State != jwks.StateStale || stats.Age != time.Since(asked) ||
 					stats.Keys != 1 || stats.Refused != 1 || stats.Fetches != 0 || stats.LastError != "" ||
 					!stats.NextAttempt.Equal(time.Now()) {
 					t.Errorf("ready after %s: %+v", elapsed, stats)
@@ -252,7 +252,7 @@ func TestRestartDuringAnOutage(t *testing.T) {
 					<-time.After(100 * time.Millisecond)
 				}
 				want(t, set, "b", "EdDSA", "unavailable") // nobody can know
-				if stats := set.Stats(); stats.State != jwks.Stale || stats.Age != time.Since(asked) || stats.Failures == 0 ||
+				if stats := set.Stats(); stats.State != jwks.StateStale || stats.Age != time.Since(asked) || stats.Failures == 0 ||
 					stats.Failures != stats.Fetches {
 					t.Errorf("%+v", stats)
 				}
@@ -267,7 +267,7 @@ func TestRestartWithoutAFile(t *testing.T) {
 		k := keep{t, newWeb(), filepath.Join(t.TempDir(), "keys")}
 		k.w.put(keysURL, hangs)
 		var log logs
-		set := k.open(jwks.Logger(log.logger()))
+		set := k.open(jwks.WithLogger(log.logger()))
 		if wait := took(func() { want(t, set, "a", "EdDSA", "unavailable") }); wait != 5*time.Second {
 			t.Errorf("waited %s", wait)
 		}
@@ -286,21 +286,21 @@ func TestMaximumAgeOfTheFileCountsToTheNanosecond(t *testing.T) {
 			w := newWeb()
 			w.put(keysURL, after(100*time.Millisecond, says(200, keySet(edJWK("a")))))
 			asked := time.Now()
-			old := w.remote(t, jwks.LastKnownGood(path, maxAge))
+			old := w.remote(t, jwks.WithLastKnownGood(path, maxAge))
 			want(t, old, "a", "EdDSA", "found")
 			_ = old.Close()
 			w.put(keysURL, down)
 
 			var log logs
-			inTime := w.remote(t, jwks.LastKnownGood(path, maxAge), jwks.Logger(log.logger()))
-			late := w.remote(t, jwks.LastKnownGood(path, maxAge), jwks.Logger(log.logger()))
+			inTime := w.remote(t, jwks.WithLastKnownGood(path, maxAge), jwks.WithLogger(log.logger()))
+			late := w.remote(t, jwks.WithLastKnownGood(path, maxAge), jwks.WithLogger(log.logger()))
 			<-time.After(time.Until(asked.Add(maxAge - 1)))
 			want(t, inTime, "a", "EdDSA", "found")
-			if stats := inTime.Stats(); stats.State != jwks.Stale || stats.Age != maxAge-1 {
+			if stats := inTime.Stats(); stats.State != jwks.StateStale || stats.Age != maxAge-1 {
 				t.Errorf("%+v", stats)
 			}
 			<-time.After(1)
-			for state, set := range map[jwks.State]*jwks.Set{jwks.Expired: inTime, jwks.Cold: late} {
+			for state, set := range map[jwks.State]*jwks.Set{jwks.StateExpired: inTime, jwks.StateCold: late} {
 				_, err := set.Keys(t.Context(), "a", "EdDSA")
 				if pause := retryAfter(t, err); pause > 4*time.Second || !errors.Is(err, errDown) {
 					t.Errorf("%s: RetryAfter %s: %v", state, pause, err)
@@ -330,7 +330,7 @@ func TestIssuersKeysReplaceThoseOfTheFile(t *testing.T) {
 		} {
 			k := newKeep(t, edJWK("old"))
 			k.w.put(keysURL, after(test.takes, says(200, keySet(edJWK("new")))))
-			set := k.open(jwks.ColdWait(test.coldWait))
+			set := k.open(jwks.WithColdWait(test.coldWait))
 			kid, expected := "old", "not found" // it was withdrawn meanwhile
 			if test.takes > test.waits {
 				expected = "found" // nobody waits so long to hear of it
@@ -444,8 +444,8 @@ func TestFileThatCouldNotBeReadIsNotWritten(t *testing.T) {
 		long := body + strings.Repeat("\n", 1<<20-len(body))
 		var log logs
 		for _, page := range []page{says(200, body), says(200, long), down} {
-			set, err := jwks.New(jwks.Remote(issuerURL+strings.Repeat("/long", 14_000), jwks.LastKnownGood(path, time.Hour)),
-				jwks.HTTPClient(&http.Client{Transport: everywhere(page)}), jwks.Logger(log.logger()))
+			set, err := jwks.New(jwks.Remote(issuerURL+strings.Repeat("/long", 14_000), jwks.WithLastKnownGood(path, time.Hour)),
+				jwks.WithHTTPClient(&http.Client{Transport: everywhere(page)}), jwks.WithLogger(log.logger()))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -470,8 +470,8 @@ func TestFileOfAnyURL(t *testing.T) {
 	} {
 		path := filepath.Join(t.TempDir(), "keys")
 		for _, page := range []page{says(200, keySet(edJWK("a"))), down} {
-			set, err := jwks.New(jwks.Remote(url, jwks.LastKnownGood(path, time.Hour)),
-				jwks.HTTPClient(&http.Client{Transport: everywhere(page)}), jwks.Logger(slog.New(slog.DiscardHandler)))
+			set, err := jwks.New(jwks.Remote(url, jwks.WithLastKnownGood(path, time.Hour)),
+				jwks.WithHTTPClient(&http.Client{Transport: everywhere(page)}), jwks.WithLogger(slog.New(slog.DiscardHandler)))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -571,7 +571,7 @@ func TestFileOfAnotherSetIsNotUsed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		path := filepath.Join(t.TempDir(), "keys")
 		a, b := issuer(newJWK("same", edKey.Public())), issuer(edJWK("same"))
-		option := jwks.LastKnownGood(path, day)
+		option := jwks.WithLastKnownGood(path, day)
 		mine := a.discover(t, option)
 		theirs := b.remote(t, option)
 		for range 3 {
@@ -586,7 +586,7 @@ func TestFileOfAnotherSetIsNotUsed(t *testing.T) {
 		a.put(keysURL, down)
 		b.put(keysURL, down)
 		var log logs
-		want(t, a.discover(t, option, jwks.Logger(log.logger())), "same", "EdDSA", "unavailable")
+		want(t, a.discover(t, option, jwks.WithLogger(log.logger())), "same", "EdDSA", "unavailable")
 		want(t, b.remote(t, option), "same", "EdDSA", "found")
 		synctest.Wait()
 		if n := len(log.lines("is not used", "another source")); n != 1 {
@@ -601,7 +601,7 @@ func TestFileIsReadOnceWhenTheSetIsNeeded(t *testing.T) {
 		good := k.read()
 		k.write("broken")
 		var log logs
-		unused, used := k.open(jwks.Logger(log.logger())), k.open(jwks.Logger(log.logger()))
+		unused, used := k.open(jwks.WithLogger(log.logger())), k.open(jwks.WithLogger(log.logger()))
 		k.w.put(keysURL, down)
 		<-time.After(day)
 		_, _ = unused.Stats(), unused.Close()
@@ -671,7 +671,7 @@ func TestFileThatCannotBeWritten(t *testing.T) {
 				var log logs
 				k := keep{t, issuer(edJWK("a")), filepath.Join(t.TempDir(), filepath.FromSlash(test.path))}
 				must(os.Mkdir(filepath.Dir(k.path), 0o700))
-				set := k.open(jwks.Logger(log.logger()))
+				set := k.open(jwks.WithLogger(log.logger()))
 				refresh := func() {
 					for range 3 {
 						<-time.After(time.Hour)
@@ -718,7 +718,7 @@ func TestOldFileStaysWhenItCannotBeReplaced(t *testing.T) {
 		good := k.read()
 		var log logs
 		k.w.put(keysURL, says(200, keySet(edJWK("new"))))
-		set := k.open(jwks.Logger(log.logger()))
+		set := k.open(jwks.WithLogger(log.logger()))
 		want(t, set, "new", "EdDSA", "found")
 		_ = set.Close()
 		if n := len(log.lines("cannot be written")); n != 1 || k.read() != good {
@@ -734,7 +734,7 @@ func TestNewestKeysStayInTheFile(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		k := keep{t, issuer(edJWK("old"), jwk{"kty": "X"}), filepath.Join(t.TempDir(), "keys")}
 		release := make(chan struct{})
-		set := k.open(jwks.Logger(blockingLogger(release)))
+		set := k.open(jwks.WithLogger(blockingLogger(release)))
 		want(t, set, "old", "EdDSA", "found")
 		for _, kid := range strings.Fields("new newer newest") {
 			k.w.put(keysURL, says(200, keySet(edJWK(kid))))
@@ -757,7 +757,7 @@ func TestNewestKeysStayInTheFileOfAClosedSet(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		k := keep{t, issuer(edJWK("withdrawn"), jwk{"kty": "X"}), filepath.Join(t.TempDir(), "keys")}
 		release := make(chan struct{})
-		set := k.open(jwks.Logger(blockingLogger(release)))
+		set := k.open(jwks.WithLogger(blockingLogger(release)))
 		want(t, set, "withdrawn", "EdDSA", "found")
 		k.w.put(keysURL, says(200, keySet(edJWK("new"))))
 		<-time.After(time.Hour)
@@ -778,7 +778,7 @@ func TestNobodyWaitsForTheLogOfTheFile(t *testing.T) {
 		release := make(chan struct{})
 		for _, content := range []string{good, "broken"} {
 			k.write(content)
-			set := k.open(jwks.Logger(blockingLogger(release)))
+			set := k.open(jwks.WithLogger(blockingLogger(release)))
 			if wait := took(func() { want(t, set, "a", "EdDSA", "found") }); wait != 0 {
 				t.Errorf("waited %s", wait)
 			}

@@ -73,7 +73,7 @@ func FuzzParse(f *testing.F) {
 		client := &http.Client{Transport: roundTripper(func(r *http.Request) (*http.Response, error) {
 			return &http.Response{StatusCode: 200, Request: r, Body: io.NopCloser(strings.NewReader(document))}, nil
 		})}
-		set, err := jwks.New(jwks.Remote(keysURL), jwks.HTTPClient(client), jwks.Logger(slog.New(slog.DiscardHandler)))
+		set, err := jwks.New(jwks.Remote(keysURL), jwks.WithHTTPClient(client), jwks.WithLogger(slog.New(slog.DiscardHandler)))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -87,7 +87,7 @@ func FuzzParse(f *testing.F) {
 			soundKey(t, key.Key())
 			checkCandidates(t, set, key)
 		}
-		_, err = jwks.New(jwks.Static([]byte(document)), jwks.Logger(slog.New(slog.DiscardHandler)))
+		_, err = jwks.New(jwks.Static([]byte(document)), jwks.WithLogger(slog.New(slog.DiscardHandler)))
 		if err == nil && len(all) == 0 {
 			t.Error("pinned, it has keys")
 		}

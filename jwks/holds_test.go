@@ -262,7 +262,7 @@ func TestHoldsDuringAnOutage(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a := edJWK("a")
 		w := issuer(a)
-		set := w.discover(t, jwks.MaxStaleness(3*time.Hour))
+		set := w.discover(t, jwks.WithMaxStaleness(3*time.Hour))
 		key := keyOf(t, set, "a", "EdDSA")
 		w.put(keysURL, down)
 		w.put(discoveryURL, down)

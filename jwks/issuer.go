@@ -64,21 +64,24 @@ func (i *keyIssuer) fits(iss string) bool {
 	return found && segment != "" && !strings.ContainsAny(segment, "/?#{}")
 }
 
+// published returns the member as it was published, or "".
+func (i *keyIssuer) published() string {
+	if i == nil {
+		return ""
+	}
+	return i.text
+}
+
 // Issuer is the member issuer of the key, as it was published, or "" if there is none. It is an
 // issuer, or a template of issuers, such as https://login.microsoftonline.com/{tenantid}/v2.0.
 // [Key.SignsFor] compares it with a token's iss.
-func (k Key) Issuer() string {
-	if k.issuer == nil {
-		return ""
-	}
-	return k.issuer.text
-}
+func (k Key) Issuer() string { return k.read().issuer.published() }
 
 // SignsFor reports whether the key may have signed a token with this iss claim (RFC 7519 section
 // 4.1.1). A key without a member issuer may have signed any; otherwise iss must equal that member.
 // One placeholder in it, such as {tenantid}, stands for exactly one path segment, which is not
 // empty.
-func (k Key) SignsFor(iss string) bool { return k.issuer.fits(iss) }
+func (k Key) SignsFor(iss string) bool { return k.read().issuer.fits(iss) }
 
-// serves is SignsFor without a copy of the key; for any iss if that is nil.
-func (k *Key) serves(iss *string) bool { return iss == nil || k.issuer == nil || k.issuer.fits(*iss) }
+// serves reports whether the key signs for an issuer, or any issuer if that is nil.
+func (k *key) serves(iss *string) bool { return iss == nil || k.issuer == nil || k.issuer.fits(*iss) }

@@ -182,7 +182,7 @@ func TestOperatorIsToldOnceOfKeysForOtherIssuers(t *testing.T) {
 	var log logs
 	w := newWeb()
 	w.put(keysURL, says(200, keySet(edJWK("a").with(jwk{"issuer": tenants}))))
-	set := w.remote(t, jwks.Logger(log.logger()))
+	set := w.remote(t, jwks.WithLogger(log.logger()))
 	for _, iss := range []string{
 		contoso, "https://sts.windows.example/1/", "https://sts.windows.example/2/",
 	} {

@@ -18,40 +18,57 @@ import (
 
 	"github.com/MicahParks/jwkset"
 
-	"github.com/bearer-go/bearer/internal/jwa"
+	"github.com/bearer-go/bearer/internal/jws"
+	"github.com/bearer-go/bearer/internal/keyset"
 	"github.com/bearer-go/bearer/internal/strictjson"
 )
 
-// Key is one public key of a set: an RSA key, a key on P-256, P-384 or P-521, or an Ed25519 key.
-type Key struct {
-	id, algorithm string
-	public        crypto.PublicKey
-	algorithms    []*jwa.Algorithm // those that a token signed with the key may name
-	issuer        *keyIssuer       // whose tokens it signs; nil if it does not say
-	costly        bool
-	jwk           *jwkset.JWK // the same key, for users of jwkset; where it is in memory is its identity
+// Key is one public key of a set: an RSA key, a key on P-256, P-384 or P-521, or an Ed25519 key. The
+// zero Key is none, and its methods return zero values.
+type Key struct{ k *key }
+
+// key is what a [Key] shows. It never changes.
+type key struct {
+	keyset.Key // its address is the key's identity
+
+	algorithm  string           // the one that it is published for, or ""
+	algorithms []*jws.Algorithm // those that a token signed with the key may name
+	issuer     *keyIssuer       // whose tokens it signs; nil if it does not say
+	costly     bool
+	jwk        *jwkset.JWK // the same key, for users of jwkset
+}
+
+var noKey key
+
+// read returns what the key says. It is never nil.
+func (k Key) read() *key {
+	if k.k == nil {
+		return &noKey
+	}
+	return k.k
 }
 
 // ID is the key's id, or "" if it has none.
-func (k Key) ID() string { return k.id }
+func (k Key) ID() string { return k.read().ID }
 
-// Algorithm is the one algorithm that the key is published for, or "" if the set does not say. It is a name of RFC 7518
-// or "EdDSA", also for keys published under the newer name "Ed25519" (RFC 9864).
-func (k Key) Algorithm() string { return k.algorithm }
+// Algorithm is the one algorithm that the key is published for, or "" if the set does not say. It is a
+// name of RFC 7518 or "EdDSA", also for keys published under the newer name "Ed25519" (RFC 9864).
+func (k Key) Algorithm() string { return k.read().algorithm }
 
-// Public is an [*rsa.PublicKey], an [*ecdsa.PublicKey] or an [ed25519.PublicKey]. It is shared, and must not be changed.
-func (k Key) Public() crypto.PublicKey { return k.public }
+// Public is an [*rsa.PublicKey], an [*ecdsa.PublicKey] or an [ed25519.PublicKey]. It is shared, and
+// must not be changed.
+func (k Key) Public() crypto.PublicKey { return k.read().Public }
 
 // fits reports whether a token with this algorithm may have been signed with the key.
-func (k *Key) fits(algorithm *jwa.Algorithm) bool {
+func (k *key) fits(algorithm *jws.Algorithm) bool {
 	return algorithm == nil || slices.Contains(k.algorithms, algorithm)
 }
 
 // same reports whether two keys are one key, published twice.
-func (k Key) same(other Key) bool {
-	public, ok := k.public.(interface{ Equal(crypto.PublicKey) bool })
-	return ok && k.id == other.id && k.algorithm == other.algorithm && k.Issuer() == other.Issuer() &&
-		public.Equal(other.public)
+func (k *key) same(other *key) bool {
+	public, ok := k.Public.(interface{ Equal(crypto.PublicKey) bool })
+	return ok && k.ID == other.ID && k.algorithm == other.algorithm &&
+		k.issuer.published() == other.issuer.published() && public.Equal(other.Public)
 }
 
 // Why a key is refused. The texts go to the log, or into a configuration error.
@@ -74,21 +91,21 @@ var (
 	errSmallOrder = errors.New("its point is of small order: one signature would verify many messages")
 )
 
-// readKey reads one JWK (RFC 7517 section 4). A key id that could be read is returned with a refusal, too.
-func readKey(data string) (Key, error) {
+// readKey reads one JWK (RFC 7517 section 4). It returns the key id with an error, too, if it could be
+// read.
+func readKey(data string) (id string, k *key, err error) {
 	members, ok := strictjson.Members(data)
 	if !ok {
-		return Key{}, errEntry
+		return "", nil, errEntry
 	}
 	m := jwkMembers(members)
-	id, ok := strictjson.String(m.value("kid"))
+	id, ok = strictjson.String(m.value("kid"))
 	if !ok && m.has("kid") {
-		return Key{}, errKeyID
+		return "", nil, errKeyID
 	}
 	id = strings.Clone(id) // a key must not keep the whole document in memory
-	key, err := m.key(id)
-	key.id = id
-	return key, err
+	k, err = m.key(id)
+	return id, k, err
 }
 
 // jwkMembers are the members of one JWK.
@@ -113,29 +130,27 @@ func (m jwkMembers) text(name string) string {
 }
 
 // key judges what the JWK says of itself, and then the key that it is.
-func (m jwkMembers) key(id string) (Key, error) {
+func (m jwkMembers) key(id string) (*key, error) {
 	if err := m.purpose(); err != nil {
-		return Key{}, err
+		return nil, err
 	}
 	var algorithm string
 	if m.has("alg") {
-		alg, ok := jwa.Lookup(m.text("alg"))
+		alg, ok := jws.Lookup(m.text("alg"))
 		if !ok {
-			return Key{}, errAlgorithm
+			return nil, errAlgorithm
 		}
 		algorithm = alg.Name
 	}
 	issuer, err := m.issuer()
 	if err != nil {
-		return Key{}, err
+		return nil, err
 	}
 	material, err := m.material()
 	if err != nil {
-		return Key{}, err
+		return nil, err
 	}
-	key, err := newKey(material, id, algorithm)
-	key.issuer = issuer
-	return key, err
+	return newKey(material, id, algorithm, issuer)
 }
 
 // issuer reads the member that says whose tokens the key signs; nil if there is none. A member that
@@ -191,43 +206,46 @@ func number(text string) *big.Int {
 	return new(big.Int).SetBytes(b)
 }
 
-// newKey makes a key that was judged. The algorithm is a name out of the table of package jwa, or "".
-func newKey(material jwkset.JWKMarshal, id, algorithm string) (Key, error) {
+// newKey makes a key that was judged. The algorithm is a name from the table of package jws, or "".
+func newKey(material jwkset.JWKMarshal, id, algorithm string, issuer *keyIssuer) (*key, error) {
 	material.KID, material.ALG, material.USE = id, jwkset.ALG(algorithm), jwkset.UseSig
 	parsed, err := jwkset.NewJWKFromMarshal(material, jwkset.JWKMarshalOptions{}, jwkset.JWKValidateOptions{})
 	if errors.Is(err, jwkset.ErrUnsupportedKey) {
-		return Key{}, errCurve
+		return nil, errCurve
 	}
 	if err != nil {
-		return Key{}, errMaterial
+		return nil, errMaterial
 	}
-	key := Key{id: id, algorithm: algorithm, public: parsed.Key(), jwk: &parsed}
-	if err := judge(key.public); err != nil {
-		return Key{}, err
+	key := &key{
+		Key:       keyset.Key{ID: id, Public: parsed.Key()},
+		algorithm: algorithm, issuer: issuer, jwk: &parsed,
 	}
-	key.costly = isCostly(key.public)
-	for _, alg := range jwa.Fitting(key.public) {
+	if err := judge(key.Public); err != nil {
+		return nil, err
+	}
+	key.costly = isCostly(key.Public)
+	for _, alg := range jws.Fitting(key.Public) {
 		// RFC 8725 section 3.1 wants one key to be used with one algorithm, so what the key says of itself counts.
 		if algorithm == "" || algorithm == alg.Name {
 			key.algorithms = append(key.algorithms, alg)
 		}
 	}
 	if key.algorithms == nil {
-		return Key{}, errAlgorithm
+		return nil, errAlgorithm
 	}
 	return key, nil
 }
 
 // copyKey makes a key out of one that the operator gave, and that may be changed by its owner later.
-func copyKey(public crypto.PublicKey) (Key, error) {
+func copyKey(public crypto.PublicKey) (*key, error) {
 	if err := judge(public); err != nil {
-		return Key{}, err
+		return nil, err
 	}
 	given, err := jwkset.NewJWKFromKey(public, jwkset.JWKOptions{})
 	if err != nil {
-		return Key{}, errMaterial
+		return nil, errMaterial
 	}
-	return newKey(given.Marshal(), "", "")
+	return newKey(given.Marshal(), "", "", nil)
 }
 
 // judge refuses public keys with which a signature proves nothing. Every key of every set has passed it.
@@ -286,7 +304,7 @@ func isCostly(public crypto.PublicKey) bool {
 }
 
 func judgeModulus(n *big.Int) error {
-	if n.BitLen() < jwa.MinRSABits || n.BitLen() > jwa.MaxRSABits || n.Sign() < 0 || n.Bit(0) == 0 {
+	if n.BitLen() < jws.MinRSABits || n.BitLen() > jws.MaxRSABits || n.Sign() < 0 || n.Bit(0) == 0 {
 		return errModulus
 	}
 	if roca(n) {

@@ -16,7 +16,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/bearer-go/bearer/internal/jwa"
+	"github.com/bearer-go/bearer/internal/jws"
 	"github.com/bearer-go/bearer/jwks"
 )
 
@@ -208,7 +208,7 @@ func TestKeysThatAreRefused(t *testing.T) {
 				var log logs
 				w := newWeb()
 				w.put(keysURL, says(200, keySetOf(test.entry, edJWK("good"))))
-				set := w.remote(t, jwks.Logger(log.logger()))
+				set := w.remote(t, jwks.WithLogger(log.logger()))
 				want(t, set, "good", "EdDSA", "found")
 				want(t, set, "k", test.alg, "not found")
 				for range 10 {
@@ -470,7 +470,7 @@ func TestRefusedKeysAreLoggedOnceUntilTheyChange(t *testing.T) {
 		var log logs
 		bad := jwk{"kty": "X", "kid": "a"}
 		w := issuer(bad, bad, bad.with(jwk{"kid": strings.Repeat("long", 1000)}))
-		set := w.discover(t, jwks.Logger(log.logger()))
+		set := w.discover(t, jwks.WithLogger(log.logger()))
 		step := func(lines int) {
 			t.Helper()
 			<-time.After(11 * time.Minute)
@@ -614,7 +614,7 @@ func TestKeysVerifySignatures(t *testing.T) {
 		"RS256": {"rsa", rsaKey}, "PS512": {"rsa", rsaKey}, "ES256": {"p256", p256Key}, "ES384": {"p384", p384Key},
 		"ES512": {"p521", p521Key}, "EdDSA": {"ed", edKey}, "Ed25519": {"ed", edKey},
 	} {
-		a, _ := jwa.Lookup(alg)
+		a, _ := jws.Lookup(alg)
 		signature, err := a.Sign("message", test.private)
 		if err != nil {
 			t.Fatal(err)

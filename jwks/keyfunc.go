@@ -53,7 +53,7 @@ func (k tokenKeys) VerificationKeySet(ctx context.Context) (jwt.VerificationKeyS
 	if found.n == 0 || found.keys[0].issuer != nil {
 		return jwt.VerificationKeySet{}, errNoTokenKey
 	}
-	return jwt.VerificationKeySet{Keys: []jwt.VerificationKey{found.keys[0].public}}, nil
+	return jwt.VerificationKeySet{Keys: []jwt.VerificationKey{found.keys[0].Public}}, nil
 }
 
 // errNoTokenKey is [ErrKeyNotFound] as users of the libraries know it.
@@ -73,19 +73,19 @@ func (k tokenKeys) keys(ctx context.Context, token *jwt.Token) (any, error) {
 	if token.Claims != nil {
 		iss, _ = token.Claims.GetIssuer() // "" if it cannot be read: no key is bound to that
 	}
-	found, _, err := k.set.AppendKeys(ctx, nil, iss, kid, alg)
+	found, _, err := k.set.candidates(ctx, &iss, kid, alg)
 	if errors.Is(err, ErrKeyNotFound) {
 		return nil, errNoTokenKey
 	}
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", keyfunc.ErrKeyfunc, err)
 	}
-	if len(found) == 1 {
-		return found[0].public, nil
+	if found.n == 1 {
+		return found.keys[0].Public, nil
 	}
 	var keys jwt.VerificationKeySet
-	for _, key := range found {
-		keys.Keys = append(keys.Keys, key.public)
+	for _, key := range found.keys[:found.n] {
+		keys.Keys = append(keys.Keys, key.Public)
 	}
 	return keys, nil
 }

@@ -6,14 +6,15 @@ import (
 	"log/slog"
 	"slices"
 
-	"github.com/bearer-go/bearer/internal/jwa"
+	"github.com/bearer-go/bearer/internal/jws"
+	"github.com/bearer-go/bearer/internal/keyset"
 	"github.com/bearer-go/bearer/internal/strictjson"
 )
 
 const (
 	maxKeys       = 256 // entries of a JWK Set
-	maxCandidates = 4   // keys that one token is tried with: each costs a verification,
-	maxCostly     = 1   // and so many of them an expensive one
+	maxCandidates = keyset.MaxCandidates
+	maxCostly     = 1 // expensive keys that one token is tried with
 
 	// Bytes that the log gets to see of what a server has a say in.
 	maxLoggedID    = 64
@@ -28,7 +29,7 @@ var (
 // keySet is what a JWK Set says (RFC 7517 section 5), or what the operator pinned. It never changes.
 type keySet struct {
 	pinned  bool
-	keys    []Key           // those that can be used, in the order of the set
+	keys    []*key          // those that can be used, in the order of the set
 	ids     map[string]bool // every key id of the set, also of the keys that cannot be used
 	refused []refusal
 }
@@ -56,13 +57,13 @@ func parse(document string) (keySet, error) {
 	}
 	set := keySet{ids: make(map[string]bool)}
 	for _, entry := range entries {
-		key, err := readKey(entry)
-		if key.id != "" {
-			set.ids[key.id] = true
+		id, key, err := readKey(entry)
+		if id != "" {
+			set.ids[id] = true
 		}
 		switch {
 		case err != nil:
-			set.refused = append(set.refused, refusal{key.id, err})
+			set.refused = append(set.refused, refusal{id, err})
 		case !slices.ContainsFunc(set.keys, key.same):
 			set.keys = append(set.keys, key)
 		}
@@ -73,9 +74,9 @@ func parse(document string) (keySet, error) {
 // unnamed counts the keys without a key id, and the expensive ones among them that fit one
 // algorithm: the most of any.
 func (s *keySet) unnamed() (n, costly int) {
-	fitting := make(map[*jwa.Algorithm]int)
+	fitting := make(map[*jws.Algorithm]int)
 	for _, key := range s.keys {
-		if key.id != "" {
+		if key.ID != "" {
 			continue
 		}
 		n++
@@ -95,13 +96,13 @@ func (s *keySet) knows(id string) bool { return s.pinned || id == "" || s.ids[id
 
 // candidates are the keys that may have signed a token, as [Set.Keys] describes them.
 type candidates struct {
-	keys   [maxCandidates]*Key
+	keys   [maxCandidates]*key
 	n      int
 	costly int // of the n
 }
 
 // add adds a key, if the token is not to be tried with enough already.
-func (c *candidates) add(key *Key) {
+func (c *candidates) add(key *key) {
 	if c.n == maxCandidates || key.costly && c.costly == maxCostly {
 		return
 	}
@@ -112,10 +113,11 @@ func (c *candidates) add(key *Key) {
 	c.n++
 }
 
-// appendTo appends the keys to a slice.
-func (c *candidates) appendTo(keys []Key) []Key {
-	for _, key := range c.keys[:c.n] {
-		keys = append(keys, *key)
+// list returns the keys as users of the package see them.
+func (c *candidates) list() []Key {
+	keys := make([]Key, c.n)
+	for i, key := range c.keys[:c.n] {
+		keys[i] = Key{key}
 	}
 	return keys
 }
@@ -123,10 +125,9 @@ func (c *candidates) appendTo(keys []Key) []Key {
 // candidates returns the keys that may have signed a token with this key id and iss; of any
 // algorithm, or for any iss, if that is nil. Keys that are bound to other issuers are passed over
 // before anything is counted: they would take the places of this issuer's own.
-func (s *keySet) candidates(id string, algorithm *jwa.Algorithm, iss *string) (found candidates) {
-	for i := range s.keys {
-		key := &s.keys[i]
-		if id != "" && key.id != id || !key.fits(algorithm) || !key.serves(iss) {
+func (s *keySet) candidates(id string, algorithm *jws.Algorithm, iss *string) (found candidates) {
+	for _, key := range s.keys {
+		if id != "" && key.ID != id || !key.fits(algorithm) || !key.serves(iss) {
 			continue
 		}
 		if id == "" && found.n > 0 {
@@ -135,9 +136,8 @@ func (s *keySet) candidates(id string, algorithm *jwa.Algorithm, iss *string) (f
 		found.add(key)
 	}
 	if s.pinned && id != "" {
-		for i := range s.keys {
-			key := &s.keys[i]
-			if key.id == "" && key.fits(algorithm) && key.serves(iss) {
+		for _, key := range s.keys {
+			if key.ID == "" && key.fits(algorithm) && key.serves(iss) {
 				found.add(key)
 			}
 		}

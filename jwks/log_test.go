@@ -43,12 +43,12 @@ func TestLogHandlerThatPanicsChangesNothing(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				var messages []string
 				handler := breakingHandler{slog.DiscardHandler, blow, new(sync.Mutex), &messages}
-				logger := jwks.Logger(slog.New(handler))
+				logger := jwks.WithLogger(slog.New(handler))
 				w := issuer(edJWK("a"), jwk{"kty": "X", "kid": "refused"})
 				k := keep{t, w, filepath.Join(t.TempDir(), "keys")}
 				up := k.w.pages[keysURL]
 				open := func(path string) *jwks.Set {
-					return k.w.discover(t, jwks.LastKnownGood(path, time.Hour), logger)
+					return k.w.discover(t, jwks.WithLastKnownGood(path, time.Hour), logger)
 				}
 				down := func(*http.Request) (*http.Response, error) { panic("a transport's bug") }
 

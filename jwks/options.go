@@ -7,201 +7,214 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/bearer-go/bearer/internal/optional"
 	"github.com/bearer-go/bearer/internal/webclient"
 	"github.com/bearer-go/bearer/internal/weburl"
 )
 
-// How old keys become. The lifetime is the issuer's to choose (Cache-Control), within bounds.
+// How old keys become. The issuer chooses the lifetime (Cache-Control), within bounds.
 const (
-	minLifetime     = time.Minute // see Lifetime
+	minLifetime     = time.Minute // see WithLifetime
 	defaultLifetime = 10 * time.Minute
 	maxLifetime     = time.Hour
-	maxStaleness    = 24 * time.Hour  // see MaxStaleness
-	coldWait        = 5 * time.Second // see ColdWait
+	maxStaleness    = 24 * time.Hour  // see WithMaxStaleness
+	coldWait        = 5 * time.Second // see WithColdWait
 )
 
-// What the options may say.
+// The limits of the options.
 const (
 	leastLifetime = time.Second
 	mostLifetime  = 24 * time.Hour
-	mostAge       = 30 * 24 * time.Hour // of keys, be they in memory or in a file
+	mostAge       = 30 * 24 * time.Hour // of keys, in memory or in a file
 	mostColdWait  = time.Minute
 )
 
-// An Option changes how keys are fetched and for how long they are used. Each may be given once. An empty value is an
-// error and never "no limit".
+// An Option changes how keys are fetched and for how long they are used. Each may be given once. An
+// empty value is an error and never "no limit".
 type Option func(*config)
 
-// config is what the options say: nil where one was not given.
+// config is what the options say, and what is wrong with it.
 type config struct {
-	client       *http.Client
-	logger       *slog.Logger
-	lifetime     *lifetimes
-	maxStaleness *time.Duration
-	coldWait     *time.Duration
-	file         *lastKnownGood
+	optional.Mistakes
+
+	client       optional.Value[*http.Client]
+	logger       optional.Value[*slog.Logger]
+	lifetime     optional.Value[lifetimes]
+	maxStaleness optional.Value[time.Duration]
+	coldWait     optional.Value[time.Duration]
+	file         optional.Value[lastKnownGood]
 	insecureHTTP bool
 	publicOnly   bool
-	errs         []error
 }
 
 type lifetimes struct{ shortest, longest time.Duration }
+
+func (l lifetimes) String() string { return fmt.Sprintf("%s, %s", l.shortest, l.longest) }
 
 type lastKnownGood struct {
 	path   string
 	maxAge time.Duration
 }
 
-// HTTPClient makes the fetches go through this client: its transport (and so its proxy, certificate authorities and
-// client certificate), its timeout if it is shorter than 5 seconds, its cookies, and its CheckRedirect after the check
-// that a redirect stays within its origin. The client is copied and not changed; nil is an error.
+func (f lastKnownGood) String() string { return fmt.Sprintf("%q, %s", f.path, f.maxAge) }
+
+// WithHTTPClient makes the fetches go through this client: its transport (and so its proxy,
+// certificate authorities and client certificate), its timeout if it is shorter than 5 seconds, its
+// cookies, and its CheckRedirect after the check that a redirect stays within its origin. The client
+// is copied and not changed. nil is an error.
 //
-// Without this option, fetches go through a copy of [http.DefaultTransport] that keeps no connections: through the proxy that
-// the environment names, and with the certificate authorities of the system.
-func HTTPClient(client *http.Client) Option {
-	return func(c *config) {
-		if client == nil {
-			c.fail("HTTPClient: the client is nil; give one, or leave the option out")
-		}
-		once(c, "HTTPClient", &c.client, client)
-	}
+// Without this option, fetches go through a copy of [http.DefaultTransport] that keeps no connections:
+// through the proxy that the environment names, and with the certificate authorities of the system.
+func WithHTTPClient(client *http.Client) Option {
+	return func(c *config) { c.client.Set(client) }
 }
 
-// Logger makes the set log there, at the level Warn: that fetching keys fails or works again, keys that are not used, and a
-// last-known-good file that cannot be used or written; at Info, that one was used. Each is logged once, not once a request. The
-// default is [slog.Default]; nil is an error.
-func Logger(logger *slog.Logger) Option {
-	return func(c *config) {
-		if logger == nil {
-			c.fail("Logger: the logger is nil; give one, or leave the option out")
-		}
-		once(c, "Logger", &c.logger, logger)
-	}
+// WithLogger makes the set log there. At the level Warn it logs that fetching keys fails or works
+// again, keys that are not used, and a last-known-good file that cannot be used or written. At Info it
+// logs that one was used. Each is logged once, not once a request. The default is [slog.Default]. nil
+// is an error.
+func WithLogger(logger *slog.Logger) Option {
+	return func(c *config) { c.logger.Set(logger) }
 }
 
-// Lifetime bounds for how long fetched keys are fresh, whatever the issuer's Cache-Control says; what it says within the bounds
-// counts. The default is 1 minute to 1 hour. The bounds are from 1 second to 24 hours, and may be equal. Without Cache-Control
-// keys are fresh for 10 minutes, or for the bound that is nearest to that.
+// WithLifetime limits for how long fetched keys are fresh, whatever the issuer's Cache-Control says.
+// What it says within the limits counts. The default is 1 minute to 1 hour. The limits are from 1
+// second to 24 hours, and may be equal. Without Cache-Control keys are fresh for 10 minutes, or for
+// the limit that is nearest to that.
 //
-// The longest lifetime is how long a key that the issuer withdrew goes on being accepted; short ones cost fetches.
-func Lifetime(shortest, longest time.Duration) Option {
-	return func(c *config) {
-		if shortest < leastLifetime || longest > mostLifetime || longest < shortest {
-			c.fail("Lifetime: %s to %s; give bounds from %s to %s, the shorter first", shortest, longest, leastLifetime, mostLifetime)
-		}
-		once(c, "Lifetime", &c.lifetime, &lifetimes{shortest, longest})
-	}
+// The longest lifetime is how long a key that the issuer withdrew is still accepted. Short ones cost
+// fetches.
+func WithLifetime(shortest, longest time.Duration) Option {
+	return func(c *config) { c.lifetime.Set(lifetimes{shortest, longest}) }
 }
 
-// MaxStaleness is the age at which keys that cannot be refreshed are not used any more, counted from when they were asked for.
-// The default is 24 hours. It is at least the longest [Lifetime] and at most 30 days.
+// WithMaxStaleness is the age at which keys that cannot be refreshed are no longer used, counted from
+// when they were requested. The default is 24 hours. It is at least the longest [WithLifetime] and at
+// most 30 days.
 //
-// It is how long an issuer's outage is bridged, and also how long someone who keeps the service from reaching the issuer can
-// keep a withdrawn key alive.
-func MaxStaleness(age time.Duration) Option {
-	return func(c *config) {
-		if age <= 0 || age > mostAge {
-			c.fail("MaxStaleness: %s; give an age from the longest lifetime to %s", age, mostAge)
-		}
-		once(c, "MaxStaleness", &c.maxStaleness, &age)
-	}
+// It is how long an issuer's outage is bridged, and also how long an attacker who keeps the service
+// from reaching the issuer can keep a withdrawn key alive.
+func WithMaxStaleness(age time.Duration) Option {
+	return func(c *config) { c.maxStaleness.Set(age) }
 }
 
-// ColdWait is how long a request waits for keys when there are none to use yet, or none any more. The request's own deadline
-// counts too, if that is sooner. The default is 5 seconds, the most 1 minute. Zero lets no request wait: those that come before
-// the keys are there are unavailable at once, even if they only have to be read from a file, and the first of them starts that.
+// WithColdWait is how long a request waits for keys when there are none that can be used. The
+// request's own deadline counts too, if that is sooner. The default is 5 seconds, the maximum 1
+// minute. Zero lets no request wait: requests that come before the keys are unavailable at once, even
+// if the keys only have to be read from a file, and the first of them starts that.
 //
-// It is also how long a request with an unknown key id waits in all when too many of them came before it; with less than 4
-// seconds, some are unavailable instead.
-func ColdWait(wait time.Duration) Option {
-	return func(c *config) {
-		if wait < 0 || wait > mostColdWait {
-			c.fail("ColdWait: %s; give 0 to %s", wait, mostColdWait)
-		}
-		once(c, "ColdWait", &c.coldWait, &wait)
-	}
+// It is also how long a request with an unknown key id waits in all when many of them came before it.
+// With less than 4 seconds, some are unavailable instead.
+func WithColdWait(wait time.Duration) Option {
+	return func(c *config) { c.coldWait.Set(wait) }
 }
 
-// LastKnownGood keeps the keys in a file, so that a service which is restarted during the issuer's outage can still verify
-// tokens. The file is written after each fetch that works, and read once, when the set is first needed. Keys out of it are
-// stale: requests wait for newer ones as if there were none, and use them only if those cannot be had; and only until they reach the maximum age, counted from when the
-// issuer was asked for them, which is more than 0 and at most 30 days. It takes the place of [MaxStaleness] for them: if it is
-// longer, a restart makes keys usable once more that had expired.
+// WithLastKnownGood keeps the keys in a file, so that a service which is restarted during the issuer's
+// outage can still verify tokens. The file is written after each fetch that works, and read once, when
+// the set is first needed. Its keys are stale: requests wait for newer ones as if there were none, and
+// use the keys of the file only if the issuer does not answer. They expire at the maximum age, counted
+// from when the issuer was asked for them, which is more than 0 and at most 30 days. It replaces
+// [WithMaxStaleness] for them: if it is longer, a restart makes keys usable again that had expired.
 //
-// Whoever can write the file decides whose tokens are accepted. It is made with the permissions 0600 in a directory that must
-// exist, on a local disk, and must be of this service alone. It is replaced as a whole, so that a crash leaves the old one or
-// the new one. A file that everybody may write (not checked on Windows), that is not about this very source, that is from the
-// future or cannot be read completely is not used, and is logged. One file belongs to one set: an empty path is an error.
-func LastKnownGood(path string, maxAge time.Duration) Option {
-	return func(c *config) {
-		if path == "" {
-			c.fail("LastKnownGood: the path is empty; name a file, or leave the option out")
-		}
-		if maxAge <= 0 || maxAge > mostAge {
-			c.fail("LastKnownGood: the maximum age is %s; give more than 0 and at most %s", maxAge, mostAge)
-		}
-		once(c, "LastKnownGood", &c.file, &lastKnownGood{path, maxAge})
-	}
+// A process that can write the file decides whose tokens are accepted. The file is made with the
+// permissions 0600 in a directory that must exist, on a local disk, and must belong to this service
+// alone. It is replaced as a whole, so that a crash leaves the old one or the new one. A file is not
+// used, and is logged, if everyone may write it (not checked on Windows), if it is for another source,
+// from the future, or incomplete. One file belongs to one set. An empty path is an error.
+func WithLastKnownGood(path string, maxAge time.Duration) Option {
+	return func(c *config) { c.file.Set(lastKnownGood{path, maxAge}) }
 }
 
-// PublicAddressesOnly refuses to connect to addresses that are not of the public Internet: private and link-local ones, loopback,
-// and all others that RFC 6890 sets aside. The address is checked when it is dialed, after the name was resolved, so that
-// neither the issuer's metadata nor the DNS leads a fetch to a service inside the own network.
+// WithPublicAddressesOnly refuses to connect to addresses that are not on the public Internet: private
+// and link-local ones, loopback, and all others that RFC 6890 sets aside. The address is checked when
+// it is dialed, after the name was resolved, so that neither the issuer's metadata nor the DNS leads a
+// fetch to a service inside the own network.
 //
-// Only the default client can be guarded so: it is an error together with [HTTPClient], and when the environment names a proxy
-// for the URL, since a proxy connects on its own.
-func PublicAddressesOnly() Option {
+// Only the default client can be guarded in this way. It is an error together with [WithHTTPClient],
+// and when the environment names a proxy for the URL, since a proxy connects on its own.
+func WithPublicAddressesOnly() Option {
 	return func(c *config) { c.publicOnly = true }
 }
 
-// InsecureHTTP allows http URLs to hosts other than this one. Whoever can get between the issuer and this service can
-// then replace the keys, and make tokens that it accepts. Loopback addresses need no such permission.
+// InsecureHTTP allows http URLs to hosts other than this one. An attacker between the issuer and this
+// service can then replace the keys, and make tokens that it accepts. Loopback addresses need no such
+// permission.
 func InsecureHTTP() Option {
 	return func(c *config) { c.insecureHTTP = true }
 }
 
-func configure(options []Option) config {
-	var c config
-	for _, option := range options {
+// configure collects what the options say, and judges each.
+func configure(options []Option) *config {
+	c := new(config)
+	for i, option := range options {
 		if option == nil {
-			c.fail("an Option is nil; leave it out")
+			c.Add("New", "nil", "option %d is nil; leave it out", i+1)
 			continue
 		}
-		option(&c)
+		option(c)
+	}
+	optional.Once(&c.Mistakes, "WithHTTPClient", &c.client, nil)
+	if c.client.Given() && c.client.Get() == nil {
+		c.Add("WithHTTPClient", "nil", "give a client, or leave the option out")
+	}
+	optional.Once(&c.Mistakes, "WithLogger", &c.logger, nil)
+	if c.logger.Given() && c.logger.Get() == nil {
+		c.Add("WithLogger", "nil", "give a logger, or leave the option out")
+	}
+	optional.Once(&c.Mistakes, "WithLifetime", &c.lifetime, lifetimes.String)
+	if l := c.lifetime.Get(); c.lifetime.Given() &&
+		(l.shortest < leastLifetime || l.longest > mostLifetime || l.longest < l.shortest) {
+		c.Add("WithLifetime", l.String(), "give limits from %s to %s, the shorter first", leastLifetime, mostLifetime)
+	}
+	optional.Once(&c.Mistakes, "WithMaxStaleness", &c.maxStaleness, time.Duration.String)
+	if age := c.maxStaleness.Get(); c.maxStaleness.Given() && (age <= 0 || age > mostAge) {
+		c.Add("WithMaxStaleness", age.String(), "give an age from the longest lifetime to %s", mostAge)
+	}
+	optional.Once(&c.Mistakes, "WithColdWait", &c.coldWait, time.Duration.String)
+	if wait := c.coldWait.Get(); wait < 0 || wait > mostColdWait {
+		c.Add("WithColdWait", wait.String(), "give 0 to %s", mostColdWait)
+	}
+	optional.Once(&c.Mistakes, "WithLastKnownGood", &c.file, lastKnownGood.String)
+	if f := c.file.Get(); c.file.Given() {
+		if f.path == "" {
+			c.Add("WithLastKnownGood", f.String(), "the path is empty; name a file, or leave the option out")
+		}
+		if f.maxAge <= 0 || f.maxAge > mostAge {
+			c.Add("WithLastKnownGood", f.String(), "give a maximum age of more than 0 and at most %s", mostAge)
+		}
 	}
 	return c
 }
 
-// once notes the value of an option that may be given once.
-func once[T any](c *config, option string, field **T, value *T) {
-	if *field != nil {
-		c.fail("%s: given twice; keep one", option)
-	}
-	*field = value
-}
-
-// override takes over what is given in the other.
-func (c *config) override(other config) {
-	c.client = or(other.client, c.client)
-	c.logger = or(other.logger, c.logger)
-	c.lifetime = or(other.lifetime, c.lifetime)
-	c.maxStaleness = or(other.maxStaleness, c.maxStaleness)
-	c.coldWait = or(other.coldWait, c.coldWait)
-	c.file = or(other.file, c.file)
+// override takes over what another configuration gives.
+func (c *config) override(other *config) {
+	c.client = either(other.client, c.client)
+	c.logger = either(other.logger, c.logger)
+	c.lifetime = either(other.lifetime, c.lifetime)
+	c.maxStaleness = either(other.maxStaleness, c.maxStaleness)
+	c.coldWait = either(other.coldWait, c.coldWait)
+	c.file = either(other.file, c.file)
 	c.insecureHTTP = c.insecureHTTP || other.insecureHTTP
 	c.publicOnly = c.publicOnly || other.publicOnly
-	c.errs = append(c.errs, other.errs...)
+	c.All = append(c.All, other.All...)
 }
 
-func or[T any](first, second *T) *T {
-	if first != nil {
+// either returns the first value if it was given, and otherwise the second.
+func either[T any](first, second optional.Value[T]) optional.Value[T] {
+	if first.Given() {
 		return first
 	}
 	return second
 }
 
-func (c *config) fail(format string, args ...any) {
-	c.errs = append(c.errs, fmt.Errorf("jwks: "+format, args...))
+// err returns every mistake, or nil.
+func (c *config) err() error {
+	errs := make([]error, len(c.All))
+	for i, m := range c.All {
+		e := ConfigError(m)
+		errs[i] = &e
+	}
+	return errors.Join(errs...)
 }
 
 // policy is for how long keys are used, and waited for.
@@ -214,37 +227,30 @@ type policy struct {
 
 // policy is what the options say, with the defaults for what they do not.
 func (c *config) policy() policy {
-	p := policy{lifetimes{minLifetime, maxLifetime}, maxStaleness, 0, coldWait}
-	if c.lifetime != nil {
-		p.lifetimes = *c.lifetime
+	return policy{
+		lifetimes:    c.lifetime.Or(lifetimes{minLifetime, maxLifetime}),
+		maxStaleness: c.maxStaleness.Or(maxStaleness),
+		maxFileAge:   c.file.Get().maxAge,
+		coldWait:     c.coldWait.Or(coldWait),
 	}
-	if c.maxStaleness != nil {
-		p.maxStaleness = *c.maxStaleness
-	}
-	if c.file != nil {
-		p.maxFileAge = c.file.maxAge
-	}
-	if c.coldWait != nil {
-		p.coldWait = *c.coldWait
-	}
-	return p
 }
 
 // remote gives a remote source the client it fetches with, and judges what concerns both.
 func (c *config) remote(option, location string, r *remote) *remote {
 	if p := c.policy(); p.maxStaleness > 0 && p.maxStaleness < p.longest {
-		c.fail("MaxStaleness: %s is shorter than the longest lifetime, %s; give more, or a shorter Lifetime", p.maxStaleness, p.longest)
+		c.Add("WithMaxStaleness", p.maxStaleness.String(),
+			"is shorter than the longest lifetime, %s; give more, or a shorter WithLifetime", p.longest)
 	}
-	r.insecureHTTP, r.keep = c.insecureHTTP, c.file != nil
+	r.insecureHTTP, r.keep = c.insecureHTTP, c.file.Given()
 	var err error
 	if r.client, err = c.newClient(location); err != nil {
-		c.fail("PublicAddressesOnly: %s for %q: %w", option, weburl.Redacted(location), err)
+		c.Add("WithPublicAddressesOnly", "", "%s(%q): %v", option, weburl.Redacted(location), err)
 	}
 	return r
 }
 
 var (
-	errGuardedClient    = errors.New("a client of one's own cannot be guarded; drop one of the two options")
+	errGuardedClient    = errors.New("it cannot guard the client of WithHTTPClient; drop one of the two options")
 	errGuardedTransport = errors.New("http.DefaultTransport was replaced by something that cannot be guarded; leave the option out")
 )
 
@@ -253,11 +259,11 @@ var (
 // The default client keeps no connections: fetches are many minutes apart, and a connection would keep goroutines.
 func (c *config) newClient(location string) (*http.Client, error) {
 	client := &http.Client{}
-	if c.client != nil {
+	if given := c.client.Get(); given != nil {
 		if c.publicOnly {
 			return nil, errGuardedClient
 		}
-		*client = *c.client
+		*client = *given
 	} else if transport := webclient.Transport(); transport != nil {
 		if c.publicOnly {
 			if err := checkGuarded(transport, location); err != nil {

@@ -23,60 +23,60 @@ const day = 24 * time.Hour
 func TestBoundsOfTheOptions(t *testing.T) {
 	type options = []jwks.Option
 	const (
-		lifetime  = "Lifetime: "
-		staleness = "MaxStaleness: "
-		wait      = "ColdWait: "
-		file      = "LastKnownGood: "
+		lifetime  = "WithLifetime("
+		staleness = "WithMaxStaleness("
+		wait      = "WithColdWait("
+		file      = "WithLastKnownGood("
 	)
 	for name, test := range map[string]struct {
 		options
 		says string // the beginning of the error; none if the options are taken
 	}{
-		"lifetime, the widest":        {options{jwks.Lifetime(time.Second, day)}, ""},
-		"lifetime, the shortest":      {options{jwks.Lifetime(time.Second, time.Second)}, ""},
-		"lifetime, the longest":       {options{jwks.Lifetime(day, day)}, ""},
-		"lifetime too short":          {options{jwks.Lifetime(time.Second-1, day)}, lifetime},
-		"lifetime too long":           {options{jwks.Lifetime(time.Second, day+1)}, lifetime},
-		"lifetime of nothing":         {options{jwks.Lifetime(0, 0)}, lifetime},
-		"lifetime from zero":          {options{jwks.Lifetime(0, time.Hour)}, lifetime},
-		"lifetime to zero":            {options{jwks.Lifetime(time.Hour, 0)}, lifetime},
-		"lifetime from below zero":    {options{jwks.Lifetime(-time.Hour, time.Hour)}, lifetime},
-		"lifetime in the wrong order": {options{jwks.Lifetime(time.Minute+1, time.Minute)}, lifetime},
-		"lifetime, the extremes":      {options{jwks.Lifetime(math.MinInt64, math.MaxInt64)}, lifetime},
+		"lifetime, the widest":        {options{jwks.WithLifetime(time.Second, day)}, ""},
+		"lifetime, the shortest":      {options{jwks.WithLifetime(time.Second, time.Second)}, ""},
+		"lifetime, the longest":       {options{jwks.WithLifetime(day, day)}, ""},
+		"lifetime too short":          {options{jwks.WithLifetime(time.Second-1, day)}, lifetime},
+		"lifetime too long":           {options{jwks.WithLifetime(time.Second, day+1)}, lifetime},
+		"lifetime of nothing":         {options{jwks.WithLifetime(0, 0)}, lifetime},
+		"lifetime from zero":          {options{jwks.WithLifetime(0, time.Hour)}, lifetime},
+		"lifetime to zero":            {options{jwks.WithLifetime(time.Hour, 0)}, lifetime},
+		"lifetime from below zero":    {options{jwks.WithLifetime(-time.Hour, time.Hour)}, lifetime},
+		"lifetime in the wrong order": {options{jwks.WithLifetime(time.Minute+1, time.Minute)}, lifetime},
+		"lifetime, the extremes":      {options{jwks.WithLifetime(math.MinInt64, math.MaxInt64)}, lifetime},
 		"lifetime twice": {
-			options{jwks.Lifetime(day, day), jwks.Lifetime(day, day)}, lifetime + "given twice",
+			options{jwks.WithLifetime(day, day), jwks.WithLifetime(day, day)}, lifetime + "…set more than once",
 		},
-		"staleness, the default lifetime": {options{jwks.MaxStaleness(time.Hour)}, ""},
-		"staleness below the default one": {options{jwks.MaxStaleness(time.Hour - 1)}, staleness},
-		"staleness, the longest":          {options{jwks.MaxStaleness(30 * day)}, ""},
-		"staleness too long":              {options{jwks.MaxStaleness(30*day + 1)}, staleness},
-		"staleness, the largest":          {options{jwks.MaxStaleness(math.MaxInt64)}, staleness},
-		"staleness of zero":               {options{jwks.MaxStaleness(0)}, staleness},
-		"staleness below zero":            {options{jwks.MaxStaleness(-1)}, staleness},
+		"staleness, the default lifetime": {options{jwks.WithMaxStaleness(time.Hour)}, ""},
+		"staleness below the default one": {options{jwks.WithMaxStaleness(time.Hour - 1)}, staleness},
+		"staleness, the longest":          {options{jwks.WithMaxStaleness(30 * day)}, ""},
+		"staleness too long":              {options{jwks.WithMaxStaleness(30*day + 1)}, staleness},
+		"staleness, the largest":          {options{jwks.WithMaxStaleness(math.MaxInt64)}, staleness},
+		"staleness of zero":               {options{jwks.WithMaxStaleness(0)}, staleness},
+		"staleness below zero":            {options{jwks.WithMaxStaleness(-1)}, staleness},
 		"staleness twice": {
-			options{jwks.MaxStaleness(day), jwks.MaxStaleness(day)}, staleness + "given twice",
+			options{jwks.WithMaxStaleness(day), jwks.WithMaxStaleness(day)}, staleness + "…set more than once",
 		},
 		"staleness of the shortest lifetime": {
-			options{jwks.MaxStaleness(time.Second), jwks.Lifetime(time.Second, time.Second)}, "",
+			options{jwks.WithMaxStaleness(time.Second), jwks.WithLifetime(time.Second, time.Second)}, "",
 		},
 		"staleness below the lifetime": {
-			options{jwks.Lifetime(time.Second, 2*time.Hour), jwks.MaxStaleness(2*time.Hour - 1)},
-			staleness + "1h59m59.999999999s is shorter than the longest lifetime, 2h0m0s",
+			options{jwks.WithLifetime(time.Second, 2*time.Hour), jwks.WithMaxStaleness(2*time.Hour - 1)},
+			staleness + "1h59m59.999999999s): …is shorter than the longest lifetime, 2h0m0s",
 		},
-		"default staleness, longest lifetime": {options{jwks.Lifetime(day, day)}, ""},
-		"wait of zero":                        {options{jwks.ColdWait(0)}, ""},
-		"wait, the longest":                   {options{jwks.ColdWait(time.Minute)}, ""},
-		"wait too long":                       {options{jwks.ColdWait(time.Minute + 1)}, wait},
-		"wait below zero":                     {options{jwks.ColdWait(-1)}, wait},
-		"wait of zero twice":                  {options{jwks.ColdWait(0), jwks.ColdWait(0)}, wait + "given twice"},
-		"file, the shortest age":              {options{jwks.LastKnownGood("f", 1)}, ""},
-		"file, the longest age":               {options{jwks.LastKnownGood("f", 30*day)}, ""},
-		"file, no path":                       {options{jwks.LastKnownGood("", day)}, file + "the path is empty"},
-		"file, age of zero":                   {options{jwks.LastKnownGood("f", 0)}, file + "the maximum age is 0s"},
-		"file, age below zero":                {options{jwks.LastKnownGood("f", -1)}, file + "the maximum age is -1ns"},
-		"file, age too long":                  {options{jwks.LastKnownGood("f", 30*day+1)}, file + "the maximum age is 720h"},
+		"default staleness, longest lifetime": {options{jwks.WithLifetime(day, day)}, ""},
+		"wait of zero":                        {options{jwks.WithColdWait(0)}, ""},
+		"wait, the longest":                   {options{jwks.WithColdWait(time.Minute)}, ""},
+		"wait too long":                       {options{jwks.WithColdWait(time.Minute + 1)}, wait},
+		"wait below zero":                     {options{jwks.WithColdWait(-1)}, wait},
+		"wait of zero twice":                  {options{jwks.WithColdWait(0), jwks.WithColdWait(0)}, wait + "…set more than once"},
+		"file, the shortest age":              {options{jwks.WithLastKnownGood("f", 1)}, ""},
+		"file, the longest age":               {options{jwks.WithLastKnownGood("f", 30*day)}, ""},
+		"file, no path":                       {options{jwks.WithLastKnownGood("", day)}, file + "…the path is empty"},
+		"file, age of zero":                   {options{jwks.WithLastKnownGood("f", 0)}, file + `"f", 0s…give a maximum age`},
+		"file, age below zero":                {options{jwks.WithLastKnownGood("f", -1)}, file + `"f", -1ns…give a maximum age`},
+		"file, age too long":                  {options{jwks.WithLastKnownGood("f", 30*day+1)}, file + `"f", 720h…give a maximum age`},
 		"file twice": {
-			options{jwks.LastKnownGood("f", day), jwks.LastKnownGood("f", day)}, file + "given twice",
+			options{jwks.WithLastKnownGood("f", day), jwks.WithLastKnownGood("f", day)}, file + "…set more than once",
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -89,8 +89,7 @@ func TestBoundsOfTheOptions(t *testing.T) {
 					t.Error(err)
 				case test.says == "":
 					_ = set.Close()
-				case set != nil || err == nil || !strings.HasPrefix(err.Error(), "jwks: "+test.says) ||
-					!strings.Contains(err.Error(), "; "):
+				case set != nil || err == nil || !saysOf(err, test.says):
 					t.Errorf("got %v, want an error with %q and what to do", err, test.says)
 				}
 			}
@@ -98,15 +97,22 @@ func TestBoundsOfTheOptions(t *testing.T) {
 	}
 }
 
+// saysOf reports whether an error begins with the option and its value, and contains what stands behind
+// the ellipsis.
+func saysOf(err error, says string) bool {
+	option, problem, _ := strings.Cut(says, "…")
+	return strings.HasPrefix(err.Error(), "jwks: "+option) && strings.Contains(err.Error(), problem)
+}
+
 func TestAllErrorsOfTheFetchOptionsAtOnce(t *testing.T) {
 	_, err := jwks.New(
-		jwks.Remote("ftp://issuer.test", jwks.Lifetime(0, 2*time.Hour), jwks.ColdWait(-1), jwks.ColdWait(0)),
-		jwks.MaxStaleness(time.Hour), jwks.LastKnownGood("", 0), jwks.Lifetime(2, 1),
+		jwks.Remote("ftp://issuer.test", jwks.WithLifetime(0, 2*time.Hour), jwks.WithColdWait(-1), jwks.WithColdWait(0)),
+		jwks.WithMaxStaleness(time.Hour), jwks.WithLastKnownGood("", 0), jwks.WithLifetime(2, 1),
 	)
 	for _, says := range []string{
-		"Lifetime: 0s to 2h", "Lifetime: 2ns to 1ns", "ColdWait: -1ns", "ColdWait: given twice",
-		"MaxStaleness: 1h0m0s is shorter", "LastKnownGood: the path is empty", "LastKnownGood: the maximum age is 0s",
-		"Remote: the URL",
+		"WithLifetime(0s, 2h", "WithLifetime(2ns, 1ns)", "WithColdWait(0s): set more than once",
+		"WithMaxStaleness(1h0m0s): is shorter", `WithLastKnownGood("", 0s): the path is empty`,
+		`WithLastKnownGood("", 0s): give a maximum age`, `Remote("ftp://issuer.test"): the URL`,
 	} {
 		if err == nil || !strings.Contains(err.Error(), "jwks: "+says) {
 			t.Errorf("%q is missing in: %v", says, err)
@@ -117,8 +123,8 @@ func TestAllErrorsOfTheFetchOptionsAtOnce(t *testing.T) {
 // What is wrong is wrong for pinned keys, too; what is right means nothing for them.
 func TestFetchOptionsMeanNothingForPinnedKeys(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "keys")
-	set, err := jwks.New(jwks.PublicKeys(edKey.Public()), jwks.Lifetime(day, day), jwks.MaxStaleness(time.Second),
-		jwks.ColdWait(0), jwks.LastKnownGood(path, time.Second), jwks.PublicAddressesOnly())
+	set, err := jwks.New(jwks.PublicKeys(edKey.Public()), jwks.WithLifetime(day, day), jwks.WithMaxStaleness(time.Second),
+		jwks.WithColdWait(0), jwks.WithLastKnownGood(path, time.Second), jwks.WithPublicAddressesOnly())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -127,7 +133,7 @@ func TestFetchOptionsMeanNothingForPinnedKeys(t *testing.T) {
 	if _, err := os.Stat(path); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("pinned keys have a file: %v", err)
 	}
-	if _, err := jwks.New(jwks.PublicKeys(edKey.Public()), jwks.ColdWait(-1)); err == nil {
+	if _, err := jwks.New(jwks.PublicKeys(edKey.Public()), jwks.WithColdWait(-1)); err == nil {
 		t.Error("an error is passed over")
 	}
 }
@@ -139,10 +145,10 @@ func TestFetchOptionsOfTheSourceWinOverTheDefaults(t *testing.T) {
 		page := w.pages[keysURL]
 		w.put(keysURL, after(3*time.Second, page))
 		set, err := jwks.New(
-			jwks.Remote(keysURL, jwks.Lifetime(2*time.Minute, 2*time.Minute), jwks.MaxStaleness(5*time.Minute),
-				jwks.ColdWait(4*time.Second), jwks.LastKnownGood(own, time.Hour)),
-			jwks.Lifetime(time.Hour, time.Hour), jwks.MaxStaleness(2*time.Hour), jwks.ColdWait(0),
-			jwks.LastKnownGood(other, time.Hour), jwks.HTTPClient(w.client()), jwks.Logger(slog.New(slog.DiscardHandler)),
+			jwks.Remote(keysURL, jwks.WithLifetime(2*time.Minute, 2*time.Minute), jwks.WithMaxStaleness(5*time.Minute),
+				jwks.WithColdWait(4*time.Second), jwks.WithLastKnownGood(own, time.Hour)),
+			jwks.WithLifetime(time.Hour, time.Hour), jwks.WithMaxStaleness(2*time.Hour), jwks.WithColdWait(0),
+			jwks.WithLastKnownGood(other, time.Hour), jwks.WithHTTPClient(w.client()), jwks.WithLogger(slog.New(slog.DiscardHandler)),
 		)
 		if err != nil {
 			t.Fatal(err)
@@ -165,14 +171,14 @@ func TestFetchOptionsOfTheSourceWinOverTheDefaults(t *testing.T) {
 			t.Errorf("the default's file was written: %v", err)
 		}
 	})
-	_, err := jwks.New(jwks.Remote(keysURL, jwks.MaxStaleness(2*time.Hour)), jwks.Lifetime(time.Hour, 3*time.Hour))
+	_, err := jwks.New(jwks.Remote(keysURL, jwks.WithMaxStaleness(2*time.Hour)), jwks.WithLifetime(time.Hour, 3*time.Hour))
 	if err == nil || !strings.Contains(err.Error(), "shorter than the longest lifetime") {
 		t.Errorf("the source's age and the default's lifetime: %v", err)
 	}
-	if _, err := jwks.New(jwks.Remote(keysURL, jwks.ColdWait(1)), jwks.ColdWait(2)); err != nil {
+	if _, err := jwks.New(jwks.Remote(keysURL, jwks.WithColdWait(1)), jwks.WithColdWait(2)); err != nil {
 		t.Error(err)
 	}
-	if _, err := jwks.New(jwks.Remote(keysURL, jwks.ColdWait(1)), jwks.ColdWait(-1)); err == nil {
+	if _, err := jwks.New(jwks.Remote(keysURL, jwks.WithColdWait(1)), jwks.WithColdWait(-1)); err == nil {
 		t.Error("the error of a default that does not count is passed over")
 	}
 }
@@ -217,7 +223,7 @@ func TestLifetimeBoundsWhatTheIssuerSays(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				w := newWeb()
 				w.put(keysURL, says(200, keySet(edJWK("a")), "Cache-Control", test.cacheControl))
-				set := w.remote(t, jwks.Lifetime(test.shortest, test.longest))
+				set := w.remote(t, jwks.WithLifetime(test.shortest, test.longest))
 				want(t, set, "a", "EdDSA", "found")
 				wantLifetime(t, w, set, test.lifetime)
 			})
@@ -231,13 +237,13 @@ func TestMaxStalenessCountsToTheNanosecond(t *testing.T) {
 		age     time.Duration
 	}{
 		"default":     {nil, day},
-		"shorter":     {[]jwks.Option{jwks.MaxStaleness(time.Hour)}, time.Hour},
-		"longest":     {[]jwks.Option{jwks.MaxStaleness(30 * day)}, 30 * day},
-		"never stale": {[]jwks.Option{jwks.Lifetime(day, day)}, day},
+		"shorter":     {[]jwks.Option{jwks.WithMaxStaleness(time.Hour)}, time.Hour},
+		"longest":     {[]jwks.Option{jwks.WithMaxStaleness(30 * day)}, 30 * day},
+		"never stale": {[]jwks.Option{jwks.WithLifetime(day, day)}, day},
 		"shortest": {
-			[]jwks.Option{jwks.MaxStaleness(time.Second), jwks.Lifetime(time.Second, time.Second)}, time.Second,
+			[]jwks.Option{jwks.WithMaxStaleness(time.Second), jwks.WithLifetime(time.Second, time.Second)}, time.Second,
 		},
-		"an odd number": {[]jwks.Option{jwks.MaxStaleness(time.Hour + 1)}, time.Hour + 1},
+		"an odd number": {[]jwks.Option{jwks.WithMaxStaleness(time.Hour + 1)}, time.Hour + 1},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -278,12 +284,12 @@ func TestColdWait(t *testing.T) {
 		expected        string
 	}{
 		"default":             {nil, 4 * s, 4 * s, day, 5 * s, "unavailable"},
-		"zero":                {[]jwks.Option{jwks.ColdWait(0)}, 0, 1, day, 0, "unavailable"},
-		"shorter":             {[]jwks.Option{jwks.ColdWait(s)}, 4 * s, 4 * s, day, s, "unavailable"},
-		"as long":             {[]jwks.Option{jwks.ColdWait(8*s + 1)}, 4 * s, 4 * s, day, 8 * s, "found"},
-		"longer":              {[]jwks.Option{jwks.ColdWait(time.Minute)}, 4 * s, 4 * s, day, 8 * s, "found"},
-		"longer than a fetch": {[]jwks.Option{jwks.ColdWait(time.Minute)}, 4 * s, 6 * s, day, 9 * s, "unavailable"},
-		"the request's own":   {[]jwks.Option{jwks.ColdWait(time.Minute)}, 4 * s, 4 * s, 3 * s, 3 * s, "unavailable"},
+		"zero":                {[]jwks.Option{jwks.WithColdWait(0)}, 0, 1, day, 0, "unavailable"},
+		"shorter":             {[]jwks.Option{jwks.WithColdWait(s)}, 4 * s, 4 * s, day, s, "unavailable"},
+		"as long":             {[]jwks.Option{jwks.WithColdWait(8*s + 1)}, 4 * s, 4 * s, day, 8 * s, "found"},
+		"longer":              {[]jwks.Option{jwks.WithColdWait(time.Minute)}, 4 * s, 4 * s, day, 8 * s, "found"},
+		"longer than a fetch": {[]jwks.Option{jwks.WithColdWait(time.Minute)}, 4 * s, 6 * s, day, 9 * s, "unavailable"},
+		"the request's own":   {[]jwks.Option{jwks.WithColdWait(time.Minute)}, 4 * s, 4 * s, 3 * s, 3 * s, "unavailable"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -325,7 +331,7 @@ func TestColdWait(t *testing.T) {
 func TestColdWaitIsForColdSetsAlone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := issuer(edJWK("a"))
-		set := w.discover(t, jwks.ColdWait(0))
+		set := w.discover(t, jwks.WithColdWait(0))
 		if err := set.Ready(t.Context()); err != nil {
 			t.Fatal(err)
 		}
@@ -352,7 +358,7 @@ func TestProxyErrorsTellNothing(t *testing.T) {
 	}
 	t.Cleanup(func() { _ = set.Close() })
 	_, fetched := set.Keys(t.Context(), "a", "EdDSA")
-	_, guarded := jwks.New(jwks.Remote("https://issuer.test/keys", jwks.PublicAddressesOnly()))
+	_, guarded := jwks.New(jwks.Remote("https://issuer.test/keys", jwks.WithPublicAddressesOnly()))
 	for _, err := range []error{fetched, guarded} {
 		if err == nil || strings.Contains(err.Error(), "hunter2") || !strings.Contains(err.Error(), "HTTPS_PROXY") {
 			t.Errorf("the error is %v", err)

@@ -11,10 +11,10 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/bearer-go/bearer/internal/jwa"
+	"github.com/bearer-go/bearer/internal/jws"
 )
 
-// How long a request waits for a fetch, when there are keys at hand; see [ColdWait] for when there are not. Its own deadline
+// How long a request waits for a fetch, when there are keys at hand; see [WithColdWait] for when there are not. Its own deadline
 // counts too, if that is sooner.
 const idleWait = 2 * time.Second // for keys newer than the stale ones, counted from the start of the fetch
 
@@ -44,14 +44,14 @@ type State string
 
 // The states. Each but the first follows from the age of the keys at hand.
 const (
-	Cold    State = "cold"    // no keys were ever loaded: requests wait for the first ones
-	Fresh   State = "fresh"   // requests are served from the keys at hand, without a lock
-	Stale   State = "stale"   // the keys are past their lifetime: they are served while they are being refreshed, or cannot be
-	Expired State = "expired" // the keys are too old to be trusted: requests wait as when cold
+	StateCold    State = "cold"    // no keys were ever loaded: requests wait for the first ones
+	StateFresh   State = "fresh"   // requests are served from the keys at hand, without a lock
+	StateStale   State = "stale"   // the keys are past their lifetime: they are served while they are being refreshed, or cannot be
+	StateExpired State = "expired" // the keys are too old to be trusted: requests wait as when cold
 )
 
 // usable reports whether requests are served from the keys at hand.
-func (s State) usable() bool { return s == Fresh || s == Stale }
+func (s State) usable() bool { return s == StateFresh || s == StateStale }
 
 // snapshot is a key set and its place in time. Once stored it never changes.
 type snapshot struct {
@@ -70,18 +70,18 @@ func (s *snapshot) age(now time.Time) time.Duration { return elapsed(s.loaded, n
 // state is the state of a set whose last loaded keys are these: nil for none.
 func (s *snapshot) state(now time.Time) State {
 	if s == nil {
-		return Cold
+		return StateCold
 	}
 	if s.pinned {
-		return Fresh
+		return StateFresh
 	}
 	switch age := s.age(now); {
 	case age >= s.expiresAfter:
-		return Expired
+		return StateExpired
 	case age >= s.staleAfter:
-		return Stale
+		return StateStale
 	default:
-		return Fresh
+		return StateFresh
 	}
 }
 
@@ -200,53 +200,20 @@ type keeper struct {
 // without a key id (from [PEM], [PublicKeys], and such entries of [Static]) also answer to every key id, for the
 // operator chose them by hand and a key id is only a hint (RFC 7515 section 4.1.4).
 //
-// Keys does not know the token's iss. A key with a member issuer is only for some: ask
+// Keys does not know the token's iss. A key with a member issuer is only for some issuers: ask
 // [Key.SignsFor] before a key is used. Keys for other issuers count towards the 4, and as keys that
-// fit; [Set.AppendKeys] passes them over.
+// fit.
 //
-// The error is [ErrKeyNotFound] when no key fits, also when the algorithm is not a known asymmetric one, and an
-// [*UnavailableError] when that cannot be told now. The context bounds how long this request waits
-// for keys that are being fetched; its end does not stop the fetch. Without it that is [ColdWait],
-// or 2 seconds if that is longer and there are keys already.
+// The error is [ErrKeyNotFound] when no key fits, also when the algorithm is not a known asymmetric
+// one, and an [*UnavailableError] when that cannot be told now. The context limits how long this
+// request waits for keys that are being fetched; its end does not stop the fetch. Without it that is
+// [WithColdWait], or 2 seconds if that is longer and there are keys already.
 func (s *Set) Keys(ctx context.Context, kid, alg string) ([]Key, error) {
 	found, _, err := s.candidates(ctx, nil, kid, alg)
 	if err != nil {
 		return nil, err
 	}
-	return found.appendTo(nil), nil
-}
-
-// AppendKeys is [Set.Keys] for a token with this iss, as if the set had no keys for other issuers:
-// each of the keys signs for it ([Key.SignsFor]). Where there are none but those of others, the
-// error is [ErrKeyOfOther].
-//
-// It appends the keys to a slice, and nothing when there is an error. It also returns the time of
-// its answer, for the caller's own checks: reading the clock twice would be the dearest part.
-func (s *Set) AppendKeys(
-	ctx context.Context, keys []Key, iss, kid, alg string,
-) (appended []Key, at time.Time, err error) {
-	found, at, err := s.candidates(ctx, &iss, kid, alg)
-	if err != nil {
-		return keys, at, err
-	}
-	return found.appendTo(keys), at, nil
-}
-
-// Holds reports whether [Set.AppendKeys] would return this key among others now. It is for tokens
-// that were verified with it before: as long as the set holds the key, verifying the signature
-// again tells nothing new. A key is the same after a refresh if its id, its algorithm, its member
-// issuer and the public key are. It starts fetches, waits for them, fails and returns the time of
-// its answer as AppendKeys does.
-func (s *Set) Holds(
-	ctx context.Context, iss, kid, alg string, key Key,
-) (held bool, at time.Time, err error) {
-	found, at, err := s.candidates(ctx, &iss, kid, alg)
-	for _, k := range found.keys[:found.n] {
-		if k.jwk == key.jwk {
-			return true, at, nil
-		}
-	}
-	return false, at, err
+	return found.list(), nil
 }
 
 // candidates returns one key at least, or an error, and the time at which that is so. The iss is
@@ -256,7 +223,7 @@ func (s *Set) candidates(
 ) (found candidates, at time.Time, err error) {
 	arrived := time.Now()
 	at = arrived
-	algorithm, ok := jwa.Lookup(alg)
+	algorithm, ok := jws.Lookup(alg)
 	if !ok || algorithm.Symmetric() {
 		return found, at, ErrKeyNotFound // and no reason to fetch anything
 	}
@@ -281,7 +248,7 @@ func (s *Set) candidates(
 	if iss != nil {
 		if others := snap.candidates(kid, algorithm, nil); others.n > 0 {
 			s.warnOfOther(others.keys[0])
-			return found, at, ErrKeyOfOther
+			return found, at, errKeyOfOther
 		}
 	}
 	return found, at, ErrKeyNotFound
@@ -291,13 +258,13 @@ func (s *Set) candidates(
 // With the key set of another version of an issuer that is all of them, and a client learns no more
 // than that the key is not known. Anyone can send such a token, so it is told once, and nothing of
 // the token.
-func (s *Set) warnOfOther(key *Key) {
+func (s *Set) warnOfOther(key *key) {
 	if s.toldOfOther.Load() || s.toldOfOther.Swap(true) {
 		return
 	}
 	s.logger.Warn("a token is refused because its key is published for another issuer",
-		"source", s.name, "kid", excerpt(key.id, maxLoggedID),
-		"issuer", excerpt(key.Issuer(), maxLoggedError))
+		"source", s.name, "kid", excerpt(key.ID, maxLoggedID),
+		"issuer", excerpt(key.issuer.published(), maxLoggedError))
 }
 
 // view returns the keys to judge a token by that names this key id, after waiting for a fetch where one is needed.
@@ -316,12 +283,12 @@ func (s *Set) view(ctx context.Context, kid string) (*snapshot, error) {
 func (s *Set) refresh(ctx context.Context, seen *snapshot, now time.Time) (*snapshot, error) {
 	for {
 		switch seen.state(now) {
-		case Fresh:
+		case StateFresh:
 			if seen.due(now) {
 				_, _ = s.attempt(seen, now) // in the background
 			}
 			return seen, nil
-		case Stale:
+		case StateStale:
 			newer := s.revalidate(ctx, seen, now)
 			if newer == seen {
 				return seen, nil

@@ -58,7 +58,7 @@ func TestNothingStartsBeforeFirstNeed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := issuer(edJWK("a"))
 		for _, source := range []jwks.Source{jwks.Discover(issuerURL), jwks.Remote(keysURL)} {
-			if _, err := jwks.New(source, jwks.HTTPClient(w.client())); err != nil { // the bubble fails if it leaves a goroutine
+			if _, err := jwks.New(source, jwks.WithHTTPClient(w.client())); err != nil { // the bubble fails if it leaves a goroutine
 				t.Fatal(err)
 			}
 		}
@@ -71,7 +71,7 @@ func TestNothingStartsBeforeFirstNeed(t *testing.T) {
 func TestNoGoroutineOutlivesAFetchEvenWithoutClose(t *testing.T) {
 	// The bubble fails if a goroutine of it is left.
 	synctest.Test(t, func(t *testing.T) {
-		set, err := jwks.New(jwks.Discover(issuerURL), jwks.HTTPClient(issuer(edJWK("a")).client()))
+		set, err := jwks.New(jwks.Discover(issuerURL), jwks.WithHTTPClient(issuer(edJWK("a")).client()))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -406,7 +406,7 @@ func TestIssuerDownForADay(t *testing.T) {
 		var log logs
 		w := issuer(edJWK("a"))
 		up := w.pages[keysURL]
-		set := w.discover(t, jwks.Logger(log.logger()))
+		set := w.discover(t, jwks.WithLogger(log.logger()))
 		want(t, set, "a", "EdDSA", "found")
 		loaded := time.Now()
 		w.put(keysURL, down)
@@ -661,7 +661,7 @@ func TestFailuresAreForgottenWhenTheIssuerIsBack(t *testing.T) {
 		var log logs
 		w := issuer(edJWK("a"))
 		up := w.pages[keysURL]
-		set := w.discover(t, jwks.Logger(log.logger()))
+		set := w.discover(t, jwks.WithLogger(log.logger()))
 		want(t, set, "a", "EdDSA", "found")
 		for outage := range 3 {
 			w.put(keysURL, down)
@@ -752,7 +752,7 @@ func TestReadyDoesNotHeedColdWait(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			w := issuer()
 			w.put(keysURL, after(test.takes, says(200, keySet(edJWK("a")))))
-			set := w.discover(t, jwks.ColdWait(test.coldWait))
+			set := w.discover(t, jwks.WithColdWait(test.coldWait))
 			ctx, cancel := context.WithTimeout(t.Context(), test.within)
 			defer cancel()
 			if elapsed := took(func() {
@@ -872,7 +872,7 @@ func TestCloseEndsEverything(t *testing.T) {
 			return hangs(r)
 		})
 		var log logs
-		set := w.discover(t, jwks.Logger(log.logger()))
+		set := w.discover(t, jwks.WithLogger(log.logger()))
 		var waiting sync.WaitGroup
 		for range 10 {
 			waiting.Go(func() { want(t, set, "a", "EdDSA", "closed") })
@@ -956,7 +956,7 @@ func TestFreshPathNeverWaitsForTheLog(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := issuer(edJWK("a"), jwk{"kty": "unknown"})
 		release := make(chan struct{})
-		set := w.discover(t, jwks.Logger(blockingLogger(release)))
+		set := w.discover(t, jwks.WithLogger(blockingLogger(release)))
 		elapsed := took(func() {
 			wantAll(t, all(10, func(int) string { return outcome(set.Keys(t.Context(), "a", "EdDSA")) }), 10, "found")
 			wantAll(t, all(10, func(int) string { return outcome(set.Keys(t.Context(), "b", "EdDSA")) }), 10, "not found")

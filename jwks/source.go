@@ -10,8 +10,10 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"strconv"
 	"strings"
 
+	"github.com/bearer-go/bearer/internal/optional"
 	"github.com/bearer-go/bearer/internal/weburl"
 )
 
@@ -33,7 +35,8 @@ type Source struct {
 func Discover(issuer string, options ...Option) Source {
 	return Source{name: weburl.Redacted(issuer), options: slices.Clone(options), open: func(c *config) (*remote, keySet) {
 		if err := weburl.CheckIssuer(issuer, c.insecureHTTP); err != nil {
-			c.fail("Discover: the issuer %q %w; give the https URL that the tokens have as iss", weburl.Redacted(issuer), err)
+			c.Add("Discover", strconv.Quote(weburl.Redacted(issuer)),
+				"the issuer %v; give the https URL that the tokens have as iss", err)
 		}
 		return c.remote("Discover", issuer, &remote{issuer: issuer}), keySet{}
 	}}
@@ -44,7 +47,7 @@ func Discover(issuer string, options ...Option) Source {
 func Remote(url string, options ...Option) Source {
 	return Source{name: weburl.Redacted(url), options: slices.Clone(options), open: func(c *config) (*remote, keySet) {
 		if err := weburl.Check(url, c.insecureHTTP); err != nil {
-			c.fail("Remote: the URL %q %w; give the https URL of a JWK Set", weburl.Redacted(url), err)
+			c.Add("Remote", strconv.Quote(weburl.Redacted(url)), "the URL %v; give the https URL of a JWK Set", err)
 		}
 		return c.remote("Remote", url, &remote{keysURL: url}), keySet{}
 	}}
@@ -58,9 +61,9 @@ func Static(jwkSet []byte) Source {
 	return Source{name: "Static", open: func(c *config) (*remote, keySet) {
 		keys, err := parse(document)
 		if err != nil {
-			c.fail("Static: the JSON is not a JWK Set: %w; give an object with a member keys", err)
+			c.Add("Static", "", "the JSON is not a JWK Set: %v; give an object with a member keys", err)
 		} else if len(keys.keys) == 0 {
-			c.fail("Static: no key of the JWK Set can be used: %w; give a public key for signatures", refusals(keys.refused))
+			c.Add("Static", "", "no key of the JWK Set can be used: %v; give a public key for signatures", refusals(keys.refused))
 		}
 		return nil, keys
 	}}
@@ -84,10 +87,10 @@ func PEM(data []byte) Source {
 	return Source{name: "PEM", open: func(c *config) (*remote, keySet) {
 		public, err := parsePEM(data)
 		if err != nil {
-			c.fail("PEM: %w", err)
+			c.Add("PEM", "", "%v", err)
 		}
-		keys, errs := copyKeys("PEM: block", public)
-		c.errs = append(c.errs, errs...)
+		keys, mistakes := copyKeys("PEM", "block", public)
+		c.All = append(c.All, mistakes.All...)
 		return nil, keys
 	}}
 }
@@ -141,26 +144,26 @@ func publicKey(block *pem.Block) (key crypto.PublicKey, err error) {
 // 4096 bits, and one on P-521: a token may be tried with all keys that fit its algorithm, and these
 // cost the most.
 func PublicKeys(keys ...crypto.PublicKey) Source {
-	copies, errs := copyKeys("PublicKeys: key", keys)
+	copies, mistakes := copyKeys("PublicKeys", "key", keys)
 	if len(keys) == 0 {
-		errs = append(errs, errors.New("jwks: PublicKeys: there is no key; give the public key of the issuer"))
+		mistakes.Add("PublicKeys", "", "there is no key; give the public key of the issuer")
 	}
 	return Source{name: "PublicKeys", open: func(c *config) (*remote, keySet) {
-		c.errs = append(c.errs, errs...)
+		c.All = append(c.All, mistakes.All...)
 		return nil, copies
 	}}
 }
 
-func copyKeys(what string, given []crypto.PublicKey) (set keySet, errs []error) {
+func copyKeys(option, what string, given []crypto.PublicKey) (set keySet, m optional.Mistakes) {
 	for i, public := range given {
 		key, err := copyKey(public)
 		if err != nil {
-			errs = append(errs, fmt.Errorf("jwks: %s %d, a %T, cannot be used: %w; give another key", what, i+1, public, err))
+			m.Add(option, "", "%s %d, a %T, cannot be used: %v; give another key", what, i+1, public, err)
 		} else if !slices.ContainsFunc(set.keys, key.same) {
 			set.keys = append(set.keys, key)
 		}
 	}
-	return set, errs
+	return set, m
 }
 
 // New makes a set. It does no I/O and starts no goroutine; the first fetch starts when keys are first needed. Everything
@@ -168,27 +171,30 @@ func copyKeys(what string, given []crypto.PublicKey) (set keySet, errs []error) 
 // are for those who make many sets. Options about fetching mean nothing for pinned keys.
 func New(source Source, defaults ...Option) (*Set, error) {
 	if source.open == nil {
-		return nil, errors.New("jwks: the Source is empty; make one with Discover, Remote, Static, PEM or PublicKeys")
+		return nil, errors.Join(&ConfigError{
+			Option:  "New",
+			Problem: "the Source is empty; make one with Discover, Remote, Static, PEM or PublicKeys",
+		})
 	}
 	c := configure(defaults)
 	c.override(configure(source.options))
-	remote, keys := source.open(&c)
+	remote, keys := source.open(c)
 	keys.pinned = remote == nil
 	unnamed, costly := keys.unnamed()
 	if keys.pinned && unnamed > maxCandidates {
-		c.fail("%s: %d keys have no kid, but a token is tried with %d at most; give fewer, or a JWK Set with kids to Static",
-			source.name, unnamed, maxCandidates)
+		c.Add(source.name, "", "%d keys have no kid, but a token is tried with at most %d; "+
+			"give fewer, or a JWK Set with kids to Static", unnamed, maxCandidates)
 	}
 	if keys.pinned && costly > maxCostly {
-		c.fail("%s: %d keys without a kid, for one algorithm, are on P-521 or have more than %d bits, "+
-			"but a token is tried with %d at most; give smaller ones, or a JWK Set with kids to Static",
-			source.name, costly, manyRSABits, maxCostly)
+		c.Add(source.name, "", "%d keys without a kid, for one algorithm, are on P-521 or have more than %d bits, "+
+			"but a token is tried with at most %d; give smaller ones, or a JWK Set with kids to Static",
+			costly, manyRSABits, maxCostly)
 	}
-	if err := errors.Join(c.errs...); err != nil {
+	if err := c.err(); err != nil {
 		return nil, err
 	}
 
-	logger := contained(or(c.logger, slog.Default()))
+	logger := contained(c.logger.Or(slog.Default()))
 	keeper := &keeper{name: source.name, logger: logger, policy: c.policy()}
 	set := &Set{&keeperPointer{keeper}}
 	set.ctx, set.cancel = context.WithCancel(context.Background())
@@ -198,8 +204,8 @@ func New(source Source, defaults ...Option) (*Set, error) {
 		return set, nil
 	}
 	set.fetch = remote.fetch
-	if c.file != nil {
-		set.file, set.unread = &file{path: c.file.path, source: remote.String()}, true
+	if c.file.Given() {
+		set.file, set.unread = &file{path: c.file.Get().path, source: remote.String()}, true
 	}
 	return set, nil
 }

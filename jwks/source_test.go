@@ -47,7 +47,7 @@ func TestURLsThatAreRefused(t *testing.T) {
 			} {
 				set, err := jwks.New(source)
 				if set != nil || err == nil || !strings.Contains(err.Error(), test.says) ||
-					!strings.HasPrefix(err.Error(), "jwks: "+option+": ") || !strings.Contains(err.Error(), "; give ") {
+					!strings.HasPrefix(err.Error(), "jwks: "+option) || !strings.Contains(err.Error(), "; give ") {
 					t.Errorf("%s: %v, want an error with %q, the option and what to do", option, err, test.says)
 				}
 			}
@@ -88,19 +88,19 @@ func TestURLsThatAreTaken(t *testing.T) {
 
 func TestAllConfigurationErrorsAtOnce(t *testing.T) {
 	_, err := jwks.New(
-		jwks.Discover("http://issuer.test", jwks.HTTPClient(http.DefaultClient), jwks.HTTPClient(http.DefaultClient), nil),
-		jwks.Logger(nil), jwks.HTTPClient(nil),
+		jwks.Discover("http://issuer.test", jwks.WithHTTPClient(http.DefaultClient), jwks.WithHTTPClient(http.DefaultClient), nil),
+		jwks.WithLogger(nil), jwks.WithHTTPClient(nil),
 	)
 	for _, says := range []string{
-		`the issuer "http://issuer.test" is not https`, "HTTPClient: given twice", "an Option is nil", "Logger: the logger is nil",
-		"HTTPClient: the client is nil",
+		`Discover("http://issuer.test"): the issuer is not https`, "WithHTTPClient: set more than once", "option 3 is nil", "WithLogger(nil)",
+		"WithHTTPClient(nil)",
 	} {
 		if err == nil || !strings.Contains(err.Error(), says) {
 			t.Errorf("%q is missing in: %v", says, err)
 		}
 	}
-	_, err = jwks.New(jwks.PublicKeys(), jwks.Logger(slog.Default()), jwks.Logger(slog.Default()))
-	if err == nil || !strings.Contains(err.Error(), "Logger: given twice") || !strings.Contains(err.Error(), "no key") {
+	_, err = jwks.New(jwks.PublicKeys(), jwks.WithLogger(slog.Default()), jwks.WithLogger(slog.Default()))
+	if err == nil || !strings.Contains(err.Error(), "WithLogger: set more than once") || !strings.Contains(err.Error(), "no key") {
 		t.Errorf("got %v", err)
 	}
 }
@@ -116,8 +116,8 @@ func TestOptionsOfTheSourceWinOverTheDefaults(t *testing.T) {
 	var own, fallback logs
 	w, other := issuer(jwk{"kty": "X"}, edJWK("a")), newWeb()
 	set, err := jwks.New(
-		jwks.Discover(issuerURL, jwks.HTTPClient(w.client()), jwks.Logger(own.logger())),
-		jwks.HTTPClient(other.client()), jwks.Logger(fallback.logger()),
+		jwks.Discover(issuerURL, jwks.WithHTTPClient(w.client()), jwks.WithLogger(own.logger())),
+		jwks.WithHTTPClient(other.client()), jwks.WithLogger(fallback.logger()),
 	)
 	if err != nil {
 		t.Fatal(err)
@@ -131,7 +131,7 @@ func TestOptionsOfTheSourceWinOverTheDefaults(t *testing.T) {
 
 func TestStatic(t *testing.T) {
 	var log logs
-	set, err := jwks.New(jwks.Static([]byte(keySet(edJWK("a"), jwk{"kty": "X", "kid": "b"}))), jwks.Logger(log.logger()))
+	set, err := jwks.New(jwks.Static([]byte(keySet(edJWK("a"), jwk{"kty": "X", "kid": "b"}))), jwks.WithLogger(log.logger()))
 	if err != nil {
 		t.Fatal(err)
 	}

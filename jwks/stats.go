@@ -6,7 +6,7 @@ import "time"
 type Stats struct {
 	// Source is the issuer or the URL that the keys come from, or "Static", "PEM" or "PublicKeys".
 	Source string
-	// State says what the keys at hand are good for. Pinned keys are always [Fresh]. After [Set.Close] it is [Cold].
+	// State says what the keys at hand are good for. Pinned keys are always [StateFresh]. After [Set.Close] it is [StateCold].
 	State State
 	// Age is how long ago the issuer was asked for the keys at hand; zero when there are none, and for pinned keys.
 	Age time.Duration
@@ -57,7 +57,7 @@ func (s *Set) Stats() Stats {
 	expiresAt := now.Add(snap.expiresAfter - stats.Age)
 	// When the keys expire, the pause becomes a short one.
 	if stats.NextAttempt.After(expiresAt) && stats.State.usable() {
-		stats.NextAttempt = expiresAt.Add(s.failures.pause(Expired, expiresAt))
+		stats.NextAttempt = expiresAt.Add(s.failures.pause(StateExpired, expiresAt))
 	}
 	if refreshAt := now.Add(snap.refreshAfter - stats.Age); refreshAt.After(stats.NextAttempt) {
 		stats.NextAttempt = refreshAt

@@ -56,7 +56,7 @@ func TestStatsThroughTheLifeOfASet(t *testing.T) {
 		up := w.pages[keysURL]
 		w.put(keysURL, down)
 		set := w.discover(t)
-		expected := jwks.Stats{Source: issuerURL, State: jwks.Cold}
+		expected := jwks.Stats{Source: issuerURL, State: jwks.StateCold}
 		failed := func() {
 			t.Helper()
 			expected.Fetches++
@@ -81,7 +81,7 @@ func TestStatsThroughTheLifeOfASet(t *testing.T) {
 		wantStats(t, set, expected) // the last error is told until something better is known
 		<-time.After(s)
 		expected = jwks.Stats{
-			Source: issuerURL, State: jwks.Fresh, Age: s, Keys: 2, Refused: 1,
+			Source: issuerURL, State: jwks.StateFresh, Age: s, Keys: 2, Refused: 1,
 			Fetches: expected.Fetches + 1, Failures: expected.Failures,
 		}
 		wantStats(t, set, expected)
@@ -107,7 +107,7 @@ func TestStatsThroughTheLifeOfASet(t *testing.T) {
 		failed()
 
 		<-time.After(time.Hour - expected.Age)
-		expected.State, expected.Age = jwks.Stale, time.Hour
+		expected.State, expected.Age = jwks.StateStale, time.Hour
 		wantStats(t, set, expected)
 		wantNextAttempt(t, w, set, 0, 0)
 		failed()
@@ -119,7 +119,7 @@ func TestStatsThroughTheLifeOfASet(t *testing.T) {
 		expected.Age = day - 1
 		wantStats(t, set, expected)
 		<-time.After(1)
-		expected.State, expected.Age = jwks.Expired, day
+		expected.State, expected.Age = jwks.StateExpired, day
 		wantStats(t, set, expected)
 		wantNextAttempt(t, w, set, 0, 0)
 		failed()
@@ -134,7 +134,7 @@ func TestStatsThroughTheLifeOfASet(t *testing.T) {
 		wantStats(t, set, expected)
 		_ = set.Close()
 		wantStats(t, set, jwks.Stats{
-			Source: issuerURL, State: jwks.Cold,
+			Source: issuerURL, State: jwks.StateCold,
 			Fetches: expected.Fetches, Failures: expected.Failures, LastError: "connection refused",
 		})
 		if next := set.Stats().NextAttempt; !next.IsZero() {
@@ -179,11 +179,11 @@ func TestStatsOfPinnedKeys(t *testing.T) {
 		source   jwks.Source
 		expected jwks.Stats
 	}{
-		{jwks.PublicKeys(edKey.Public()), jwks.Stats{Source: "PublicKeys", State: jwks.Fresh, Keys: 1}},
-		{jwks.PEM([]byte(pkix(edKey.Public()))), jwks.Stats{Source: "PEM", State: jwks.Fresh, Keys: 1}},
+		{jwks.PublicKeys(edKey.Public()), jwks.Stats{Source: "PublicKeys", State: jwks.StateFresh, Keys: 1}},
+		{jwks.PEM([]byte(pkix(edKey.Public()))), jwks.Stats{Source: "PEM", State: jwks.StateFresh, Keys: 1}},
 		{
 			jwks.Static([]byte(keySet(jwk{}, edJWK("a"), edJWK("b")))),
-			jwks.Stats{Source: "Static", State: jwks.Fresh, Keys: 2, Refused: 1},
+			jwks.Stats{Source: "Static", State: jwks.StateFresh, Keys: 2, Refused: 1},
 		},
 	} {
 		set := open(t, test.source, newWeb())
@@ -191,7 +191,7 @@ func TestStatsOfPinnedKeys(t *testing.T) {
 			t.Errorf("got %+v, want %+v", got, test.expected)
 		}
 		_ = set.Close()
-		if got := set.Stats(); got != (jwks.Stats{Source: test.expected.Source, State: jwks.Cold}) {
+		if got := set.Stats(); got != (jwks.Stats{Source: test.expected.Source, State: jwks.StateCold}) {
 			t.Errorf("closed: %+v", got)
 		}
 	}
@@ -235,13 +235,13 @@ func TestStatsWaitForNothing(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				release := make(chan struct{})
 				path := filepath.Join(t.TempDir(), "missing", "keys")
-				set := w.remote(t, jwks.Logger(blockingLogger(release)), jwks.LastKnownGood(path, time.Hour))
+				set := w.remote(t, jwks.WithLogger(blockingLogger(release)), jwks.WithLastKnownGood(path, time.Hour))
 				want(t, set, "a", "EdDSA", "found")
 				w.put(keysURL, hangs)
 				<-time.After(time.Hour)
 				_, _ = set.Keys(ended(t), "a", "EdDSA")
 				got := set.Stats() // or the test hangs
-				if got.State != jwks.Stale || got.Age != time.Hour || got.Keys != 1 || got.Fetches != 1 || !got.Fetching {
+				if got.State != jwks.StateStale || got.Age != time.Hour || got.Keys != 1 || got.Fetches != 1 || !got.Fetching {
 					t.Errorf("%+v", got)
 				}
 				close(release)
@@ -254,7 +254,7 @@ func TestStatsDuringRotations(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := issuer(edJWK("a"))
 		w.put(keysURL, after(time.Millisecond, w.pages[keysURL]))
-		set := w.remote(t, jwks.Lifetime(time.Second, time.Second))
+		set := w.remote(t, jwks.WithLifetime(time.Second, time.Second))
 		end := time.Now().Add(time.Minute)
 		var users sync.WaitGroup
 		for range 4 {
@@ -269,7 +269,7 @@ func TestStatsDuringRotations(t *testing.T) {
 				for time.Now().Before(end) {
 					now := set.Stats()
 					if now.Fetches < before.Fetches || now.Failures != 0 || now.Age < 0 || now.Age >= time.Second ||
-						now.State != jwks.Cold && (now.State != jwks.Fresh || now.Keys != 1) {
+						now.State != jwks.StateCold && (now.State != jwks.StateFresh || now.Keys != 1) {
 						t.Errorf("%+v, after %+v", now, before)
 					}
 					before = now

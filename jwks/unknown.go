@@ -11,7 +11,7 @@ import (
 // ids, so this is also what outsiders can make a set do: searchBudget fetches at once, and 900 more
 // in an hour.
 //
-// The refill is shorter than the default [ColdWait], so that a request which finds the budget spent
+// The refill is shorter than the default [WithColdWait], so that a request which finds the budget spent
 // gets its answer from the next search: that starts after 4 seconds at most, and the issuer then
 // has a second to answer.
 const (
@@ -19,7 +19,7 @@ const (
 	searchRefill = 4 * time.Second // and one more each time this has passed
 
 	// searchWait is how long a request waits for a search, counted from its arrival. One that has
-	// to wait for its turn waits for as long as [ColdWait] in all, if that is longer.
+	// to wait for its turn waits for as long as [WithColdWait] in all, if that is longer.
 	searchWait = 2 * time.Second
 	// maxWaiting requests wait for their turn at the same time; more are unavailable at once.
 	maxWaiting = 1 << 14
@@ -141,7 +141,7 @@ func (s *Set) awaitTurn(ctx context.Context, turn time.Duration) error {
 // untilSearch is how long it will be until there can be another search. The pause after failures is
 // that of a set without keys: here, too, requests are refused meanwhile. The caller holds the lock.
 func (s *Set) untilSearch(now time.Time) time.Duration {
-	return max(s.failures.pause(Cold, now), s.unknown.searches.pause(now))
+	return max(s.failures.pause(StateCold, now), s.unknown.searches.pause(now))
 }
 
 // remember notes that these keys were fetched in a search for a key id, and do not have it.

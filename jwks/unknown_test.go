@@ -280,7 +280,7 @@ func TestOneSearchAnswersAllWhoWait(t *testing.T) {
 func TestTurnIsNotTakenWhenNewerKeysCame(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := issuer(edJWK("a"))
-		set := w.discover(t, jwks.Lifetime(2*time.Second, 2*time.Second))
+		set := w.discover(t, jwks.WithLifetime(2*time.Second, 2*time.Second))
 		want(t, set, "a", "EdDSA", "found")
 		spend(t, set)
 		<-time.After(time.Second)
@@ -305,9 +305,9 @@ func TestRequestWaitsForItsTurnWithinItsBound(t *testing.T) {
 		after   time.Duration // RetryAfter
 		cause   error
 	}{
-		"ColdWait is zero": {options: []jwks.Option{jwks.ColdWait(0)}, after: searchEach},
+		"ColdWait is zero": {options: []jwks.Option{jwks.WithColdWait(0)}, after: searchEach},
 		"ColdWait is shorter": {
-			options: []jwks.Option{jwks.ColdWait(searchEach - time.Nanosecond)}, after: searchEach,
+			options: []jwks.Option{jwks.WithColdWait(searchEach - time.Nanosecond)}, after: searchEach,
 		},
 		"the deadline comes before": {
 			context: func(ctx context.Context) (context.Context, context.CancelFunc) {

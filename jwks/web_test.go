@@ -103,7 +103,7 @@ func (w *web) remote(t testing.TB, options ...jwks.Option) *jwks.Set {
 // open makes a set that is closed when the test ends.
 func open(t testing.TB, source jwks.Source, w *web) *jwks.Set {
 	t.Helper()
-	set, err := jwks.New(source, jwks.HTTPClient(w.client()), jwks.Logger(slog.New(slog.DiscardHandler)))
+	set, err := jwks.New(source, jwks.WithHTTPClient(w.client()), jwks.WithLogger(slog.New(slog.DiscardHandler)))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -14,7 +14,7 @@ import (
 // What the caller does with its list of requirements after the route was wired does not change the route.
 func TestRequirementsStayTheCallersOwn(t *testing.T) {
 	auth := newAuth(t)
-	reqs := []bearer.Requirement{bearer.Scopes("orders:read")}
+	reqs := []bearer.RouteOption{bearer.Scopes("orders:read")}
 	ran := false
 	e := echo.New()
 	e.GET("/orders", func(*echo.Context) error { ran = true; return nil }, bearerechov5.Require(auth, reqs...))

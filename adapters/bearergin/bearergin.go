@@ -12,7 +12,7 @@
 // CORS goes before the guard: a preflight carries no token and would be refused, and a browser shows a refusal to its
 // script only with CORS headers on it.
 //
-// A refusal is written as [bearer.Middleware.WriteError] writes it, is added to [gin.Context.Errors] for Gin's logger, with a fixed
+// A refusal is written as [bearer.Guard.WriteError] writes it, is added to [gin.Context.Errors] for Gin's logger, with a fixed
 // text that holds nothing of the request, and aborts the chain. A middleware that answers for c.Errors finds the answer
 // written (c.Writer.Written) and must leave it as it is.
 //
@@ -29,22 +29,21 @@
 package bearergin
 
 import (
-	"slices"
-
 	"github.com/gin-gonic/gin"
 
 	"github.com/bearer-go/bearer"
 )
 
-// Require returns a middleware that lets requests pass which auth lets pass with the requirements, and answers all others and
-// aborts the chain. Without requirements any good token passes. It panics when a requirement is nil.
+// Require returns a middleware for the routes of auth that have these options. It lets requests pass
+// that [bearer.Guard.Authenticate] lets through, and answers all others and aborts the chain. Without
+// options any good token passes. It panics if an option has a mistake, as [bearer.Middleware.Guard]
+// does.
 //
-// A panic of a [bearer.Func], an error handler, an observer or a log handler aborts the chain as
-// well. So no handler behind the guard runs when the recovery outside does not abort, such as a
+// A panic of a [bearer.Func], an error handler, an observer or a log handler aborts the chain as well.
+// So no handler behind the guard runs when the recovery outside does not abort, such as a
 // [gin.CustomRecovery] whose function only writes an answer.
-func Require(auth *bearer.Middleware, reqs ...bearer.Requirement) gin.HandlerFunc {
-	reqs = slices.Clone(reqs) // what the caller does with its own list later changes no route
-	_ = auth.Require(reqs...) // panics on a nil requirement now, where the route is wired
+func Require(auth *bearer.Middleware, opts ...bearer.RouteOption) gin.HandlerFunc {
+	guard := auth.Guard(opts...)
 	return func(c *gin.Context) {
 		passed := false
 		defer func() {
@@ -52,9 +51,9 @@ func Require(auth *bearer.Middleware, reqs ...bearer.Requirement) gin.HandlerFun
 				c.Abort()
 			}
 		}()
-		r, err := auth.Authenticate(c.Request, reqs...)
+		r, err := guard.Authenticate(c.Request)
 		if err != nil {
-			auth.WriteError(c.Writer, c.Request, err)
+			guard.WriteError(c.Writer, c.Request, err)
 			_ = c.Error(err) // returns what it was given
 			return
 		}
@@ -62,9 +61,10 @@ func Require(auth *bearer.Middleware, reqs ...bearer.Requirement) gin.HandlerFun
 	}
 }
 
-// Claims returns the claims of the request's verified token. ok is false when the route has no guard, or when the request
-// passed a [bearer.Optional] guard without a token. They are in the request's context too: use [bearer.FromContext] with
-// c.Request.Context() where Gin is not known, and not with c itself.
+// Claims returns the claims of the request's verified token. ok is false when the route has no guard,
+// or when the request passed a [bearer.Optional] guard without a token. They are in the request's
+// context too: use [bearer.FromContext] with c.Request.Context() where Gin is not known, and not with
+// c itself.
 func Claims(c *gin.Context) (claims *bearer.Claims, ok bool) {
 	return bearer.FromContext(c.Request.Context())
 }

@@ -14,7 +14,7 @@ import (
 // What the caller does with its list of requirements after the route was wired does not change the route.
 func TestRequirementsStayTheCallersOwn(t *testing.T) {
 	_, auth := newAuth(t)
-	reqs := []bearer.Requirement{bearer.Scopes("orders:read")}
+	reqs := []bearer.RouteOption{bearer.Scopes("orders:read")}
 	ran := false
 	router := gin.New()
 	router.GET("/orders", bearergin.Require(auth, reqs...), func(*gin.Context) { ran = true })

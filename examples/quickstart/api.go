@@ -15,7 +15,7 @@ import (
 
 // newAPI is the same API three times, once for each framework, and one Middleware guards all of it. What a route demands is
 // said where the route is: a scope for /orders, and for /me any valid token will do unless the caller says more.
-func newAPI(auth *bearer.Middleware, scope string, me ...bearer.Requirement) http.Handler {
+func newAPI(auth *bearer.Middleware, scope string, me ...bearer.RouteOption) http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("/nethttp/", netHTTPRoutes(auth, scope, me))
 	mux.Handle("/gin/", ginRoutes(auth, scope, me))
@@ -24,7 +24,7 @@ func newAPI(auth *bearer.Middleware, scope string, me ...bearer.Requirement) htt
 	return mux
 }
 
-func netHTTPRoutes(auth *bearer.Middleware, scope string, me []bearer.Requirement) http.Handler {
+func netHTTPRoutes(auth *bearer.Middleware, scope string, me []bearer.RouteOption) http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("/nethttp/me", auth.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		writeJSON(w, describe(bearer.FromContext(r.Context())))
@@ -35,7 +35,7 @@ func netHTTPRoutes(auth *bearer.Middleware, scope string, me []bearer.Requiremen
 	return mux
 }
 
-func ginRoutes(auth *bearer.Middleware, scope string, me []bearer.Requirement) http.Handler {
+func ginRoutes(auth *bearer.Middleware, scope string, me []bearer.RouteOption) http.Handler {
 	gin.SetMode(gin.ReleaseMode) // or else Gin prints every route
 	router := gin.New()
 	router.Any("/gin/me", bearergin.Require(auth, me...), func(c *gin.Context) {
@@ -47,7 +47,7 @@ func ginRoutes(auth *bearer.Middleware, scope string, me []bearer.Requirement) h
 	return router
 }
 
-func echoRoutes(auth *bearer.Middleware, scope string, me []bearer.Requirement) http.Handler {
+func echoRoutes(auth *bearer.Middleware, scope string, me []bearer.RouteOption) http.Handler {
 	e := echo.New()
 	e.Any("/echo/me", func(c echo.Context) error {
 		return c.JSON(http.StatusOK, describe(bearerecho.Claims(c)))

@@ -48,8 +48,8 @@ func TestDemonstrationFindsAWrongAnswer(t *testing.T) {
 			refuse(w, `Bearer error="invalid_token"`, "token_expired")
 		}), true},
 		{"one framework gives an empty list", inGin(func(w http.ResponseWriter, r *http.Request) {
-			if _, err := auth.Authenticate(r, bearer.Scopes("orders:read")); err != nil {
-				auth.WriteError(w, r, err)
+			if _, err := auth.Guard(bearer.Scopes("orders:read")).Authenticate(r); err != nil {
+				auth.Guard().WriteError(w, r, err)
 				return
 			}
 			writeJSON(w, []order{})

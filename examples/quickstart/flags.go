@@ -49,7 +49,7 @@ func newFlags() (*flag.FlagSet, *settings) {
 		listen:  "127.0.0.1:8080",
 		sources: []string{"header"},
 		scope:   "orders:read",
-		leeway:  bearer.DefaultLeeway,
+		leeway:  (30 * time.Second),
 	}
 	flags := flag.NewFlagSet("quickstart", flag.ContinueOnError)
 	flags.SetOutput(io.Discard) // run prints the error
@@ -213,9 +213,9 @@ func (s *settings) options(logger *slog.Logger) []bearer.Option {
 }
 
 // me is what /me demands: a token, or with -optional not even that.
-func (s *settings) me() []bearer.Requirement {
+func (s *settings) me() []bearer.RouteOption {
 	if s.optional {
-		return []bearer.Requirement{bearer.Optional()}
+		return []bearer.RouteOption{bearer.Optional()}
 	}
 	return nil
 }

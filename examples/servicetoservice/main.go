@@ -120,7 +120,7 @@ func run(ctx context.Context, out io.Writer) error {
 	authority.Restore()
 	authority.RotateWithoutOverlap()
 	// Billing hears of the new key as soon as anybody comes with a token of it.
-	if _, err := auth.Verify(ctx, authority.Token(bearertest.Claims{"aud": billing.url})); err != nil {
+	if _, err := auth.Guard().Verify(ctx, authority.Token(bearertest.Claims{"aud": billing.url})); err != nil {
 		return err
 	}
 	return call("The issuer has withdrawn its key. Billing refuses the token, and orders calls again with a new one.")

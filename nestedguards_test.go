@@ -4,9 +4,12 @@ import (
 	"context"
 	"net/http"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/bearer-go/bearer"
 	"github.com/bearer-go/bearer/bearertest"
+	"github.com/bearer-go/bearer/jwks"
 )
 
 // Authenticate: a request made with the context of a verified one counts as verified, unless it has an Authorization header that
@@ -22,10 +25,10 @@ func TestWhichRequestsCountAsVerified(t *testing.T) {
 	token, another := issuer.Token(c{"sub": "alice"}), issuer.Token(c{"sub": "bob"})
 	expired := issuer.Token(c{"exp": 1})
 
-	verified := func(auth *bearer.Middleware, change func(*http.Request), reqs ...bearer.Requirement) context.Context {
+	verified := func(auth *bearer.Middleware, change func(*http.Request), reqs ...bearer.RouteOption) context.Context {
 		r := get("")
 		change(r)
-		r, err := auth.Authenticate(r, reqs...)
+		r, err := auth.Guard(reqs...).Authenticate(r)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -100,7 +103,7 @@ func TestWhichRequestsCountAsVerified(t *testing.T) {
 			r := get("").WithContext(test.context)
 			test.change(r)
 			events = 0
-			passed, err := auth.Authenticate(r)
+			passed, err := auth.Guard().Authenticate(r)
 			if name == "more than the token" {
 				if err == nil {
 					t.Error("accepted")
@@ -120,7 +123,7 @@ func TestWhichRequestsCountAsVerified(t *testing.T) {
 				t.Errorf("the handler sees %v", claims)
 			}
 			events = 0
-			if _, err := auth.Authenticate(r, bearer.Scopes("a")); reasonOf(t, err) != bearer.ReasonScope || events != 1 {
+			if _, err := auth.Guard(bearer.Scopes("a")).Authenticate(r); reasonOf(t, err) != bearer.ReasonScope || events != 1 {
 				t.Errorf("a route's requirement: %v, %d events", err, events)
 			}
 		})
@@ -130,7 +133,7 @@ func TestWhichRequestsCountAsVerified(t *testing.T) {
 		if err := auth.Close(); err != nil {
 			t.Error(err)
 		}
-		if _, err := auth.Authenticate(get("Bearer " + token).WithContext(header)); reasonOf(t, err) != bearer.ReasonClosed {
+		if _, err := auth.Guard().Authenticate(get("Bearer " + token).WithContext(header)); reasonOf(t, err) != bearer.ReasonClosed {
 			t.Errorf("error %v", err)
 		}
 	})
@@ -152,16 +155,16 @@ func TestVerifiedWithAnUnchangedHeader(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			for range 2 { // the second time out of the cache
-				verified, err := auth.Authenticate(test.request, bearer.TokensFrom(test.outer))
+				verified, err := auth.Guard(bearer.TokensFrom(test.outer)).Authenticate(test.request)
 				if err != nil {
 					t.Fatal(err)
 				}
-				if _, err := auth.Authenticate(verified, bearer.TokensFrom(test.inner)); err != nil {
+				if _, err := auth.Guard(bearer.TokensFrom(test.inner)).Authenticate(verified); err != nil {
 					t.Errorf("the inner guard: %v", err)
 				}
 				other := verified.Clone(verified.Context())
 				other.Header.Set("Authorization", "Basic b3RoZXI6cGFzcw==")
-				if _, err := auth.Authenticate(other, bearer.TokensFrom(bearer.FromHeader())); err == nil {
+				if _, err := auth.Guard(bearer.TokensFrom(bearer.FromHeader())).Authenticate(other); err == nil {
 					t.Error("another header passes")
 				}
 			}
@@ -186,18 +189,75 @@ func TestHeadersThatAFuncChanges(t *testing.T) {
 				if sent == "Basic abc" {
 					r.AddCookie(&http.Cookie{Name: "access_token", Value: token})
 				}
-				r, err := auth.Authenticate(r, bearer.Func("swap", func(r *http.Request, _ *bearer.Claims) error {
+				r, err := auth.Guard(bearer.Func("swap", func(r *http.Request, _ *bearer.Claims) error {
 					change(r, value)
 					r.Header.Del("Cookie")
 					return nil
-				}))
+				})).Authenticate(r)
 				if err != nil {
 					t.Fatalf("%s: %v", name, err)
 				}
-				if _, err := auth.Authenticate(r); reasonOf(t, err) != want {
+				if _, err := auth.Guard().Authenticate(r); reasonOf(t, err) != want {
 					t.Errorf("%s, %s to %s: %v, want %s", name, how, value, err, want)
 				}
 			}
+		}
+	}
+}
+
+// What can change is checked again on every pass: a long stream that asks again learns that its token
+// has expired, or that its key was withdrawn. The cache makes no difference.
+func TestNestedGuardsRecheckWhatCanChange(t *testing.T) {
+	const name = "https://one.example"
+	key := pairs()[3]
+	for how, cache := range map[string]bearer.Option{"cached": bearer.WithCache(10, 1<<20), "uncached": bearer.WithoutCache()} {
+		for what, test := range map[string]struct {
+			change func(*keyServer)
+			after  time.Duration
+			want   bearer.Reason
+		}{
+			"nothing changes":                              {func(*keyServer) {}, time.Minute, ""},
+			"the token expires":                            {func(*keyServer) {}, time.Hour, bearer.ReasonExpired},
+			"the key is withdrawn":                         {func(s *keyServer) { s.publish(merged(pairs()[4].jwk, c{"kid": "b"})) }, 11 * time.Minute, bearer.ReasonUnknownKey},
+			"another key has its id":                       {func(s *keyServer) { s.publish(merged(pairs()[4].jwk, c{"kid": "a"})) }, 11 * time.Minute, bearer.ReasonSignature},
+			"the same key is published otherwise":          {func(s *keyServer) { s.publish(merged(key.jwk, c{"kid": "a", "use": "sig"})) }, 11 * time.Minute, ""},
+			"the key is published again for its algorithm": {func(s *keyServer) { s.publish(merged(key.jwk, c{"kid": "a", "alg": "EdDSA"})) }, 11 * time.Minute, ""},
+		} {
+			t.Run(what+", "+how, func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					server := &keyServer{}
+					server.publish(merged(key.jwk, c{"kid": "a"}))
+					source := jwks.Remote(name+"/keys", jwks.WithHTTPClient(server.client()), jwks.WithLifetime(10*time.Minute, 10*time.Minute))
+					events := 0
+					auth := mustNew(t, bearer.WithIssuer(name, "api", bearer.Leeway(0), bearer.Keys(source)), quiet(), cache,
+						bearer.WithObserver(func(context.Context, bearer.Event) { events++ }))
+					claims := c{"iss": name, "aud": "api", "sub": "alice", "exp": time.Now().Add(time.Hour).Unix()}
+					token := signedBy(c{"alg": "EdDSA", "kid": "a"}, claims, "EdDSA", key.private)
+					guard := auth.Guard()
+					passed, err := guard.Authenticate(get("Bearer " + token))
+					if err != nil {
+						t.Fatal(err)
+					}
+					test.change(server)
+					<-time.After(test.after)
+					for pass := range 3 {
+						again, err := guard.Authenticate(passed)
+						if got := reasonOf(t, err); got != test.want {
+							t.Fatalf("pass %d: reason %q, want %q", pass, got, test.want)
+						}
+						if err != nil {
+							if events != 2+pass {
+								t.Errorf("pass %d: %d events", pass, events)
+							}
+							continue
+						}
+						if claims, ok := bearer.FromContext(again.Context()); !ok || claims.Subject() != "alice" {
+							t.Errorf("pass %d: the handler sees %v", pass, claims)
+						}
+						passed = again
+					}
+				})
+			})
 		}
 	}
 }

@@ -1,4 +1,4 @@
-package jwa_test
+package jws_test
 
 import (
 	"crypto"
@@ -12,7 +12,7 @@ import (
 	"slices"
 	"testing"
 
-	"github.com/bearer-go/bearer/internal/jwa"
+	"github.com/bearer-go/bearer/internal/jws"
 )
 
 // The table holds the names of RFC 7518 section 3.1 and RFC 8037, and RFC 9864's other name for one of them. Names are
@@ -22,15 +22,15 @@ func TestLookup(t *testing.T) {
 		"RS256": false, "RS384": false, "RS512": false, "PS256": false, "PS384": false, "PS512": false,
 		"ES256": false, "ES384": false, "ES512": false, "EdDSA": false, "HS256": true, "HS384": true, "HS512": true,
 	} {
-		if alg, ok := jwa.Lookup(name); !ok || alg.Name != name || alg.Symmetric() != symmetric {
+		if alg, ok := jws.Lookup(name); !ok || alg.Name != name || alg.Symmetric() != symmetric {
 			t.Errorf("Lookup(%q) = %+v, %v", name, alg, ok)
 		}
 	}
-	if alg, ok := jwa.Lookup("Ed25519"); !ok || alg.Name != "EdDSA" {
+	if alg, ok := jws.Lookup("Ed25519"); !ok || alg.Name != "EdDSA" {
 		t.Errorf("Lookup(Ed25519) = %+v, %v", alg, ok)
 	}
 	for _, name := range []string{"", "none", "None", "rs256", "RS256 ", "ES256K", "RS1", "A256GCM", "RSA-OAEP", "Ed448"} {
-		if alg, ok := jwa.Lookup(name); ok {
+		if alg, ok := jws.Lookup(name); ok {
 			t.Errorf("Lookup(%q) = %+v", name, alg)
 		}
 	}
@@ -39,7 +39,7 @@ func TestLookup(t *testing.T) {
 // A secret is as long as the hash at least (RFC 7518 section 3.2), and no public key fits an HMAC.
 func TestSymmetric(t *testing.T) {
 	for name, size := range map[string]int{"HS256": 32, "HS384": 48, "HS512": 64} {
-		alg, _ := jwa.Lookup(name)
+		alg, _ := jws.Lookup(name)
 		if alg.MinSecret() != size || alg.Fits([]byte("secret")) || alg.Fits(&rsa.PublicKey{}) {
 			t.Errorf("%s: MinSecret %d", name, alg.MinSecret())
 		}
@@ -63,10 +63,10 @@ func TestFits(t *testing.T) {
 		"RS256": rsaKeys, "RS384": rsaKeys, "RS512": rsaKeys, "PS256": rsaKeys, "PS384": rsaKeys, "PS512": rsaKeys,
 		"ES256": {"P-256": true}, "ES384": {"P-384": true}, "ES512": {"P-521": true}, "EdDSA": {"Ed25519": true},
 	} {
-		alg, _ := jwa.Lookup(name)
+		alg, _ := jws.Lookup(name)
 		for what, key := range keys {
-			if alg.Fits(key) != fits[what] || slices.Contains(jwa.Fitting(key), alg) != fits[what] {
-				t.Errorf("%s.Fits(%s) = %v; Fitting has %d others", name, what, alg.Fits(key), len(jwa.Fitting(key)))
+			if alg.Fits(key) != fits[what] || slices.Contains(jws.Fitting(key), alg) != fits[what] {
+				t.Errorf("%s.Fits(%s) = %v; Fitting has %d others", name, what, alg.Fits(key), len(jws.Fitting(key)))
 			}
 		}
 	}
@@ -78,7 +78,7 @@ func TestSaltLength(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	alg, _ := jwa.Lookup("PS256")
+	alg, _ := jws.Lookup("PS256")
 	const input = "header.payload"
 	digest := sha256.Sum256([]byte(input))
 	for salt, good := range map[int]bool{32: true, 20: false, 31: false, 33: false, 64: false, rsa.PSSSaltLengthAuto: false} {

@@ -1,0 +1,184 @@
+package bearer
+
+import (
+	"context"
+	"net/http"
+	"sync/atomic"
+	"time"
+)
+
+// A Guard is the compiled rule of one route: what [Middleware.Guard] makes of its options. Handlers,
+// adapters for frameworks and gateways hold one. It does not change and is safe for concurrent use.
+// The zero value cannot be used.
+type Guard struct{ *guard }
+
+// guard is what a Guard works with, behind a pointer so that printing a Guard prints an address.
+type guard struct {
+	core *core
+	rule *rule
+}
+
+// core is what all guards of a Middleware share.
+type core struct {
+	verifier   verifier
+	reporter   reporter
+	challenger challenger
+	sources    []TokenSource // unless a route has its own
+	closed     atomic.Bool
+}
+
+// newGuard returns the guard of a route, or every mistake in its options.
+func (c *core) newGuard(opts []RouteOption) (*Guard, error) {
+	rule, err := newRule(opts)
+	if err != nil {
+		return nil, err
+	}
+	return &Guard{&guard{c, rule}}, nil
+}
+
+// Handler returns a handler that calls next for requests that [Guard.Authenticate] lets through, and
+// answers all others with [Guard.WriteError]. It panics if next is nil.
+//
+// OPTIONS is not exempt: a handler for CORS goes outside this one.
+func (g *Guard) Handler(next http.Handler) http.Handler {
+	if next == nil {
+		panic("bearer: Handler: next is nil")
+	}
+	rule := g.guard
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		authenticated, err := rule.authenticate(r)
+		if err != nil {
+			rule.core.challenger.write(w, r, err)
+			return
+		}
+		next.ServeHTTP(w, authenticated)
+	})
+}
+
+// Authenticate decides on a request and never writes. It returns the request for the handler, whose
+// context carries the claims ([FromContext]). Or it returns an [*Error], which is for
+// [Guard.WriteError], and then the request must go no further.
+//
+// A request that a guard of the same Middleware has verified already is not verified from the start
+// again: only what can change is checked, which is the time and the key, and what this route
+// requires. A [TokensFrom] of this route has no effect then. This goes by the context. A request made
+// with the context of a verified one counts as verified, unless it has an Authorization header that
+// is not the verified one's.
+func (g *Guard) Authenticate(r *http.Request) (*http.Request, error) {
+	request, err := g.authenticate(r)
+	if err != nil {
+		return nil, err // not a nil *Error in an error that is not nil
+	}
+	return request, nil
+}
+
+// Verify takes the text of a token through the same pipeline, for gRPC, WebSocket messages and queues.
+// A [Func] gets a nil request. [Optional] and [TokensFrom] have no effect here, and an empty token is
+// refused. The error is an [*Error].
+func (g *Guard) Verify(ctx context.Context, token string) (*Claims, error) {
+	started, ev := g.core.reporter.start(), Event{Outcome: OutcomeAllowed}
+	claims, err := g.verify(ctx, token, &ev)
+	if err != nil {
+		return nil, g.refused(ctx, &ev, started, err)
+	}
+	g.core.reporter.decided(ctx, &ev, started)
+	return claims, nil
+}
+
+// WriteError answers a request with a refusal that [Guard.Authenticate] returned: the status, the
+// challenge of RFC 6750 section 3, Cache-Control: no-store, Retry-After on 503, and a problem+json
+// body (RFC 9457) or what [WithErrorHandler] writes. It decides nothing and discloses nothing: every
+// text is fixed. An error that is not an [*Error] is 500.
+func (g *Guard) WriteError(w http.ResponseWriter, r *http.Request, err error) {
+	g.core.challenger.write(w, r, err)
+}
+
+// authenticate is Authenticate with a typed error.
+func (g *guard) authenticate(r *http.Request) (*http.Request, *Error) {
+	core, ctx := g.core, r.Context()
+	started, ev := core.reporter.start(), Event{Outcome: OutcomeAllowed}
+	known := verifiedIn(r, &core.verifier)
+	var request *http.Request
+	var err *Error
+	switch {
+	case core.closed.Load():
+		err = refuse(ReasonClosed)
+	case known != nil:
+		request, err = g.passAgain(r, known, &ev)
+	default:
+		request, err = g.pass(r, &ev)
+	}
+	if err != nil {
+		return nil, g.refused(ctx, &ev, started, err)
+	}
+	if known == nil {
+		core.reporter.decided(ctx, &ev, started)
+	}
+	return request, nil
+}
+
+// pass takes a request through the whole pipeline.
+func (g *guard) pass(r *http.Request, ev *Event) (*http.Request, *Error) {
+	sources := g.core.sources
+	if g.rule.sources != nil {
+		sources = g.rule.sources
+	}
+	x := extraction{request: r}
+	if err := x.extract(sources); err != nil {
+		if err.Reason() == ReasonMissingToken && g.rule.passesAnonymous() && len(x.authorization) == 0 {
+			ev.Outcome = OutcomeAnonymous
+			return withoutClaims(x.request), nil
+		}
+		return nil, err
+	}
+	token, err := g.core.verifier.verify(r.Context(), x.token, ev)
+	if err != nil {
+		return nil, err
+	}
+	authorization := x.unusualHeader() // before a Func, which can change the header
+	if err := g.rule.check(x.request, &token.claims); err != nil {
+		return nil, err
+	}
+	x.rewind()
+	return withVerified(x.request, token, authorization), nil
+}
+
+// passAgain takes a request that was verified before through what can change.
+func (g *guard) passAgain(r *http.Request, known *verified, ev *Event) (*http.Request, *Error) {
+	token, err := g.core.verifier.verifyAgain(r.Context(), known, ev)
+	if err != nil {
+		return nil, err
+	}
+	if err := g.rule.check(r, &token.claims); err != nil {
+		return nil, err
+	}
+	if token == known {
+		return r, nil
+	}
+	authorization := ""
+	if header := r.Header["Authorization"]; len(header) == 1 && !isBearerHeader(header[0], token.token) {
+		authorization = header[0]
+	}
+	return withVerified(r, token, authorization), nil
+}
+
+// verify is Verify with a typed error.
+func (g *guard) verify(ctx context.Context, token string, ev *Event) (*Claims, *Error) {
+	if g.core.closed.Load() {
+		return nil, refuse(ReasonClosed)
+	}
+	if token == "" {
+		return nil, refuse(ReasonMissingToken)
+	}
+	verified, err := g.core.verifier.verify(ctx, token, ev)
+	if err != nil {
+		return nil, err
+	}
+	return &verified.claims, g.rule.check(nil, &verified.claims)
+}
+
+// refused reports a refusal, and returns it as that of this route.
+func (g *guard) refused(ctx context.Context, ev *Event, started time.Time, err *Error) *Error {
+	g.core.reporter.refused(ctx, ev, started, err)
+	return err.on(g.rule.hints)
+}

@@ -1,0 +1,294 @@
+package bearer
+
+import (
+	"math"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/bearer-go/bearer/internal/grammar"
+	"github.com/bearer-go/bearer/internal/strictjson"
+)
+
+// claimNames are the claims in which an issuer puts what has no fixed place.
+type claimNames struct {
+	audience string
+	scopes   []string // paths; their scopes are merged
+	roles    string   // a path
+}
+
+// reading is what the checks need to know of a claims set beside its [content].
+type reading struct {
+	present      claimSet // the claims that are there, and not the empty string
+	aud          []string // of aud, if the audience is in another claim; nil if there is none
+	anotherToken bool     // it shows that it is no access token, unless its type says that it is
+}
+
+// claimSet is a set of claims that can be required.
+type claimSet uint8
+
+const (
+	claimIss claimSet = 1 << iota
+	claimSub
+	claimAud
+	claimExp
+	claimIat
+	claimJti
+	claimClientID
+)
+
+// otherTypes are the values of a claim typ with which Keycloak marks tokens that are no access
+// tokens, in lower case.
+var otherTypes = []string{"id", "refresh", "offline", "logout"}
+
+// usualMembers is how many members a claims set usually has at most. More cost an allocation.
+const usualMembers = 24
+
+// readClaims reads a verified claims set. Names are compared case-exactly. A claim that a decision
+// rests on is malformed when it has the wrong type. azp, acr, auth_time and sid then count as
+// absent, so that a requirement for them is not met.
+//
+// A token that does not declare itself an access token may show that it is an ID token (OpenID
+// Connect Core sections 2 and 3.3.2.11), a logout token or security event (RFC 8417), or what Amazon
+// Cognito and Keycloak mark as such. Confusing them is the attack of RFC 8725 section 2.8.
+func (n *claimNames) readClaims(c *content, payload string) (r reading, err *Error) {
+	var array [usualMembers]strictjson.Member
+	members, jsonErr := strictjson.AppendObject(array[:0], payload)
+	if jsonErr != nil {
+		return r, refuse(ReasonMalformedClaims)
+	}
+	c.payload = payload
+	var azp string
+	for _, m := range members {
+		ok := true
+		var claim claimSet
+		switch m.Name {
+		case "iss":
+			claim = claimIss
+			c.issuer, ok = strictjson.String(m.Value)
+		case "sub":
+			claim = claimSub
+			c.subject, ok = strictjson.String(m.Value)
+		case "jti":
+			claim = claimJti
+			c.id, ok = strictjson.String(m.Value)
+		case "aud":
+			claim = claimAud
+			if n.audience != "aud" {
+				r.aud, ok = appendStrings([]string{}, m.Value) // not nil, even if it is an empty array
+			}
+		case "exp":
+			claim = claimExp
+			c.expiry, ok = numericDate(m.Value)
+		case "nbf":
+			c.notBefore, ok = numericDate(m.Value)
+		case "iat":
+			claim = claimIat
+			c.issuedAt, ok = numericDate(m.Value)
+		case "client_id":
+			claim = claimClientID
+			c.clientID, ok = strictjson.String(m.Value)
+		case "azp":
+			azp, _ = strictjson.String(m.Value)
+		case "sid":
+			c.sessionID, _ = strictjson.String(m.Value)
+		case "acr":
+			c.acr, _ = strictjson.String(m.Value)
+		case "auth_time":
+			c.authTime, _ = numericDate(m.Value)
+		case "cnf":
+			c.confirmation = readConfirmation(m.Value)
+		case "at_hash", "c_hash", "s_hash", "events":
+			r.anotherToken = true
+		case "token_use":
+			use, isText := strictjson.String(m.Value)
+			r.anotherToken = r.anotherToken || !isText || use != "access"
+		case "typ":
+			typ, _ := strictjson.String(m.Value)
+			r.anotherToken = r.anotherToken || slices.Contains(otherTypes, grammar.Lower(typ))
+		}
+		if m.Name == n.audience && ok {
+			c.audience, ok = appendStrings(c.audienceArray[:0], m.Value)
+		}
+		if !ok {
+			return r, refuse(ReasonMalformedClaims)
+		}
+		if m.Value != `""` {
+			r.present |= claim
+		}
+	}
+	if c.clientID == "" {
+		c.clientID = azp
+	}
+	scopes := distinct{values: c.scopeArray[:0]}
+	for _, path := range n.scopes {
+		if value, found := lookup(members, path); found {
+			scopes.addScopes(value)
+		}
+	}
+	roles := distinct{values: c.roleArray[:0]}
+	if value, found := lookup(members, n.roles); found {
+		roles.addAll(value)
+	}
+	c.scopes, c.roles = scopes.values, roles.values
+	return r, nil
+}
+
+// readConfirmation reads the members of cnf that this package knows. A cnf of any other shape still
+// binds the token.
+func readConfirmation(value string) confirmation {
+	bound := confirmation{present: true}
+	members, _ := strictjson.Members(value)
+	for _, m := range members {
+		switch m.Name {
+		case "jkt":
+			bound.jkt, _ = strictjson.String(m.Value)
+		case "x5t#S256":
+			bound.certificate, _ = strictjson.String(m.Value)
+		}
+	}
+	return bound
+}
+
+// maxNumericDate is the last second of the year 9999, the last that RFC 3339 can write.
+const maxNumericDate = 253402300799
+
+// numericDate reads a NumericDate (RFC 7519 section 2): a JSON number of seconds since 1970, which
+// may have a fraction. Strings, negative numbers and dates after the year 9999 are refused: no clock
+// issues them.
+func numericDate(value string) (time.Time, bool) {
+	if value == "" || value[0] < '0' || value[0] > '9' {
+		return time.Time{}, false
+	}
+	var seconds int64
+	digits := 0
+	for digits < len(value) && '0' <= value[digits] && value[digits] <= '9' && seconds <= maxNumericDate {
+		seconds = 10*seconds + int64(value[digits]-'0')
+		digits++
+	}
+	if digits == len(value) && seconds <= maxNumericDate {
+		return time.Unix(seconds, 0), true
+	}
+	f, err := strconv.ParseFloat(value, 64)
+	if err != nil || f > maxNumericDate {
+		return time.Time{}, false
+	}
+	whole, fraction := math.Modf(f)
+	return time.Unix(int64(whole), int64(fraction*1e9)), true
+}
+
+// lookup finds the claim at a path in raw JSON. At every level a member with the whole remaining
+// name comes first, so that "https://example.com/roles" is one name and "realm_access.roles" is found
+// in a nested object.
+func lookup(object []strictjson.Member, path string) (string, bool) {
+	for _, m := range object {
+		if m.Name == path {
+			return m.Value, true
+		}
+	}
+	for i := range len(path) {
+		if path[i] != '.' {
+			continue
+		}
+		for _, m := range object {
+			if m.Name != path[:i] {
+				continue
+			}
+			if value, found := find(m.Value, path[i+1:]); found {
+				return value, true
+			}
+		}
+	}
+	return "", false
+}
+
+// find is lookup in the text of an object that is known to be strictly valid. It stops at the claim
+// and allocates nothing.
+func find(object, path string) (string, bool) {
+	if value, found, _ := strictjson.Find(object, path); found {
+		return value, true
+	}
+	for i := range len(path) {
+		if path[i] != '.' {
+			continue
+		}
+		if nested, found, _ := strictjson.Find(object, path[:i]); found {
+			if value, found := find(nested, path[i+1:]); found {
+				return value, true
+			}
+		}
+	}
+	return "", false
+}
+
+// appendStrings appends the values of a claim that is a string or an array of strings (RFC 7519
+// section 4.1.3). ok is false for anything else.
+func appendStrings(list []string, value string) (appended []string, ok bool) {
+	if s, ok := strictjson.String(value); ok {
+		return append(list, s), true
+	}
+	return strictjson.AppendStrings(list, value)
+}
+
+// fewValues is how many values are compared one by one to find repetitions.
+const fewValues = 32
+
+// distinct is a list of non-empty values without repetitions.
+type distinct struct {
+	values []string
+	index  map[string]bool // of the values; nil while they are few
+}
+
+func (d *distinct) add(value string) {
+	if value == "" || d.holds(value) {
+		return
+	}
+	d.values = append(d.values, value)
+	if d.index != nil {
+		d.index[value] = true
+	} else if len(d.values) > fewValues { // comparing thousands of values with each other would take too long
+		d.index = make(map[string]bool, 4*fewValues)
+		for _, v := range d.values {
+			d.index[v] = true
+		}
+	}
+}
+
+func (d *distinct) holds(value string) bool {
+	if d.index != nil {
+		return d.index[value]
+	}
+	return slices.Contains(d.values, value)
+}
+
+// addScopes reads a scope claim: a string of scopes separated by U+0020 alone (RFC 6749 section 3.3),
+// or an array of them. A value of any other type grants nothing.
+func (d *distinct) addScopes(value string) {
+	if s, ok := strictjson.String(value); ok {
+		for scope := range strings.SplitSeq(s, " ") {
+			d.add(scope)
+		}
+		return
+	}
+	d.addAll(value)
+}
+
+// addAll reads a claim that is one value as a string, or an array of them. A value of any other type
+// adds nothing.
+func (d *distinct) addAll(value string) {
+	var array [8]string
+	list, _ := appendStrings(array[:0], value)
+	for _, v := range list {
+		d.add(v)
+	}
+}
+
+// appendNew appends the non-empty values that the list does not have yet.
+func appendNew(list, values []string) []string {
+	d := distinct{values: list}
+	for _, v := range values {
+		d.add(v)
+	}
+	return d.values
+}

@@ -1,0 +1,40 @@
+package bearer
+
+import (
+	"time"
+
+	"github.com/bearer-go/bearer/jwks"
+)
+
+// Stats is what a [Middleware] is doing, for dashboards and alerts; see [Middleware.Stats].
+type Stats struct {
+	// Issuers has one entry for each issuer that has a key set, in the order of the [WithIssuer] options.
+	Issuers []KeyStats
+}
+
+// KeyStats is what the key set of one issuer is doing. It is for operators: LastError may name
+// internal hosts.
+type KeyStats struct {
+	// Issuer is the issuer as given to [WithIssuer].
+	Issuer string
+	// Source is the issuer or the URL that the keys come from, or "Static", "PEM" or "PublicKeys".
+	Source string
+	// State says whether the keys can be used. Pinned keys are always fresh.
+	State jwks.State
+	// Age is how long ago the issuer was asked for the keys. It is zero when there are none, and for
+	// pinned keys.
+	Age time.Duration
+	// Keys counts the keys that can be used, and Refused the entries of the key set that cannot.
+	Keys, Refused int
+	// Fetches counts the fetches that ended since [New], and Failures those of them that failed.
+	// Discovery is part of a fetch.
+	Fetches, Failures int
+	// Fetching reports whether a fetch is under way.
+	Fetching bool
+	// LastError is why the last fetch failed, and "" when it did not.
+	LastError string
+	// NextAttempt is the time from which on a request starts the next fetch. A token with an unknown
+	// key id may start one sooner. It is zero when there will be none: for pinned keys, and after
+	// [Middleware.Close].
+	NextAttempt time.Time
+}
