@@ -20,8 +20,11 @@ import (
 	"github.com/bearer-go/bearer/jwks"
 )
 
-// DESIGN.md section 7: whatever the tokens, the configuration and the clock, whoever remembers tokens answers as one who does not.
+// Whatever the tokens, the configuration and the clock, a Middleware with a cache answers like one
+// without.
+// Rules: guard.cached.
 // BEARER_SEED repeats one case, and BEARER_WORLDS is how many there are.
+// Rules: guard.cached.
 func TestCachedAndUncachedAnswersAreEqual(t *testing.T) {
 	const steps = 150
 	number := func(name string, otherwise uint64) uint64 {
@@ -85,6 +88,8 @@ func TestCachedAndUncachedAnswersAreEqual(t *testing.T) {
 }
 
 // A hit is a fact about a token, never a decision about a request: what a route demands is looked at each time.
+// Rules: guard.cached.
+// Rules: guard.cached.
 func TestRequirementsAreCheckedOnEveryHit(t *testing.T) {
 	p := newPress()
 	var last bearer.Event
@@ -119,6 +124,8 @@ func TestRequirementsAreCheckedOnEveryHit(t *testing.T) {
 }
 
 // The clock decides to the nanosecond, for known tokens as for new ones.
+// Rules: guard.cached.
+// Rules: guard.cached.
 func TestKnownTokensExpireToTheNanosecond(t *testing.T) {
 	for name, leeway := range map[string]time.Duration{"no leeway": 0, "a leeway": 17 * time.Second} {
 		t.Run(name, func(t *testing.T) {
@@ -170,6 +177,8 @@ func TestTokensWithoutExpiryAreVerifiedAnew(t *testing.T) {
 }
 
 // What the issuer does to its keys takes effect on the next request of a known token.
+// Rules: guard.cached.
+// Rules: guard.cached.
 func TestKeysOfKnownTokens(t *testing.T) {
 	key := pairs()[0]
 	named := merged(key.jwk, c{"kid": "a"})

@@ -16,6 +16,7 @@ import (
 )
 
 // What the client hears, row by row (RFC 6750 section 3, RFC 9470 section 3, RFC 9728 section 5.1, RFC 9457).
+// Rules: guard.fixed-text.
 func TestAnswers(t *testing.T) {
 	issuer := bearertest.NewIssuer(bearertest.DefaultClaims(c{"scope": "a"}))
 	plain := newAuth(t, issuer)
@@ -97,6 +98,7 @@ func checkProblem(t testing.TB, w *httptest.ResponseRecorder, status int, code s
 }
 
 // No text that goes to a client depends on the request, and every description keeps to RFC 6750's characters.
+// Rules: guard.fixed-text.
 func TestEveryReasonHasItsAnswer(t *testing.T) {
 	for _, reason := range []bearer.Reason{
 		bearer.ReasonClosed, bearer.ReasonMissingToken, bearer.ReasonOtherScheme, bearer.ReasonMultipleTokens, bearer.ReasonMalformedRequest,

@@ -52,6 +52,7 @@ func TestClaimsAccessors(t *testing.T) {
 }
 
 // Scopes come from scope and scp, as a string or an array, and split on U+0020 alone (RFC 6749 section 3.3).
+// Rules: route.scope.
 func TestScopes(t *testing.T) {
 	issuer := bearertest.NewIssuer()
 	standard, own := newAuth(t, issuer), newTuple(t, issuer, bearer.ScopeClaim("ext.permissions"))
@@ -88,6 +89,7 @@ func TestScopes(t *testing.T) {
 	}
 }
 
+// Rules: route.role.
 func TestRoles(t *testing.T) {
 	issuer := bearertest.NewIssuer()
 	tests := []struct {

@@ -13,7 +13,8 @@ import (
 	"github.com/bearer-go/bearer/bearertest"
 )
 
-// Pipeline step 1, the Authorization header (RFC 6750 section 2.1, RFC 9110 section 11).
+// The Authorization header has one scheme and one token (RFC 6750 section 2.1, RFC 9110 section 11).
+// Rules: request.scheme, request.grammar.
 func TestAuthorizationHeader(t *testing.T) {
 	issuer := bearertest.NewIssuer()
 	auth, token := newAuth(t, issuer), issuer.Token()
@@ -109,6 +110,7 @@ var places = map[string]struct {
 }
 
 // A token counts where it is looked for, and nowhere else.
+// Rules: request.location.
 func TestTokenSources(t *testing.T) {
 	issuer := bearertest.NewIssuer()
 	token := issuer.Token()
@@ -142,6 +144,7 @@ func TestTokenSources(t *testing.T) {
 }
 
 // Exactly one credential: tokens in two enabled places are refused, also when they are equal.
+// Rules: request.single-credential.
 func TestTokensInTwoPlaces(t *testing.T) {
 	issuer := bearertest.NewIssuer()
 	token := issuer.Token()
@@ -179,6 +182,7 @@ func TestTokensInTwoPlaces(t *testing.T) {
 }
 
 // More than one Authorization header is refused wherever tokens are looked for, and before a form is waited for.
+// Rules: request.single-credential.
 func TestTwoHeadersWithAnotherSource(t *testing.T) {
 	issuer := bearertest.NewIssuer()
 	for name, r := range map[string]*http.Request{"cookie": inCookie(issuer.Token()), "form": inForm("")} {
@@ -198,6 +202,7 @@ type readerFunc func([]byte) (int, error)
 func (f readerFunc) Read(b []byte) (int, error) { return f(b) }
 
 // Package net/http passes over a cookie it cannot read. Here it is a credential that was sent.
+// Rules: request.readable.
 func TestMalformedCookie(t *testing.T) {
 	issuer := bearertest.NewIssuer()
 	auth, good := newAuth(t, issuer, bearer.WithTokensFrom(bearer.FromCookie())), "access_token="+issuer.Token()
@@ -214,6 +219,7 @@ func TestMalformedCookie(t *testing.T) {
 	}
 }
 
+// Rules: request.location.
 func TestNamedTokenSources(t *testing.T) {
 	issuer := bearertest.NewIssuer()
 	token := issuer.Token()
@@ -232,6 +238,7 @@ func TestNamedTokenSources(t *testing.T) {
 }
 
 // A query that cannot be read in full could hide a second token.
+// Rules: request.readable.
 func TestMalformedQuery(t *testing.T) {
 	issuer := bearertest.NewIssuer()
 	auth := newAuth(t, issuer, bearer.WithTokensFrom(bearer.FromHeader(), bearer.FromQuery()))
@@ -276,6 +283,7 @@ func TestFormSource(t *testing.T) {
 
 // A form that net/http or another reader finds, and the guard cannot look into, is refused: on an optional route it would pass as
 // anonymous otherwise, and beside a good token a second one could hide there.
+// Rules: request.readable.
 func TestFormsThatCannotBeLookedInto(t *testing.T) {
 	issuer := bearertest.NewIssuer()
 	auth := newAuth(t, issuer, bearer.WithTokensFrom(bearer.FromHeader(), bearer.FromForm()))
@@ -437,6 +445,7 @@ func TestWebSocketSource(t *testing.T) {
 }
 
 // Optional lets only a request without any credential pass.
+// Rules: request.optional.
 func TestOptional(t *testing.T) {
 	issuer := bearertest.NewIssuer(bearertest.DefaultClaims(c{"scope": "a"}))
 	auth, token := newAuth(t, issuer), issuer.Token()

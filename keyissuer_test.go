@@ -45,8 +45,8 @@ func tenantToken(iss, kid string, key pair) string {
 	return signedBy(c{"alg": "ES256", "typ": "JWT", "kid": kid}, claims, "ES256", key.private)
 }
 
-// The key set that all tenants share binds each key to issuers by its member issuer (pipeline step
-// 6).
+// The key set that all tenants share binds each key to issuers by its member issuer.
+// Rules: key.issuer-member.
 func TestCommonKeySet(t *testing.T) {
 	organizations, persons, unbound := pairs()[0], pairs()[1], pairs()[7]
 	server := &keyServer{}
@@ -138,6 +138,7 @@ func TestKeysOfOneKeyIDForSeveralIssuers(t *testing.T) {
 }
 
 // What the key set says of a key's issuer takes effect on the next request of a known token.
+// Rules: key.issuer-member.
 func TestKnownTokensAreCheckedForTheIssuerOfTheirKey(t *testing.T) {
 	key := pairs()[0]
 	for name, test := range map[string]struct {

@@ -464,6 +464,7 @@ func (s signer) ecdsaSignatures(t testing.TB, input string, add func(bearer.Reas
 const takenPaddings = 198
 
 // Wycheproof's wrong PKCS #1 paddings, taken over to the hash of real claims.
+// Rules: jws.signature.
 func TestManipulatedPadding(t *testing.T) {
 	group := readVectors(t, wycheproofJWS).Groups[2]
 	s := newSigner(t, group)
@@ -493,6 +494,7 @@ func TestManipulatedPadding(t *testing.T) {
 }
 
 // The keys of json_web_key_test.json verify real claims exactly where Wycheproof says that they verify anything.
+// Rules: key.quality.
 func TestWeakAndMisusedKeysVerifyNoClaims(t *testing.T) {
 	for i, g := range readVectors(t, wycheproofJWK).Groups {
 		t.Run(fmt.Sprintf("%d %s", i, g.Comment), func(t *testing.T) {

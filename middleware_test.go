@@ -46,6 +46,7 @@ func TestRequire(t *testing.T) {
 }
 
 // OPTIONS is never exempt, nor is any other method.
+// Rules: guard.every-method.
 func TestNoMethodIsExempt(t *testing.T) {
 	auth := newAuth(t, bearertest.NewIssuer())
 	for _, method := range []string{"OPTIONS", "HEAD", "GET", "CONNECT", "TRACE", "", "X"} {
@@ -60,6 +61,7 @@ func TestNoMethodIsExempt(t *testing.T) {
 }
 
 // A second guard of the same Middleware checks its requirements alone; one of another Middleware verifies anew.
+// Rules: guard.nested.
 func TestGuardsTogether(t *testing.T) {
 	issuer := bearertest.NewIssuer(bearertest.DefaultClaims(c{"scope": "a"}))
 	var events []bearer.Event
@@ -264,6 +266,7 @@ func TestEvents(t *testing.T) {
 }
 
 // Refusals are logged at Debug with the reason and the cause, and nothing of the token is.
+// Rules: guard.quiet-log.
 func TestLogCarriesNothingOfTheToken(t *testing.T) {
 	issuer := bearertest.NewIssuer()
 	var log strings.Builder
@@ -328,6 +331,7 @@ func TestParallelRequests(t *testing.T) {
 }
 
 // An issuer's outage is 503 with the time to the next attempt, never 401; when it is back, so is the service.
+// Rules: key.available.
 func TestIssuerOutage(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		issuer := bearertest.NewIssuer()
@@ -384,6 +388,7 @@ func TestReadyAsksEveryIssuer(t *testing.T) {
 }
 
 // After Close every answer is 503, also for a request whose token would be good, and also on an optional route.
+// Rules: guard.closed.
 func TestClose(t *testing.T) {
 	issuer := bearertest.NewIssuer()
 	auth := newAuth(t, issuer)

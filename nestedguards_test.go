@@ -14,6 +14,7 @@ import (
 
 // Authenticate: a request made with the context of a verified one counts as verified, unless it has an Authorization header that
 // is not the verified one's. Nobody is told of a request that counts as verified, so the observer tells which are.
+// Rules: guard.nested.
 func TestWhichRequestsCountAsVerified(t *testing.T) {
 	issuer := bearertest.NewIssuer()
 	events := 0
@@ -207,6 +208,7 @@ func TestHeadersThatAFuncChanges(t *testing.T) {
 
 // What can change is checked again on every pass: a long stream that asks again learns that its token
 // has expired, or that its key was withdrawn. The cache makes no difference.
+// Rules: guard.nested.
 func TestNestedGuardsRecheckWhatCanChange(t *testing.T) {
 	const name = "https://one.example"
 	key := pairs()[3]

@@ -21,6 +21,7 @@ func issuerWith(opts ...bearer.IssuerOption) bearer.Option {
 }
 
 // Every mistake is reported, by name and with its value; an empty value is a mistake and never "check off".
+// Rules: key.secret-size, config.no-empty-value.
 func TestNewRejectsConfiguration(t *testing.T) {
 	secret := []byte(strings.Repeat("s", 64))
 	tests := []struct {
@@ -130,6 +131,7 @@ func configErrors(t testing.TB, err error) (all []*bearer.ConfigError) {
 	return all
 }
 
+// Rules: config.all-mistakes.
 func TestNewReportsEveryMistakeAtOnce(t *testing.T) {
 	_, err := bearer.New(
 		bearer.WithIssuer("", "", bearer.Leeway(time.Hour), bearer.Algorithms("none", "RS999")),

@@ -52,6 +52,7 @@ var promises = map[string]func(*testing.T){
 	"Close":                promiseOfClose,
 }
 
+// Rules: key.available.
 func TestPromises(t *testing.T) {
 	for name, test := range promises {
 		t.Run(name, test)

@@ -16,6 +16,7 @@ import (
 	"github.com/bearer-go/bearer/jwks"
 )
 
+// Rules: route.scope, route.role, route.claim, route.acr, route.func.
 func TestRequirements(t *testing.T) {
 	issuer := bearertest.NewIssuer(bearertest.DefaultClaims(c{
 		"scope": "read write", "roles": []string{"editor", "viewer"}, "tenant": "acme", "admin": false, "level": 3,
@@ -79,6 +80,7 @@ func TestRequirements(t *testing.T) {
 }
 
 // What the claims say about authentication decides, to the second; without auth_time nothing is known.
+// Rules: route.auth-age.
 func TestAuthMaxAgeBounds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		issuer := bearertest.NewIssuer()
@@ -97,6 +99,7 @@ func TestAuthMaxAgeBounds(t *testing.T) {
 }
 
 // A Func sees the request and the claims; its error is for the log alone and can be found by the operator.
+// Rules: route.func.
 func TestFunc(t *testing.T) {
 	issuer := bearertest.NewIssuer()
 	auth := newAuth(t, issuer)
@@ -126,6 +129,7 @@ func TestFunc(t *testing.T) {
 }
 
 // An unset variable must not open a route: what no token can have is a mistake when the route is wired.
+// Rules: config.no-empty-value.
 func TestMistakesInRouteOptions(t *testing.T) {
 	auth := newAuth(t, bearertest.NewIssuer())
 	for name, test := range map[string]struct {

@@ -277,6 +277,7 @@ func same(id int, extra ...string) func(vectorFile, vectorGroup, vector) bool {
 
 // Every vector gets the result that Wycheproof states, from the steps up to the signature, with upstreamFaults as the only
 // exceptions: one that stops deviating is a failure, too.
+// Rules: jws.signature.
 func TestWycheproof(t *testing.T) {
 	for _, name := range []string{wycheproofJWS, wycheproofJWK, wycheproofCrypto} {
 		file := readVectors(t, name)

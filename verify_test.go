@@ -28,7 +28,9 @@ func edit(token string, part int, f func(string) string) string {
 	return strings.Join(parts, ".")
 }
 
-// Pipeline step 2: a token has one spelling, that of compact serialization (RFC 7515 section 7.1, RFC 4648 section 3.5).
+// A token has one spelling, that of compact serialization (RFC 7515 section 7.1, RFC 4648 section
+// 3.5).
+// Rules: jws.compact, jws.one-spelling.
 func TestTokenShape(t *testing.T) {
 	issuer := bearertest.NewIssuer()
 	auth, good := newAuth(t, issuer), issuer.Token()
@@ -66,6 +68,7 @@ func nextBase64(digit byte) byte {
 	return digits[strings.IndexByte(digits, digit)^1]
 }
 
+// Rules: jws.size.
 func TestTokenSize(t *testing.T) {
 	issuer := bearertest.NewIssuer()
 	token := issuer.Token(c{"padding": strings.Repeat("x", 100)})
@@ -79,7 +82,9 @@ func TestTokenSize(t *testing.T) {
 	wantReason(t, standard, strings.Repeat("a", (16<<10)+1), bearer.ReasonTokenTooLarge)
 }
 
-// Pipeline step 4: the header is one JSON object with one reading, and an extension is never ignored (RFC 7515 section 4.1.11).
+// The header is one JSON object with one reading, and an extension is never ignored (RFC 7515
+// section 4.1.11).
+// Rules: jws.header, jws.crit, key.kid.
 func TestTokenHeader(t *testing.T) {
 	issuer := bearertest.NewIssuer()
 	auth := newAuth(t, issuer)
@@ -129,6 +134,7 @@ func payloadOf(t testing.TB, token string) []byte {
 }
 
 // A token does not bring its own key (RFC 8725 section 3.10): the attacker's key in the header changes nothing.
+// Rules: jws.embedded-keys.
 func TestEmbeddedKeysAreNotUsed(t *testing.T) {
 	issuer, attacker := bearertest.NewIssuer(), bearertest.NewIssuer()
 	auth := newAuth(t, issuer)
@@ -148,7 +154,8 @@ func TestEmbeddedKeysAreNotUsed(t *testing.T) {
 	}
 }
 
-// Pipeline step 5, the header's half: the algorithm is on the tuple's list, and typ is accepted.
+// The algorithm and the type are on the issuer's lists.
+// Rules: jws.alg-allowed, jws.typ-allowed.
 func TestAlgorithmAndType(t *testing.T) {
 	issuer := bearertest.NewIssuer()
 	tests := []struct {
@@ -189,6 +196,7 @@ func TestAlgorithmAndType(t *testing.T) {
 }
 
 // Every algorithm verifies what it signed, and Ed25519 (RFC 9864) is EdDSA's other name on both sides.
+// Rules: jws.alg-allowed, jws.signature.
 func TestEveryAlgorithm(t *testing.T) {
 	for _, name := range []string{"RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA", "Ed25519"} {
 		t.Run(name, func(t *testing.T) {
@@ -214,6 +222,7 @@ func TestEveryAlgorithm(t *testing.T) {
 	}
 }
 
+// Rules: jws.alg-allowed.
 func TestHMAC(t *testing.T) {
 	secret := []byte(strings.Repeat("k", 64))
 	for alg, opts := range map[string][]bearer.IssuerOption{
@@ -230,7 +239,8 @@ func TestHMAC(t *testing.T) {
 	}
 }
 
-// Pipeline step 5, the payload's half: a token that shows itself to be of another kind is refused, unless its typ says at+jwt.
+// A token that shows itself to be of another kind is refused, unless its typ says at+jwt.
+// Rules: claims.access-token.
 func TestOtherKindsOfToken(t *testing.T) {
 	issuer := bearertest.NewIssuer()
 	auth := newAuth(t, issuer)
@@ -249,6 +259,7 @@ func TestOtherKindsOfToken(t *testing.T) {
 }
 
 // Each issuer is one tuple: neither its keys nor its audience nor its options serve another.
+// Rules: key.per-issuer, claims.iss.
 func TestIssuersAreSeparate(t *testing.T) {
 	one := bearertest.NewIssuer(bearertest.URL("https://one.example"), bearertest.Audience("one"))
 	two := bearertest.NewIssuer(bearertest.URL("https://two.example"), bearertest.Audience("two"))
@@ -271,6 +282,7 @@ func TestIssuersAreSeparate(t *testing.T) {
 }
 
 // An unknown issuer and a forbidden algorithm end before any key is fetched.
+// Rules: guard.cheap-first.
 func TestRefusedBeforeAnyFetch(t *testing.T) {
 	issuer := bearertest.NewIssuer()
 	auth := newAuth(t, issuer)
@@ -284,7 +296,8 @@ func TestRefusedBeforeAnyFetch(t *testing.T) {
 	}
 }
 
-// Pipeline step 8: the claims set is one JSON object with one reading, and its registered claims have their types.
+// The claims set is one JSON object with one reading, and its registered claims have their types.
+// Rules: claims.json, claims.types.
 func TestClaimsAreReadStrictly(t *testing.T) {
 	issuer := bearertest.NewIssuer()
 	auth := newAuth(t, issuer)
@@ -344,7 +357,8 @@ func TestClaimsAreReadStrictly(t *testing.T) {
 	}
 }
 
-// Pipeline step 9, under a clock that stands still: the bounds are exact.
+// Under a clock that stands still the bounds are exact.
+// Rules: claims.exp, claims.nbf, claims.iat, claims.lifetime.
 func TestTimes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		now := time.Now()
@@ -393,6 +407,7 @@ func TestTimes(t *testing.T) {
 	})
 }
 
+// Rules: claims.aud.
 func TestAudience(t *testing.T) {
 	issuer := bearertest.NewIssuer(bearertest.Audience("orders"))
 	url := issuer.URL()
@@ -434,6 +449,7 @@ func TestAudience(t *testing.T) {
 }
 
 // RFC 7800 section 3.1: a bound token is not a bearer token while nothing checks the proof.
+// Rules: claims.cnf.
 func TestSenderConstrainedTokens(t *testing.T) {
 	issuer := bearertest.NewIssuer()
 	auth, loose := newAuth(t, issuer), newTuple(t, issuer, bearer.InsecureIgnoreConfirmation())
@@ -443,6 +459,7 @@ func TestSenderConstrainedTokens(t *testing.T) {
 	}
 }
 
+// Rules: claims.required.
 func TestRFC9068Profile(t *testing.T) {
 	issuer := bearertest.NewIssuer()
 	auth := newTuple(t, issuer, bearer.RFC9068())
@@ -458,6 +475,7 @@ func TestRFC9068Profile(t *testing.T) {
 }
 
 // The first step that fails is the one that is reported.
+// Rules: guard.first-failure.
 func TestFirstFailingStepDecides(t *testing.T) {
 	issuer := bearertest.NewIssuer()
 	auth := newAuth(t, issuer)
@@ -496,6 +514,7 @@ func TestLongestSignature(t *testing.T) {
 }
 
 // Go's base64 decoder skips line breaks. Wherever they stand, and whatever the length of the part, they make another spelling.
+// Rules: jws.one-spelling.
 func TestLineBreaksAnywhere(t *testing.T) {
 	issuer := bearertest.NewIssuer(bearertest.Algorithm("EdDSA"))
 	auth := newAuth(t, issuer)

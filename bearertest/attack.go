@@ -30,9 +30,10 @@ import (
 // as [Issuer.Token] makes one; claims that the route demands are the issuer's [DefaultClaims]. Attack begins with that, and
 // stops if it is not so. In between it sends a good token again, for an attack must not lock out anybody else.
 //
-// Each attack has one fault, and is named after the rule that it breaks and what it tries. No rule can be left out: a handler
-// fails for which one was switched off, with an option whose name begins with Insecure. The attacks on the audience change
-// aud, or client_id if the issuer's tokens have no aud; those on scopes change the claim scope, if the route demands it.
+// Each attack has one fault. Its name is the id of the rule that it breaks, as docs/rules.md has it,
+// and what it tries. No rule can be left out: a handler fails if an option whose name begins with
+// Insecure switches one off. The attacks on the audience change aud, or client_id if the issuer's
+// tokens have no aud; those on scopes change the claim scope, if the route demands it.
 //
 // Beside forged tokens it tries the ways around a guard:
 //   - The attacker has an issuer, which [Issuer.Client] reaches while Attack runs. Its tokens are
@@ -171,7 +172,7 @@ func (a *attack) advice(got *response) string {
 // run fires everything and returns what was found.
 func (a *attack) run(handler http.Handler) (findings []finding) {
 	for _, rule := range a.volleys() {
-		if rule.name == scopeRule && a.fire(handler, shot{token: a.kit.withoutScopes(), put: inHeader}).passes() {
+		if rule.name == ruleScope && a.fire(handler, shot{token: a.kit.withoutScopes(), put: inHeader}).passes() {
 			continue // the route demands no scope
 		}
 		for i, got := range a.fireAll(handler, rule) {
@@ -313,7 +314,7 @@ const together = 100 * time.Millisecond
 // handler count for the first of those.
 func (a *attack) fireAll(handler http.Handler, rule volley) []*response {
 	answers := make([]*response, len(rule.shots))
-	if rule.name != keyRule || len(answers) == 0 {
+	if rule.name != ruleKeyID || len(answers) == 0 {
 		for i, s := range rule.shots {
 			answers[i] = a.fire(handler, s)
 		}

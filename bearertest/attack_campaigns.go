@@ -13,15 +13,15 @@ import (
 
 // campaigns are those that apply to what the options say of the handler.
 func (a *attack) campaigns() []volley {
-	list := []volley{{name: "the end of a token", run: a.outlive}}
+	list := []volley{{name: ruleTokenEnd, run: a.outlive}}
 	if a.partner != nil {
-		list = append(list, volley{name: "a partner's keys", shots: a.partnerShots()})
+		list = append(list, volley{name: rulePartnerKeys, shots: a.partnerShots()})
 	}
 	if a.subject != nil {
-		list = append(list, volley{name: "the subject", run: a.impersonate})
+		list = append(list, volley{name: ruleSubject, run: a.impersonate})
 	}
 	if a.fresh != nil {
-		list = append(list, volley{name: "no keys", run: a.cutOff})
+		list = append(list, volley{name: ruleNoKeys, run: a.cutOff})
 	}
 	return list
 }

@@ -283,12 +283,12 @@ var brokenHandlers = []struct {
 	{
 		name:    "any issuer that is up is trusted",
 		handler: (*service).trustsAnyIssuer,
-		want:    "other issuers/the attacker's own issuer: is let through with 200",
+		want:    "service.foreign-issuer/the attacker's own issuer: is let through with 200",
 	},
 	{
 		name:    "what was verified once is good for ever",
 		handler: (*service).remembersForEver,
-		want:    "the end of a token/a token that was let through before: is let through after its end",
+		want:    "service.token-end/a token that was let through before: is let through after its end",
 	},
 	{
 		name:    "it fails open while it has no keys",
@@ -296,7 +296,7 @@ var brokenHandlers = []struct {
 		options: func(s *service) []bearertest.AttackOption {
 			return []bearertest.AttackOption{bearertest.WithFreshHandler(s.failsOpen)}
 		},
-		want: "no keys/the issuer is down, a forged token: is let through with 200",
+		want: "service.no-keys/the issuer is down, a forged token: is let through with 200",
 	},
 	{
 		name:    "the keys of two issuers are in one pot",
@@ -304,31 +304,31 @@ var brokenHandlers = []struct {
 		options: func(s *service) []bearertest.AttackOption {
 			return []bearertest.AttackOption{bearertest.WithPartner(s.partner)}
 		},
-		want: "a partner's keys/our iss, signed by the partner: is let through with 200",
+		want: "service.partner-keys/our iss, signed by the partner: is let through with 200",
 	},
 	{
 		name:    "the handler runs before the verdict",
 		handler: (*service).runsFirst,
 		options: func(s *service) []bearertest.AttackOption { return []bearertest.AttackOption{s.counted()} },
-		want:    "4.7 signature/none: is answered with 401, and the protected handler ran",
+		want:    "jws.signature/none: is answered with 401, and the protected handler ran",
 	},
 	{
 		name:    "all are who came first",
 		handler: (*service).isWhoCameFirst,
 		options: withSubject,
-		want:    `the subject/two tokens in turn: the answer to mallory is for "alice"`,
+		want:    `service.subject/two tokens in turn: the answer to mallory is for "alice"`,
 	},
 	{
 		name:    "all are who came last",
 		handler: (*service).isWhoCameLast,
 		options: withSubject,
-		want:    "the subject/requests at once: the answer to ",
+		want:    "service.subject/requests at once: the answer to ",
 	},
 	{
 		name:    "X-User goes before the token",
 		handler: func(s *service) http.Handler { return s.believes("X-User") },
 		options: withSubject,
-		want:    `the subject/X-User: the answer to alice is for "mallory"`,
+		want:    `service.subject/X-User: the answer to alice is for "mallory"`,
 	},
 	{
 		name: "a parameter goes before the token",
@@ -340,43 +340,43 @@ var brokenHandlers = []struct {
 			})
 		},
 		options: withSubject,
-		want:    `the subject/the parameter user: the answer to mallory is for "alice"`,
+		want:    `service.subject/the parameter user: the answer to mallory is for "alice"`,
 	},
 	{
 		name: "OPTIONS is let through",
 		handler: func(s *service) http.Handler {
 			return s.unless(func(r *http.Request) bool { return r.Method == http.MethodOptions })
 		},
-		want: "other methods/OPTIONS without a token: is let through with 200",
+		want: "service.methods/OPTIONS without a token: is let through with 200",
 	},
 	{
 		name: "all but GET and POST are let through",
 		handler: func(s *service) http.Handler {
 			return s.unless(func(r *http.Request) bool { return r.Method != http.MethodGet && r.Method != http.MethodPost })
 		},
-		want: "other methods/DELETE with a forged token: is let through with 200",
+		want: "service.methods/DELETE with a forged token: is let through with 200",
 	},
 	{
 		name:    "X-HTTP-Method-Override is believed",
 		handler: func(s *service) http.Handler { return s.unless(field("X-HTTP-Method-Override", "OPTIONS")) },
-		want:    "other headers/X-HTTP-Method-Override OPTIONS: is let through with 200",
+		want:    "service.headers/X-HTTP-Method-Override OPTIONS: is let through with 200",
 	},
 	{
 		name:    "X-Forwarded-For is believed",
 		handler: func(s *service) http.Handler { return s.unless(field("X-Forwarded-For", "127.0.0.1")) },
-		want:    "other headers/X-Forwarded-For 127.0.0.1: is let through with 200",
+		want:    "service.headers/X-Forwarded-For 127.0.0.1: is let through with 200",
 	},
 	{
 		name:    "a WebSocket is let through",
 		handler: func(s *service) http.Handler { return s.unless(field("Upgrade", "websocket")) },
-		want:    "other headers/Upgrade websocket: is let through with 200",
+		want:    "service.headers/Upgrade websocket: is let through with 200",
 	},
 	{
 		name: "paths that end with /healthz are let through",
 		handler: func(s *service) http.Handler {
 			return s.unless(func(r *http.Request) bool { return strings.HasSuffix(r.URL.Path, "/healthz") })
 		},
-		want: "other paths//healthz: is let through with 200",
+		want: "service.paths//healthz: is let through with 200",
 	},
 }
 
@@ -391,6 +391,7 @@ func newService(tb testing.TB) *service {
 }
 
 // Each hole is found, inside a bubble and outside, and nothing else is.
+// Rules: service.token-end, service.partner-keys, service.subject.
 func TestAttackFailsBrokenHandlers(t *testing.T) {
 	for _, broken := range brokenHandlers {
 		fails := func(t *testing.T) {
@@ -419,7 +420,7 @@ func TestAttackFailsBrokenHandlers(t *testing.T) {
 	}
 	t.Run("any issuer that is up is trusted, on a socket", func(t *testing.T) {
 		s := &service{tb: t, issuer: bearertest.NewServer(t)}
-		want := "bearertest: Attack: other issuers/the attacker's own issuer: is let through with 200"
+		want := "bearertest: Attack: service.foreign-issuer/the attacker's own issuer: is let through with 200"
 		if failures := attacked(t, s.trustsAnyIssuer(), s.issuer); !slices.Contains(failures, want) {
 			t.Errorf("it fails with %.3q, want %q", failures, want)
 		}
@@ -456,6 +457,7 @@ func TestAttackPassesAHandlerThatRefusesOtherNames(t *testing.T) {
 
 // Every way around a guard is shown to succeed: the attacks without a token on a guard for the
 // plain request alone, the good tokens of another issuer on those that ask it for its keys.
+// Rules: service.foreign-issuer, service.methods, service.headers, service.paths.
 func TestEveryWayAroundAGuardSucceedsWhereItIsOpen(t *testing.T) {
 	s := newService(t)
 	onlyPlain := func(path string) http.Handler {
@@ -471,11 +473,11 @@ func TestEveryWayAroundAGuardSucceedsWhereItIsOpen(t *testing.T) {
 		rule, path string
 		handlers   []http.Handler
 	}{
-		{"other issuers", "/", []http.Handler{s.trustsAnyIssuer(), s.followsJKU()}},
-		{"other methods", "/", []http.Handler{onlyPlain("/")}},
-		{"other headers", "/", []http.Handler{onlyPlain("/")}},
-		{"other paths", "/", []http.Handler{onlyPlain("/")}},
-		{"other paths", "/orders/7", []http.Handler{onlyPlain("/orders/7")}},
+		{"service.foreign-issuer", "/", []http.Handler{s.trustsAnyIssuer(), s.followsJKU()}},
+		{"service.methods", "/", []http.Handler{onlyPlain("/")}},
+		{"service.headers", "/", []http.Handler{onlyPlain("/")}},
+		{"service.paths", "/", []http.Handler{onlyPlain("/")}},
+		{"service.paths", "/orders/7", []http.Handler{onlyPlain("/orders/7")}},
 	} {
 		t.Run(test.rule+" of "+test.path, func(t *testing.T) {
 			attack := bearertest.NewAttack(t, s.issuer, bearertest.WithRequest(func() *http.Request {
@@ -622,7 +624,7 @@ func TestAttackFindsTheEndOfATokenByAnyClock(t *testing.T) {
 		"every two seconds": {func() func() int64 { return func() int64 { return time.Now().Unix() / 2 * 2 } }, nil},
 		"a clock that stands still": {
 			func() func() int64 { start := time.Now().Unix(); return func() int64 { return start } },
-			[]string{"bearertest: Attack: the end of a token/a token that ends now: is let through for 5s more"},
+			[]string{"bearertest: Attack: service.token-end/a token that ends now: is let through for 5s more"},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -652,13 +654,14 @@ func TestAttackOfTokensWithoutAnAudience(t *testing.T) {
 	}
 	t.Cleanup(func() { _ = auth.Close() })
 	for _, failure := range attacked(t, auth.Handler(protected), issuer) {
-		if !strings.HasPrefix(failure, "bearertest: Attack: 4.9 audience/") {
+		if !strings.HasPrefix(failure, "bearertest: Attack: claims.aud/") {
 			t.Error(failure)
 		}
 	}
 }
 
 // A good token is never refused for an outage, which would have its client throw it away.
+// Rules: service.no-keys.
 func TestAttackFailsARefusalInAnOutage(t *testing.T) {
 	s := newService(t)
 	handler := func() http.Handler {
@@ -675,7 +678,7 @@ func TestAttackFailsARefusalInAnOutage(t *testing.T) {
 		})
 	}
 	failures := attacked(t, handler(), s.issuer, bearertest.WithFreshHandler(handler))
-	want := "bearertest: Attack: no keys/the issuer is down, a good token: is answered with 401, want 503 without an error code"
+	want := "bearertest: Attack: service.no-keys/the issuer is down, a good token: is answered with 401, want 503 without an error code"
 	if !slices.Contains(failures, want) {
 		t.Errorf("it fails with %q, want %q", failures, want)
 	}

@@ -13,10 +13,10 @@ import (
 func (a *attack) ways() []rule {
 	r := a.request()
 	return []rule{
-		{"other issuers", invalidToken, foreignVariants},
-		{"other methods", noCredential, methodVariants(r.Method)},
-		{"other headers", noCredential, headersVariants},
-		{"other paths", answer{}, a.pathVariants(r.URL.Path)}, // which another guard may stand before, with other answers
+		{ruleForeignIssuer, invalidToken, foreignVariants},
+		{ruleMethods, noCredential, methodVariants(r.Method)},
+		{ruleHeaders, noCredential, headersVariants},
+		{rulePaths, answer{}, a.pathVariants(r.URL.Path)}, // which another guard may stand before, with other answers
 	}
 }
 

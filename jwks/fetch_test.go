@@ -505,6 +505,7 @@ func TestRequestsSayWhatTheyAccept(t *testing.T) {
 
 func redirects(to string) page { return says(302, "", "Location", to) }
 
+// Rules: key.https.
 func TestRedirects(t *testing.T) {
 	for name, test := range map[string]struct{ to, expected string }{
 		"to another path":           {"/elsewhere", "found"},

@@ -75,6 +75,7 @@ func offTheCurve() jwk {
 }
 
 // One bad entry never takes the good one beside it down, is logged once with its reason, and keeps its key id known.
+// Rules: key.quality.
 func TestKeysThatAreRefused(t *testing.T) {
 	rs, ec, ed := newJWK("k", rsaKey.Public()), newJWK("k", p256Key.Public()), newJWK("k", edKey.Public())
 	bound := func(issuer string) jwk { return ed.with(jwk{"issuer": json.RawMessage(issuer)}) }
@@ -305,6 +306,7 @@ func TestKeysThatAreUsed(t *testing.T) {
 	}
 }
 
+// Rules: key.kid.
 func TestCandidates(t *testing.T) {
 	rsa1, rsa2 := newJWK("", rsaKey.Public()), newJWK("", rsaKey2.Public())
 	many := make([]jwk, 0, 6)
@@ -405,6 +407,7 @@ func TestCandidates(t *testing.T) {
 
 // One token costs a few verifications at most, and one expensive one: anyone can make a token that
 // fails with all of its candidates.
+// Rules: key.work-bounded.
 func TestCandidatesOfCostlyKeys(t *testing.T) {
 	key := func(kid string, bits uint, different byte) jwk {
 		n := new(big.Int).SetBytes(odd(bits))

@@ -19,6 +19,7 @@ import (
 	"github.com/bearer-go/bearer/jwks"
 )
 
+// Rules: key.https.
 func TestURLsThatAreRefused(t *testing.T) {
 	for name, test := range map[string]struct{ url, says string }{
 		"empty":                    {"", "is "}, // is empty, or is no URL

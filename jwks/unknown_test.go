@@ -29,6 +29,7 @@ func spend(t *testing.T, set *jwks.Set) {
 	}
 }
 
+// Rules: key.search-bounded.
 func TestForgedKeyIDsAreBoundByABudget(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := issuer(edJWK("a"))

@@ -16,31 +16,33 @@ import (
 	"time"
 )
 
-// A Rule is one of the checks, or a group of them that is left out together. Its text is the number of the step at which it
-// is applied, and a name.
+// A Rule is one of the checks, or a group of them that is left out together. Its text is the rule's
+// id in docs/rules.md.
 type Rule string
 
-// The rules, in the order of the steps.
+// The rules, in the order of the attack suite. Claims are judged after the signature, but for iss.
 const (
-	OneCredential Rule = "4.1 one credential" // one header, one token, scheme Bearer, separated by spaces
-	Size          Rule = "4.2 size"           // not more than 16 KiB
-	Shape         Rule = "4.2 shape"          // three parts between two dots
-	Spelling      Rule = "4.2 one spelling"   // base64url, canonical and without padding
-	Header        Rule = "4.4 header"         // one strict JSON object; alg, kid and typ are strings
-	Extensions    Rule = "4.4 extensions"     // neither crit nor b64
-	EmbeddedKeys  Rule = "4.4 embedded keys"  // jwk, jku, x5c and x5u are not where keys come from
-	Issuer        Rule = "4.5 issuer"         // iss is ours, exactly
-	Algorithm     Rule = "4.5 algorithm"      // alg is on the list
-	Type          Rule = "4.5 type"           // typ is at+jwt, JWT or absent
-	OtherTokens   Rule = "4.5 other tokens"   // no ID token, logout token or event
-	KeyID         Rule = "4.6 key"            // the key is the one that kid names
-	Signature     Rule = "4.7 signature"      // made with that key
-	Claims        Rule = "4.8 claims"         // one strict JSON object
-	ClaimTypes    Rule = "4.8 claim types"    // dates are numbers, aud is strings, sub and jti are strings
-	Times         Rule = "4.9 times"          // exp is there, and exp, nbf and iat fit the clock
-	Audience      Rule = "4.9 audience"       // aud names us
-	Confirmation  Rule = "4.9 confirmation"   // no cnf
-	Scope         Rule = "4.11 scope"         // the scope is granted
+	OneCredential Rule = "request.single-credential" // one header, one token, scheme Bearer, separated by spaces
+	Size          Rule = "jws.size"                  // not more than 16 KiB
+	Shape         Rule = "jws.compact"               // three parts between two dots
+	Spelling      Rule = "jws.one-spelling"          // base64url, canonical and without padding
+	Header        Rule = "jws.header"                // one strict JSON object; alg, kid and typ are strings
+	Extensions    Rule = "jws.crit"                  // neither crit nor b64
+	EmbeddedKeys  Rule = "jws.embedded-keys"         // jwk, jku, x5c and x5u are not where keys come from
+	Issuer        Rule = "claims.iss"                // iss is ours, exactly
+	Algorithm     Rule = "jws.alg-allowed"           // alg is on the list
+	Type          Rule = "jws.typ-allowed"           // typ is at+jwt, JWT or absent
+	OtherTokens   Rule = "claims.access-token"       // no ID token, logout token or event
+	KeyID         Rule = "key.kid"                   // the key is the one that kid names
+	Signature     Rule = "jws.signature"             // made with that key
+	Claims        Rule = "claims.json"               // one strict JSON object
+	ClaimTypes    Rule = "claims.types"              // dates are numbers, aud is strings, sub and jti are strings
+	Expiry        Rule = "claims.exp"                // exp is there, and has not passed
+	NotBefore     Rule = "claims.nbf"                // nbf is not in the future
+	IssuedAt      Rule = "claims.iat"                // iat is not in the future
+	Audience      Rule = "claims.aud"                // aud names us
+	Confirmation  Rule = "claims.cnf"                // no cnf
+	Scope         Rule = "route.scope"               // the scope is granted
 )
 
 // The bounds of what is accepted.
@@ -53,11 +55,11 @@ const (
 	maxModulus     = 8192             // bits
 )
 
-// Rules returns all rules, in the order of the steps.
+// Rules returns all rules, in their order.
 func Rules() []Rule {
 	return []Rule{
 		OneCredential, Size, Shape, Spelling, Header, Extensions, EmbeddedKeys, Issuer, Algorithm, Type, OtherTokens, KeyID,
-		Signature, Claims, ClaimTypes, Times, Audience, Confirmation, Scope,
+		Signature, Claims, ClaimTypes, Expiry, NotBefore, IssuedAt, Audience, Confirmation, Scope,
 	}
 }
 
@@ -294,21 +296,22 @@ func (r *Reference) checkOtherTokens(header, claims object) error {
 	return nil
 }
 
-// checkTimes compares the dates with the clock. One that cannot be read was refused before, or is, carelessly, not compared.
+// checkTimes compares the dates with the clock. A date that cannot be read was refused before, or
+// is, carelessly, not compared.
 func (r *Reference) checkTimes(claims object, now time.Time) error {
-	if r.careless(Times) {
-		return nil
+	exp, ok := numericDate(claims["exp"])
+	switch {
+	case r.careless(Expiry):
+	case !claims.has("exp"):
+		return refuse(Expiry, "exp is missing")
+	case ok && !now.Before(exp.Add(leeway)):
+		return refuse(Expiry, "exp has passed")
 	}
-	if !claims.has("exp") {
-		return refuse(Times, "exp is missing")
+	if t, ok := numericDate(claims["nbf"]); ok && t.After(now.Add(leeway)) && !r.careless(NotBefore) {
+		return refuse(NotBefore, "nbf is in the future")
 	}
-	if exp, ok := numericDate(claims["exp"]); ok && !now.Before(exp.Add(leeway)) {
-		return refuse(Times, "exp has passed")
-	}
-	for _, name := range []string{"nbf", "iat"} {
-		if t, ok := numericDate(claims[name]); ok && t.After(now.Add(leeway)) {
-			return refuse(Times, "%s is in the future", name)
-		}
+	if t, ok := numericDate(claims["iat"]); ok && t.After(now.Add(leeway)) && !r.careless(IssuedAt) {
+		return refuse(IssuedAt, "iat is in the future")
 	}
 	return nil
 }

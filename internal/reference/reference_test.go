@@ -155,11 +155,11 @@ func TestRulesOfHeaderAndClaims(t *testing.T) {
 
 		{goodHeader, swap(t, goodClaims, "2000000060", "1999999971"), none},
 		{goodHeader, swap(t, goodClaims, "2000000060", "1999999970.5"), none},
-		{goodHeader, swap(t, goodClaims, "2000000060", "1999999970"), reference.Times},
+		{goodHeader, swap(t, goodClaims, "2000000060", "1999999970"), reference.Expiry},
 		{goodHeader, with(goodClaims, `"nbf":2000000030`), none},
-		{goodHeader, with(goodClaims, `"nbf":2000000030.5`), reference.Times},
-		{goodHeader, with(goodClaims, `"iat":2000000031`), reference.Times},
-		{goodHeader, swap(t, goodClaims, `"exp"`, `"EXP"`), reference.Times},
+		{goodHeader, with(goodClaims, `"nbf":2000000030.5`), reference.NotBefore},
+		{goodHeader, with(goodClaims, `"iat":2000000031`), reference.IssuedAt},
+		{goodHeader, swap(t, goodClaims, `"exp"`, `"EXP"`), reference.Expiry},
 
 		{goodHeader, swap(t, goodClaims, `"https://api.test"`, `["x","https://api.test"]`), none},
 		{goodHeader, swap(t, goodClaims, `"https://api.test"`, `["https://api.test",1]`), reference.ClaimTypes},
@@ -253,7 +253,7 @@ func TestEveryAlgorithm(t *testing.T) {
 	}
 }
 
-// The answers of section 5. That those of every rule are right, and that each rule can be taken out, is tested with bearertest.Attack.
+// The answers of RFC 6750 section 3. That those of every rule are right, and that each rule can be taken out, is tested with bearertest.Attack.
 func TestHandler(t *testing.T) {
 	const demanded = "orders:read"
 	live := bearertest.NewIssuer()
