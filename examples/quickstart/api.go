@@ -98,7 +98,7 @@ func readiness(auth *bearer.Middleware) http.Handler {
 		ctx, cancel := context.WithTimeout(r.Context(), readyTimeout)
 		defer cancel()
 		if auth.Ready(ctx) != nil {
-			http.Error(w, "not ready: the issuer's keys cannot be had", http.StatusServiceUnavailable)
+			http.Error(w, "not ready: the issuer's keys are not available", http.StatusServiceUnavailable)
 			return
 		}
 		_, _ = w.Write([]byte("ready\n"))

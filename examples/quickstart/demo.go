@@ -18,8 +18,8 @@ import (
 // showcase is what a newcomer sees.
 func (s *settings) showcase(ctx context.Context, out io.Writer, url string, issuer *bearertest.Issuer) error {
 	fmt.Fprintf(out, "One API under /nethttp, /gin and /echo at %s, protected by bearer.\n", url)
-	fmt.Fprintf(out, "It trusts a built-in issuer, %s, which is for trying out only: its private key\n", issuer.URL())
-	fmt.Fprint(out, "exists in the memory of this process alone, and ends with it.\n\n")
+	fmt.Fprintf(out, "It trusts a built-in issuer, %s, for the audience %s.\n", issuer.URL(), issuer.Audience())
+	fmt.Fprint(out, "That issuer is for trying out: its private key is in the memory of this process alone.\n\n")
 	if err := demonstrate(ctx, out, url, issuer); err != nil || s.check {
 		return err
 	}
@@ -28,11 +28,12 @@ func (s *settings) showcase(ctx context.Context, out io.Writer, url string, issu
 	for _, path := range []string{"/nethttp/me", "/gin/orders", "/echo/orders"} {
 		fmt.Fprintf(out, "  curl -i -H \"Authorization: Bearer $TOKEN\" %s%s\n", url, path)
 	}
-	fmt.Fprintf(out, "  curl -i %s/nethttp/me\n", url)
+	fmt.Fprintf(out, "  curl -i %s/nethttp/me\n\n", url)
+	fmt.Fprintln(out, "examples/nethttp/main.go is a whole service to copy from. docs/errors.md explains every refusal.")
 	return nil
 }
 
-// playground is what somebody with an issuer of his own sees.
+// playground is what a user with another issuer sees.
 func (s *settings) playground(ctx context.Context, out io.Writer, url string, auth *bearer.Middleware) {
 	fmt.Fprintf(out, "One API under /nethttp, /gin and /echo at %s, for tokens of %s.\n", url, s.issuer)
 	anyToken := "any valid token"
@@ -40,11 +41,12 @@ func (s *settings) playground(ctx context.Context, out io.Writer, url string, au
 		anyToken += ", or none"
 	}
 	fmt.Fprintf(out, "/me takes %s; /orders needs the scope %s.\n", anyToken, s.scope)
-	fmt.Fprintln(out, "Refusals are logged here with their reason; /readyz says whether the issuer's keys are loaded.")
+	fmt.Fprintln(out, "Refusals are logged here with their reason; docs/errors.md says what to do about each.")
+	fmt.Fprintln(out, "/readyz says whether the issuer's keys are loaded.")
 	ctx, cancel := context.WithTimeout(ctx, readyTimeout)
 	defer cancel()
 	if err := auth.Ready(ctx); err != nil {
-		fmt.Fprintf(out, "\nThe issuer's keys cannot be had, so the answer is 503 until they can:\n  %v\n", err)
+		fmt.Fprintf(out, "\nThe issuer's keys cannot be fetched, so the answer is 503 until they can:\n  %v\n", err)
 	}
 	fmt.Fprint(out, "\n  TOKEN='an access token of your issuer'\n\n")
 	for _, source := range s.sources {
@@ -60,10 +62,13 @@ type attempt struct {
 	token  string
 	status int
 	body   string // what the body has to contain
+	why    string // the answer is what it is
+	next   string // the file to open next, from the root of the repository
 }
 
-// attempts are those of a client that may, one that is late, one that cheats and one that may not. The forged token says
-// all the right things, down to the issuer's key id, and is signed with another key.
+// attempts are those of a client that may, one that is late, one that cheats and one that may not.
+// The forged token says all the right things, down to the issuer's key id, and is signed with
+// another key.
 func attempts(issuer *bearertest.Issuer) []attempt {
 	allowed, now := bearertest.Claims{"scope": "orders:read"}, time.Now()
 	expired := bearertest.Claims{"iat": now.Add(-2 * time.Hour), "exp": now.Add(-time.Hour)}
@@ -71,14 +76,30 @@ func attempts(issuer *bearertest.Issuer) []attempt {
 	forged := forger.Sign(bearertest.Claims{"kid": issuer.KeyID()}, allowed)
 	list, _ := json.Marshal(someOrders)
 	return []attempt{
-		{"a good token", issuer.Token(allowed), http.StatusOK, string(list)},
-		{"an expired token", issuer.Token(allowed, expired), http.StatusUnauthorized, `"code":"token_expired"`},
-		{"a forged token", forged, http.StatusUnauthorized, `"code":"bad_signature"`},
-		{"a token without the scope", issuer.Token(), http.StatusForbidden, `"code":"insufficient_scope"`},
+		{
+			"a good token", issuer.Token(allowed), http.StatusOK, string(list),
+			"The issuer signed it for this API, it has not expired, and it has the scope orders:read.",
+			"examples/quickstart/api.go",
+		},
+		{
+			"an expired token", issuer.Token(allowed, expired), http.StatusUnauthorized, `"code":"token_expired"`,
+			"It ended an hour ago, and clocks may differ by 30 seconds (rule claims.exp).",
+			"docs/rules.md",
+		},
+		{
+			"a forged token", forged, http.StatusUnauthorized, `"code":"bad_signature"`,
+			"It names the issuer's key, and another key signed it (rule jws.signature).",
+			"bearertest/attack_signature.go",
+		},
+		{
+			"a token without the scope", issuer.Token(), http.StatusForbidden, `"code":"insufficient_scope"`,
+			"The token is good, and the route demands a scope that it lacks (rule route.scope).",
+			"require.go",
+		},
 	}
 }
 
-// answer is what the client hears.
+// answer is what the client receives.
 type answer struct {
 	status    int
 	challenge string // WWW-Authenticate
@@ -154,6 +175,6 @@ func show(out io.Writer, want attempt, answers []answer) (wrong bool) {
 		}
 		fmt.Fprintf(out, "  %s\n", a.body)
 	}
-	fmt.Fprintln(out)
+	fmt.Fprintf(out, "  Why:  %s\n  Next: %s\n\n", want.why, want.next)
 	return wrong
 }

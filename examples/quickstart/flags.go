@@ -49,7 +49,7 @@ func newFlags() (*flag.FlagSet, *settings) {
 		listen:  "127.0.0.1:8080",
 		sources: []string{"header"},
 		scope:   "orders:read",
-		leeway:  (30 * time.Second),
+		leeway:  30 * time.Second,
 	}
 	flags := flag.NewFlagSet("quickstart", flag.ContinueOnError)
 	flags.SetOutput(io.Discard) // run prints the error

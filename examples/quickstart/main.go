@@ -2,9 +2,11 @@
 //
 //	go run ./examples/quickstart
 //
-// It starts an issuer for trying out and one server that trusts it, makes a good, an expired, a forged and an under-scoped
-// request, and goes on serving for requests of your own. With -check it only makes the requests and says by its exit code
-// whether the answers were right. With -issuer and -audience it protects the same routes with an issuer of yours:
+// It starts an issuer for trying out and one server that trusts it. It makes a good, an expired, a
+// forged and an under-scoped request, says why each got its answer and which file to open next, and
+// then serves until Ctrl-C for requests of your own. With -check it only makes the requests, and its
+// exit code says whether the answers were right. With -issuer and -audience it protects the same
+// routes with an issuer of yours:
 //
 //	go run ./examples/quickstart -issuer https://login.example.com -audience orders
 //

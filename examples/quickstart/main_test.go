@@ -9,6 +9,8 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"os"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"sync"
@@ -158,7 +160,7 @@ func TestCheckMakesFourRequestsToEachFramework(t *testing.T) {
 		t.Errorf("exit code %d, want 0; stderr %q, want nothing", code, stderr)
 	}
 	for _, want := range []string{
-		`GET /orders with a good token +nethttp 200 +gin 200 +echo 200\n +\[\{"id":1,`,
+		`GET /orders with a good token +nethttp 200 +gin 200 +echo 200\n +\[\{"id":1,.*\n +Why: .*\n +Next: examples/quickstart/api.go\n`,
 		`GET /orders with an expired token +nethttp 401 +gin 401 +echo 401\n +WWW-Authenticate: Bearer error="invalid_token", .*\n.*"token_expired"`,
 		`GET /orders with a forged token +nethttp 401 +gin 401 +echo 401\n +WWW-Authenticate: Bearer error="invalid_token", .*\n.*"bad_signature"`,
 		`GET /orders with a token without the scope +nethttp 403 +gin 403 +echo 403\n +WWW-Authenticate: Bearer error="insufficient_scope", .*scope="orders:read"\n.*"insufficient_scope"`,
@@ -172,6 +174,20 @@ func TestCheckMakesFourRequestsToEachFramework(t *testing.T) {
 	}
 	if t.Failed() {
 		t.Log(stdout)
+	}
+}
+
+// Each answer comes with its reason, and with a file to open next that exists.
+func TestEachAnswerNamesAReasonAndAFile(t *testing.T) {
+	_, stdout, _ := runOnce(t, "-check")
+	next := regexp.MustCompile(`(?m)^  Why:  \S.*\n  Next: (\S+)$`).FindAllStringSubmatch(stdout, -1)
+	if len(next) != 4 {
+		t.Errorf("%d answers have a reason and a file, want 4:\n%s", len(next), stdout)
+	}
+	for _, match := range next {
+		if _, err := os.Stat(filepath.Join("..", "..", filepath.FromSlash(match[1]))); err != nil {
+			t.Errorf("the file to open next: %v", err)
+		}
 	}
 }
 
@@ -259,7 +275,7 @@ func TestPlaygroundAnswers503WhileTheIssuerIsDown(t *testing.T) {
 	issuer := bearertest.NewServer(t)
 	issuer.Down()
 	p := playground(t, issuer)
-	if !strings.Contains(p.output, "cannot be had") {
+	if !strings.Contains(p.output, "cannot be fetched") {
 		t.Errorf("it has to say that the keys are missing:\n%s", p.output)
 	}
 	if got := p.get(t, "/readyz", ""); got.status != http.StatusServiceUnavailable {
