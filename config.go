@@ -393,7 +393,7 @@ func problemOf(err error, option string) string {
 
 // splitErrors returns the errors that were joined.
 func splitErrors(err error) []error {
-	if joined, ok := err.(interface{ Unwrap() []error }); ok { //nolint:errorlint // not deeper
+	if joined, ok := err.(interface{ Unwrap() []error }); ok {
 		return joined.Unwrap()
 	}
 	return []error{err}

@@ -108,8 +108,6 @@ func checkSources(sources []TokenSource) error {
 	return nil
 }
 
-var defaultSources = []TokenSource{FromHeader()}
-
 // credential is what a client sends to prove who it is (RFC 9110 section 11.4).
 type credential struct {
 	scheme string // as this package spells it

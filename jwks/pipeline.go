@@ -7,7 +7,7 @@ import (
 	"github.com/bearer-go/bearer/internal/keyset"
 )
 
-func init() {
+func init() { //nolint:gochecknoinits // the one way for package bearer into a set
 	keyset.Of = func(set any) keyset.Set { return pipeline{set.(*Set)} }
 }
 
