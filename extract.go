@@ -184,9 +184,13 @@ func (x *extraction) found(tokens ...string) {
 	}
 }
 
+// maxFirstWord limits how far fromHeader looks for a second word, in bytes. Longer first words are no
+// accident, and scanning them would help an attacker.
+const maxFirstWord = 4 << 10
+
 // fromHeader reads credentials = "Bearer" 1*SP b64token (RFC 6750 section 2.1). Go does not join header
-// lines, so a second one is seen as one. A token of more than one word is a malformed request and not
-// a malformed token. The other characters of a token are checked where it is decoded.
+// lines, so a second one is seen as one. A second word makes the request malformed, and not the token.
+// The other characters of a token are checked where it is decoded.
 func (x *extraction) fromHeader() *Error {
 	if len(x.authorization) == 0 {
 		return nil
@@ -201,7 +205,7 @@ func (x *extraction) fromHeader() *Error {
 		return nil
 	}
 	token := strings.TrimLeft(rest, " ")
-	if strings.IndexByte(token, ' ') >= 0 || strings.HasPrefix(token, "\t") {
+	if strings.IndexByte(token[:min(len(token), maxFirstWord+1)], ' ') >= 0 || strings.HasPrefix(token, "\t") {
 		return refuse(ReasonMalformedRequest)
 	}
 	x.inHeader = true

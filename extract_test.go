@@ -43,7 +43,7 @@ func TestAuthorizationHeader(t *testing.T) {
 		{"tab after the space", []string{"Bearer \t" + token}, 400, "malformed_request"},
 		{"two words", []string{"Bearer " + token + " x"}, 400, "malformed_request"},
 		{"a long word and another", []string{"Bearer " + strings.Repeat("x", 4<<10) + " x"}, 400, "malformed_request"},
-		{"a longer word and another", []string{"Bearer " + strings.Repeat("x", 4<<10+1) + " x"}, 400, "malformed_request"},
+		{"a longer word and another", []string{"Bearer " + strings.Repeat("x", 4<<10+1) + " x"}, 401, "malformed_token"},
 		{"trailing space", []string{"Bearer " + token + " "}, 400, "malformed_request"},
 		{"colon", []string{"Bearer: " + token}, 400, "malformed_request"},
 		{"comma", []string{"Bearer " + token + ","}, 401, "malformed_token"},

@@ -155,10 +155,10 @@ func (b *bench) refusals() error {
 
 // decides is refuses up to the decision.
 func decides(auth *bearer.Middleware, authorization string) func(n int) {
-	r := request(authorization)
+	r, guard := request(authorization), auth.Guard()
 	return func(n int) {
 		for range n {
-			if _, err := auth.Guard().Authenticate(r); err == nil {
+			if _, err := guard.Authenticate(r); err == nil {
 				wrong("a bad request is let through")
 			}
 		}
