@@ -147,30 +147,28 @@ func TestCoreLinksNoTestCode(t *testing.T) {
 // arrows says which packages of this repository each of them may import, outside its tests. "..." stands for every folder
 // below, and for every package there is.
 var arrows = map[string][]string{
-	".": {
-		"jwks", "internal/grammar", "internal/jws", "internal/keyset", "internal/optional",
-		"internal/strictjson", "internal/tokencache", "internal/weburl",
+	".":    {"jwks", "internal/jwa", "internal/strictjson", "internal/weburl"},
+	"jwks": {"internal/jwa", "internal/strictjson", "internal/webclient", "internal/weburl"},
+	"tokens": {
+		"internal/accesstoken", "internal/callertoken", "internal/contain", "internal/pacing", "internal/secretprint",
+		"internal/strictjson", "internal/webclient", "internal/weburl",
 	},
-	"jwks": {
-		"internal/jws", "internal/keyset", "internal/optional", "internal/strictjson",
-		"internal/webclient", "internal/weburl",
-	},
-	"tokens":              {"internal/strictjson", "internal/webclient", "internal/weburl"},
-	"tokens/storetest":    {"tokens"},
-	"internal/grammar":    {},
-	"internal/jws":        {},
-	"internal/keyset":     {},
-	"internal/optional":   {},
-	"internal/strictjson": {},
-	"internal/tokencache": {},
-	"internal/webclient":  {"internal/weburl"},
-	"internal/weburl":     {},
-	"internal/reference":  {},
-	"bearertest":          {".", "jwks", "internal/jws"},
-	"adapters/...":        {".", "tokens"},
-	"examples/...":        {"..."},
-	"interop/...":         {"..."},
-	"bench":               {"..."},
+	"tokens/storetest":     {"tokens"},
+	"internal/accesstoken": {},
+	"internal/callertoken": {},
+	"internal/contain":     {},
+	"internal/jwa":         {},
+	"internal/pacing":      {},
+	"internal/secretprint": {},
+	"internal/strictjson":  {},
+	"internal/webclient":   {"internal/weburl"},
+	"internal/weburl":      {},
+	"internal/reference":   {},
+	"bearertest":           {".", "jwks", "internal/jwa"},
+	"adapters/...":         {".", "tokens"},
+	"examples/...":         {"..."},
+	"interop/...":          {"..."},
+	"bench":                {"..."},
 }
 
 // Arrows between packages point one way, and testing is for tests and for what users test with.

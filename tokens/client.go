@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"strings"
 
+	"github.com/bearer-go/bearer/internal/pacing"
 	"github.com/bearer-go/bearer/internal/webclient"
 	"github.com/bearer-go/bearer/internal/weburl"
 )
@@ -29,7 +30,7 @@ type clientState struct {
 	given        endpoints // by options; "" where there was none
 	discovery    discovery
 	pauses       pauses
-	repeated     allowance // of its sessions
+	renewals     pacing.Allowance // of its sessions
 
 	requests, revocations slots
 	callers               slots // of the requests those with something from outside

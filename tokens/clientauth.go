@@ -9,6 +9,8 @@ import (
 	"log/slog"
 	"net/http"
 	"net/url"
+
+	"github.com/bearer-go/bearer/internal/contain"
 )
 
 // ClientAuth is how a [Client] proves that it is the client it says. [NoClientAuth] is for one that
@@ -145,7 +147,7 @@ func TLSClientAuthFunc(certificate func(*tls.CertificateRequestInfo) (*tls.Certi
 			var got *tls.Certificate
 			var failure error
 			// It is called by a goroutine of package net/http.
-			contain(context.Background(), slog.Default(), "the function", func() (err error) {
+			contain.Call(context.Background(), slog.Default(), "the function", func() (err error) {
 				got, err = certificate(info)
 				return err
 			}, func(err error) { failure = err })

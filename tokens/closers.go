@@ -8,6 +8,8 @@ import (
 	"maps"
 	"slices"
 	"sync"
+
+	"github.com/bearer-go/bearer/internal/contain"
 )
 
 // AtClose registers a value with the [Manager] that made the request. [Manager.Close] closes it
@@ -63,7 +65,7 @@ func (s *closers) close(logger *slog.Logger) error {
 	defer s.closing.Unlock()
 	var errs []error
 	for _, c := range s.registered() {
-		contain(context.Background(), logger, "a Closer", c.Close, func(err error) {
+		contain.Call(context.Background(), logger, "a Closer", c.Close, func(err error) {
 			if err == nil {
 				s.remove(c)
 			}

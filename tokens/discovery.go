@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/bearer-go/bearer/internal/contain"
 	"github.com/bearer-go/bearer/internal/strictjson"
 	"github.com/bearer-go/bearer/internal/webclient"
 	"github.com/bearer-go/bearer/internal/weburl"
@@ -93,7 +94,7 @@ func (c *Client) discover(ctx context.Context) (endpoints, error) {
 	}
 	if left := time.Until(d.again); d.flight == nil && d.err != nil && left > 0 { // for all keys that the client serves
 		err := *d.err
-		err.RetryAfter, err.whole = left, err.RetryAfter
+		err.RetryAfter, err.Pause = left, err.RetryAfter
 		d.mu.Unlock()
 		return endpoints{}, &err
 	}
@@ -142,12 +143,12 @@ func (c *Client) beginReading(ctx context.Context) *reading {
 	ctx, cancel := context.WithTimeoutCause(context.WithoutCancel(ctx), 2*requestTimeout, errNoAnswer)
 	stop := context.AfterFunc(ctx, func() {
 		d.addLate(1)
-		d.land(r, endpoints{}, &Error{Op: opDiscovery, Err: ended(ctx)})
+		d.land(r, endpoints{}, &Error{Op: opDiscovery, Err: webclient.Ended(ctx)})
 	})
 	go func() {
 		defer cancel()
 		var found endpoints
-		contain(ctx, slog.Default(), "the transport", func() error {
+		contain.Call(ctx, slog.Default(), "the transport", func() error {
 			document, failure := c.readDocument(ctx)
 			if failure != nil {
 				return failure
@@ -201,9 +202,9 @@ func (d *discovery) settle(r *reading, found endpoints, err *Error) {
 		r.err = err
 	default:
 		d.failures++
-		rest := pause(d.failures, err)
-		err.RetryAfter = max(err.RetryAfter, rest)
-		d.again, d.err = now.Add(rest), err
+		pause := backoff(d.failures, err)
+		err.RetryAfter = max(err.RetryAfter, pause)
+		d.again, d.err = now.Add(pause), err
 		r.err = err
 	}
 	close(r.done)
@@ -215,7 +216,7 @@ func (r *reading) wait(ctx context.Context) (endpoints, error) {
 	case <-r.done:
 		return r.found, r.err
 	case <-ctx.Done():
-		return endpoints{}, &Error{Op: opDiscovery, Err: ended(ctx)}
+		return endpoints{}, &Error{Op: opDiscovery, Err: webclient.Ended(ctx)}
 	}
 }
 
@@ -244,7 +245,7 @@ func (c *Client) readDocument(ctx context.Context) (endpoints, *Error) {
 func (c *Client) get(ctx context.Context, location string) (document string, failure *Error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, requestTimeout, errNoAnswer)
 	defer cancel()
-	request, err := http.NewRequestWithContext(withoutTrace(ctx), http.MethodGet, location, http.NoBody)
+	request, err := http.NewRequestWithContext(webclient.WithoutTrace(ctx), http.MethodGet, location, http.NoBody)
 	if err != nil {
 		return "", &Error{Op: opDiscovery, Err: err}
 	}

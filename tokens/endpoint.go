@@ -18,6 +18,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"github.com/bearer-go/bearer/internal/accesstoken"
 	"github.com/bearer-go/bearer/internal/strictjson"
 	"github.com/bearer-go/bearer/internal/webclient"
 )
@@ -177,7 +178,7 @@ func (c *Client) post(ctx context.Context, endpoint string, q call) (*answer, er
 		return nil, err
 	}
 	if ctx.Err() != nil {
-		return nil, &Error{Op: op, Err: ended(ctx)}
+		return nil, &Error{Op: op, Err: webclient.Ended(ctx)}
 	}
 	if q.lasting {
 		ctx = context.WithoutCancel(ctx)
@@ -185,7 +186,7 @@ func (c *Client) post(ctx context.Context, endpoint string, q call) (*answer, er
 	ctx, cancel := context.WithTimeoutCause(ctx, requestTimeout, errNoAnswer)
 	defer cancel()
 	defer context.AfterFunc(ctx, leave)() // even if the transport goes on
-	request, err := http.NewRequestWithContext(withoutTrace(ctx), http.MethodPost, endpoint, strings.NewReader(form.Encode()))
+	request, err := http.NewRequestWithContext(webclient.WithoutTrace(ctx), http.MethodPost, endpoint, strings.NewReader(form.Encode()))
 	if err != nil {
 		return nil, &Error{Op: op, Err: quiet(ctx, err)}
 	}
@@ -376,12 +377,12 @@ func (a *answer) token() (response *Response, issued string, err error) {
 		return nil, "", errSaysError
 	case r.err != nil:
 		return nil, "", r.err
-	case !isSendable(response.AccessToken.Reveal()):
+	case !accesstoken.IsSendable(response.AccessToken.Reveal()):
 		return nil, "", errNoAccessToken
 	case !strings.EqualFold(response.TokenType, "Bearer"):
-		return nil, "", errTokenType
-	case len(response.Scope) > maxScope:
-		return nil, "", errScopeSize
+		return nil, "", accesstoken.ErrType
+	case len(response.Scope) > accesstoken.MaxScope:
+		return nil, "", accesstoken.ErrScopeSize
 	case !isScope(response.Scope):
 		return nil, "", errScope
 	case !isRefreshToken(response.RefreshToken.Reveal()):
@@ -391,7 +392,7 @@ func (a *answer) token() (response *Response, issued string, err error) {
 }
 
 // isRefreshToken reports whether a text can be sent back as a refresh token.
-func isRefreshToken(text string) bool { return len(text) <= maxTokenSize && isPrintable(text) }
+func isRefreshToken(text string) bool { return len(text) <= accesstoken.MaxSize && isPrintable(text) }
 
 // isJSON reports that an answer says that it is JSON, or says nothing (RFC 6749 section 5.1, RFC 6839 section 3.1).
 func isJSON(header http.Header) bool {
@@ -455,19 +456,10 @@ func readSeconds(value string) (life time.Duration, ok bool) {
 	return life, life > 0
 }
 
-// ended is why a context has ended. It is context.DeadlineExceeded or context.Canceled, whatever cause there is beside.
-func ended(ctx context.Context) error {
-	cause := context.Cause(ctx)
-	if errors.Is(cause, ctx.Err()) {
-		return cause
-	}
-	return fmt.Errorf("%w: %w", ctx.Err(), cause)
-}
-
 // quiet is [webclient.Quiet] for an exchange that may have ended with its context.
 func quiet(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
-		return ended(ctx)
+		return webclient.Ended(ctx)
 	}
 	if e, ok := errors.AsType[*certificateError](err); ok {
 		return webclient.Hide(err, e)

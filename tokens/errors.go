@@ -64,10 +64,10 @@ type Error struct {
 	// Err is what went wrong when there was no answer, or none that can be used. It may be nil.
 	Err error
 
-	// held says that it repeats an earlier answer, in the pause after that: RetryAfter is what is
-	// left of the pause, and whole is all of it.
-	held  bool
-	whole time.Duration
+	// Pause says that no request was made, because the answer that this Error repeats asked for a
+	// pause, or caused one: it is how long all of it takes, and RetryAfter is what is left. It is 0
+	// for an answer of its own.
+	Pause time.Duration
 }
 
 // Error names the operation, the status and the code.

@@ -3,6 +3,8 @@ package tokens
 import (
 	"context"
 	"time"
+
+	"github.com/bearer-go/bearer/internal/contain"
 )
 
 // EventKind is what happened.
@@ -38,7 +40,7 @@ type Event struct {
 
 func (m *Manager) report(ctx context.Context, ev Event) {
 	if m.observe != nil {
-		tell(ctx, m.logger, "the Observer", func() { m.observe(ctx, ev) })
+		contain.Tell(ctx, m.logger, "the Observer", func() { m.observe(ctx, ev) })
 	}
 }
 

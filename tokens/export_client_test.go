@@ -1,6 +1,10 @@
 package tokens
 
-import "context"
+import (
+	"context"
+
+	"github.com/bearer-go/bearer/internal/accesstoken"
+)
 
 // What a server says of a login, for the tests of discovery.
 type LoginFacts struct {
@@ -16,4 +20,4 @@ func FactsOf(ctx context.Context, c *Client) (LoginFacts, error) {
 }
 
 // MaxToken is the size of the largest token, in bytes.
-const MaxToken = maxTokenSize
+const MaxToken = accesstoken.MaxSize

@@ -3,6 +3,8 @@ package tokens
 import (
 	"context"
 	"time"
+
+	"github.com/bearer-go/bearer/internal/callertoken"
 )
 
 // A Fetcher obtains tokens. [Client] makes one for each grant; [FetcherFunc] is one's own. One that
@@ -37,8 +39,8 @@ type Request struct {
 	// tokens must not return it from there. It is nil for the first one.
 	Previous *Token
 
-	source *Source     // that asks; nil for a Request that no Manager made
-	given  []presented // the tokens of those who called Source.Token
+	source *Source           // that asks; nil for a Request that no Manager made
+	given  []callertoken.Set // the tokens of those who called Source.Token
 }
 
 // Response is what came of a [Request]: an access token response (RFC 6749 section 5.1). It prints as "[secret]".
@@ -69,5 +71,5 @@ type Response struct {
 
 	// obtained says for which tokens of a caller it was obtained; nil if there are none, or that is
 	// not known.
-	obtained *presented
+	obtained *obtainedFor
 }

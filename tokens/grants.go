@@ -10,6 +10,8 @@ import (
 	"time"
 	"unicode"
 	"unicode/utf8"
+
+	"github.com/bearer-go/bearer/internal/callertoken"
 )
 
 // The grant types (RFC 6749 section 4.4.2, RFC 8693 section 2.1, RFC 7523 section 2.1).
@@ -52,12 +54,8 @@ var (
 	errScopes   = errors.New("the key's Scope is not made of scopes with one space between them; make it with Scopes")
 	errPublic   = errors.New("a client without authentication has no token of its own (RFC 6749 section 4.4)")
 	errNilFunc  = errors.New("a function that is to be asked for a token is nil, or given twice")
-	errEmpty    = errors.New("the token that was given for it is empty, or has a Type that is not a URI")
 	errIssued   = errors.New("the issued_token_type is missing, or neither an access token nor a JWT (RFC 8693 section 2.2.1)")
 )
-
-// badRequest is a request that is not made, because no server can grant it. It is [Error.Permanent].
-func badRequest(err error) error { return &Error{Op: opToken, Code: "invalid_request", Err: err} }
 
 // ClientCredentials obtains tokens for the client itself (RFC 6749 section 4.4). The key's Scope, Resource and Audience are
 // sent; it must have no Subject.
@@ -104,10 +102,11 @@ func (c *Client) JWTBearer(
 		}
 		opt(&j)
 	}
-	p := &presenter{{"assertion", func(ctx context.Context, key Key) (SecurityToken, error) {
+	brought := callerTokens{{"assertion", func(ctx context.Context, key Key) (SecurityToken, error) {
 		signed, err := assertion(ctx, key)
 		return SecurityToken{Token: signed, Type: TypeJWT}, err
 	}}}
+	provider := brought.provider()
 	return FetcherFunc(func(ctx context.Context, r Request) (*Response, error) {
 		if assertion == nil || errOption != nil {
 			return nil, badRequest(errNilFunc)
@@ -115,21 +114,21 @@ func (c *Client) JWTBearer(
 		if err := c.checkKey(r.Key, r.Key.Subject != ""); err != nil {
 			return nil, err
 		}
-		var given presented
-		var err error
+		ask := callertoken.Of
 		if j.perKey {
-			given, err = p.present(ctx, r.Key)
-		} else {
-			given, err = r.present(ctx, p)
+			ask = func(ctx context.Context, _ any, p *callertoken.Provider) (callertoken.Set, error) {
+				return callertoken.Ask(ctx, p, r.Key)
+			}
 		}
+		given, err := ask(ctx, r, provider)
 		if err != nil {
 			return nil, err
 		}
 		form := c.keyForm(grantJWTBearer, r.Key)
-		given.fill(form)
+		brought.fill(form, given)
 		response, _, err := c.exchange(ctx, call{op: opToken, form: form, outside: !j.perKey})
 		if err == nil && !j.perKey {
-			response.obtained = r.obtained(given)
+			callertoken.Mark(response, r, given)
 		}
 		return response, err
 	})
@@ -185,10 +184,11 @@ func (c *Client) Exchange(
 			opt(&e)
 		}
 	}
-	p := &presenter{{"subject_token", e.subject}}
+	brought := callerTokens{{"subject_token", e.subject}}
 	if e.actor != nil {
-		*p = append(*p, presentedName{"actor_token", e.actor})
+		brought = append(brought, callerToken{"actor_token", e.actor})
 	}
+	provider := brought.provider()
 	return FetcherFunc(func(ctx context.Context, r Request) (*Response, error) {
 		if e.err != nil {
 			return nil, badRequest(e.err)
@@ -196,14 +196,14 @@ func (c *Client) Exchange(
 		if err := c.checkKey(r.Key, true); err != nil {
 			return nil, err
 		}
-		given, err := r.present(ctx, p)
+		given, err := callertoken.Of(ctx, r, provider)
 		if err != nil {
 			return nil, err
 		}
 		form := c.keyForm(grantExchange, r.Key)
 		form.Set("requested_token_type", TypeAccessToken)
-		given.fill(form)
-		given.fillTypes(form)
+		brought.fill(form, given)
+		brought.fillTypes(form, given)
 		response, issued, err := c.exchange(ctx, call{op: opToken, form: form, outside: true})
 		if err != nil {
 			return nil, err
@@ -211,7 +211,7 @@ func (c *Client) Exchange(
 		if issued != TypeAccessToken && issued != TypeJWT {
 			return nil, &Error{Op: opToken, Status: http.StatusOK, Err: errIssued}
 		}
-		response.obtained = r.obtained(given)
+		callertoken.Mark(response, r, given)
 		return response, nil
 	})
 }

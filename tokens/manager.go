@@ -10,6 +10,8 @@ import (
 	"log/slog"
 	"sync"
 	"time"
+
+	"github.com/bearer-go/bearer/internal/pacing"
 )
 
 // The bounds of a [Manager], unless an option sets others.
@@ -34,24 +36,24 @@ type managerState struct {
 	logger  *slog.Logger
 	observe func(context.Context, Event)
 
-	ctx    context.Context // of every fetch; it ends with Close
-	cancel context.CancelFunc
-	flying sync.WaitGroup
+	ctx     context.Context // of every fetch; it ends with Close
+	cancel  context.CancelFunc
+	running sync.WaitGroup
 
 	closers  closers
-	repeated *allowance // shared with other Managers, if these are of sessions
+	renewals *pacing.Allowance // shared with other Managers, if these are of sessions
 
 	hashKey [sha256.Size]byte // of the hashes of callers' tokens; random
 
-	mu      sync.Mutex              // guards what follows, and the end of ctx; it is taken last
-	sources map[entry]*list.Element // of *Source
-	order   *list.List              // the one that was not asked for or fetched for the longest time is at the front
+	mu      sync.Mutex                 // guards what follows, and the end of ctx; it is taken last
+	sources map[sourceID]*list.Element // of *Source
+	order   *list.List                 // the one that was not asked for or fetched for the longest time is at the front
 }
 
-// entry is what a Manager finds a source by.
-type entry struct {
-	key     Key
-	variant string // a keyed hash of the caller's tokens, "" for a source that they do not matter to
+// sourceID is what a Manager finds a source by.
+type sourceID struct {
+	key    Key
+	caller string // a keyed hash of the caller's tokens, "" for a source that they do not matter to
 }
 
 // An Option changes what a [Manager] does. Each may be given once.
@@ -141,7 +143,7 @@ func Observer(observe func(context.Context, Event)) Option {
 func NewManager(fetcher Fetcher, opts ...Option) (*Manager, error) {
 	m := &Manager{hiddenManager: &hiddenManager{&managerState{
 		fetcher: fetcher, timeout: DefaultFetchTimeout, maxKeys: DefaultMaxKeys, logger: slog.Default(),
-		sources: make(map[entry]*list.Element), order: list.New(), repeated: new(allowance),
+		sources: make(map[sourceID]*list.Element), order: list.New(), renewals: new(pacing.Allowance),
 	}}}
 	c := managerConfig{m: m, given: make(map[string]bool)}
 	if f, ok := fetcher.(FetcherFunc); fetcher == nil || ok && f == nil {
@@ -157,6 +159,9 @@ func NewManager(fetcher Fetcher, opts ...Option) (*Manager, error) {
 	if err := errors.Join(c.errs...); err != nil {
 		return nil, err
 	}
+	if f, ok := fetcher.(pacing.Sharer); ok {
+		m.renewals = f.Allowance()
+	}
 	_, _ = rand.Read(m.hashKey[:]) // it never fails
 	m.ctx, m.cancel = context.WithCancel(context.Background())
 	return m, nil
@@ -167,7 +172,7 @@ func NewManager(fetcher Fetcher, opts ...Option) (*Manager, error) {
 func (m *Manager) Source(key Key) *Source {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if s := m.find(entry{key: key}); s != nil {
+	if s := m.find(sourceID{key: key}); s != nil {
 		return s
 	}
 	s := newSource(&sourceState{m: m, key: key})
@@ -175,22 +180,22 @@ func (m *Manager) Source(key Key) *Source {
 	return s
 }
 
-// variant returns the source of a key for callers whose tokens have a hash.
-func (m *Manager) variant(whole *Source, hash string) *Source {
+// callerSource returns the source of a key for callers whose tokens have a hash.
+func (m *Manager) callerSource(parent *Source, hash string) *Source {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.keep(whole) // or it would be forgotten before those that were made for it
-	if s := m.find(entry{whole.key, hash}); s != nil {
+	m.keep(parent) // or it would be forgotten before those that were made for it
+	if s := m.find(sourceID{parent.key, hash}); s != nil {
 		return s
 	}
-	s := newSource(&sourceState{m: m, key: whole.key, whole: whole, hash: hash})
+	s := newSource(&sourceState{m: m, key: parent.key, parent: parent, callerHash: hash})
 	m.remember(s)
 	return s
 }
 
 // find returns a source that is remembered, or nil. The caller holds the lock.
-func (m *Manager) find(e entry) *Source {
-	found, ok := m.sources[e]
+func (m *Manager) find(id sourceID) *Source {
+	found, ok := m.sources[id]
 	if !ok {
 		return nil
 	}
@@ -200,17 +205,17 @@ func (m *Manager) find(e entry) *Source {
 
 // remember adds a source, in place of the oldest if there are too many. The caller holds the lock.
 func (m *Manager) remember(s *Source) {
-	m.sources[s.entry()] = m.order.PushBack(s)
+	m.sources[s.id()] = m.order.PushBack(s)
 	for m.order.Len() > m.maxKeys {
 		oldest := m.order.Remove(m.order.Front()).(*Source)
-		delete(m.sources, oldest.entry())
+		delete(m.sources, oldest.id())
 	}
 }
 
 // keep notes that a source is used. One that was forgotten is remembered again, unless another has
 // taken its place. The caller holds the lock.
 func (m *Manager) keep(s *Source) {
-	switch e, ok := m.sources[s.entry()]; {
+	switch e, ok := m.sources[s.id()]; {
 	case !ok:
 		m.remember(s)
 	case e.Value == s:
@@ -218,14 +223,14 @@ func (m *Manager) keep(s *Source) {
 	}
 }
 
-// begin lets a fetch begin, unless the Manager is closed. The caller that began it calls m.flying.Done.
+// begin lets a fetch begin, unless the Manager is closed. The caller that began it calls m.running.Done.
 func (m *Manager) begin(s *Source) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.ctx.Err() != nil {
 		return false
 	}
-	m.flying.Add(1)
+	m.running.Add(1)
 	m.keep(s)
 	return true
 }
@@ -241,8 +246,8 @@ func (m *Manager) all() []*Source {
 	return all
 }
 
-// reset resets all sources.
-func (m *Manager) reset() {
+// Reset resets the sources of all keys that the Manager remembers, as [Source.Reset] does.
+func (m *Manager) Reset() {
 	for _, s := range m.all() {
 		s.reset()
 	}
@@ -258,7 +263,7 @@ func (m *Manager) Close() error {
 	m.mu.Lock()
 	m.cancel()
 	m.mu.Unlock()
-	m.flying.Wait()
-	m.reset()
+	m.running.Wait()
+	m.Reset()
 	return m.closers.close(m.logger)
 }

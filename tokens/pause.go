@@ -5,12 +5,14 @@ import (
 	"net/http"
 	"sync"
 	"time"
+
+	"github.com/bearer-go/bearer/internal/pacing"
 )
 
 const (
-	firstHold = time.Second      // after a refusal of the client that may be about a caller's token
-	maxHold   = maxBackoff       // which it doubles to, while no other request succeeds
-	provenFor = 10 * time.Minute // for how long after a success no such refusal is about the client
+	firstHold = time.Second       // after a refusal of the client that may be about a caller's token
+	maxHold   = pacing.MaxBackoff // which it doubles to, while no other request succeeds
+	provenFor = 10 * time.Minute  // for how long after a success no such refusal is about the client
 )
 
 // pauses are the times in which a client does not ask a token endpoint, whatever the key is.
@@ -55,7 +57,7 @@ func (p pauseOf) on() *Error {
 		return nil
 	}
 	err := *p.err
-	err.RetryAfter, err.held, err.whole = left, true, p.whole
+	err.RetryAfter, err.Pause = left, p.whole
 	return &err
 }
 
@@ -123,7 +125,7 @@ func (p *pauses) failed(endpoint string, q call, proof Secret, err *Error) {
 			}
 		}
 		// Of requests that were under way together the longest pause counts.
-		whole := min(err.RetryAfter, maxRetryAfter)
+		whole := min(err.RetryAfter, pacing.MaxRetryAfter)
 		if until := now.Add(whole); until.After(p.asked[endpoint].until) {
 			p.asked[endpoint] = pauseOf{until, whole, err}
 		}
@@ -159,7 +161,7 @@ func (p *pauses) hold(about string, q call, proof Secret, err *Error, now time.T
 		h.inARow = 0
 	}
 	h.inARow++
-	length := pause(h.inARow, err)
+	length := backoff(h.inARow, err)
 	if q.outside {
 		length = min(firstHold<<min(h.inARow-1, 9), maxHold)
 	}

@@ -15,6 +15,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/bearer-go/bearer/internal/accesstoken"
+	"github.com/bearer-go/bearer/internal/contain"
 	"github.com/bearer-go/bearer/internal/strictjson"
 )
 
@@ -182,17 +184,17 @@ func (c *Client) recordName(subject string) string {
 
 // over is its age from when on it is not handed out.
 func (t *storedToken) over() time.Duration {
-	_, _, over := lifetimes(t.ExpiresIn, t.RefreshIn)
-	return over
+	return accesstoken.AgesOf(t.ExpiresIn, t.RefreshIn).Over
 }
 
-// due is its age from when on it is renewed. It is the earliest that newToken chooses: whoever comes later renews it anyway.
+// due is its age from when on it is renewed. It is the earliest that a Manager chooses: a process
+// that comes later renews it anyway.
 func (t *storedToken) due() time.Duration {
-	life, due, _ := lifetimes(t.ExpiresIn, t.RefreshIn)
-	if due == 0 {
-		due = time.Duration(earliestRefresh * float64(life))
+	ages := accesstoken.AgesOf(t.ExpiresIn, t.RefreshIn)
+	if ages.Due == 0 {
+		return time.Duration(accesstoken.EarliestRefresh * float64(ages.Life))
 	}
-	return due
+	return ages.Due
 }
 
 func (t *storedToken) isFor(key Key) bool {
@@ -602,7 +604,7 @@ func (f *refresher) flush(ctx context.Context) {
 func (f *refresher) settle(ctx context.Context, name string, limit time.Duration) (err error) {
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
-	contain(ctx, slog.Default(), "the Store", func() error {
+	contain.Call(ctx, slog.Default(), "the Store", func() error {
 		t, err := f.lock(ctx, ctx, name)
 		if err != nil {
 			return err

@@ -3,6 +3,8 @@ package tokens
 import (
 	"context"
 	"sync"
+
+	"github.com/bearer-go/bearer/internal/webclient"
 )
 
 // DefaultMaxRequests is how many requests a [Client] makes at once; see [MaxRequests].
@@ -39,7 +41,7 @@ func (s slots) enter(ctx context.Context) (leave func(), err error) {
 	case s <- struct{}{}:
 		return sync.OnceFunc(func() { <-s }), nil
 	case <-ctx.Done():
-		return nil, ended(ctx)
+		return nil, webclient.Ended(ctx)
 	}
 }
 

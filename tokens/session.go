@@ -8,6 +8,8 @@ import (
 	"net/url"
 	"sync/atomic"
 	"time"
+
+	"github.com/bearer-go/bearer/internal/pacing"
 )
 
 // The token_type_hint of a revocation (RFC 7009 section 2.1).
@@ -77,7 +79,6 @@ func NewSession(client *Client, store Store, name string, opts ...Option) (*Sess
 	if err := errors.Join(errs...); err != nil {
 		return nil, err
 	}
-	s.manager.repeated = &client.repeated
 	s.plain = s.manager.Source(s.key(Key{}))
 	return s, nil
 }
@@ -86,6 +87,14 @@ func NewSession(client *Client, store Store, name string, opts ...Option) (*Sess
 type sessionFetcher struct {
 	*refresher
 	name string
+}
+
+// Allowance is what all Sessions of a Client share.
+func (f sessionFetcher) Allowance() *pacing.Allowance {
+	if f.client == nil { // which is an error of NewSession
+		return new(pacing.Allowance)
+	}
+	return &f.client.renewals
 }
 
 // Fetch implements [Fetcher].
@@ -116,7 +125,7 @@ func (s *Session) key(key Key) Key {
 
 // reset resets all sources.
 func (s *Session) reset() {
-	s.manager.reset()
+	s.manager.Reset()
 	s.plain.Reset() // which the Manager may have forgotten
 }
 

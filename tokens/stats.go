@@ -28,7 +28,7 @@ type Stats struct {
 	Fetching  bool      // a fetch is under way
 }
 
-// count adds what came of a flight.
+// count adds what came of a fetch.
 func (s *Stats) count(ev Event, now time.Time) {
 	switch ev.Kind {
 	case EventFetch, EventRefresh:
@@ -47,7 +47,7 @@ func (s *Source) Stats() Stats {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	stats := s.stats
-	stats.Key, stats.Refused, stats.Fetching = s.key, s.refused, s.flight != nil
+	stats.Key, stats.Refused, stats.Fetching = s.key, s.refused, s.fetch != nil
 	if s.failures > 0 {
 		stats.FailuresInARow, stats.LastError, stats.NextAttempt = s.failures, s.err, s.next
 	}

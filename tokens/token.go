@@ -2,33 +2,17 @@ package tokens
 
 import (
 	"errors"
-	"fmt"
 	"math/rand/v2"
 	"strings"
 	"time"
+
+	"github.com/bearer-go/bearer/internal/accesstoken"
 )
 
-const (
-	unsaidLife = 5 * time.Minute  // of a token whose server does not say (RFC 6749 section 5.1 leaves it open)
-	maxMargin  = 10 * time.Second // before a token's end, from when on it is not handed out; a tenth of its life if that is less
-
-	// A refresh_in that is earlier than the later of these counts as that: a server that names the next moment would be
-	// asked all the time.
-	minRefreshIn   = 10 * time.Second
-	minRefreshPart = 10 // the first tenth of its life
-
-	maxTokenSize = 64 << 10 // bytes of one
-	maxScope     = 16 << 10 // bytes of what it allows
-
-	// Between these parts of its life a token becomes stale, at random, unless the server says when.
-	earliestRefresh = 0.70
-	latestRefresh   = 0.85
-
-	// When the server says when, it is a little later, at random within this part of the time until
-	// then, or of the time that is left then if that is less: a fleet that started together would
-	// renew together otherwise.
-	refreshSpread = 0.10
-)
+// refreshSpread spreads the refresh points that a server names: a token becomes stale a little
+// later, at random within this part of the time until then, or of the time that is left then if that
+// is less. A fleet that started together would renew together otherwise.
+const refreshSpread = 0.10
 
 // Token is an access token. It does not change and prints as "[secret]".
 type Token struct {
@@ -37,7 +21,7 @@ type Token struct {
 	// authorization is "Bearer " and the token, behind a pointer: package fmt looks into a field of any struct that a Token may be
 	// copied to, and follows none.
 	authorization *string
-	hash          *string // of its source, behind a pointer as well
+	callerHash    *string // of its source, behind a pointer as well
 
 	scope  string    // as granted, with whatever spaces
 	expiry time.Time // without the monotonic clock, as are all times with Wall in their name
@@ -66,34 +50,34 @@ func (t *Token) Scopes() []string { return strings.Fields(t.scope) }
 func (t *Token) Expiry() time.Time { return t.expiry }
 
 var (
-	errNoToken   = errors.New("the answer has no access token that could be sent")
-	errTokenType = errors.New("the token is of a type that is not Bearer")
-	errLife      = errors.New("the token's life is negative")
-	errScopeSize = fmt.Errorf("scope is longer than %d bytes", maxScope)
+	errNoToken = errors.New("the answer has no access token that could be sent")
+	errLife    = errors.New("the token's life is negative")
 )
 
 // newToken judges a response. A server's answer is what the network gave: that the token can stand in a header is made sure of here,
 // for every Fetcher.
 func newToken(response *Response, key Key, asked time.Time) (*Token, error) {
 	switch {
-	case response == nil || !isSendable(response.AccessToken.Reveal()):
+	case response == nil || !accesstoken.IsSendable(response.AccessToken.Reveal()):
 		return nil, errNoToken
 	case !strings.EqualFold(response.TokenType, "Bearer"):
-		return nil, errTokenType
+		return nil, accesstoken.ErrType
 	case response.ExpiresIn < 0 || response.RefreshIn < 0:
 		return nil, errLife
-	case len(response.Scope) > maxScope:
-		return nil, errScopeSize
+	case len(response.Scope) > accesstoken.MaxScope:
+		return nil, accesstoken.ErrScopeSize
 	}
 	from := asked
 	if !response.Requested.IsZero() { // a time out of a Store has no monotonic clock, and may be of one that is ahead
 		from = asked.Add(min(0, response.Requested.Sub(asked)))
 	}
-	life, due, over := lifetimes(response.ExpiresIn, response.RefreshIn)
+	ages := accesstoken.AgesOf(response.ExpiresIn, response.RefreshIn)
+	due := ages.Due
 	if due == 0 {
-		due = time.Duration((earliestRefresh + rand.Float64()*(latestRefresh-earliestRefresh)) * float64(life))
+		part := accesstoken.EarliestRefresh + rand.Float64()*(accesstoken.LatestRefresh-accesstoken.EarliestRefresh)
+		due = time.Duration(part * float64(ages.Life))
 	} else {
-		due += time.Duration(rand.Float64() * refreshSpread * float64(min(due, over-due)))
+		due += time.Duration(rand.Float64() * refreshSpread * float64(min(due, ages.Over-due)))
 	}
 	scope := response.Scope
 	if scope == "" {
@@ -103,47 +87,16 @@ func newToken(response *Response, key Key, asked time.Time) (*Token, error) {
 	t := &Token{
 		authorization: &authorization,
 		scope:         scope,
-		expiry:        from.Add(life).Round(0),
+		expiry:        from.Add(ages.Life).Round(0),
 		due:           from.Add(due),
-		over:          from.Add(over),
+		over:          from.Add(ages.Over),
 	}
 	t.dueWall, t.overWall = t.due.Round(0), t.over.Round(0)
 	return t, nil
 }
 
-// lifetimes are the ages at which a token ends, becomes stale and is expired, by what its server says. Due is 0 when that does not
-// say when, or not a time at which there is anything to be done. One that is too early is later.
-func lifetimes(expiresIn, refreshIn time.Duration) (life, due, over time.Duration) {
-	life = expiresIn
-	if life == 0 {
-		life = unsaidLife
-	}
-	over = life - min(maxMargin, life/10)
-	if refreshIn > 0 {
-		refreshIn = max(refreshIn, minRefreshIn, life/minRefreshPart)
-	}
-	if refreshIn < over {
-		due = refreshIn
-	}
-	return life, due, over
-}
-
-// isSendable reports that a token can stand in a header: b64token of RFC 6750 section 2.1, or at least visible ASCII, which is what
-// RFC 6749 appendix A.12 allows, and not too long for one.
-func isSendable(token string) bool {
-	if len(token) > maxTokenSize {
-		return false
-	}
-	for i := range len(token) {
-		if token[i] <= ' ' || token[i] >= 0x7f {
-			return false
-		}
-	}
-	return token != ""
-}
-
-// isFresh reports that nothing is to be done about it yet. Of the two clocks either can say no.
+// isFresh reports whether nothing is to be done about it yet. Of the two clocks either can say no.
 func (t *Token) isFresh(now time.Time) bool { return now.Before(t.due) && now.Before(t.dueWall) }
 
-// isUsable reports that it can be handed out.
+// isUsable reports whether it can be handed out.
 func (t *Token) isUsable(now time.Time) bool { return now.Before(t.over) && now.Before(t.overWall) }

@@ -13,6 +13,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/bearer-go/bearer/internal/contain"
 	"github.com/bearer-go/bearer/internal/weburl"
 )
 
@@ -268,7 +269,7 @@ func (t *Transport) discard(ctx context.Context, body io.ReadCloser) {
 		}
 	}
 	drained := make(chan struct{})
-	go contain(ctx, logger, who, func() error {
+	go contain.Call(ctx, logger, who, func() error {
 		_, _ = io.CopyN(io.Discard, body, maxDrain+1) // one more, to find the end of what is just so long
 		closeOnce()
 		return nil
@@ -278,7 +279,7 @@ func (t *Transport) discard(ctx context.Context, body io.ReadCloser) {
 	select {
 	case <-drained:
 	case <-timer.C:
-		go tell(ctx, logger, who, closeOnce)
+		go contain.Tell(ctx, logger, who, closeOnce)
 	}
 }
 

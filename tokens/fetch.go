@@ -1,0 +1,230 @@
+package tokens
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/bearer-go/bearer/internal/callertoken"
+	"github.com/bearer-go/bearer/internal/contain"
+	"github.com/bearer-go/bearer/internal/pacing"
+	"github.com/bearer-go/bearer/internal/webclient"
+	"github.com/bearer-go/bearer/internal/weburl"
+)
+
+const (
+	// renewalPause is the time between two fetches that succeed, unless the token's life is over
+	// before.
+	renewalPause = 500 * time.Millisecond
+
+	// maxLate is how many calls of the Fetcher for one key may be late before no other is made.
+	maxLate = 2
+)
+
+var (
+	errTimeout        = fmt.Errorf("the Fetcher did not return in time: %w", context.DeadlineExceeded)
+	errStuck          = errors.New("the Fetcher has not returned from earlier calls")
+	errAlreadyExpired = errors.New("the token's life was over when it came")
+)
+
+// fetch is one call of the Fetcher, and those who wait for it.
+type fetch struct {
+	number   int
+	began    time.Time
+	previous *Token
+	given    []callertoken.Set // the tokens of the caller who caused it
+
+	finished bool          // guarded by the source's mutex
+	done     chan struct{} // closed when it has finished, and what follows is known
+	token    *Token
+	err      error
+	askAgain bool // there is neither: those who wait begin again
+}
+
+// begin starts a fetch, unless the Manager is closed or the Fetcher is stuck. The caller holds the lock.
+func (s *Source) begin(ctx context.Context, now time.Time, given []callertoken.Set) {
+	if s.late == maxLate {
+		s.failures++
+		s.err, s.next = errStuck, now.Add(backoff(s.failures, errStuck))
+		return
+	}
+	if !s.m.begin(s) {
+		return
+	}
+	s.begun++
+	s.fetch = &fetch{number: s.begun, began: now, previous: s.token, given: given, done: make(chan struct{})}
+	if s.refused {
+		s.forced = now
+	}
+	go s.run(context.WithoutCancel(ctx), s.fetch)
+}
+
+// run calls the Fetcher. The context has the values of the caller that caused the fetch, such as a
+// trace, but none of the hooks for the caller's own requests, and a deadline of its own.
+func (s *Source) run(ctx context.Context, f *fetch) {
+	defer s.m.running.Done()
+	ctx, cancel := context.WithTimeoutCause(context.WithValue(webclient.WithoutTrace(ctx), fetchContext{}, true), s.m.timeout, errTimeout)
+	defer cancel()
+	defer context.AfterFunc(s.m.ctx, cancel)()
+
+	// Those who wait are released in time even if the Fetcher does not honour its context.
+	released := make(chan struct{})
+	stop := context.AfterFunc(ctx, func() {
+		defer close(released)
+		s.addLate(1)
+		s.finish(ctx, f, nil, context.Cause(ctx))
+	})
+	var response *Response
+	contain.Call(ctx, s.m.logger, "the Fetcher", func() (err error) {
+		response, err = s.m.fetcher.Fetch(ctx, Request{Key: s.key, Previous: f.previous, source: s, given: f.given})
+		return err
+	}, func(err error) {
+		if !stop() {
+			<-released
+			s.addLate(-1)
+		}
+		s.finish(ctx, f, response, err)
+	})
+}
+
+func (s *Source) addLate(n int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.late += n
+}
+
+// finish takes in what came of a fetch. It may be called twice: a Fetcher that did not return in time
+// may bring a token nevertheless, which is used if no later fetch has brought one.
+func (s *Source) finish(ctx context.Context, f *fetch, response *Response, err error) {
+	now := time.Now()
+	var token *Token
+	if err == nil && response != nil {
+		err = s.checkCaller(f, response.obtained)
+	}
+	if err == nil {
+		if token, err = newToken(response, s.key, f.began); err == nil {
+			hash := s.callerHash
+			token.callerHash = &hash
+			token.endWith(f.given, now)
+			if !token.isUsable(now) {
+				token, err = nil, errAlreadyExpired
+			}
+		}
+	}
+	if err != nil && s.m.ctx.Err() != nil {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if !f.finished {
+			f.err = &UnavailableError{Err: ErrClosed}
+			s.release(f)
+		}
+		return
+	}
+	ev := Event{Kind: EventFetch, Key: s.key, Duration: now.Sub(f.began), Err: err}
+
+	s.mu.Lock()
+	if !match(s.callerProviders(), f.given) { // whatever came: it is not known whose it is
+		s.release(f)
+		s.mu.Unlock()
+		return
+	}
+	before := s.failures
+	switch {
+	case f.number <= s.newest: // overtaken
+		s.release(f)
+		s.mu.Unlock()
+		return
+	case token != nil:
+		if f.previous != nil {
+			ev.Kind = EventRefresh
+		}
+		if response.Reused {
+			ev.Kind = EventReuse
+		}
+		s.token, s.refused, s.newest = token, false, f.number
+		s.err, s.failures, s.next = nil, 0, now.Add(renewalPause)
+		s.fresh.Store(token)
+		switch {
+		case !f.finished:
+			f.token = token
+		case s.fetch != nil: // a later one, which need not be waited for
+			s.release(s.fetch)
+		}
+	case f.finished:
+		s.mu.Unlock()
+		return
+	default:
+		ev.Kind = EventFailure
+		s.failures++
+		ev.RetryAfter = backoff(s.failures, err)
+		s.err, s.next = err, now.Add(ev.RetryAfter)
+		if f.token = s.usable(now); f.token == nil { // which only a refused one can be, or no caller waits
+			f.err = &UnavailableError{RetryAfter: ev.RetryAfter, Err: err}
+		}
+	}
+	s.stats.count(ev, now)
+	s.release(f)
+	s.mu.Unlock()
+
+	contain.Tell(ctx, s.m.logger, "the log handler", func() { s.log(ctx, ev, before) })
+	s.m.report(ctx, ev)
+}
+
+// release lets those go on who wait for a fetch. Without a token or an error they ask again. The
+// caller holds the lock.
+func (s *Source) release(f *fetch) {
+	if f.finished {
+		return
+	}
+	f.finished, f.askAgain = true, f.token == nil && f.err == nil
+	close(f.done)
+	if s.fetch == f {
+		s.fetch = nil
+	}
+}
+
+// backoff is for how long nothing is asked for after so many failures in a row. A permanent one that
+// repeats an earlier answer has had its pause. After ErrLoginRequired another process may log in,
+// and asking costs no more than a look into a Store.
+func backoff(failures int, err error) time.Duration {
+	var last pacing.Failure
+	if e, ok := errors.AsType[*Error](err); ok {
+		last = pacing.Failure{
+			Permanent:  e.Permanent() && e.Pause == 0 && !errors.Is(err, ErrLoginRequired),
+			RetryAfter: e.RetryAfter, Pause: e.Pause,
+		}
+	}
+	return pacing.Backoff(failures, last)
+}
+
+// log reports a failure after a success, and a success after a failure, and at Debug all else. Nothing
+// of the key is logged that says whom it is about.
+func (s *Source) log(ctx context.Context, ev Event, failuresBefore int) {
+	level := slog.LevelDebug
+	switch {
+	case ev.Err != nil && failuresBefore == 0:
+		level = slog.LevelWarn
+	case ev.Err == nil && failuresBefore > 0:
+		level = slog.LevelInfo
+	}
+	if !s.m.logger.Enabled(ctx, level) {
+		return
+	}
+	attrs := []slog.Attr{slog.String("event", string(ev.Kind)), slog.Duration("duration", ev.Duration)}
+	for _, a := range []slog.Attr{
+		slog.String("issuer", s.key.Issuer), slog.String("client", s.key.Client), slog.String("resource", weburl.Redacted(s.key.Resource)),
+		slog.String("audience", s.key.Audience), slog.String("scope", s.key.Scope),
+	} {
+		if a.Value.String() != "" {
+			attrs = append(attrs, a)
+		}
+	}
+	if ev.Err != nil {
+		attrs = append(attrs, slog.Duration("retry_after", ev.RetryAfter), slog.Any("error", ev.Err))
+		s.m.logger.LogAttrs(ctx, level, "tokens: a token cannot be had", attrs...)
+		return
+	}
+	s.m.logger.LogAttrs(ctx, level, "tokens: a token was obtained", attrs...)
+}
