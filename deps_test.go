@@ -133,7 +133,7 @@ func moduleFiles(t testing.TB, root string) map[string][]byte {
 
 // Nothing that is made for tests gets into a service, by whatever way.
 func TestCoreLinksNoTestCode(t *testing.T) {
-	deps := strings.Fields(goTool(t, ".", "list", "-deps", ".", "./jwks", "./tokens"))
+	deps := strings.Fields(goTool(t, ".", "list", "-deps", ".", "./jwks", "./tokens", "./tokens/oauth", "./tokens/session"))
 	if !slices.Contains(deps, "net/http") {
 		t.Fatalf("these are not the dependencies: %q", deps)
 	}
@@ -151,24 +151,37 @@ var arrows = map[string][]string{
 	"jwks": {"internal/jwa", "internal/strictjson", "internal/webclient", "internal/weburl"},
 	"tokens": {
 		"internal/accesstoken", "internal/callertoken", "internal/contain", "internal/pacing", "internal/secretprint",
-		"internal/strictjson", "internal/webclient", "internal/weburl",
+		"internal/webclient", "internal/weburl",
 	},
-	"tokens/storetest":     {"tokens"},
-	"internal/accesstoken": {},
-	"internal/callertoken": {},
-	"internal/contain":     {},
-	"internal/jwa":         {},
-	"internal/pacing":      {},
-	"internal/secretprint": {},
-	"internal/strictjson":  {},
-	"internal/webclient":   {"internal/weburl"},
-	"internal/weburl":      {},
-	"internal/reference":   {},
-	"bearertest":           {".", "jwks", "internal/jwa"},
-	"adapters/...":         {".", "tokens"},
-	"examples/...":         {"..."},
-	"interop/...":          {"..."},
-	"bench":                {"..."},
+	"internal/oauthwire": {
+		"tokens",
+		"internal/accesstoken", "internal/contain", "internal/pacing", "internal/strictjson", "internal/webclient", "internal/weburl",
+	},
+	"tokens/oauth": {
+		"tokens", "internal/oauthwire",
+		"internal/accesstoken", "internal/callertoken", "internal/contain", "internal/secretprint", "internal/webclient", "internal/weburl",
+	},
+	"tokens/session": {
+		"tokens", "tokens/oauth", "internal/oauthwire",
+		"internal/accesstoken", "internal/contain", "internal/pacing", "internal/secretprint", "internal/strictjson", "internal/weburl",
+	},
+	"tokens/session/storetest":   {"tokens/session"},
+	"tokens/internal/tokenstest": {"tokens", "tokens/oauth", "tokens/session"},
+	"internal/accesstoken":       {},
+	"internal/callertoken":       {},
+	"internal/contain":           {},
+	"internal/jwa":               {},
+	"internal/pacing":            {},
+	"internal/secretprint":       {},
+	"internal/strictjson":        {},
+	"internal/webclient":         {"internal/weburl"},
+	"internal/weburl":            {},
+	"internal/reference":         {},
+	"bearertest":                 {".", "jwks", "internal/jwa"},
+	"adapters/...":               {".", "tokens", "tokens/oauth", "tokens/session"},
+	"examples/...":               {"..."},
+	"interop/...":                {"..."},
+	"bench":                      {"..."},
 }
 
 // Arrows between packages point one way, and testing is for tests and for what users test with.
@@ -200,7 +213,7 @@ func TestArrows(t *testing.T) {
 				t.Errorf("%s imports %s", file.path, name)
 			}
 			if (name == "testing" || strings.HasPrefix(name, "testing/") || name == "net/http/httptest") &&
-				dir != "bearertest" && dir != "tokens/storetest" {
+				dir != "bearertest" && dir != "tokens/session/storetest" && dir != "tokens/internal/tokenstest" {
 				t.Errorf("%s imports %s", file.path, name)
 			}
 		}

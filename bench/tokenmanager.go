@@ -18,6 +18,7 @@ import (
 	"golang.org/x/oauth2/clientcredentials"
 
 	"github.com/bearer-go/bearer/tokens"
+	"github.com/bearer-go/bearer/tokens/oauth"
 )
 
 const (
@@ -116,7 +117,7 @@ type onceFetched struct{ token *auth.Token }
 func (o onceFetched) Token(context.Context) (*auth.Token, error) { return o.token, nil }
 
 func newTokenManager(fetcher tokens.Fetcher) (*tokens.Manager, error) {
-	return tokens.NewManager(fetcher, tokens.Logger(slog.New(slog.DiscardHandler)))
+	return tokens.NewManager(fetcher, tokens.WithLogger(slog.New(slog.DiscardHandler)))
 }
 
 // failing is an issuer that takes a while for each answer, and answers 503 until it is well.
@@ -205,8 +206,8 @@ func (b *bench) herdOf(row string) error {
 func (b *bench) asker(row, url string, client *http.Client) (ask func(context.Context) error, end func(), err error) {
 	switch row {
 	case sourceRow:
-		c, err := tokens.NewClient(url, "bench", tokens.ClientSecretBasic(tokens.NewSecret("secret")),
-			tokens.TokenEndpoint(url+"/token"), tokens.HTTPClient(client))
+		c, err := oauth.NewClient(url, "bench", oauth.ClientSecretBasic(tokens.NewSecret("secret")),
+			oauth.WithTokenEndpoint(url+"/token"), oauth.WithHTTPClient(client))
 		if err != nil {
 			return nil, nil, err
 		}

@@ -21,14 +21,15 @@ import (
 	"time"
 
 	"github.com/bearer-go/bearer/tokens"
+	"github.com/bearer-go/bearer/tokens/oauth"
 )
 
 // clientCase is a client by one method of client authentication.
 type clientCase struct {
 	clientMetadata
-	auth   tokens.ClientAuth
-	wrong  tokens.ClientAuth // somebody else's, by the same method
-	opts   []tokens.ClientOption
+	auth   oauth.ClientAuth
+	wrong  oauth.ClientAuth // somebody else's, by the same method
+	opts   []oauth.ClientOption
 	proven string // how the provider says it was proven
 }
 
@@ -46,11 +47,11 @@ func TestEachClientAuthentication(t *testing.T) {
 	cases := []clientCase{
 		{
 			clientMetadata: clientMetadata{ID: oddID, Secret: oddSecret, AuthMethod: "client_secret_basic"},
-			auth:           tokens.ClientSecretBasic(tokens.NewSecret(oddSecret)), wrong: tokens.ClientSecretBasic(tokens.NewSecret(oddSecret + " ")), proven: "Basic",
+			auth:           oauth.ClientSecretBasic(tokens.NewSecret(oddSecret)), wrong: oauth.ClientSecretBasic(tokens.NewSecret(oddSecret + " ")), proven: "Basic",
 		},
 		{
 			clientMetadata: clientMetadata{ID: "post", Secret: oddSecret, AuthMethod: "client_secret_post"},
-			auth:           tokens.ClientSecretPost(tokens.NewSecret(oddSecret)), wrong: tokens.ClientSecretPost(tokens.NewSecret("another")), proven: "client_secret",
+			auth:           oauth.ClientSecretPost(tokens.NewSecret(oddSecret)), wrong: oauth.ClientSecretPost(tokens.NewSecret("another")), proven: "client_secret",
 		},
 		mutualTLSCase(t, ca, "tls_client_auth"),
 		mutualTLSCase(t, ca, "self_signed_tls_client_auth"),
@@ -104,7 +105,7 @@ func TestEachClientAuthentication(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			revoke := func(by tokens.ClientAuth) error {
+			revoke := func(by oauth.ClientAuth) error {
 				return c.client(t, issuer, by).Revoke(t.Context(), tokens.NewSecret(opaque.AccessToken()), "access_token")
 			}
 			err = revoke(c.wrong)
@@ -123,9 +124,9 @@ func TestEachClientAuthentication(t *testing.T) {
 	}
 }
 
-func (c *clientCase) client(t *testing.T, issuer string, auth tokens.ClientAuth) *tokens.Client {
+func (c *clientCase) client(t *testing.T, issuer string, auth oauth.ClientAuth) *oauth.Client {
 	t.Helper()
-	client, err := tokens.NewClient(issuer, c.ID, auth, c.opts...)
+	client, err := oauth.NewClient(issuer, c.ID, auth, c.opts...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -133,9 +134,9 @@ func (c *clientCase) client(t *testing.T, issuer string, auth tokens.ClientAuth)
 }
 
 // tokenOf gets a new token by client credentials.
-func tokenOf(t *testing.T, client *tokens.Client, key tokens.Key) (*tokens.Token, error) {
+func tokenOf(t *testing.T, client *oauth.Client, key tokens.Key) (*tokens.Token, error) {
 	t.Helper()
-	manager, err := tokens.NewManager(client.ClientCredentials(), tokens.Logger(testLog(t)))
+	manager, err := tokens.NewManager(client.ClientCredentials(), tokens.WithLogger(testLog(t)))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -152,14 +153,14 @@ func assertionCase(t *testing.T, algorithm string) clientCase {
 		},
 		proven: "client_assertion",
 	}
-	var opts []tokens.AssertionOption
+	var opts []oauth.AssertionOption
 	if algorithm == "RS256" {
-		opts = append(opts, tokens.RS256())
+		opts = append(opts, oauth.WithRS256())
 	}
 	signer := newSigner(t, algorithm)
 	c.JWKS.Keys = []map[string]any{publicJWK(t, signer.Public())}
-	c.auth = tokens.PrivateKeyJWT(signer, "", opts...)
-	c.wrong = tokens.PrivateKeyJWT(newSigner(t, algorithm), "", opts...)
+	c.auth = oauth.PrivateKeyJWT(signer, "", opts...)
+	c.wrong = oauth.PrivateKeyJWT(newSigner(t, algorithm), "", opts...)
 	return c
 }
 
@@ -211,19 +212,19 @@ func mutualTLSCase(t *testing.T, ca *authority, method string) clientCase {
 	const name = "client.example.com"
 	if method == "tls_client_auth" {
 		c.SANDNS = name
-		c.auth = tokens.TLSClientAuth(ca.issue(t, &x509.Certificate{DNSNames: []string{name}}))
-		c.wrong = tokens.TLSClientAuth(ca.issue(t, &x509.Certificate{DNSNames: []string{"another.example.com"}}))
+		c.auth = oauth.TLSClientAuth(ca.issue(t, &x509.Certificate{DNSNames: []string{name}}))
+		c.wrong = oauth.TLSClientAuth(ca.issue(t, &x509.Certificate{DNSNames: []string{"another.example.com"}}))
 	} else {
 		certificate := selfSigned(t, name)
 		jwk := publicJWK(t, certificate.Leaf.PublicKey)
 		jwk["x5c"] = []string{base64.StdEncoding.EncodeToString(certificate.Certificate[0])}
 		c.JWKS = &jwks{Keys: []map[string]any{jwk}}
-		c.auth = tokens.SelfSignedTLSClientAuth(certificate)
-		c.wrong = tokens.SelfSignedTLSClientAuth(selfSigned(t, name))
+		c.auth = oauth.TLSClientAuth(certificate)
+		c.wrong = oauth.TLSClientAuth(selfSigned(t, name))
 	}
 	roots := x509.NewCertPool()
 	roots.AddCert(ca.certificate)
-	c.opts = append(c.opts, tokens.HTTPClient(&http.Client{
+	c.opts = append(c.opts, oauth.WithHTTPClient(&http.Client{
 		Transport: &http.Transport{TLSClientConfig: &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: roots}},
 	}))
 	return c

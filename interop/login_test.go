@@ -15,6 +15,8 @@ import (
 	"testing"
 
 	"github.com/bearer-go/bearer/tokens"
+	"github.com/bearer-go/bearer/tokens/oauth"
+	"github.com/bearer-go/bearer/tokens/session"
 )
 
 const (
@@ -38,45 +40,45 @@ var nativeClient = clientMetadata{
 }
 
 // people are the clients that people log in through.
-var people = map[string]func() tokens.ClientAuth{
-	webID:    func() tokens.ClientAuth { return tokens.ClientSecretBasic(tokens.NewSecret(webSecret)) },
-	nativeID: tokens.NoClientAuth,
+var people = map[string]func() oauth.ClientAuth{
+	webID:    func() oauth.ClientAuth { return oauth.ClientSecretBasic(tokens.NewSecret(webSecret)) },
+	nativeID: oauth.NoClientAuth,
 }
 
 // newSession returns alice's session, and the ear at its client's token endpoint.
-func newSession(t *testing.T, issuer, clientID string, store tokens.Store) (*tokens.Session, *ear) {
+func newSession(t *testing.T, issuer, clientID string, store session.Store) (*session.Session, *ear) {
 	t.Helper()
 	heard := new(ear)
-	client, err := tokens.NewClient(issuer, clientID, people[clientID](), tokens.HTTPClient(&http.Client{Transport: heard}))
+	client, err := oauth.NewClient(issuer, clientID, people[clientID](), oauth.WithHTTPClient(&http.Client{Transport: heard}))
 	if err != nil {
 		t.Fatal(err)
 	}
-	session, err := tokens.NewSession(client, store, personName, tokens.Logger(testLog(t)))
+	alice, err := session.New(client, store, personName, tokens.WithLogger(testLog(t)))
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		if err := session.Close(); err != nil {
+		if err := alice.Close(); err != nil {
 			t.Error(err)
 		}
 	})
-	return session, heard
+	return alice, heard
 }
 
 // logIn logs alice in.
-func logIn(t *testing.T, session *tokens.Session) {
+func logIn(t *testing.T, alice *session.Session) {
 	t.Helper()
-	login := beginLogin(t, session)
-	if err := session.Complete(t.Context(), login, browse(t, login)); err != nil {
+	login := beginLogin(t, alice)
+	if err := alice.Finish(t.Context(), login, browse(t, login)); err != nil {
 		t.Fatal(err)
 	}
 }
 
-func beginLogin(t *testing.T, session *tokens.Session) *tokens.Login {
+func beginLogin(t *testing.T, alice *session.Session) *session.Login {
 	t.Helper()
-	login, err := session.Login(t.Context(), callback,
-		tokens.LoginScope("openid", "offline_access", "orders:read"), tokens.LoginResource(orders),
-		tokens.LoginParameter("prompt", "consent")) // without which there is no offline_access (OpenID Connect Core section 11)
+	login, err := alice.Login(t.Context(), callback,
+		session.WithScope("openid", "offline_access", "orders:read"), session.WithResource(orders),
+		session.WithParameter("prompt", "consent")) // without which there is no offline_access (OpenID Connect Core section 11)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -85,7 +87,7 @@ func beginLogin(t *testing.T, session *tokens.Session) *tokens.Login {
 
 // browse does what a person's browser does: it follows the provider's redirects, with cookies, until one leads back to the
 // application, and returns the answer that is in that one.
-func browse(t *testing.T, login *tokens.Login) (answer url.Values) {
+func browse(t *testing.T, login *session.Login) (answer url.Values) {
 	t.Helper()
 	jar, err := cookiejar.New(nil)
 	if err != nil {
@@ -142,15 +144,15 @@ func TestLoginAndRotation(t *testing.T) {
 	t.Cleanup(api.Close)
 	for clientID, proven := range map[string]string{webID: "Basic", nativeID: "none"} {
 		t.Run(clientID, func(t *testing.T) {
-			store := tokens.NewMemoryStore()
-			session, heard := newSession(t, issuer, clientID, store)
+			store := session.NewMemoryStore()
+			alice, heard := newSession(t, issuer, clientID, store)
 			ordersKey := tokens.Key{Resource: orders}
-			_, err := session.Source(ordersKey).Token(t.Context())
+			_, err := alice.Source(ordersKey).Token(t.Context())
 			wantLoginRequired(t, "before the login", err)
 			before := reportOf(t, issuer)
 
-			logIn(t, session)
-			token, err := session.Source(ordersKey).Token(t.Context())
+			logIn(t, alice)
+			token, err := alice.Source(ordersKey).Token(t.Context())
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -167,7 +169,7 @@ func TestLoginAndRotation(t *testing.T) {
 			}
 
 			// Another service: a token without a resource is for the provider itself. It asks who that is.
-			own, err := session.Token(t.Context())
+			own, err := alice.Token(t.Context())
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -177,7 +179,7 @@ func TestLoginAndRotation(t *testing.T) {
 			expect(t, "the provider's own token", api.URL+"/me", own.AccessToken(), http.StatusUnauthorized, `error="invalid_token"`)
 
 			for range 3 {
-				if token, err = renewed(t, session.Source(ordersKey)); err != nil {
+				if token, err = renewed(t, alice.Source(ordersKey)); err != nil {
 					t.Fatal(err)
 				}
 				expect(t, "a renewed token", api.URL+"/orders", token.AccessToken(), http.StatusOK)
@@ -211,13 +213,13 @@ func TestLoginAndRotation(t *testing.T) {
 // out no other one with the refusal. So it is not asked, and the session goes on.
 func TestResourceThatTheLoginWasNotFor(t *testing.T) {
 	issuer := startProviderWith(t, providerConfig{Clients: []clientMetadata{webClient}})
-	session, _ := newSession(t, issuer, webID, tokens.NewMemoryStore())
-	logIn(t, session)
-	_, err := session.Source(tokens.Key{Resource: invoices}).Token(t.Context())
+	alice, _ := newSession(t, issuer, webID, session.NewMemoryStore())
+	logIn(t, alice)
+	_, err := alice.Source(tokens.Key{Resource: invoices}).Token(t.Context())
 	if e, ok := errors.AsType[*tokens.Error](err); !ok || e.Code != "invalid_target" || !e.Permanent() {
 		t.Errorf("a resource that the login was not for: %v, want a permanent invalid_target", err)
 	}
-	if _, err := renewed(t, session.Source(tokens.Key{Resource: orders})); err != nil {
+	if _, err := renewed(t, alice.Source(tokens.Key{Resource: orders})); err != nil {
 		t.Errorf("after that: %v", err)
 	}
 }
@@ -225,17 +227,17 @@ func TestResourceThatTheLoginWasNotFor(t *testing.T) {
 // One login for two services.
 func TestLoginForTwoResources(t *testing.T) {
 	issuer := startProviderWith(t, providerConfig{Clients: []clientMetadata{webClient}})
-	session, _ := newSession(t, issuer, webID, tokens.NewMemoryStore())
-	login, err := session.Login(t.Context(), callback, tokens.LoginScope("openid", "offline_access", "orders:read"),
-		tokens.LoginResource(orders, invoices), tokens.LoginParameter("prompt", "consent"))
+	alice, _ := newSession(t, issuer, webID, session.NewMemoryStore())
+	login, err := alice.Login(t.Context(), callback, session.WithScope("openid", "offline_access", "orders:read"),
+		session.WithResource(orders, invoices), session.WithParameter("prompt", "consent"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := session.Complete(t.Context(), login, browse(t, login)); err != nil {
+	if err := alice.Finish(t.Context(), login, browse(t, login)); err != nil {
 		t.Fatal(err)
 	}
 	for _, resource := range []string{orders, invoices, orders} {
-		if _, err := renewed(t, session.Source(tokens.Key{Resource: resource})); err != nil {
+		if _, err := renewed(t, alice.Source(tokens.Key{Resource: resource})); err != nil {
 			t.Errorf("%s: %v", resource, err)
 		}
 	}
@@ -244,7 +246,7 @@ func TestLoginForTwoResources(t *testing.T) {
 // The provider names itself in its answer (RFC 9207), and so must whatever passes for it. Nothing of a refused answer is sent.
 func TestLoginChecksTheAnswer(t *testing.T) {
 	issuer := startProviderWith(t, providerConfig{Clients: []clientMetadata{webClient}})
-	session, heard := newSession(t, issuer, webID, tokens.NewMemoryStore())
+	alice, heard := newSession(t, issuer, webID, session.NewMemoryStore())
 
 	for name, change := range map[string]func(url.Values){
 		"no iss":         func(answer url.Values) { answer.Del("iss") },
@@ -253,13 +255,13 @@ func TestLoginChecksTheAnswer(t *testing.T) {
 		"two iss":        func(answer url.Values) { answer.Add("iss", issuer) },
 		"two codes":      func(answer url.Values) { answer.Add("code", "another") },
 	} {
-		login := beginLogin(t, session)
+		login := beginLogin(t, alice)
 		answer := browse(t, login)
 		if answer.Get("iss") != issuer {
 			t.Fatalf("the provider calls itself %q in its answer, want %q", answer.Get("iss"), issuer)
 		}
 		change(answer)
-		err := session.Complete(t.Context(), login, answer)
+		err := alice.Finish(t.Context(), login, answer)
 		if e, ok := errors.AsType[*tokens.Error](err); !ok || e.Op != "login" {
 			t.Errorf("%s: %v, want an Error of the login", name, err)
 		}
@@ -269,24 +271,24 @@ func TestLoginChecksTheAnswer(t *testing.T) {
 	}
 
 	// The state of another browser's login, and the right one afterwards; the same code once more.
-	login := beginLogin(t, session)
+	login := beginLogin(t, alice)
 	answer := browse(t, login)
-	if err := session.Complete(t.Context(), login, browse(t, beginLogin(t, session))); !errors.Is(err, tokens.ErrLoginState) {
+	if err := alice.Finish(t.Context(), login, browse(t, beginLogin(t, alice))); !errors.Is(err, session.ErrLoginState) {
 		t.Errorf("another login's answer: %v, want ErrLoginState", err)
 	}
-	if err := session.Complete(t.Context(), login, answer); err != nil {
+	if err := alice.Finish(t.Context(), login, answer); err != nil {
 		t.Errorf("the right answer: %v", err)
 	}
-	if err := session.Complete(t.Context(), login, answer); !errors.Is(err, tokens.ErrLoginUsed) {
+	if err := alice.Finish(t.Context(), login, answer); !errors.Is(err, session.ErrLoginUsed) {
 		t.Errorf("the right answer once more: %v, want ErrLoginUsed", err)
 	}
 
 	// A code is bound to its login's verifier (RFC 7636): with the state of another login it is worth nothing.
-	login = beginLogin(t, session)
+	login = beginLogin(t, alice)
 	answer = browse(t, login)
-	injected := browse(t, beginLogin(t, session))
+	injected := browse(t, beginLogin(t, alice))
 	injected.Set("state", answer.Get("state"))
-	err := session.Complete(t.Context(), login, injected)
+	err := alice.Finish(t.Context(), login, injected)
 	if e, ok := errors.AsType[*tokens.Error](err); !ok || e.Code != "invalid_grant" {
 		t.Errorf("another login's code: %v, want invalid_grant", err)
 	}
@@ -295,9 +297,9 @@ func TestLoginChecksTheAnswer(t *testing.T) {
 // Somebody stole a refresh token and used it: the provider ends the family, and the session says that a login is required.
 func TestStolenRefreshTokenEndsTheSession(t *testing.T) {
 	issuer := startProviderWith(t, providerConfig{Clients: []clientMetadata{webClient}})
-	session, heard := newSession(t, issuer, webID, tokens.NewMemoryStore())
-	source := session.Source(tokens.Key{Resource: orders})
-	logIn(t, session)
+	alice, heard := newSession(t, issuer, webID, session.NewMemoryStore())
+	source := alice.Source(tokens.Key{Resource: orders})
+	logIn(t, alice)
 	if _, err := renewed(t, source); err != nil {
 		t.Fatal(err)
 	}
@@ -314,10 +316,10 @@ func TestStolenRefreshTokenEndsTheSession(t *testing.T) {
 	if e, ok := errors.AsType[*tokens.Error](err); !ok || e.Code != "invalid_grant" {
 		t.Errorf("after the theft: %v, want the provider's invalid_grant in it", err)
 	}
-	if loggedIn, err := session.LoggedIn(t.Context()); loggedIn || err != nil {
+	if loggedIn, err := alice.LoggedIn(t.Context()); loggedIn || err != nil {
 		t.Errorf("after the theft LoggedIn is %t, %v", loggedIn, err)
 	}
-	logIn(t, session)
+	logIn(t, alice)
 	if _, err := renewed(t, source); err != nil {
 		t.Errorf("after a new login: %v", err)
 	}
@@ -329,16 +331,16 @@ func TestLogoutRevokes(t *testing.T) {
 	issuer := startProviderWith(t, providerConfig{Clients: []clientMetadata{webClient, nativeClient}})
 	for clientID := range people {
 		t.Run(clientID, func(t *testing.T) {
-			store := tokens.NewMemoryStore()
-			session, heard := newSession(t, issuer, clientID, store)
+			store := session.NewMemoryStore()
+			alice, heard := newSession(t, issuer, clientID, store)
 			other, _ := newSession(t, issuer, clientID, store)
-			source := session.Source(tokens.Key{Resource: orders})
+			source := alice.Source(tokens.Key{Resource: orders})
 			for range 2 {
-				logIn(t, session)
+				logIn(t, alice)
 				if _, err := renewed(t, source); err != nil {
 					t.Fatal(err)
 				}
-				logOut(t, issuer, clientID, session, heard)
+				logOut(t, issuer, clientID, alice, heard)
 				_, err := source.Token(t.Context())
 				wantLoginRequired(t, "after the logout", err)
 				if loggedIn, err := other.LoggedIn(t.Context()); loggedIn || err != nil {
@@ -346,15 +348,15 @@ func TestLogoutRevokes(t *testing.T) {
 				}
 			}
 
-			logIn(t, session)
-			own, err := session.Token(t.Context())
+			logIn(t, alice)
+			own, err := alice.Token(t.Context())
 			if err != nil {
 				t.Fatal(err)
 			}
 			if status := userInfo(t, issuer, own); status != http.StatusOK {
 				t.Fatalf("the provider answered its own token with status %d", status)
 			}
-			logOut(t, issuer, clientID, session, heard)
+			logOut(t, issuer, clientID, alice, heard)
 			if status := userInfo(t, issuer, own); status != http.StatusUnauthorized {
 				t.Errorf("the provider answered its own token after the logout with status %d, want 401", status)
 			}
@@ -363,10 +365,10 @@ func TestLogoutRevokes(t *testing.T) {
 }
 
 // logOut logs alice out and checks that the last refresh token is worth nothing.
-func logOut(t *testing.T, issuer, clientID string, session *tokens.Session, heard *ear) {
+func logOut(t *testing.T, issuer, clientID string, alice *session.Session, heard *ear) {
 	t.Helper()
 	reuses := reportOf(t, issuer).Refused[reused]
-	if err := session.Logout(t.Context()); err != nil {
+	if err := alice.Logout(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	all := heard.refreshTokens()

@@ -3,6 +3,8 @@ package interop_test
 import (
 	"bufio"
 	"context"
+	crand "crypto/rand"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -12,12 +14,15 @@ import (
 	"math/rand/v2"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"slices"
 	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/bearer-go/bearer/tokens"
+	"github.com/bearer-go/bearer/tokens/oauth"
+	"github.com/bearer-go/bearer/tokens/session"
 )
 
 const (
@@ -39,7 +44,7 @@ const (
 // The environment of a child: what it does, as JSON, and the key of its store.
 const (
 	jobVariable  = "BEARER_INTEROP_JOB"
-	sealVariable = "BEARER_INTEROP_SEAL_KEY"
+	sealVariable = "BEARER_INTEROP_SEAL_KEY_FILE"
 )
 
 // job is what a child process does with alice's session.
@@ -98,11 +103,11 @@ func beChild(text string) {
 
 // do renews the token of one key over and over.
 func (j job) do(ctx context.Context, say func(kind string)) (asked, shared int, err error) {
-	session, err := j.session()
+	alice, err := j.open()
 	if err != nil {
 		return 0, 0, err
 	}
-	source := session.Source(tokens.Key{Resource: orders})
+	source := alice.Source(tokens.Key{Resource: orders})
 	for j.Renewals == 0 || asked < j.Renewals {
 		<-time.After(rand.N(maxRest))
 		source.Reset() // so that the token comes out of the store, and may be renewed again
@@ -129,33 +134,38 @@ func (j job) do(ctx context.Context, say func(kind string)) (asked, shared int, 
 			say(works)
 		}
 	}
-	return asked, shared, session.Close()
+	return asked, shared, alice.Close()
 }
 
-// session is alice's, over the store that all processes share.
-func (j job) session() (*tokens.Session, error) {
-	store, err := tokens.NewFileStore(j.Dir, tokens.SealKeysFromEnv(sealVariable))
+// open returns alice's session, over the store that all processes share.
+func (j job) open() (*session.Session, error) {
+	store, err := session.NewFileStore(j.Dir, session.SealKeysFromFile(os.Getenv(sealVariable)))
 	if err != nil {
 		return nil, err
 	}
-	client, err := tokens.NewClient(j.Issuer, webID, tokens.ClientSecretBasic(tokens.NewSecret(webSecret)))
+	client, err := oauth.NewClient(j.Issuer, webID, oauth.ClientSecretBasic(tokens.NewSecret(webSecret)))
 	if err != nil {
 		return nil, err
 	}
-	return tokens.NewSession(client, store, personName, tokens.Logger(slog.New(slog.DiscardHandler)))
+	return session.New(client, store, personName, tokens.WithLogger(slog.New(slog.DiscardHandler)))
 }
 
 // prepare gives this process and its children a store, and logs alice in.
-func (j job) prepare(t *testing.T) *tokens.Session {
+func (j job) prepare(t *testing.T) *session.Session {
 	t.Helper()
-	t.Setenv(sealVariable, tokens.GenerateSealKey().Reveal())
-	session, err := j.session()
+	path, key := filepath.Join(t.TempDir(), "key"), make([]byte, 32)
+	_, _ = crand.Read(key) // it never fails
+	if err := os.WriteFile(path, []byte(base64.StdEncoding.EncodeToString(key)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv(sealVariable, path)
+	alice, err := j.open()
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = session.Close() })
-	logIn(t, session)
-	return session
+	t.Cleanup(func() { _ = alice.Close() })
+	logIn(t, alice)
+	return alice
 }
 
 // child is this test's binary, run once more.
@@ -220,7 +230,7 @@ func (c *child) next(t *testing.T) (l line) {
 func TestTwoProcessesShareARefreshToken(t *testing.T) {
 	issuer := startProviderWith(t, providerConfig{Clients: []clientMetadata{webClient}})
 	j := job{Issuer: issuer, Dir: t.TempDir(), Renewals: renewals / sharers}
-	session := j.prepare(t)
+	alice := j.prepare(t)
 
 	began := time.Now()
 	var children []*child
@@ -248,7 +258,7 @@ func TestTwoProcessesShareARefreshToken(t *testing.T) {
 	if len(report.Refused) > 0 {
 		t.Errorf("the provider refused: %v", report.Refused)
 	}
-	if _, err := renewed(t, session.Source(tokens.Key{Resource: orders})); err != nil {
+	if _, err := renewed(t, alice.Source(tokens.Key{Resource: orders})); err != nil {
 		t.Errorf("the session does not go on: %v", err)
 	}
 }
@@ -259,7 +269,7 @@ func TestTwoProcessesShareARefreshToken(t *testing.T) {
 func TestKilledWhileRenewing(t *testing.T) {
 	issuer := startProviderWith(t, providerConfig{Clients: []clientMetadata{webClient}, AnswerDelay: answerDelay})
 	j := job{Issuer: issuer, Dir: t.TempDir()}
-	session := j.prepare(t)
+	alice := j.prepare(t)
 	mustWork := func(c *child) {
 		t.Helper()
 		if first, second := c.next(t), c.next(t); first.Kind != renewing || second.Kind != works {
@@ -274,7 +284,7 @@ func TestKilledWhileRenewing(t *testing.T) {
 	outcomes := map[string]int{}
 	for range kills {
 		c.killWithin(t, cycle)
-		if loggedIn, err := session.LoggedIn(t.Context()); !loggedIn || err != nil {
+		if loggedIn, err := alice.LoggedIn(t.Context()); !loggedIn || err != nil {
 			t.Fatalf("the record of a killed process: LoggedIn is %t, %v", loggedIn, err)
 		}
 		c = j.start(t)
@@ -287,7 +297,7 @@ func TestKilledWhileRenewing(t *testing.T) {
 		case works:
 		case loginRequired:
 			c.kill()
-			logIn(t, session)
+			logIn(t, alice)
 			c = j.start(t)
 			mustWork(c)
 		default:

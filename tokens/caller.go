@@ -20,9 +20,9 @@ const maxProviders = 4
 
 // ErrAskCaller is what a Fetcher of package oauth that needs the caller's own tokens returns the
 // first time that a [Manager] calls it for a [Key]. It needs tokens that only the caller of
-// [Source.Token] has, and has sent nothing. The Manager asks the caller's functions, and calls Fetch
-// again. It does so for whatever a Fetcher in between makes of this error, so that one that counts
-// failures may leave it out.
+// [Source.Token] has, and has sent nothing. The Manager asks the caller's functions, and calls
+// Fetch again. It does so for whatever a Fetcher in between makes of this error, so that one that
+// counts failures may leave it out.
 var ErrAskCaller = errors.New("tokens: the Manager has to ask its caller for a token first")
 
 var (
@@ -32,7 +32,8 @@ var (
 	errProviderPanic = errors.New("the function for the caller's token panicked")
 )
 
-// badRequest is a request that is not made, because no server can grant it. It is [Error.Permanent].
+// badRequest is a request that is not made, because no server can grant it. It is
+// [Error.Permanent].
 func badRequest(err error) error { return &Error{Op: "token", Code: "invalid_request", Err: err} }
 
 var _ = callertoken.Register(callertoken.Hooks{

@@ -7,11 +7,11 @@ import (
 
 const maxChallenges = 8 << 10 // bytes of an answer's WWW-Authenticate, all of its lines together; longer ones are not read
 
-// saysInvalidToken reports whether an answer's challenges say that the token is not accepted: one of the scheme Bearer has the
-// error invalid_token (RFC 6750 section 3.1).
+// saysInvalidToken reports whether an answer's challenges say that the token is not accepted: one
+// of the scheme Bearer has the error invalid_token (RFC 6750 section 3.1).
 //
-// A server that is not understood has not said it, and one line that cannot be read makes the others doubtful: the caller
-// gets the answer as it is, and that is all.
+// A server that is not understood has not said it, and one line that cannot be read makes the
+// others doubtful: the caller gets the answer as it is, and that is all.
 func saysInvalidToken(header http.Header) bool {
 	lines := header.Values("WWW-Authenticate")
 	size := 0
@@ -32,11 +32,12 @@ func saysInvalidToken(header http.Header) bool {
 	return says
 }
 
-// readChallenges reads a list of challenges (RFC 9110 section 11.6.1). Says is whether one of them is what saysInvalidToken looks
-// for, ok that the list can be read, and in one way only.
+// readChallenges reads a list of challenges (RFC 9110 section 11.6.1). Says is whether one of them
+// is what saysInvalidToken looks for, ok that the list can be read, and in one way only.
 //
-// Two dialects are read beside the grammar, since they are common and can mean but one thing: Amazon's API Gateway puts a space in
-// place of the comma between parameters, and oauthlib and Google's ESP put a comma between the scheme and its first parameter.
+// Two dialects are read beside the grammar, since they are common and can mean but one thing:
+// Amazon's API Gateway puts a space in place of the comma between parameters, and oauthlib and
+// Google's ESP put a comma between the scheme and its first parameter.
 func readChallenges(list string) (says, ok bool) {
 	var (
 		bearer bool // what comes belongs to a challenge of that scheme,
@@ -91,7 +92,8 @@ func cutGap(s string) (rest string, found gap) {
 	return rest, noGap
 }
 
-// cutParam cuts off a parameter: a name, "=", and a token or a quoted string as its value, perhaps with spaces around the "=".
+// cutParam cuts off a parameter: a name, "=", and a token or a quoted string as its value, perhaps
+// with spaces around the "=".
 func cutParam(s string) (name, value, rest string, ok bool) {
 	name, rest = cutToken(s)
 	rest, ok = strings.CutPrefix(strings.TrimLeft(rest, " \t"), "=")
@@ -129,8 +131,8 @@ func cutToken68(s string) (rest string) {
 	return strings.TrimLeft(s[n:], "=")
 }
 
-// cutQuoted cuts off a quoted string (RFC 9110 section 5.6.4), and returns what it stands for. It is not ok if it has no end, or a
-// control character in it.
+// cutQuoted cuts off a quoted string (RFC 9110 section 5.6.4), and returns what it stands for. It
+// is not ok if it has no end, or a control character in it.
 func cutQuoted(s string) (value, rest string, ok bool) {
 	var b strings.Builder
 	for i := 1; i < len(s); i++ {

@@ -9,22 +9,21 @@ import (
 )
 
 var (
-	// ErrClosed means that the [Manager] or [Session] was closed.
+	// ErrClosed means that the [Manager] was closed, or the session of package session.
 	ErrClosed = errors.New("tokens: closed")
 
-	// ErrLoginRequired means that no token can be had before somebody logs in: there is no refresh token, or the server does not
-	// accept it any more, or not for this key, which is then the only one that it is about.
+	// ErrLoginRequired means that there is no token before the person logs in: there is no refresh
+	// token, or the server does not accept it any more, or not for this key, which is then the only
+	// one that the error is about.
 	ErrLoginRequired = errors.New("tokens: a new login is required")
-
-	// ErrNoRevocation means that the authorization server names no endpoint where tokens are revoked; see [Client.Revoke].
-	ErrNoRevocation = errors.New("tokens: the server has no revocation endpoint")
 )
 
-// UnavailableError is why [Source.Token] has no token. All who waited for one request hear the same.
+// UnavailableError is why [Source.Token] has no token. All callers that waited for one request get
+// the same.
 type UnavailableError struct {
-	// RetryAfter is the time to the next attempt; until then everybody hears this. It is zero when nothing will be attempted
-	// any more, because the Manager is closed, and when a function for the caller's own token failed,
-	// which the next call calls again.
+	// RetryAfter is the time to the next attempt; until then all callers get this error. It is zero
+	// when nothing will be attempted any more, because the Manager is closed, and when a function
+	// for the caller's own token failed, which the next call calls again.
 	RetryAfter time.Duration
 
 	// Err is what failed: an [*Error], [ErrLoginRequired], [ErrClosed], or what the [Fetcher] said.
@@ -47,8 +46,9 @@ type Error struct {
 	// Status is the HTTP status; 0 when there was no answer.
 	Status int
 
-	// Code is the error code of RFC 6749 section 5.2, or one of the many that servers have beside; "" when there is none, or
-	// none that is made of letters, digits and "._-" and at most 64 of them, or when it repeats a secret that was sent.
+	// Code is the error code of RFC 6749 section 5.2, or one of the many that servers have beside;
+	// "" when there is none, or none that is made of letters, digits and "._-" and at most 64 of
+	// them, or when it repeats a secret that was sent.
 	Code string
 
 	// Description is the server's own text for it, error_description, for the operator: at
@@ -58,7 +58,8 @@ type Error struct {
 	// under %p, and under a verb that fits no pointer in an unexported field. Show it to no client.
 	Description string
 
-	// RetryAfter is what the server's header of that name asks for, up to an hour; 0 if there is none.
+	// RetryAfter is what the server's header of that name asks for, up to an hour; 0 if there is
+	// none.
 	RetryAfter time.Duration
 
 	// Err is what went wrong when there was no answer, or none that can be used. It may be nil.
@@ -89,8 +90,9 @@ func (e *Error) Error() string {
 // Unwrap returns Err.
 func (e *Error) Unwrap() error { return e.Err }
 
-// permanent are the codes of RFC 6749 sections 4.1.2.1 and 5.2, RFC 7009 section 2.2.1 and RFC 8707 section 2 that stay what they
-// are until somebody changes something: the client, its registration, or the request.
+// permanent are the codes of RFC 6749 sections 4.1.2.1 and 5.2, RFC 7009 section 2.2.1 and RFC 8707
+// section 2 that stay what they are until a person changes something: the client, its registration,
+// or the request.
 var permanent = map[string]bool{
 	"invalid_request":           true,
 	"invalid_client":            true,
@@ -104,8 +106,8 @@ var permanent = map[string]bool{
 	"unsupported_token_type":    true,
 }
 
-// Permanent reports that asking again does not help until somebody has changed something. It goes by the code, and never for
-// a status that says otherwise: 408, 425, 429 and those from 500.
+// Permanent reports whether asking again does not help until a person has changed something. It
+// goes by the code, and never for a status that says otherwise: 408, 425, 429 and those from 500.
 func (e *Error) Permanent() bool {
 	switch e.Status {
 	case http.StatusRequestTimeout, http.StatusTooEarly, http.StatusTooManyRequests:

@@ -7,34 +7,40 @@ import (
 	"github.com/bearer-go/bearer/internal/contain"
 )
 
-// EventKind is what happened.
-type EventKind string
-
-// The kinds of events.
+// What [Event].Kind says.
 const (
-	EventFetch   EventKind = "fetch"   // a first token was obtained
-	EventRefresh EventKind = "refresh" // a token was obtained in place of another
-	EventReuse   EventKind = "reuse"   // a token was found in a Store, where another process had left it
-	EventFailure EventKind = "failure" // no token could be obtained
-	EventBackoff EventKind = "backoff" // somebody who needs a token was turned away, in the pause after a failure
-	EventRetry   EventKind = "retry"   // a Transport sent a request again, with another token, after a 401
+	eventFetch   = "fetch"
+	eventRefresh = "refresh"
+	eventReuse   = "reuse"
+	eventFailure = "failure"
+	eventBackoff = "backoff"
+	eventRetry   = "retry"
 )
 
-// Event is something that happened to the token of a key; see [Observer]. Handing out a token that is at hand is none.
+// Event is something that happened to the token of a key; see [WithObserver]. Handing out a cached
+// token is none.
 type Event struct {
-	Kind EventKind // what happened
+	// Kind is what happened:
+	//
+	//   - "fetch": a first token was obtained
+	//   - "refresh": a token was obtained in place of another
+	//   - "reuse": a token was found in a Store, where another process had left it
+	//   - "failure": no token could be obtained
+	//   - "backoff": a caller that needs a token was turned away, in the pause after a failure
+	//   - "retry": a Transport sent a request again, with another token, after a 401
+	Kind string
 
-	// Key is as the application gave it. Its Subject may be a person's name, and none of its fields is bounded in number: what
-	// becomes the label of a metric is for the application to choose.
+	// Key is as the application gave it. Its Subject may be a person's name, and none of its fields
+	// is bounded in number: what becomes the label of a metric is for the application to choose.
 	Key Key
 
-	// Duration is how long the fetch took; 0 for EventBackoff and EventRetry.
+	// Duration is how long the fetch took; 0 for "backoff" and "retry".
 	Duration time.Duration
 
-	// Err is why, for EventFailure and EventBackoff.
+	// Err is why, for "failure" and "backoff".
 	Err error
 
-	// RetryAfter is the time to the next attempt, for EventFailure.
+	// RetryAfter is the time to the next attempt, for "failure".
 	RetryAfter time.Duration
 }
 
@@ -49,5 +55,5 @@ func (s *Source) retried(ctx context.Context) {
 	s.mu.Lock()
 	s.stats.Retries++
 	s.mu.Unlock()
-	s.m.report(ctx, Event{Kind: EventRetry, Key: s.key})
+	s.m.report(ctx, Event{Kind: eventRetry, Key: s.key})
 }

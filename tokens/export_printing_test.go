@@ -1,14 +1,11 @@
 package tokens
 
-// HoldLocks takes the locks of a Manager, one of its Sources, and a memory store.
-func HoldLocks(m *Manager, s *Source, store Store) (release func()) {
-	memory := store.(*memoryStore)
-	memory.mu.Lock()
+// HoldLocks takes the locks of a Manager and one of its Sources.
+func HoldLocks(m *Manager, s *Source) (release func()) {
 	s.mu.Lock()
 	m.mu.Lock()
 	return func() {
 		m.mu.Unlock()
 		s.mu.Unlock()
-		memory.mu.Unlock()
 	}
 }

@@ -43,7 +43,8 @@ type fetch struct {
 	askAgain bool // there is neither: those who wait begin again
 }
 
-// begin starts a fetch, unless the Manager is closed or the Fetcher is stuck. The caller holds the lock.
+// begin starts a fetch, unless the Manager is closed or the Fetcher is stuck. The caller holds the
+// lock.
 func (s *Source) begin(ctx context.Context, now time.Time, given []callertoken.Set) {
 	if s.late == maxLate {
 		s.failures++
@@ -95,8 +96,8 @@ func (s *Source) addLate(n int) {
 	s.late += n
 }
 
-// finish takes in what came of a fetch. It may be called twice: a Fetcher that did not return in time
-// may bring a token nevertheless, which is used if no later fetch has brought one.
+// finish takes in what came of a fetch. It may be called twice: a Fetcher that did not return in
+// time may bring a token nevertheless, which is used if no later fetch has brought one.
 func (s *Source) finish(ctx context.Context, f *fetch, response *Response, err error) {
 	now := time.Now()
 	var token *Token
@@ -122,7 +123,7 @@ func (s *Source) finish(ctx context.Context, f *fetch, response *Response, err e
 		}
 		return
 	}
-	ev := Event{Kind: EventFetch, Key: s.key, Duration: now.Sub(f.began), Err: err}
+	ev := Event{Kind: eventFetch, Key: s.key, Duration: now.Sub(f.began), Err: err}
 
 	s.mu.Lock()
 	if !match(s.callerProviders(), f.given) { // whatever came: it is not known whose it is
@@ -138,10 +139,10 @@ func (s *Source) finish(ctx context.Context, f *fetch, response *Response, err e
 		return
 	case token != nil:
 		if f.previous != nil {
-			ev.Kind = EventRefresh
+			ev.Kind = eventRefresh
 		}
 		if response.Reused {
-			ev.Kind = EventReuse
+			ev.Kind = eventReuse
 		}
 		s.token, s.refused, s.newest = token, false, f.number
 		s.err, s.failures, s.next = nil, 0, now.Add(renewalPause)
@@ -156,7 +157,7 @@ func (s *Source) finish(ctx context.Context, f *fetch, response *Response, err e
 		s.mu.Unlock()
 		return
 	default:
-		ev.Kind = EventFailure
+		ev.Kind = eventFailure
 		s.failures++
 		ev.RetryAfter = backoff(s.failures, err)
 		s.err, s.next = err, now.Add(ev.RetryAfter)
@@ -185,9 +186,9 @@ func (s *Source) release(f *fetch) {
 	}
 }
 
-// backoff is for how long nothing is asked for after so many failures in a row. A permanent one that
-// repeats an earlier answer has had its pause. After ErrLoginRequired another process may log in,
-// and asking costs no more than a look into a Store.
+// backoff is for how long nothing is asked for after so many failures in a row. A permanent one
+// that repeats an earlier answer has had its pause. After ErrLoginRequired another process may log
+// in, and asking costs no more than a look into a Store.
 func backoff(failures int, err error) time.Duration {
 	var last pacing.Failure
 	if e, ok := errors.AsType[*Error](err); ok {
@@ -199,8 +200,8 @@ func backoff(failures int, err error) time.Duration {
 	return pacing.Backoff(failures, last)
 }
 
-// log reports a failure after a success, and a success after a failure, and at Debug all else. Nothing
-// of the key is logged that says whom it is about.
+// log reports a failure after a success, and a success after a failure, and at Debug all else.
+// Nothing of the key is logged that says whom it is about.
 func (s *Source) log(ctx context.Context, ev Event, failuresBefore int) {
 	level := slog.LevelDebug
 	switch {
@@ -212,7 +213,7 @@ func (s *Source) log(ctx context.Context, ev Event, failuresBefore int) {
 	if !s.m.logger.Enabled(ctx, level) {
 		return
 	}
-	attrs := []slog.Attr{slog.String("event", string(ev.Kind)), slog.Duration("duration", ev.Duration)}
+	attrs := []slog.Attr{slog.String("event", ev.Kind), slog.Duration("duration", ev.Duration)}
 	for _, a := range []slog.Attr{
 		slog.String("issuer", s.key.Issuer), slog.String("client", s.key.Client), slog.String("resource", weburl.Redacted(s.key.Resource)),
 		slog.String("audience", s.key.Audience), slog.String("scope", s.key.Scope),
@@ -223,7 +224,7 @@ func (s *Source) log(ctx context.Context, ev Event, failuresBefore int) {
 	}
 	if ev.Err != nil {
 		attrs = append(attrs, slog.Duration("retry_after", ev.RetryAfter), slog.Any("error", ev.Err))
-		s.m.logger.LogAttrs(ctx, level, "tokens: a token cannot be had", attrs...)
+		s.m.logger.LogAttrs(ctx, level, "tokens: no token was obtained", attrs...)
 		return
 	}
 	s.m.logger.LogAttrs(ctx, level, "tokens: a token was obtained", attrs...)

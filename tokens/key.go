@@ -1,26 +1,23 @@
 package tokens
 
-import "strings"
-
-// Key says which token is meant. Equal keys stand for one token, which is fetched once. What a field means to a [Fetcher] is for
-// the Fetcher to say; those of a [Client] refuse a key that they cannot serve, and never pass a field over.
+// Key says which token is meant. Equal keys stand for one token, which is fetched once. What a
+// field means to a [Fetcher] is for the Fetcher to say; those of package oauth refuse a key that
+// they cannot serve, and never pass a field over.
 type Key struct {
-	// Issuer is the authorization server's identifier and Client the client's, where one [Fetcher] serves several. "" is the
-	// Fetcher's own; any other must equal it.
+	// Issuer is the authorization server's identifier and Client the client's, where one [Fetcher]
+	// serves several. "" is the Fetcher's own; any other must equal it.
 	Issuer, Client string
 
-	// Resource is the URI of the service that the token is for (RFC 8707 section 2): absolute, without a user name and a
-	// fragment. Audience is the name that some servers use instead (RFC 8693 section 2.1). "" is not sent.
+	// Resource is the URI of the service that the token is for (RFC 8707 section 2): absolute,
+	// without a user name and a fragment. Audience is the name that some servers use instead (RFC
+	// 8693 section 2.1). "" is not sent.
 	Resource, Audience string
 
-	// Scope is what the token shall allow: scopes separated by one space (RFC 6749 section 3.3); see [Scopes]. "" is not sent, and
-	// the server's default.
+	// Scope is what the token allows: scopes separated by one space (RFC 6749 section 3.3). "" is
+	// not sent, and the server's default.
 	Scope string
 
-	// Subject is for whom the token is: the name of a session in a [Store], or whatever the application names the subject of an
-	// exchange by. "" is the client itself.
+	// Subject is for whom the token is: the name of a session, or whatever the application names
+	// the subject of an exchange by. "" is the client itself.
 	Subject string
 }
-
-// Scopes puts scopes into the form that [Key] has them in.
-func Scopes(scopes ...string) string { return strings.Join(scopes, " ") }

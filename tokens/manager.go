@@ -6,7 +6,6 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"errors"
-	"fmt"
 	"log/slog"
 	"sync"
 	"time"
@@ -14,14 +13,13 @@ import (
 	"github.com/bearer-go/bearer/internal/pacing"
 )
 
-// The bounds of a [Manager], unless an option sets others.
 const (
-	DefaultMaxKeys      = 4096             // sources that it remembers
-	DefaultFetchTimeout = 15 * time.Second // of one Fetch
+	defaultMaxKeys      = 4096
+	defaultFetchTimeout = 15 * time.Second
 )
 
-// Manager keeps one token for each [Key]. It is made by [NewManager], does nothing until a token is asked for, and is safe for
-// concurrent use. It prints as "[secret]".
+// Manager keeps one token for each [Key]. It is made by [NewManager], does nothing until a token is
+// asked for, and is safe for concurrent use. It prints as "[secret]".
 type Manager struct {
 	opaque
 	*hiddenManager
@@ -56,102 +54,20 @@ type sourceID struct {
 	caller string // a keyed hash of the caller's tokens, "" for a source that they do not matter to
 }
 
-// An Option changes what a [Manager] does. Each may be given once.
-type Option func(*managerConfig)
-
-type managerConfig struct {
-	m     *Manager
-	given map[string]bool
-	errs  []error
-}
-
-// once refuses an option that is given twice.
-func (c *managerConfig) once(option string) {
-	if c.given[option] {
-		c.wrong("%s: given twice; keep one", option)
-	}
-	c.given[option] = true
-}
-
-func (c *managerConfig) wrong(format string, args ...any) {
-	c.errs = append(c.errs, fmt.Errorf("tokens: "+format, args...))
-}
-
-// MaxKeys sets how many keys a Manager remembers, [DefaultMaxKeys] by default. When there is one more, the key is forgotten that
-// was neither asked for with [Manager.Source] nor fetched for the longest time. Nothing is lost by it but a token that can be had
-// again: refresh tokens are in a [Store]. Whoever holds the [Source] of a forgotten key goes on using it.
-//
-// With [Client.Exchange] and [Client.JWTBearer] each token that callers bring counts as a key, and
-// so does the key itself.
-func MaxKeys(n int) Option {
-	return func(c *managerConfig) {
-		c.once("MaxKeys")
-		if n < 1 {
-			c.wrong("MaxKeys(%d): a Manager needs at least 1", n)
-			return
-		}
-		c.m.maxKeys = n
-	}
-}
-
-// FetchTimeout sets how long one [Fetcher.Fetch] may take, [DefaultFetchTimeout] by default. Those who wait for it wait no longer,
-// and less if their own contexts say so.
-func FetchTimeout(d time.Duration) Option {
-	return func(c *managerConfig) {
-		c.once("FetchTimeout")
-		if d <= 0 {
-			c.wrong("FetchTimeout(%s): give a time above zero", d)
-			return
-		}
-		c.m.timeout = d
-	}
-}
-
-// Logger sets where the Manager logs, [slog.Default] by default: at Warn when a token cannot be had, once until it can be again,
-// which is logged at Info; at Debug every fetch.
-//
-// A panic of the Fetcher, the Observer or another part of the application is logged at Error, with
-// the stack and without its value. One in discovery, in a certificate function, or in a [Store] in
-// the background is logged by [slog.Default]. One of the log handler itself goes no further.
-func Logger(l *slog.Logger) Option {
-	return func(c *managerConfig) {
-		c.once("Logger")
-		if l == nil {
-			c.wrong("Logger(nil): leave it out for slog.Default, or give slog.New(slog.DiscardHandler)")
-			return
-		}
-		c.m.logger = l
-	}
-}
-
-// Observer sets a function that is told of every [Event], for metrics and traces. It is called by the goroutine that the event
-// happens in, so it must be quick and safe for concurrent use. It must not close the Manager, which would wait for it. A panic of it
-// is logged, and goes no further.
-func Observer(observe func(context.Context, Event)) Option {
-	return func(c *managerConfig) {
-		c.once("Observer")
-		if observe == nil {
-			c.wrong("Observer(nil): leave it out")
-			return
-		}
-		c.m.observe = observe
-	}
-}
-
-// NewManager returns a Manager over a Fetcher. It does no I/O and starts nothing. When several things are wrong the error says all
-// of them.
-func NewManager(fetcher Fetcher, opts ...Option) (*Manager, error) {
+// NewManager returns a Manager over a Fetcher. It does no I/O and starts nothing. When several
+// things are wrong the error says all of them.
+func NewManager(fetcher Fetcher, opts ...ManagerOption) (*Manager, error) {
 	m := &Manager{hiddenManager: &hiddenManager{&managerState{
-		fetcher: fetcher, timeout: DefaultFetchTimeout, maxKeys: DefaultMaxKeys, logger: slog.Default(),
+		fetcher: fetcher, timeout: defaultFetchTimeout, maxKeys: defaultMaxKeys, logger: slog.Default(),
 		sources: make(map[sourceID]*list.Element), order: list.New(), renewals: new(pacing.Allowance),
 	}}}
-	c := managerConfig{m: m, given: make(map[string]bool)}
+	c := managerConfig{m: m, seen: make(map[string]bool)}
 	if f, ok := fetcher.(FetcherFunc); fetcher == nil || ok && f == nil {
-		c.wrong("NewManager: the Fetcher is nil")
+		c.addError("NewManager: the Fetcher is nil")
 	}
 	for _, opt := range opts {
 		if opt == nil {
-			c.wrong("NewManager: an option is nil; leave it out")
+			c.addError("NewManager: an option is nil; leave it out")
 			continue
 		}
 		opt(&c)
@@ -167,8 +83,8 @@ func NewManager(fetcher Fetcher, opts ...Option) (*Manager, error) {
 	return m, nil
 }
 
-// Source returns the source of tokens for a key: the same one each time, until it is forgotten; see [MaxKeys]. It does no I/O. A key
-// that the Fetcher cannot serve is an error of [Source.Token].
+// Source returns the source of tokens for a key: the same one each time, until it is forgotten; see
+// [WithMaxKeys]. It does no I/O. A key that the Fetcher cannot serve is an error of [Source.Token].
 func (m *Manager) Source(key Key) *Source {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -223,7 +139,8 @@ func (m *Manager) keep(s *Source) {
 	}
 }
 
-// begin lets a fetch begin, unless the Manager is closed. The caller that began it calls m.running.Done.
+// begin lets a fetch begin, unless the Manager is closed. The caller that began it calls
+// m.running.Done.
 func (m *Manager) begin(s *Source) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -253,12 +170,13 @@ func (m *Manager) Reset() {
 	}
 }
 
-// Close ends every fetch under way, waits until the Fetcher has returned from each, and forgets all tokens. Afterwards
-// [Source.Token] gives [ErrClosed]; only the Source of a key that was forgotten before hands out what it has until that is stale. It
-// may be called more than once.
+// Close ends every fetch under way, waits until the Fetcher has returned from each, and forgets all
+// tokens. Afterwards [Source.Token] gives [ErrClosed]; only the Source of a key that was forgotten
+// before hands out what it has until that is stale. It may be called more than once.
 //
-// The error is a [*StoreError] when there is a refresh token that could still not be saved, and is lost with the process; see
-// [Client.RefreshToken]. It is also what another Fetcher's closers returned; see [Request.AtClose]. Call it again to try again.
+// The error is what the Fetcher's closers returned, see [Request.AtClose]: with package session, a
+// StoreError when there is a refresh token that could still not be saved, and is lost with the
+// process. Call Close again to try again.
 func (m *Manager) Close() error {
 	m.mu.Lock()
 	m.cancel()

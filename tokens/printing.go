@@ -6,17 +6,8 @@ import (
 	"log/slog"
 )
 
-// A function has no field to embed opaque in. These two are asked for keys and tokens, and may
-// stand in a configuration that is printed as a whole.
-
-// Format writes "[secret]" for every verb of package fmt.
-func (SealKeys) Format(f fmt.State, verb rune) { opaque{}.Format(f, verb) }
-
-// LogValue returns "[secret]" to package log/slog.
-func (SealKeys) LogValue() slog.Value { return opaque{}.LogValue() }
-
-// MarshalText returns "[secret]", to package encoding/json as well.
-func (SealKeys) MarshalText() ([]byte, error) { return opaque{}.MarshalText() }
+// A function has no field to embed opaque in, and a FetcherFunc is asked for tokens. It may stand
+// in a configuration that is printed as a whole.
 
 // Format writes "[secret]" for every verb of package fmt.
 func (FetcherFunc) Format(f fmt.State, verb rune) { opaque{}.Format(f, verb) }
@@ -38,9 +29,6 @@ func (e Error) MarshalText() ([]byte, error) { return []byte(e.Error()), nil }
 
 // MarshalText returns what Error returns, to package encoding/json as well.
 func (e *UnavailableError) MarshalText() ([]byte, error) { return []byte(e.Error()), nil }
-
-// MarshalText returns what Error returns, to package encoding/json as well.
-func (e *StoreError) MarshalText() ([]byte, error) { return []byte(e.Error()), nil }
 
 // MarshalJSON returns the fields. LastError is its text, or null.
 func (s Stats) MarshalJSON() ([]byte, error) {

@@ -27,6 +27,8 @@ import (
 	"time"
 
 	"github.com/bearer-go/bearer/tokens"
+	"github.com/bearer-go/bearer/tokens/oauth"
+	"github.com/bearer-go/bearer/tokens/session"
 )
 
 // What must not be printed.
@@ -73,14 +75,14 @@ func printedAs[T any](name string, fixed bool, v T) printed {
 
 // printParts are a Manager, Sources, a Session and a Store in use.
 type printParts struct {
-	client  *tokens.Client
+	client  *oauth.Client
 	manager *tokens.Manager
 	source  *tokens.Source // has a token
 	failed  *tokens.Source // has a failure
 	token   *tokens.Token
-	store   tokens.Store // has a refresh token
-	session *tokens.Session
-	login   *tokens.Login
+	store   session.Store // has a refresh token
+	session *session.Session
+	login   *session.Login
 	unsaved tokens.Fetcher // keeps a refresh token that could not be saved
 }
 
@@ -111,11 +113,11 @@ func newPrintParts(t *testing.T) printParts {
 	}
 	var p printParts
 	var err error
-	p.client, err = tokens.NewClient("https://login.example", "orders", tokens.ClientSecretPost(tokens.NewSecret(printSecret)),
-		tokens.TokenEndpoint("https://login.example/token"), tokens.AuthorizationEndpoint("https://login.example/authorize"),
-		tokens.HTTPClient(&http.Client{Transport: wire}))
+	p.client, err = oauth.NewClient("https://login.example", "orders", oauth.ClientSecretPost(tokens.NewSecret(printSecret)),
+		oauth.WithTokenEndpoint("https://login.example/token"), oauth.WithAuthorizationEndpoint("https://login.example/authorize"),
+		oauth.WithHTTPClient(&http.Client{Transport: wire}))
 	must(err)
-	quiet := tokens.Logger(slog.New(slog.DiscardHandler))
+	quiet := tokens.WithLogger(slog.New(slog.DiscardHandler))
 	p.manager, err = tokens.NewManager(p.client.ClientCredentials(), quiet)
 	must(err)
 	t.Cleanup(func() { _ = p.manager.Close() })
@@ -125,16 +127,16 @@ func newPrintParts(t *testing.T) printParts {
 	if _, err := p.failed.Token(t.Context()); err == nil {
 		t.Fatal("a scope was to be refused")
 	}
-	p.store = tokens.NewMemoryStore()
-	p.session, err = tokens.NewSession(p.client, p.store, "alice", quiet)
+	p.store = session.NewMemoryStore()
+	p.session, err = session.New(p.client, p.store, "alice", quiet)
 	must(err)
 	t.Cleanup(func() { _ = p.session.Close() })
 	must(p.session.Adopt(t.Context(), tokens.NewSecret(printRefresh)))
-	p.login, err = p.session.Login(t.Context(), "https://app.example/callback", tokens.LoginScope("openid"))
+	p.login, err = p.session.Login(t.Context(), "https://app.example/callback", session.WithScope("openid"))
 	must(err)
 
 	full := &printFullStore{Store: p.store}
-	p.unsaved = p.client.RefreshToken(full)
+	p.unsaved = session.RefreshToken(p.client, full)
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 	defer cancel()
 	_, err = p.unsaved.Fetch(ctx, tokens.Request{Key: tokens.Key{Subject: "alice"}})
@@ -143,90 +145,90 @@ func newPrintParts(t *testing.T) printParts {
 }
 
 // printFullStore does not save.
-type printFullStore struct{ tokens.Store }
+type printFullStore struct{ session.Store }
 
 func (printFullStore) Save(context.Context, string, []byte, int64) (int64, error) {
 	return 0, errors.New("no space left")
 }
 
-// samples has a value of each exported type, by its name, and of each exported function that
-// returns an interface of the package, by that of the function.
+// samples has a value of each exported type of the three packages, by its name, and of each exported
+// function that returns an interface of one of them, by that of the function.
 func (p printParts) samples(t *testing.T) []printed {
 	t.Helper()
 	secret := tokens.NewSecret(printAccess)
-	security := tokens.SecurityToken{Token: secret}
-	keys := tokens.SealKeys(func(context.Context) ([][]byte, error) { return [][]byte{[]byte(printSecret)}, nil })
-	files, err := tokens.NewFileStore(t.TempDir(), keys)
+	security := oauth.SecurityToken{Token: secret}
+	keys := session.SealKeys(func(context.Context) ([][]byte, error) { return [][]byte{[]byte(printSecret)}, nil })
+	files, err := session.NewFileStore(t.TempDir(), keys)
 	if err != nil {
 		t.Fatal(err)
 	}
-	sealed, err := tokens.Sealed(p.store, keys)
+	sealed, err := session.NewSealedStore(p.store, keys)
 	if err != nil {
 		t.Fatal(err)
 	}
-	transport, err := p.source.Transport(printWire(nil), tokens.Origins("https://billing.example"))
+	transport, err := p.source.Transport(printWire(nil), tokens.WithOrigins("https://billing.example"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	response := tokens.Response{AccessToken: secret, RefreshToken: tokens.NewSecret(printRefresh), IDToken: secret}
-	grant := func(context.Context, tokens.Key) (tokens.SecurityToken, error) { return security, nil }
+	grant := func(context.Context, tokens.Key) (oauth.SecurityToken, error) { return security, nil }
 	failure := p.failed.Stats().LastError
 	refused, ok := errors.AsType[*tokens.Error](failure)
 	if !ok || refused.Description != printDescription {
 		t.Fatalf("the failure is %v, want an Error with the description", failure)
 	}
 	unavailable := &tokens.UnavailableError{Err: failure}
-	auth := tokens.ClientSecretPost(tokens.NewSecret(printSecret))
+	auth := oauth.ClientSecretPost(tokens.NewSecret(printSecret))
+	assertion := func(context.Context, tokens.Key) (tokens.Secret, error) { return secret, nil }
 	return []printed{
-		printedAs("AssertionOption", false, tokens.RS256()),
-		printedAs("Client", true, p.client),
-		printedAs("Client", true, *p.client),
-		printedAs("ClientAuth", true, auth),
-		printedAs("ClientAuth", true, tokens.ClientSecretBasic(tokens.NewSecret(printSecret))),
-		printedAs("ClientAuth", true, tokens.ClientSecretBasic(tokens.Secret{})),
-		printedAs("ClientOption", false, tokens.HTTPClient(http.DefaultClient)),
-		printedAs("Error", false, refused),
-		printedAs("Event", false, tokens.Event{Kind: tokens.EventFailure, Err: failure}),
-		printedAs("Event", false, tokens.Event{Kind: tokens.EventBackoff, Err: unavailable}),
-		printedAs("EventKind", false, tokens.EventFetch),
-		printedAs("ExchangeOption", false, tokens.Actor(grant)),
-		printedAs("JWTBearerOption", false, tokens.AssertionPerKey()),
-		printedAs("FetcherFunc", true, tokens.FetcherFunc(p.unsaved.Fetch)),
-		printedAs("Key", false, p.source.Key()),
-		printedAs("Login", true, p.login),
-		printedAs("Login", true, *p.login),
-		printedAs("LoginOption", false, tokens.LoginParameter("login_hint", printSecret)),
-		printedAs("Manager", true, p.manager),
-		printedAs("Manager", true, *p.manager),
-		printedAs("Option", false, tokens.MaxKeys(1)),
-		printedAs("Request", false, tokens.Request{Previous: p.token}),
-		printedAs("Response", true, response),
-		printedAs("Response", true, &response),
-		printedAs("SealKeys", true, keys),
-		printedAs("Secret", true, secret),
-		printedAs("SecurityToken", true, security),
-		printedAs("Session", true, p.session),
-		printedAs("Session", true, *p.session),
-		printedAs("Source", true, p.source),
-		printedAs("Source", true, *p.source),
-		printedAs("Stats", false, p.source.Stats()),
-		printedAs("Stats", false, p.failed.Stats()),
-		printedAs("StoreOption", false, tokens.StoreLabel("production")),
-		printedAs("StoreError", false, &tokens.StoreError{Op: "load", Err: refused}),
-		printedAs("Token", true, p.token),
-		printedAs("Token", true, *p.token),
-		printedAs("Transport", true, transport),
-		printedAs("Transport", true, *transport),
-		printedAs("TransportOption", false, tokens.Origins("https://billing.example")),
-		printedAs("UnavailableError", false, unavailable),
+		printedAs("oauth.AssertionOption", false, oauth.WithRS256()),
+		printedAs("oauth.Client", true, p.client),
+		printedAs("oauth.Client", true, *p.client),
+		printedAs("oauth.ClientAuth", true, auth),
+		printedAs("oauth.ClientAuth", true, oauth.ClientSecretBasic(tokens.NewSecret(printSecret))),
+		printedAs("oauth.ClientAuth", true, oauth.ClientSecretBasic(tokens.Secret{})),
+		printedAs("oauth.ClientOption", false, oauth.WithHTTPClient(http.DefaultClient)),
+		printedAs("tokens.Error", false, refused),
+		printedAs("tokens.Event", false, tokens.Event{Kind: "failure", Err: failure}),
+		printedAs("tokens.Event", false, tokens.Event{Kind: "backoff", Err: unavailable}),
+		printedAs("tokens.FetcherFunc", true, tokens.FetcherFunc(p.unsaved.Fetch)),
+		printedAs("tokens.Key", false, p.source.Key()),
+		printedAs("session.Login", true, p.login),
+		printedAs("session.Login", true, *p.login),
+		printedAs("session.LoginOption", false, session.WithParameter("login_hint", printSecret)),
+		printedAs("tokens.Manager", true, p.manager),
+		printedAs("tokens.Manager", true, *p.manager),
+		printedAs("tokens.ManagerOption", false, tokens.WithMaxKeys(1)),
+		printedAs("tokens.Request", false, tokens.Request{Previous: p.token}),
+		printedAs("tokens.Response", true, response),
+		printedAs("tokens.Response", true, &response),
+		printedAs("session.SealKeys", true, keys),
+		printedAs("tokens.Secret", true, secret),
+		printedAs("oauth.SecurityToken", true, security),
+		printedAs("session.Session", true, p.session),
+		printedAs("session.Session", true, *p.session),
+		printedAs("tokens.Source", true, p.source),
+		printedAs("tokens.Source", true, *p.source),
+		printedAs("tokens.Stats", false, p.source.Stats()),
+		printedAs("tokens.Stats", false, p.failed.Stats()),
+		printedAs("session.StoreOption", false, session.WithLabel("production")),
+		printedAs("session.StoreError", false, &session.StoreError{Op: "load", Err: refused}),
+		printedAs("tokens.Token", true, p.token),
+		printedAs("tokens.Token", true, *p.token),
+		printedAs("tokens.Transport", true, transport),
+		printedAs("tokens.Transport", true, *transport),
+		printedAs("tokens.TransportOption", false, tokens.WithOrigins("https://billing.example")),
+		printedAs("tokens.UnavailableError", false, unavailable),
 
-		printedAs("Client.ClientCredentials", true, p.client.ClientCredentials()),
-		printedAs("Client.Exchange", true, p.client.Exchange(grant)),
-		printedAs("Client.JWTBearer", true, p.client.JWTBearer(func(context.Context, tokens.Key) (tokens.Secret, error) { return secret, nil })),
-		printedAs("Client.RefreshToken", true, p.unsaved),
-		printedAs("NewFileStore", true, files),
-		printedAs("NewMemoryStore", true, p.store),
-		printedAs("Sealed", true, sealed),
+		printedAs("oauth.Client.ClientCredentials", true, p.client.ClientCredentials()),
+		printedAs("oauth.Client.Exchange", true, p.client.Exchange(grant)),
+		printedAs("oauth.Client.ExchangeWithActor", true, p.client.ExchangeWithActor(grant, grant)),
+		printedAs("oauth.Client.JWTBearer", true, p.client.JWTBearer(assertion)),
+		printedAs("oauth.Client.JWTBearerPerKey", true, p.client.JWTBearerPerKey(assertion)),
+		printedAs("session.RefreshToken", true, p.unsaved),
+		printedAs("session.NewFileStore", true, files),
+		printedAs("session.NewMemoryStore", true, p.store),
+		printedAs("session.NewSealedStore", true, sealed),
 	}
 }
 
@@ -343,7 +345,7 @@ func TestStatsEventsAndErrorsPrintUsefully(t *testing.T) {
 func testStatsEventsAndErrorsPrintUsefully(t *testing.T) {
 	p := newPrintParts(t)
 	stats := p.failed.Stats()
-	event := tokens.Event{Kind: tokens.EventFailure, Key: p.failed.Key(), Err: stats.LastError}
+	event := tokens.Event{Kind: "failure", Key: p.failed.Key(), Err: stats.LastError}
 	for _, v := range []any{stats, &stats, event, stats.LastError, &tokens.UnavailableError{Err: stats.LastError}} {
 		encoded, err := json.Marshal(v)
 		if err != nil {
@@ -389,7 +391,7 @@ func testDescriptionOfAnErrorIsNotPrinted(t *testing.T) {
 		[]tokens.Stats{stats},
 		tokens.Event{Err: refused},
 		&tokens.Event{Err: refused},
-		&tokens.UnavailableError{Err: refused}, &tokens.StoreError{Err: refused},
+		&tokens.UnavailableError{Err: refused}, &session.StoreError{Err: refused},
 		tokens.Event{Err: &tokens.UnavailableError{Err: refused}},
 		map[string]any{"v": refused},
 		struct{ Err error }{refused},
@@ -459,7 +461,7 @@ func TestPrintingWaitsForNoLock(t *testing.T) { synctest.Test(t, testPrintingWai
 func testPrintingWaitsForNoLock(t *testing.T) {
 	p := newPrintParts(t)
 	samples := p.samples(t)
-	defer tokens.HoldLocks(p.manager, p.source, p.store)()
+	defer tokens.HoldLocks(p.manager, p.source)()
 	for _, s := range samples {
 		printEach(s.value, []string{"%v", "%#v", "%s"}, func(string, string) {})
 	}
@@ -476,7 +478,7 @@ func testEveryExportedTypeHasAPrintedSample(t *testing.T) {
 	for _, s := range newPrintParts(t).samples(t) {
 		has[s.name] = true
 	}
-	for name := range printedNames(t, ".") {
+	for name := range printedNames(t) {
 		if !has[name] {
 			t.Errorf("%s has no sample that shows how it prints: add one to samples", name)
 		}
@@ -487,48 +489,35 @@ func testEveryExportedTypeHasAPrintedSample(t *testing.T) {
 	}
 }
 
-// printedNames are the exported types of the package in a directory that are no interfaces, and the
-// exported functions and methods that return one of its interfaces.
-func printedNames(t *testing.T, dir string) map[string]bool {
+// printedNames are the exported types of packages tokens, oauth and session that are no interfaces,
+// and the exported functions and methods that return one of their interfaces.
+func printedNames(t *testing.T) map[string]bool {
 	t.Helper()
-	found, err := build.ImportDir(dir, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	files, set := []*ast.File{}, token.NewFileSet()
-	for _, name := range found.GoFiles {
-		file, err := parser.ParseFile(set, filepath.Join(dir, name), nil, parser.SkipObjectResolution)
-		if err != nil {
-			t.Fatal(err)
-		}
-		files = append(files, file)
-	}
-	// Other packages are not read: it is this one's types that count.
-	config := types.Config{Importer: noImporter{}, Error: func(error) {}, IgnoreFuncBodies: true}
-	pkg, _ := config.Check(found.ImportPath, set, files, nil)
-	names := map[string]bool{}
-	add := func(name string, f *types.Func) {
-		results := f.Signature().Results()
-		for v := range results.Variables() {
-			if named, ok := v.Type().(*types.Named); ok && named.Obj().Pkg() == pkg && types.IsInterface(named) && f.Exported() {
-				names[name] = true
+	known, names := ownImporter{}, map[string]bool{}
+	for _, dir := range []string{"tokens", "tokens/oauth", "tokens/session"} {
+		pkg := known.check(t, dir)
+		add := func(name string, f *types.Func) {
+			for v := range f.Signature().Results().Variables() {
+				if named, ok := v.Type().(*types.Named); ok && known[named.Obj().Pkg()] && types.IsInterface(named) && f.Exported() {
+					names[pkg.Name()+"."+name] = true
+				}
 			}
 		}
-	}
-	for _, name := range pkg.Scope().Names() {
-		switch o := pkg.Scope().Lookup(name).(type) {
-		case *types.Func:
-			add(name, o)
-		case *types.TypeName:
-			named, ok := o.Type().(*types.Named)
-			if !ok || !o.Exported() {
-				continue
-			}
-			if !types.IsInterface(named) {
-				names[name] = true
-			}
-			for m := range named.Methods() {
-				add(name+"."+m.Name(), m)
+		for _, name := range pkg.Scope().Names() {
+			switch o := pkg.Scope().Lookup(name).(type) {
+			case *types.Func:
+				add(name, o)
+			case *types.TypeName:
+				named, ok := o.Type().(*types.Named)
+				if !ok || !o.Exported() {
+					continue
+				}
+				if !types.IsInterface(named) {
+					names[pkg.Name()+"."+name] = true
+				}
+				for m := range named.Methods() {
+					add(name+"."+m.Name(), m)
+				}
 			}
 		}
 	}
@@ -538,6 +527,37 @@ func printedNames(t *testing.T, dir string) map[string]bool {
 	return names
 }
 
-type noImporter struct{}
+// ownImporter has the packages that were checked. Others are not read: it is the types of these that
+// count.
+type ownImporter map[*types.Package]bool
 
-func (noImporter) Import(path string) (*types.Package, error) { return nil, errors.New(path) }
+func (known ownImporter) Import(path string) (*types.Package, error) {
+	for pkg := range known {
+		if pkg.Path() == path {
+			return pkg, nil
+		}
+	}
+	return nil, errors.New(path)
+}
+
+// check reads a package of this repository.
+func (known ownImporter) check(t *testing.T, dir string) *types.Package {
+	t.Helper()
+	path := filepath.Join("..", dir)
+	found, err := build.ImportDir(path, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	files, set := []*ast.File{}, token.NewFileSet()
+	for _, name := range found.GoFiles {
+		file, err := parser.ParseFile(set, filepath.Join(path, name), nil, parser.SkipObjectResolution)
+		if err != nil {
+			t.Fatal(err)
+		}
+		files = append(files, file)
+	}
+	config := types.Config{Importer: known, Error: func(error) {}, IgnoreFuncBodies: true}
+	pkg, _ := config.Check("github.com/bearer-go/bearer/"+dir, set, files, nil)
+	known[pkg] = true
+	return pkg
+}

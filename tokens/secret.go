@@ -13,8 +13,8 @@ type opaque = secretprint.Opaque
 // [Secret.Reveal] reads it. Package fmt prints it as "[secret]" for every verb, package log/slog
 // logs that text, and package encoding/json encodes it. Package encoding/gob returns an error.
 //
-// The text is behind a pointer. So a Secret shows at most an address where package fmt asks no value
-// how to print itself, as in an unexported field. Secrets with equal texts are equal (==).
+// The text is behind a pointer. So a Secret shows at most an address where package fmt asks no
+// value how to print itself, as in an unexported field. Secrets with equal texts are equal (==).
 //
 // The zero Secret is the empty text.
 type Secret struct {

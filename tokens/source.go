@@ -67,15 +67,16 @@ func (s *Source) Key() Key { return s.key }
 
 func (s *Source) id() sourceID { return sourceID{s.key, s.callerHash} }
 
-// Token returns a token that is not expired. It returns at once while there is one; a stale one is renewed in the background
-// meanwhile. Otherwise it waits for one fetch, which it shares with all others, until the context ends.
+// Token returns a token that is not expired. It returns at once while there is one; a stale one is
+// renewed in the background meanwhile. Otherwise it waits for one fetch, which it shares with all
+// others, until the context ends.
 //
 // The error is an [*UnavailableError], or has the context's error and its cause in it. A token that
 // a server refused is returned while there is no other; see [Source.Invalidate].
 //
-// If the Fetcher needs tokens of the caller, as those of package oauth for Exchange and JWTBearer do,
-// the functions for them are called first, each time, with this context and in this goroutine. All
-// the rest is then about callers with equal tokens alone.
+// If the Fetcher needs tokens of the caller, as those of package oauth for Exchange and JWTBearer
+// do, the functions for them are called first, each time, with this context and in this goroutine.
+// All the rest is then about callers with equal tokens alone.
 func (s *Source) Token(ctx context.Context) (*Token, error) {
 	now := time.Now()
 	if t := s.fresh.Load(); t != nil && t.isFresh(now) {
@@ -147,7 +148,7 @@ func (s *Source) join(ctx context.Context, now time.Time, given []callertoken.Se
 	err := &UnavailableError{RetryAfter: s.next.Sub(now), Err: s.err}
 	s.stats.TurnedAway++
 	s.mu.Unlock()
-	s.m.report(ctx, Event{Kind: EventBackoff, Key: s.key, Err: err})
+	s.m.report(ctx, Event{Kind: eventBackoff, Key: s.key, Err: err})
 	return nil, nil, err
 }
 
@@ -159,13 +160,13 @@ func (s *Source) usable(now time.Time) *Token {
 	return s.token
 }
 
-// Invalidate says that a server refused a token as invalid (RFC 6750 section 3.1), and reports whether it makes sense to ask for
-// another with [Source.Token], and to try again.
+// Invalidate says that a server refused a token as invalid (RFC 6750 section 3.1), and reports
+// whether it makes sense to ask for another with [Source.Token], and to try again.
 //
-// If it is still the current token, it is renewed: Token waits for another, and returns it again only
-// if there is none, because otherwise one server could keep a good token from all others. A server
-// that refuses whatever it gets causes one renewal in 30 seconds; in between, the token stays in use
-// and the answer is false. It is true when another token has taken its place already.
+// If it is still the current token, it is renewed: Token waits for another, and returns it again
+// only if there is none, because otherwise one server could keep a good token from all others. A
+// server that refuses whatever it gets causes one renewal in 30 seconds; in between, the token
+// stays in use and the answer is false. It is true when another token has taken its place already.
 //
 // All keys of a Manager, and all Sessions of one client, share the renewals of tokens that are
 // refused within 10 minutes after they replaced a refused one: 10 at once, and another every 10

@@ -4,8 +4,8 @@ import "time"
 
 // Stats is what became of one key, since its [Source] was made. It holds nothing secret.
 //
-// With [Client.Exchange] and [Client.JWTBearer] there are several with one Key in [Manager.Stats]: one
-// for each token that callers bring, and one for the Source itself, which has no token.
+// If the Fetcher needs tokens of the callers, there are several with one Key in [Manager.Stats]:
+// one for each token that callers bring, and one for the Source itself, which has no token.
 type Stats struct {
 	Key Key
 
@@ -31,13 +31,13 @@ type Stats struct {
 // count adds what came of a fetch.
 func (s *Stats) count(ev Event, now time.Time) {
 	switch ev.Kind {
-	case EventFetch, EventRefresh:
+	case eventFetch, eventRefresh:
 		s.Fetches++
 		s.LastFetch = now
-	case EventReuse:
+	case eventReuse:
 		s.Reuses++
 		s.LastFetch = now
-	case EventFailure:
+	case eventFailure:
 		s.Failures++
 	}
 }
@@ -57,7 +57,8 @@ func (s *Source) Stats() Stats {
 	return stats
 }
 
-// Stats returns those of all keys that the Manager remembers, the one that was not asked for or fetched for the longest time first.
+// Stats returns those of all keys that the Manager remembers, the one that was not asked for or
+// fetched for the longest time first.
 func (m *Manager) Stats() []Stats {
 	var all []Stats
 	for _, s := range m.all() {

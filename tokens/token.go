@@ -10,16 +10,16 @@ import (
 )
 
 // refreshSpread spreads the refresh points that a server names: a token becomes stale a little
-// later, at random within this part of the time until then, or of the time that is left then if that
-// is less. A fleet that started together would renew together otherwise.
+// later, at random within this part of the time until then, or of the time that is left then if
+// that is less. A fleet that started together would renew together otherwise.
 const refreshSpread = 0.10
 
 // Token is an access token. It does not change and prints as "[secret]".
 type Token struct {
 	opaque
 
-	// authorization is "Bearer " and the token, behind a pointer: package fmt looks into a field of any struct that a Token may be
-	// copied to, and follows none.
+	// authorization is "Bearer " and the token, behind a pointer: package fmt looks into a field of
+	// any struct that a Token may be copied to, and follows none.
 	authorization *string
 	callerHash    *string // of its source, behind a pointer as well
 
@@ -35,7 +35,8 @@ const bearerPrefix = "Bearer "
 // AccessToken returns the token itself. That of the zero Token is "".
 func (t *Token) AccessToken() string { return strings.TrimPrefix(t.Authorization(), bearerPrefix) }
 
-// Authorization returns the value of an Authorization header with the token (RFC 6750 section 2.1). That of the zero Token is "".
+// Authorization returns the value of an Authorization header with the token (RFC 6750 section 2.1).
+// That of the zero Token is "".
 func (t *Token) Authorization() string {
 	if t.authorization == nil {
 		return ""
@@ -46,7 +47,8 @@ func (t *Token) Authorization() string {
 // Scopes returns what the token allows, as granted, or as asked for when the server did not say.
 func (t *Token) Scopes() []string { return strings.Fields(t.scope) }
 
-// Expiry returns when the token ends, as its server said. [Source.Token] stops handing it out a little earlier.
+// Expiry returns when the token ends, as its server said. [Source.Token] stops handing it out a
+// little earlier.
 func (t *Token) Expiry() time.Time { return t.expiry }
 
 var (
@@ -54,8 +56,8 @@ var (
 	errLife    = errors.New("the token's life is negative")
 )
 
-// newToken judges a response. A server's answer is what the network gave: that the token can stand in a header is made sure of here,
-// for every Fetcher.
+// newToken judges a response. A server's answer is what the network gave: that the token can stand
+// in a header is made sure of here, for every Fetcher.
 func newToken(response *Response, key Key, asked time.Time) (*Token, error) {
 	switch {
 	case response == nil || !accesstoken.IsSendable(response.AccessToken.Reveal()):

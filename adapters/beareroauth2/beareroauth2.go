@@ -12,7 +12,7 @@
 //			return config.Token(ctx)
 //		}))
 //
-// Where there is a choice, a [tokens.Client] and a [tokens.Transport] do more: they heed the context of each request, check what they
+// Where there is a choice, a Client of package tokens/oauth and a [tokens.Transport] do more: they honour the context of each request,
 // are given, and send a token nowhere but where it belongs. An [oauth2.Transport] sends it wherever the request goes, also to another
 // host after a redirect. And an [oauth2.Token] prints as what it is: keep it out of logs.
 package beareroauth2
@@ -38,7 +38,7 @@ const (
 )
 
 // TokenSource returns a source of the tokens of s. The context is for every call, because those of package oauth2 have none of their
-// own: each waits until that context ends, or until the fetch it waits for has ended ([tokens.FetchTimeout]). It panics when s
+// own: each waits until that context ends, or until the fetch it waits for has ended ([tokens.WithFetchTimeout]). It panics when s
 // is nil.
 //
 // The Expiry of what it returns is not when the token ends but when to ask again: 11 seconds ahead, or the token's end if that is
@@ -91,7 +91,7 @@ var (
 //
 // The life of the token is what is left until its Expiry, counted from when the function was called; a zero Expiry means that the
 // server did not say. From [oauth2.Token.Extra] come refresh_in and scope. A refresh token is NOT kept: this is no way to keep a
-// login, for which there is [tokens.Session].
+// login, for which there is package tokens/session.
 //
 // An [oauth2.RetrieveError] becomes a [*tokens.Error] with the status, the code and Retry-After, so that the Manager knows when to ask
 // again, and without the body, in which a server may quote what was sent to it, as it may in a code: only well-known ones are

@@ -75,7 +75,7 @@ func given(token *oauth2.Token, err error) tokens.Fetcher {
 
 func newSource(t *testing.T, fetcher tokens.Fetcher) *tokens.Source {
 	t.Helper()
-	manager, err := tokens.NewManager(fetcher, tokens.Logger(slog.New(slog.DiscardHandler)))
+	manager, err := tokens.NewManager(fetcher, tokens.WithLogger(slog.New(slog.DiscardHandler)))
 	if err != nil {
 		t.Fatal(err)
 	}

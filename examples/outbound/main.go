@@ -15,11 +15,12 @@ import (
 	"time"
 
 	"github.com/bearer-go/bearer/tokens"
+	"github.com/bearer-go/bearer/tokens/oauth"
 )
 
 func main() {
-	client, err := tokens.NewClient(os.Getenv("ISSUER"), os.Getenv("CLIENT_ID"),
-		tokens.ClientSecretBasic(tokens.NewSecret(os.Getenv("CLIENT_SECRET"))))
+	client, err := oauth.NewClient(os.Getenv("ISSUER"), os.Getenv("CLIENT_ID"),
+		oauth.ClientSecretBasic(tokens.NewSecret(os.Getenv("CLIENT_SECRET"))))
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -36,7 +37,7 @@ func main() {
 
 // newAPI returns a client for the service at a URL, which gets this client's token and nobody else does. Make one when the program
 // starts, and stop it when it ends.
-func newAPI(client *tokens.Client, url string) (api *http.Client, stop func(), err error) {
+func newAPI(client *oauth.Client, url string) (api *http.Client, stop func(), err error) {
 	manager, err := tokens.NewManager(client.ClientCredentials())
 	if err != nil {
 		return nil, nil, err

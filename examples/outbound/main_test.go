@@ -10,12 +10,13 @@ import (
 	"github.com/bearer-go/bearer"
 	"github.com/bearer-go/bearer/bearertest"
 	"github.com/bearer-go/bearer/tokens"
+	"github.com/bearer-go/bearer/tokens/oauth"
 )
 
 // The API takes the token of the program, which is obtained once for two requests; and without an issuer there is none.
 func TestOutbound(t *testing.T) {
 	issuer := bearertest.NewServer(t, bearertest.Client("orders", "s3cret"))
-	client, err := tokens.NewClient(issuer.URL(), "orders", tokens.ClientSecretBasic(tokens.NewSecret("s3cret")))
+	client, err := oauth.NewClient(issuer.URL(), "orders", oauth.ClientSecretBasic(tokens.NewSecret("s3cret")))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -63,7 +64,7 @@ func TestOutbound(t *testing.T) {
 }
 
 func TestNoPlaceForTheToken(t *testing.T) {
-	client, err := tokens.NewClient("https://login.example.com", "orders", tokens.NoClientAuth())
+	client, err := oauth.NewClient("https://login.example.com", "orders", oauth.NoClientAuth())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -20,6 +20,7 @@ import (
 	"github.com/bearer-go/bearer"
 	"github.com/bearer-go/bearer/bearertest"
 	"github.com/bearer-go/bearer/tokens"
+	"github.com/bearer-go/bearer/tokens/oauth"
 )
 
 func main() {
@@ -42,7 +43,7 @@ func newBilling(auth *bearer.Middleware) http.Handler {
 
 // newOrders is the service that calls: an http.Client whose requests to billing, and to nobody else, have the token.
 func newOrders(manager *tokens.Manager, billing string) (*http.Client, error) {
-	source := manager.Source(tokens.Key{Resource: billing, Scope: tokens.Scopes("billing:write")})
+	source := manager.Source(tokens.Key{Resource: billing, Scope: "billing:write"})
 	transport, err := source.Transport(nil)
 	if err != nil {
 		return nil, err
@@ -85,7 +86,7 @@ func run(ctx context.Context, out io.Writer) error {
 	defer func() { _ = auth.Close() }()
 	billing.serve(newBilling(auth))
 
-	client, err := tokens.NewClient(issuer.url, "orders", tokens.ClientSecretBasic(tokens.NewSecret(secret)))
+	client, err := oauth.NewClient(issuer.url, "orders", oauth.ClientSecretBasic(tokens.NewSecret(secret)))
 	if err != nil {
 		return err
 	}

@@ -10,6 +10,8 @@ package main
 import (
 	"cmp"
 	"context"
+	"crypto/rand"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"io"
@@ -18,18 +20,22 @@ import (
 	"net/url"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"time"
 
 	"github.com/bearer-go/bearer/bearertest"
 	"github.com/bearer-go/bearer/tokens"
+	"github.com/bearer-go/bearer/tokens/oauth"
+	"github.com/bearer-go/bearer/tokens/session"
 )
 
-// What the processes share: the server, the directory of the store, and the key that it is sealed with.
+// What the processes share: the server, the directory of the store, and the file with the key that it
+// is sealed with.
 const (
 	issuerVariable = "ISSUER"
 	storeVariable  = "STORE"
-	keyVariable    = "STORE_KEY"
+	keyVariable    = "STORE_KEY_FILE"
 
 	clientID = "desktop"
 	callback = "http://127.0.0.1/callback"
@@ -53,34 +59,34 @@ func start() int {
 }
 
 // newSession is the part to copy from: whichever process calls it has the same session.
-func newSession(issuer, dir string) (*tokens.Session, error) {
-	client, err := tokens.NewClient(issuer, clientID, tokens.NoClientAuth())
+func newSession(issuer, dir string) (*session.Session, error) {
+	client, err := oauth.NewClient(issuer, clientID, oauth.NoClientAuth())
 	if err != nil {
 		return nil, err
 	}
-	store, err := tokens.NewFileStore(dir, tokens.SealKeysFromEnv(keyVariable))
+	store, err := session.NewFileStore(dir, session.SealKeysFromFile(os.Getenv(keyVariable)))
 	if err != nil {
 		return nil, err
 	}
-	return tokens.NewSession(client, store, "alice")
+	return session.New(client, store, "alice")
 }
 
 // work is what the two processes do: they need a token again and again, for longer than one is good for.
 func work(ctx context.Context, out io.Writer) (err error) {
-	session, err := newSession(os.Getenv(issuerVariable), os.Getenv(storeVariable))
+	alice, err := newSession(os.Getenv(issuerVariable), os.Getenv(storeVariable))
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, session.Close()) }() // it saves what could not be saved before
+	defer func() { err = errors.Join(err, alice.Close()) }() // it saves what could not be saved before
 	seen := make(map[string]bool)
 	for end := time.Now().Add(3 * time.Second); time.Now().Before(end); <-time.After(20 * time.Millisecond) {
-		token, err := session.Token(ctx)
+		token, err := alice.Token(ctx)
 		if err != nil {
 			return err
 		}
 		seen[token.AccessToken()] = true
 	}
-	stats := session.Source(tokens.Key{}).Stats()
+	stats := alice.Source(tokens.Key{}).Stats()
 	_, err = fmt.Fprintf(out, "    used %d tokens: obtained %d, found %d in the store\n", len(seen), stats.Fetches, stats.Reuses)
 	return err
 }
@@ -101,16 +107,19 @@ func run(ctx context.Context, out io.Writer) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
-	key := tokens.GenerateSealKey().Reveal()
-	if err := os.Setenv(keyVariable, key); err != nil {
+	keyFile := filepath.Join(dir, "key")
+	if err := makeKey(keyFile); err != nil {
 		return err
 	}
-	session, err := newSession(issuer.URL(), dir)
+	if err := os.Setenv(keyVariable, keyFile); err != nil {
+		return err
+	}
+	alice, err := newSession(issuer.URL(), dir)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, session.Close()) }() // it saves what could not be saved before
-	if err := login(ctx, session); err != nil {
+	defer func() { err = errors.Join(err, alice.Close()) }() // it saves what could not be saved before
+	if err := login(ctx, alice); err != nil {
 		return err
 	}
 	fmt.Fprintf(out, "Logged in. Sessions at the server: %d\n", issuer.Sessions())
@@ -122,15 +131,22 @@ func run(ctx context.Context, out io.Writer) (err error) {
 		}
 		fmt.Fprintf(out, "    Sessions at the server: %d\n", issuer.Sessions())
 	}
-	if err := session.Logout(ctx); err != nil {
+	if err := alice.Logout(ctx); err != nil {
 		return err
 	}
-	_, err = session.Token(ctx)
+	_, err = alice.Token(ctx)
 	fmt.Fprintf(out, "Logged out. Sessions at the server: %d. A token now: %v\n", issuer.Sessions(), err)
 	if !errors.Is(err, tokens.ErrLoginRequired) {
 		return fmt.Errorf("after the logout: %w", cmp.Or(err, errors.New("there is a token")))
 	}
 	return nil
+}
+
+// makeKey makes a file with a key, as openssl rand -base64 32 does.
+func makeKey(path string) error {
+	key := make([]byte, 32)
+	_, _ = rand.Read(key) // it never fails
+	return os.WriteFile(path, []byte(base64.StdEncoding.EncodeToString(key)), 0o600)
 }
 
 // startWorkers runs this program so many times at once and waits for all.
@@ -158,8 +174,8 @@ func startWorkers(ctx context.Context, out io.Writer, n int, environment ...stri
 }
 
 // login stands for the person and the browser: it goes where the server sends it, up to the program's own address.
-func login(ctx context.Context, session *tokens.Session) error {
-	login, err := session.Login(ctx, callback, tokens.LoginScope("offline_access"))
+func login(ctx context.Context, alice *session.Session) error {
+	login, err := alice.Login(ctx, callback, session.WithScope("offline_access"))
 	if err != nil {
 		return err
 	}
@@ -176,5 +192,5 @@ func login(ctx context.Context, session *tokens.Session) error {
 	if err != nil {
 		return err
 	}
-	return session.Complete(ctx, login, back.Query())
+	return alice.Finish(ctx, login, back.Query())
 }

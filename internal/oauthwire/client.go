@@ -1,0 +1,86 @@
+// Package oauthwire is what a client says to an authorization server, and what it makes of the
+// answers: the part of an OAuth client that packages oauth and session share.
+//
+// Package oauth describes a [Client] and hands it out as its own Client. Package session gets to it
+// with [Of].
+package oauthwire
+
+import (
+	"cmp"
+	"context"
+	"crypto/tls"
+	"net/http"
+	"net/url"
+
+	"github.com/bearer-go/bearer/internal/pacing"
+)
+
+// DefaultMaxRequests is [Config].MaxRequests where that is 0.
+const DefaultMaxRequests = 16
+
+// Config describes a [Client]. What is in it was judged before.
+type Config struct {
+	Issuer, ID   string
+	Auth         Auth
+	InsecureHTTP bool
+	Given        Endpoints // that discovery does not replace; "" for those that it has to find
+	MaxRequests  int       // at once to each endpoint
+
+	TokenClient     *http.Client // for the endpoints; it follows no redirect
+	DiscoveryClient *http.Client
+}
+
+// Auth is how a client proves that it is the client it says.
+type Auth struct {
+	// Apply adds what proves it to a request, and returns what must not come back in an error,
+	// beside the values of the form.
+	Apply func(ctx context.Context, c *Client, form url.Values, header http.Header) (secrets []string, err error)
+
+	// Certificate is what the TLS connection shows; nil for the other methods. Its errors are a
+	// [*CertificateError].
+	Certificate func(*tls.CertificateRequestInfo) (*tls.Certificate, error)
+
+	Public bool // nothing proves it
+}
+
+// CertificateError is why the client's certificate cannot be shown.
+type CertificateError struct{ Err error }
+
+// Error says why.
+func (e *CertificateError) Error() string {
+	return "the client's certificate is not available: " + e.Err.Error()
+}
+
+// Unwrap returns Err.
+func (e *CertificateError) Unwrap() error { return e.Err }
+
+// Client is a client of an authorization server. It keeps no token, only where the server's
+// endpoints are and until when it is not to be asked.
+type Client struct {
+	Config
+	Renewals pacing.Allowance // of the client's sessions
+
+	discovery discovery
+	throttle  throttle
+
+	requests, revocations slots
+}
+
+// New returns a client.
+func New(config Config) *Client {
+	c := &Client{Config: config}
+	atOnce := cmp.Or(config.MaxRequests, DefaultMaxRequests)
+	c.requests, c.revocations = make(slots, atOnce), make(slots, atOnce)
+	return c
+}
+
+var clientOf func(client any) *Client
+
+// Register sets the function for [Of]. Package oauth calls it once, when it is initialized.
+func Register(of func(client any) *Client) (registered bool) {
+	clientOf = of
+	return true
+}
+
+// Of returns what is behind an *oauth.Client, or nil for one that is nil or zero.
+func Of(client any) *Client { return clientOf(client) }

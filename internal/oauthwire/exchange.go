@@ -1,0 +1,202 @@
+package oauthwire
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/bearer-go/bearer/internal/webclient"
+	"github.com/bearer-go/bearer/tokens"
+)
+
+// RequestTimeout is how long one HTTP request may take, its body included.
+const RequestTimeout = 10 * time.Second
+
+// What [tokens.Error].Op says.
+const (
+	OpDiscovery  = "discovery"
+	OpToken      = "token"
+	OpRevocation = "revocation"
+	OpLogin      = "login"
+)
+
+var (
+	errNoAnswer  = fmt.Errorf("no complete answer within %s: %w", RequestTimeout, context.DeadlineExceeded)
+	errPlainMTLS = errors.New("a client certificate is shown to an https URL only")
+)
+
+// secretParameters are those of a request that must not be seen.
+var secretParameters = []string{
+	"client_secret", "client_assertion",
+	"assertion", "subject_token", "actor_token", "refresh_token", "code", "code_verifier",
+	"token",
+}
+
+// Call is a request to an endpoint.
+type Call struct {
+	Op   string
+	Form url.Values
+
+	// Lasting says that it is not given up once it is sent, except after RequestTimeout: its answer
+	// is the only place where the next refresh token is.
+	Lasting bool
+
+	// Outside says that it has something that came from outside, and that the server may mistake
+	// for another client's.
+	Outside bool
+
+	// Ready is called right before the form is sent, which an error prevents. It may be nil.
+	Ready func() error
+}
+
+// Exchange asks for a token: it sends a form with the client's authentication to the token endpoint
+// (RFC 6749 sections 3.2 and 5). It also returns the issued_token_type of RFC 8693 section 2.2.1.
+// The error about an answer to a lasting call may be a [*RefusedAnswer].
+func (c *Client) Exchange(ctx context.Context, q Call) (response *tokens.Response, issued string, err error) {
+	a, err := c.ask(ctx, q, TokenEndpoint)
+	if err != nil {
+		return nil, "", err
+	}
+	response, issued, err = a.token()
+	if err != nil {
+		refusal := a.failure(q.Op, err)
+		c.throttle.failed(a.endpoint, q, a.proof, refusal)
+		if !q.Lasting || refusal.Code != "" { // whatever it is as a form
+			return nil, "", refusal
+		}
+		return nil, "", &RefusedAnswer{refusal, a.salvaged()}
+	}
+	c.throttle.succeeded(q, a.proof)
+	return response, issued, nil
+}
+
+// Send sends a request whose answer says no more than that it was accepted.
+func (c *Client) Send(ctx context.Context, q Call, which func(Endpoints) string) error {
+	_, err := c.ask(ctx, q, which)
+	return err
+}
+
+// RefusedAnswer is an error about an answer that brought a refresh token nevertheless: the one that
+// was sent may be used up.
+type RefusedAnswer struct {
+	err          *tokens.Error
+	RefreshToken tokens.Secret // empty if there was none
+}
+
+// Error says what is wrong with the answer.
+func (e *RefusedAnswer) Error() string { return e.err.Error() }
+
+// Format writes no more than that: a verb such as %#v would show the fields.
+func (e *RefusedAnswer) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, e.Error()) }
+
+// Unwrap returns the error without the refresh token.
+func (e *RefusedAnswer) Unwrap() error { return e.err }
+
+// ask sends a request to an endpoint. If it is gone, discovery looks for another.
+func (c *Client) ask(ctx context.Context, q Call, which func(Endpoints) string) (*answer, error) {
+	endpoint, err := c.Endpoint(ctx, which)
+	if err != nil {
+		return nil, err
+	}
+	a, err := c.post(ctx, endpoint, q)
+	if e, ok := errors.AsType[*tokens.Error](err); ok && gone(e) {
+		if other, ok := c.moved(ctx, endpoint, which); ok {
+			a, err = c.post(ctx, other, q)
+		}
+	}
+	return a, err
+}
+
+// gone reports whether there is nothing at the URL: no authorization server speaks.
+func gone(e *tokens.Error) bool {
+	return (e.Status == http.StatusNotFound || e.Status == http.StatusGone) && e.Code == ""
+}
+
+// post sends a form with the client's authentication to an endpoint. Any status but 200 is a
+// [*tokens.Error], or with a token any that is no success with a body: some servers answer 201.
+func (c *Client) post(ctx context.Context, endpoint string, q Call) (*answer, error) {
+	op, form, header := q.Op, maps.Clone(q.Form), make(http.Header)
+	if err := c.throttle.throttled(endpoint, q); err != nil {
+		return nil, err
+	}
+	secrets, err := c.Auth.Apply(ctx, c, form, header)
+	if err != nil {
+		return nil, &tokens.Error{Op: op, Err: err}
+	}
+	for _, name := range secretParameters {
+		secrets = append(secrets, form[name]...)
+	}
+
+	// The secret, if there is one: a signed assertion is another each time.
+	proof := tokens.NewSecret(header.Get("Authorization") + form.Get("client_secret"))
+	if err := c.throttle.refused(q, proof); err != nil {
+		return nil, err
+	}
+	leave, err := c.slots(op).enter(ctx)
+	if err != nil {
+		return nil, &tokens.Error{Op: op, Err: err}
+	}
+	defer leave()
+	if err := cmp.Or(c.throttle.throttled(endpoint, q), c.throttle.refused(q, proof)); err != nil { // since
+		return nil, err
+	}
+	if ctx.Err() != nil {
+		return nil, &tokens.Error{Op: op, Err: webclient.Ended(ctx)}
+	}
+	if q.Lasting {
+		ctx = context.WithoutCancel(ctx)
+	}
+	ctx, cancel := context.WithTimeoutCause(ctx, RequestTimeout, errNoAnswer)
+	defer cancel()
+	defer context.AfterFunc(ctx, leave)() // even if the transport goes on
+	request, err := http.NewRequestWithContext(webclient.WithoutTrace(ctx), http.MethodPost, endpoint, strings.NewReader(form.Encode()))
+	if err != nil {
+		return nil, &tokens.Error{Op: op, Err: quiet(ctx, err)}
+	}
+	if c.Auth.Certificate != nil && request.URL.Scheme != "https" {
+		return nil, &tokens.Error{Op: op, Err: errPlainMTLS}
+	}
+	request.Header = header
+	header.Set("Accept", "application/json")
+	header.Set("Content-Type", "application/x-www-form-urlencoded")
+	if q.Ready != nil {
+		if err := q.Ready(); err != nil {
+			return nil, &tokens.Error{Op: op, Err: err}
+		}
+	}
+	a := &answer{sent: time.Now(), endpoint: endpoint, proof: proof, secrets: secrets}
+	response, err := webclient.Do(c.TokenClient, request)
+	if err != nil {
+		return nil, &tokens.Error{Op: op, Err: quiet(ctx, err)}
+	}
+	defer response.Body.Close()
+	a.status, a.header = response.StatusCode, response.Header
+	if a.body, err = webclient.Body(response); err != nil {
+		return nil, a.failure(op, quiet(ctx, err))
+	}
+	a.whole = hasEnd(response)
+	if a.status != http.StatusOK && (op != OpToken || !isSuccess(a.status)) {
+		err := a.failure(op, nil)
+		c.throttle.failed(endpoint, q, proof, err)
+		return nil, err
+	}
+	return a, nil
+}
+
+// quiet is [webclient.Quiet] for an exchange that may have ended with its context.
+func quiet(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return webclient.Ended(ctx)
+	}
+	if e, ok := errors.AsType[*CertificateError](err); ok {
+		return webclient.Hide(err, e)
+	}
+	return webclient.Quiet(err)
+}

@@ -1,0 +1,20 @@
+package oauthwire
+
+// What is read out of an answer that cannot be used as a whole.
+var (
+	SalvageJSON = salvageJSON
+	SalvageForm = salvageForm
+)
+
+// StrictRefreshToken is what the strict reader reads in its place. False means that it refuses the
+// object, or that it says error.
+func StrictRefreshToken(body string) (token string, ok bool) {
+	m, err := readObject(body)
+	if err != nil || saysError(m["error"]) {
+		return "", false
+	}
+	if token = m.text("refresh_token"); !isRefreshToken(token) {
+		token = ""
+	}
+	return token, true
+}

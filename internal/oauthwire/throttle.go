@@ -1,0 +1,181 @@
+package oauthwire
+
+import (
+	"maps"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/bearer-go/bearer/internal/pacing"
+	"github.com/bearer-go/bearer/tokens"
+)
+
+const (
+	firstRefusal = time.Second       // after a refusal of the client that may be about a caller's token
+	maxRefusal   = pacing.MaxBackoff // which it doubles to, while no other request succeeds
+	provenFor    = 10 * time.Minute  // for how long after a success no sucr refusal is about the client
+)
+
+// throttle is the times in which a client does not ask a token endpoint, whatever the key is.
+//
+// Revocations cause none and obey none: a token that is not revoked goes on being accepted, and one
+// person's logout must not stop another's.
+type throttle struct {
+	mu       sync.Mutex
+	asked    map[string]pause   // by endpoint: for how long that asked to be left alone (RFC 9110 section 10.2.3, RFC 6585 section 4)
+	refusals map[string]refusal // by grant type, "" for all: what the client itself was refused for
+
+	proven map[string]proven // by grant type, "" for any: what was accepted last
+}
+
+// proven is a secret that the server has accepted.
+type proven struct {
+	proof tokens.Secret
+	at    time.Time
+}
+
+// pause is a pause, and the error of the answer that caused it.
+type pause struct {
+	until time.Time
+	whole time.Duration
+	err   *tokens.Error
+}
+
+// refusal is the pause after an answer that the client is unknown, or may not use a grant type (RFC
+// 6749 section 5.2). It is not about a key: asking for the next would have a server that counts
+// refusals lock the client.
+type refusal struct {
+	pause
+	proof   tokens.Secret // that was refused; another secret is tried at once
+	outside bool          // the refusal may be about what came from outside: it holds for nothing else
+	inARow  int           // refusals, with no success in between
+}
+
+// on returns the error for a request in the pause, or nil.
+func (p pause) on() *tokens.Error {
+	left := time.Until(p.until)
+	if p.err == nil || left <= 0 {
+		return nil
+	}
+	err := *p.err
+	err.RetryAfter, err.Pause = left, p.whole
+	return &err
+}
+
+// throttled returns the error for a request to an endpoint that asked for a pause, or nil.
+func (t *throttle) throttled(endpoint string, q Call) *tokens.Error {
+	if q.Op != OpToken {
+		return nil
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.asked[endpoint].on()
+}
+
+// refused returns the error for a request that would be refused as one before was, or nil.
+func (t *throttle) refused(q Call, proof tokens.Secret) *tokens.Error {
+	if q.Op != OpToken {
+		return nil
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, about := range []string{"", q.Form.Get("grant_type")} {
+		if r := t.refusals[about]; r.proof == proof && (q.Outside || !r.outside) {
+			if err := r.on(); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// succeeded takes in that a request did.
+func (t *throttle) succeeded(q Call, proof tokens.Secret) {
+	if q.Op != OpToken {
+		return
+	}
+	grantType := q.Form.Get("grant_type")
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	maps.DeleteFunc(t.refusals, func(about string, r refusal) bool {
+		return about == grantType || r.err.Code == "invalid_client"
+	})
+	if t.proven == nil {
+		t.proven = make(map[string]proven)
+	}
+	now := proven{proof, time.Now()}
+	t.proven[""], t.proven[grantType] = now, now
+}
+
+// failed takes in an answer of an endpoint that is an error.
+func (t *throttle) failed(endpoint string, q Call, proof tokens.Secret, err *tokens.Error) {
+	if q.Op != OpToken {
+		return
+	}
+	now := time.Now()
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	switch {
+	case err.RetryAfter > 0 && (err.Status == http.StatusTooManyRequests || err.Status == http.StatusServiceUnavailable):
+		if t.asked == nil {
+			t.asked = make(map[string]pause)
+		}
+		for other, asked := range t.asked { // of endpoints that discovery has replaced since
+			if !now.Before(asked.until) {
+				delete(t.asked, other)
+			}
+		}
+		// Of requests that were under way together the longest pause counts.
+		whole := min(err.RetryAfter, pacing.MaxRetryAfter)
+		if until := now.Add(whole); until.After(t.asked[endpoint].until) {
+			t.asked[endpoint] = pause{until, whole, err}
+		}
+	case err.Permanent() && err.Code == "invalid_client":
+		t.refuse("", q, proof, err, now)
+	case err.Permanent() && err.Code == "unauthorized_client":
+		t.refuse(q.Form.Get("grant_type"), q, proof, err, now)
+	}
+}
+
+// refuse begins the pause after a refusal. The caller holds the lock.
+//
+// Some servers refuse the client when a code or a subject token is another client's, which any
+// person can send who may log in. While the server goes on accepting the secret, such a refusal
+// holds for nothing. Otherwise it holds for a second at first, for the same grant and what else
+// comes from outside, and a success ends it.
+func (t *throttle) refuse(about string, q Call, proof tokens.Secret, err *tokens.Error, now time.Time) {
+	known := t.proven[about]
+	switch {
+	case !q.Outside:
+		delete(t.proven, "")
+		delete(t.proven, about)
+	case known.proof == proof && now.Sub(known.at) < provenFor:
+		return
+	default:
+		about = q.Form.Get("grant_type")
+	}
+	r := t.refusals[about]
+	if r.proof == proof && now.Before(r.until) && (q.Outside || !r.outside) {
+		return // by a request that was under way
+	}
+	if r.proof != proof {
+		r.inARow = 0
+	}
+	r.inARow++
+	length := backoff(r.inARow, err)
+	if q.Outside {
+		length = min(firstRefusal<<min(r.inARow-1, 9), maxRefusal)
+	}
+	if t.refusals == nil {
+		t.refusals = make(map[string]refusal)
+	}
+	t.refusals[about] = refusal{pause{now.Add(length), length, err}, proof, q.Outside, r.inARow}
+}
+
+// backoff is for how long nothing is asked after so many failures in a row, of which this is the
+// last.
+func backoff(failures int, err *tokens.Error) time.Duration {
+	return pacing.Backoff(failures, pacing.Failure{
+		Permanent: err.Permanent() && err.Pause == 0, RetryAfter: err.RetryAfter, Pause: err.Pause,
+	})
+}

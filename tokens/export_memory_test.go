@@ -1,9 +1,0 @@
-package tokens
-
-// MemorySize returns how many records and locks a memory store has.
-func MemorySize(s Store) (records, locks int) {
-	m := s.(*memoryStore)
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	return len(m.records), len(m.locks)
-}

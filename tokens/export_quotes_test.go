@@ -1,4 +1,0 @@
-package tokens
-
-// Quotes reports whether a text has a good part of a secret in it.
-var Quotes = quotes

@@ -1,0 +1,176 @@
+package oauth
+
+import (
+	"context"
+	"crypto/tls"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/url"
+
+	"github.com/bearer-go/bearer/internal/contain"
+	"github.com/bearer-go/bearer/internal/oauthwire"
+	"github.com/bearer-go/bearer/tokens"
+)
+
+// ClientAuth is how a [Client] proves that it is the client it says. [NoClientAuth] is for one that
+// cannot. The zero ClientAuth is an error of [NewClient], as is whatever is wrong with the
+// arguments it was made of. It prints as "[secret]".
+type ClientAuth struct {
+	opaque
+
+	err  error // what is wrong with it
+	wire oauthwire.Auth
+}
+
+// badAuth is a ClientAuth that cannot be used.
+func badAuth(format string, args ...any) ClientAuth {
+	return ClientAuth{err: fmt.Errorf(format, args...)}
+}
+
+// A secret is VSCHAR (RFC 6749 appendix A.2).
+var errSecret = errors.New("the secret is empty or not printable ASCII; mind the newline at the end of a file")
+
+func checkSecret(secret tokens.Secret) error {
+	if text := secret.Reveal(); text == "" || !oauthwire.IsPrintable(text) {
+		return errSecret
+	}
+	return nil
+}
+
+// fixed is a function that returns the same secret each time.
+func fixed(secret tokens.Secret) func(context.Context) (tokens.Secret, error) {
+	return func(context.Context) (tokens.Secret, error) { return secret, nil }
+}
+
+// readSecret gets a secret from a function and judges it.
+func readSecret(ctx context.Context, secret func(context.Context) (tokens.Secret, error)) (tokens.Secret, error) {
+	value, err := secret(ctx)
+	if err == nil {
+		err = checkSecret(value)
+	}
+	if err != nil {
+		return tokens.Secret{}, fmt.Errorf("the client's secret is not available: %w", err)
+	}
+	return value, nil
+}
+
+// ClientSecretBasic sends the secret in the Authorization header (client_secret_basic, RFC 6749
+// section 2.3.1): identifier and secret are encoded as in a form first, which not every client
+// does. The secret is printable ASCII; an empty one is an error of [NewClient].
+func ClientSecretBasic(secret tokens.Secret) ClientAuth {
+	if err := checkSecret(secret); err != nil {
+		return badAuth("ClientSecretBasic: %w", err)
+	}
+	return ClientSecretBasicFunc(fixed(secret))
+}
+
+// ClientSecretBasicFunc is [ClientSecretBasic] with a secret that changes: the function is called
+// for each request, at several at once. Its error is in that of the request. A secret that the
+// server refused, as invalid_client, is not sent again for a while; another one is sent at once.
+func ClientSecretBasicFunc(secret func(context.Context) (tokens.Secret, error)) ClientAuth {
+	if secret == nil {
+		return badAuth("ClientSecretBasicFunc: the function is nil")
+	}
+	return ClientAuth{wire: oauthwire.Auth{Apply: func(
+		ctx context.Context, c *oauthwire.Client, _ url.Values, header http.Header,
+	) ([]string, error) {
+		value, err := readSecret(ctx, secret)
+		if err != nil {
+			return nil, err
+		}
+		pair := url.QueryEscape(c.ID) + ":" + url.QueryEscape(value.Reveal())
+		credentials := base64.StdEncoding.EncodeToString([]byte(pair))
+		header.Set("Authorization", "Basic "+credentials)
+		return []string{value.Reveal(), credentials}, nil
+	}}}
+}
+
+// ClientSecretPost sends the secret in the body (client_secret_post, RFC 6749 section 2.3.1), for
+// servers that do not take [ClientSecretBasic]. The secret is printable ASCII; an empty one is an
+// error of [NewClient].
+func ClientSecretPost(secret tokens.Secret) ClientAuth {
+	if err := checkSecret(secret); err != nil {
+		return badAuth("ClientSecretPost: %w", err)
+	}
+	return ClientSecretPostFunc(fixed(secret))
+}
+
+// ClientSecretPostFunc is [ClientSecretPost] with a secret that changes; see
+// [ClientSecretBasicFunc].
+func ClientSecretPostFunc(secret func(context.Context) (tokens.Secret, error)) ClientAuth {
+	if secret == nil {
+		return badAuth("ClientSecretPostFunc: the function is nil")
+	}
+	return ClientAuth{wire: oauthwire.Auth{Apply: func(
+		ctx context.Context, c *oauthwire.Client, form url.Values, _ http.Header,
+	) ([]string, error) {
+		value, err := readSecret(ctx, secret)
+		if err != nil {
+			return nil, err
+		}
+		form.Set("client_id", c.ID)
+		form.Set("client_secret", value.Reveal())
+		return nil, nil
+	}}}
+}
+
+// TLSClientAuth shows a certificate when the connection is made: one that an authority has signed
+// (tls_client_auth, RFC 8705 section 2.1), or one that the server knows and that is self-signed
+// (self_signed_tls_client_auth, section 2.2). The requests go to what discovery names in
+// mtls_endpoint_aliases, if it does (section 5).
+func TLSClientAuth(certificate tls.Certificate) ClientAuth {
+	if err := checkCertificate(&certificate); err != nil {
+		return badAuth("TLSClientAuth: %w", err)
+	}
+	return TLSClientAuthFunc(func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return &certificate, nil })
+}
+
+// TLSClientAuthFunc is [TLSClientAuth] with a certificate that changes: the function is called for
+// each connection, as [tls.Config.GetClientCertificate] is, at several at once.
+func TLSClientAuthFunc(certificate func(*tls.CertificateRequestInfo) (*tls.Certificate, error)) ClientAuth {
+	if certificate == nil {
+		return badAuth("TLSClientAuthFunc: the function is nil")
+	}
+	contained := func(info *tls.CertificateRequestInfo) (*tls.Certificate, error) {
+		var got *tls.Certificate
+		var failure error
+		// It is called by a goroutine of package net/http.
+		contain.Call(context.Background(), slog.Default(), "the function", func() (err error) {
+			got, err = certificate(info)
+			return err
+		}, func(err error) { failure = err })
+		if failure == nil {
+			failure = checkCertificate(got)
+		}
+		if failure != nil {
+			return nil, &oauthwire.CertificateError{Err: failure}
+		}
+		return got, nil
+	}
+	return ClientAuth{wire: oauthwire.Auth{Apply: identify, Certificate: contained}}
+}
+
+var errCertificate = errors.New("there is no certificate, or none with its private key; load it with tls.LoadX509KeyPair")
+
+func checkCertificate(certificate *tls.Certificate) error {
+	if certificate == nil || len(certificate.Certificate) == 0 || certificate.PrivateKey == nil {
+		return errCertificate
+	}
+	return nil
+}
+
+// NoClientAuth is for a public client, which can keep no secret (none, OpenID Connect Core section
+// 9): it gives its identifier alone. Such a client cannot ask for a token of its own:
+// [Client.ClientCredentials] refuses (RFC 6749 section 4.4).
+func NoClientAuth() ClientAuth {
+	return ClientAuth{wire: oauthwire.Auth{Apply: identify, Public: true}}
+}
+
+// identify names the client and proves nothing.
+func identify(_ context.Context, c *oauthwire.Client, form url.Values, _ http.Header) ([]string, error) {
+	form.Set("client_id", c.ID)
+	return nil, nil
+}

@@ -1,0 +1,167 @@
+package oauth
+
+import (
+	"crypto/tls"
+	"fmt"
+	"net/http"
+
+	"github.com/bearer-go/bearer/internal/oauthwire"
+	"github.com/bearer-go/bearer/internal/webclient"
+	"github.com/bearer-go/bearer/internal/weburl"
+)
+
+// A ClientOption changes how a [Client] reaches its authorization server. Each may be given once.
+// An empty value is an error.
+type ClientOption func(*clientConfig)
+
+type clientConfig struct {
+	client       *http.Client
+	insecureHTTP bool
+	given        oauthwire.Endpoints
+	maxRequests  int // 0 for the default
+	errs         []error
+}
+
+func (c *clientConfig) addError(format string, args ...any) {
+	c.errs = append(c.errs, fmt.Errorf("oauth: "+format, args...))
+}
+
+// WithHTTPClient makes the requests go through this client: its transport (and so its proxy and
+// certificate authorities), its timeout if it is shorter than 10 seconds, its cookies, and its
+// CheckRedirect for discovery, after the check that a redirect stays within its origin. The token
+// endpoint's redirects are never followed. The client is copied and not changed; nil is an error.
+// With a client certificate ([TLSClientAuth]) its transport must be an [*http.Transport] that dials
+// TLS itself, or nil; a clone of it is used.
+//
+// Without this option, requests go through a copy of [http.DefaultTransport] that keeps no
+// connections: one that the server closes at the wrong moment would lose an answer, and with it a
+// refresh token that was rotated. If that was replaced by something else than an [*http.Transport],
+// they go through it as it is.
+func WithHTTPClient(client *http.Client) ClientOption {
+	return func(c *clientConfig) {
+		switch {
+		case client == nil:
+			c.addError("WithHTTPClient: the client is nil; give one, or leave the option out")
+		case c.client != nil:
+			c.addError("WithHTTPClient: given twice; keep one")
+		}
+		c.client = client
+	}
+}
+
+// InsecureHTTP allows http URLs to hosts other than this one. An attacker on the way can then read
+// the client's secret and the tokens. Loopback addresses need no such permission, unless the issuer
+// is https and its document names them. A proxy that [WithHTTPClient] names explicitly gets the
+// requests to them as well, and can read what is in them; that of the environment does not.
+func InsecureHTTP() ClientOption {
+	return func(c *clientConfig) {
+		if c.insecureHTTP {
+			c.addError("InsecureHTTP: given twice; keep one")
+		}
+		c.insecureHTTP = true
+	}
+}
+
+// WithMaxRequests sets how many requests a Client makes at once to the token endpoint, and to the
+// revocation endpoint besides: 16 of each by default, at least 1. Further requests wait, the first
+// one first, for as long as their contexts allow; [tokens.WithFetchTimeout] counts that time too. A
+// request is given up after 10 seconds, so that an endpoint which answers some of them never keeps
+// the others waiting for longer.
+func WithMaxRequests(n int) ClientOption {
+	return func(c *clientConfig) {
+		switch {
+		case n < 1:
+			c.addError("WithMaxRequests(%d): a Client needs at least 1", n)
+		case c.maxRequests != 0:
+			c.addError("WithMaxRequests: given twice; keep one")
+		}
+		c.maxRequests = max(n, 1)
+	}
+}
+
+// WithTokenEndpoint is where tokens are asked for (RFC 6749 section 3.2), instead of what discovery
+// says. With it no discovery is made for a token. It must be an https URL without user name and
+// fragment; it may have a query. http is for loopback addresses, or [InsecureHTTP].
+func WithTokenEndpoint(url string) ClientOption {
+	return func(c *clientConfig) { c.endpoint("WithTokenEndpoint", &c.given.Token, url) }
+}
+
+// WithRevocationEndpoint is where tokens are revoked (RFC 7009 section 2), instead of what
+// discovery says; see [WithTokenEndpoint].
+func WithRevocationEndpoint(url string) ClientOption {
+	return func(c *clientConfig) { c.endpoint("WithRevocationEndpoint", &c.given.Revocation, url) }
+}
+
+// WithAuthorizationEndpoint is where people log in (RFC 6749 section 3.1), instead of what
+// discovery says; see [WithTokenEndpoint]. With both no discovery is made for a login, so it is not
+// known whether the server names itself in its answer (RFC 9207).
+func WithAuthorizationEndpoint(url string) ClientOption {
+	return func(c *clientConfig) { c.endpoint("WithAuthorizationEndpoint", &c.given.Authorization, url) }
+}
+
+func (c *clientConfig) endpoint(option string, field *string, text string) {
+	switch {
+	case text == "":
+		c.addError("%s: the URL is empty; give one, or leave the option out", option)
+	case *field != "":
+		c.addError("%s: given twice; keep one", option)
+	}
+	*field = text
+}
+
+func (c *clientConfig) checkEndpoint(option, text string) {
+	if text == "" {
+		return
+	}
+	if err := weburl.Check(text, c.insecureHTTP); err != nil {
+		c.addError("%s: the URL %q %w; give the https URL of the endpoint", option, weburl.Redacted(text), err)
+	}
+}
+
+// getCertificate returns the client's certificate for a connection.
+type getCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error)
+
+// clients returns the client for the endpoints and the one for discovery. The certificate may be
+// nil.
+func (c *clientConfig) clients(certificate getCertificate) (tokenClient, discoveryClient *http.Client) {
+	tokenClient, discoveryClient = new(http.Client), new(http.Client)
+	if c.client != nil {
+		*tokenClient = *c.client
+	} else if transport := webclient.Transport(); transport != nil {
+		tokenClient.Transport = transport
+	}
+	if certificate != nil {
+		c.presentCertificate(tokenClient, certificate)
+	}
+	*discoveryClient = *tokenClient
+	webclient.WithoutRedirects(tokenClient)
+	webclient.WithinOrigin(discoveryClient)
+	return tokenClient, discoveryClient
+}
+
+// presentCertificate makes a client show a certificate (RFC 8705 section 2). Neither its
+// connections nor its TLS sessions are kept: the certificate of a kept one may have been replaced
+// since.
+func (c *clientConfig) presentCertificate(client *http.Client, certificate getCertificate) {
+	given := client.Transport
+	if given == nil {
+		given = http.DefaultTransport
+	}
+	transport, ok := given.(*http.Transport)
+	//nolint:staticcheck // DialTLS is deprecated, but a transport honours it
+	if !ok || transport.DialTLSContext != nil || transport.DialTLS != nil {
+		c.addError("WithHTTPClient: a %T cannot be given the client's certificate, or dials TLS on its own; "+
+			"give an *http.Transport that does not, or leave the option out", given)
+		return
+	}
+	transport = transport.Clone()
+	transport.DisableKeepAlives = true
+	if transport.TLSClientConfig == nil {
+		transport.TLSClientConfig = &tls.Config{MinVersion: tls.VersionTLS12}
+	}
+	// Not Config.Certificates: of those none is sent that the server's list of authorities does not
+	// cover, as it covers none that is self-signed.
+	transport.TLSClientConfig.GetClientCertificate = certificate
+	transport.TLSClientConfig.ClientSessionCache = nil
+	client.Transport = transport
+}

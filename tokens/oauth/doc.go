@@ -1,0 +1,21 @@
+// Package oauth is a client of an OAuth 2.0 authorization server: its grants, the ways in which it
+// proves who it is, discovery and revocation.
+//
+//	client, err := oauth.NewClient("https://login.example.com", "orders", oauth.ClientSecretBasic(secret))
+//	manager, err := tokens.NewManager(client.ClientCredentials())
+//
+// A [Client] is this service as its authorization server knows it: an identifier and a way to prove
+// it. Its methods make a [tokens.Fetcher] for each grant. Package session has the grants of a
+// person who logs in.
+//
+// # When the authorization server fails
+//
+// What is about the server and not about a key holds for all keys of a [Client]: Retry-After with
+// 429 or 503 of the token endpoint, for that endpoint alone, and a discovery that failed. So does
+// invalid_client, and unauthorized_client for all requests with the same grant type, until there is
+// another secret or the pause is over: a server that counts refusals would lock the client
+// otherwise. When such a refusal may be about what came from outside, such as another client's code
+// or a subject token, it holds for nothing if the server has accepted the client within 10 minutes,
+// and otherwise for such requests alone and half a minute at most. A Client makes a bounded number
+// of requests at once; see [WithMaxRequests].
+package oauth

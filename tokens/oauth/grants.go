@@ -1,0 +1,153 @@
+package oauth
+
+import (
+	"context"
+	"errors"
+	"net/http"
+
+	"github.com/bearer-go/bearer/internal/callertoken"
+	"github.com/bearer-go/bearer/internal/oauthwire"
+	"github.com/bearer-go/bearer/tokens"
+)
+
+// The grant types (RFC 6749 section 4.4.2, RFC 8693 section 2.1, RFC 7523 section 2.1).
+const (
+	grantClientCredentials = "client_credentials"
+	grantExchange          = "urn:ietf:params:oauth:grant-type:token-exchange"
+	grantJWTBearer         = "urn:ietf:params:oauth:grant-type:jwt-bearer"
+)
+
+var (
+	errPublic  = errors.New("a client without authentication has no token of its own (RFC 6749 section 4.4)")
+	errNilFunc = errors.New("a function that is to be asked for a token is nil")
+	errIssued  = errors.New("the issued_token_type is missing, or neither an access token nor a JWT (RFC 8693 section 2.2.1)")
+)
+
+// ClientCredentials obtains tokens for the client itself (RFC 6749 section 4.4). The key's Scope,
+// Resource and Audience are sent; it must have no Subject.
+func (c *Client) ClientCredentials() tokens.Fetcher {
+	return tokens.FetcherFunc(func(ctx context.Context, r tokens.Request) (*tokens.Response, error) {
+		if err := c.wire.CheckKey(r.Key, false); err != nil {
+			return nil, err
+		}
+		if c.wire.Auth.Public {
+			return nil, &tokens.Error{Op: oauthwire.OpToken, Code: "unauthorized_client", Err: errPublic}
+		}
+		form := oauthwire.KeyForm(grantClientCredentials, r.Key)
+		response, _, err := c.wire.Exchange(ctx, oauthwire.Call{Op: oauthwire.OpToken, Form: form})
+		return response, err
+	})
+}
+
+// JWTBearer obtains tokens for an assertion, a JWT by an issuer that the server trusts (RFC 7523
+// section 2.1). The function returns the assertion that stands for the caller. It is called by each
+// [tokens.Source.Token], with the key and the caller's context, and a token is shared by those
+// callers whose keys and whose assertions are equal: see [Client.Exchange], which is the same in
+// this. So a function that signs a new assertion each time causes a request each time; see
+// [Client.JWTBearerPerKey].
+//
+// The key's Subject is whatever the function makes of it, and may be "". An assertion has at most
+// 64 KiB. The client authenticates as well, unless it has [NoClientAuth]. The function's error is
+// in that of Token, and the next call calls the function again.
+func (c *Client) JWTBearer(assertion func(ctx context.Context, key tokens.Key) (tokens.Secret, error)) tokens.Fetcher {
+	return c.jwtBearer(assertion, false)
+}
+
+// JWTBearerPerKey is [Client.JWTBearer] for an assertion that depends on the [tokens.Key] and on
+// nothing in the context, as that of a service that signs its assertions itself. The function is
+// called when a token is fetched, and not by each [tokens.Source.Token], and equal keys share one
+// token, whatever the assertions are.
+func (c *Client) JWTBearerPerKey(assertion func(ctx context.Context, key tokens.Key) (tokens.Secret, error)) tokens.Fetcher {
+	return c.jwtBearer(assertion, true)
+}
+
+func (c *Client) jwtBearer(assertion func(context.Context, tokens.Key) (tokens.Secret, error), perKey bool) tokens.Fetcher {
+	brought := callerTokens{{"assertion", func(ctx context.Context, key tokens.Key) (SecurityToken, error) {
+		signed, err := assertion(ctx, key)
+		return SecurityToken{Token: signed, Type: TypeJWT}, err
+	}}}
+	provider := brought.provider()
+	return tokens.FetcherFunc(func(ctx context.Context, r tokens.Request) (*tokens.Response, error) {
+		if assertion == nil {
+			return nil, oauthwire.BadRequest(errNilFunc)
+		}
+		if err := c.wire.CheckKey(r.Key, r.Key.Subject != ""); err != nil {
+			return nil, err
+		}
+		var given callertoken.Set
+		var err error
+		if perKey {
+			given, err = callertoken.Ask(ctx, provider, r.Key)
+		} else {
+			given, err = callertoken.Of(ctx, r, provider)
+		}
+		if err != nil {
+			return nil, err
+		}
+		form := oauthwire.KeyForm(grantJWTBearer, r.Key)
+		brought.fill(form, given)
+		response, _, err := c.wire.Exchange(ctx, oauthwire.Call{Op: oauthwire.OpToken, Form: form, Outside: !perKey})
+		if err == nil && !perKey {
+			callertoken.Mark(response, r, given)
+		}
+		return response, err
+	})
+}
+
+// Exchange obtains tokens in exchange for others (RFC 8693): the function returns the one that
+// stands for the caller, such as the token of the request that is being served. Each
+// [tokens.Source.Token] calls it, with the key and the caller's context, before anything is looked
+// up. It should be quick: what it returns is most often in the context.
+//
+// A token is kept for the key and for the very tokens that it was obtained for, by a keyed hash of
+// them. Two callers share a token if their keys are equal and their tokens are too, so that a
+// person with two tokens, one of which allows more, never gets with one what the other allows. Also
+// the refusal of a token counts for that token alone. What is obtained for a token is not handed
+// out after that token's end, as far as [SecurityToken].Expiry says when that is.
+//
+// The key must have a Subject, which is not sent: the name of the person, or one name for a
+// [tokens.Source] that serves many. An access token is asked for, and an answer with another type
+// of token is refused. The function's error is in that of Token, and the next call calls it again.
+//
+// All of this also holds through a Fetcher that wraps this one and passes the [tokens.Request] on;
+// see [tokens.ErrAskCaller]. Without a [tokens.Manager], Fetch calls the function each time.
+func (c *Client) Exchange(subject func(ctx context.Context, key tokens.Key) (SecurityToken, error)) tokens.Fetcher {
+	return c.exchange(callerTokens{{"subject_token", subject}})
+}
+
+// ExchangeWithActor is [Client.Exchange] with a second function for who acts for the subject
+// (actor_token, RFC 8693 section 2.1). It is called when and as the one for the subject is.
+func (c *Client) ExchangeWithActor(subject, actor func(ctx context.Context, key tokens.Key) (SecurityToken, error)) tokens.Fetcher {
+	return c.exchange(callerTokens{{"subject_token", subject}, {"actor_token", actor}})
+}
+
+func (c *Client) exchange(brought callerTokens) tokens.Fetcher {
+	provider := brought.provider()
+	return tokens.FetcherFunc(func(ctx context.Context, r tokens.Request) (*tokens.Response, error) {
+		for _, one := range brought {
+			if one.get == nil {
+				return nil, oauthwire.BadRequest(errNilFunc)
+			}
+		}
+		if err := c.wire.CheckKey(r.Key, true); err != nil {
+			return nil, err
+		}
+		given, err := callertoken.Of(ctx, r, provider)
+		if err != nil {
+			return nil, err
+		}
+		form := oauthwire.KeyForm(grantExchange, r.Key)
+		form.Set("requested_token_type", TypeAccessToken)
+		brought.fill(form, given)
+		brought.fillTypes(form, given)
+		response, issued, err := c.wire.Exchange(ctx, oauthwire.Call{Op: oauthwire.OpToken, Form: form, Outside: true})
+		if err != nil {
+			return nil, err
+		}
+		if issued != TypeAccessToken && issued != TypeJWT {
+			return nil, &tokens.Error{Op: oauthwire.OpToken, Status: http.StatusOK, Err: errIssued}
+		}
+		callertoken.Mark(response, r, given)
+		return response, nil
+	})
+}

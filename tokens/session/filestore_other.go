@@ -1,0 +1,27 @@
+//go:build !(linux || darwin || freebsd || netbsd || openbsd || dragonfly || windows)
+
+package session
+
+import (
+	"errors"
+	"os"
+)
+
+// canLockFiles is why NewFileStore returns an error, so that nothing below is reached but
+// isStrangers.
+const canLockFiles = false
+
+// openNoWait is not known here.
+const openNoWait = 0
+
+type fileLock struct{}
+
+func tryLockFile(*os.Root, string) (*fileLock, error) { return nil, errors.ErrUnsupported }
+
+func (*fileLock) release() {}
+
+func (*fileLock) remove(*os.Root) {}
+
+func syncDir(*os.Root) error { return nil }
+
+func isStrangers(os.FileInfo) bool { return false }

@@ -1,0 +1,250 @@
+package session
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"crypto/subtle"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"net/url"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/bearer-go/bearer/internal/oauthwire"
+	"github.com/bearer-go/bearer/tokens"
+	"github.com/bearer-go/bearer/tokens/oauth"
+)
+
+const (
+	loginLifetime = 10 * time.Minute
+
+	loginRandom  = 32      // bytes of each random value: RFC 7636 section 7.1
+	maxLoginCode = 4 << 10 // bytes of a code
+)
+
+var (
+	// ErrLoginState means that an answer does not belong to the [Login] that it was given to: its
+	// state parameter is missing, is there twice, or is another. An attacker may have made it up;
+	// the Login goes on waiting for its own.
+	ErrLoginState = errors.New("session: login: the answer is not for this login, by its state; look up the login that the browser began")
+
+	// ErrLoginUsed means that a [Login] was finished before, or tried to be.
+	ErrLoginUsed = errors.New("session: login: it was finished already; begin a new one")
+
+	// ErrLoginExpired means that a [Login] was begun more than 10 minutes ago.
+	ErrLoginExpired = fmt.Errorf("session: login: it was begun more than %s ago; begin a new one", loginLifetime)
+)
+
+// Login is a person's way through the authorization server: the authorization code grant (RFC 6749
+// section 4.1) with PKCE (RFC 7636, always S256). [NewLogin] begins one, the person's browser is
+// sent to [Login.URL], and [Login.Finish] takes what it comes back with. It must come back within
+// 10 minutes.
+//
+// A Login is in the memory of the process that made it, which must be the one that the browser
+// comes back to. It belongs to one browser: keep it where only that one leads to, such as under the
+// id in a cookie, and never look it up by the state alone, or an attacker can make a person finish
+// the attacker's login (RFC 9700 section 4.7). With several authorization servers give each a
+// redirect URI of its own, unless all of them name themselves in their answers (RFC 9207):
+// otherwise one of them can have the code of another sent to it (RFC 9700 section 4.4). It holds
+// secrets and prints as "[secret]". It is safe for concurrent use.
+type Login struct {
+	opaque
+	*hiddenLogin
+}
+
+type hiddenLogin struct{ *loginState }
+
+type loginState struct {
+	client  *oauthwire.Client
+	session string     // the name of the Session that began it; "" if none did
+	key     tokens.Key // what the first token will be for
+
+	resources              []string // of all tokens; nil if that is the server's to say
+	url, redirectURI       string
+	state, verifier, nonce string
+	issParameter           bool // the server names itself in every answer
+	end, endWall           time.Time
+	used                   atomic.Bool
+}
+
+// NewLogin begins a login. The redirect URI is where the browser comes back to, as it is registered
+// at the server: an https URL, an http URL to a loopback address (RFC 8252 section 7.3), or one
+// with a private-use scheme that has a dot in it (section 7.1); no fragment. The context is for
+// discovery, which is made once for an [oauth.Client].
+//
+// When several arguments are wrong the error says all of them, and the server is not asked.
+func NewLogin(ctx context.Context, client *oauth.Client, redirectURI string, opts ...LoginOption) (*Login, error) {
+	c, config := oauthwire.Of(client), loginConfig{extra: make(url.Values)}
+	if c == nil {
+		return nil, errors.New("session: NewLogin: the Client is nil; make one with oauth.NewClient")
+	}
+	if err := checkRedirectURI(redirectURI); err != nil {
+		config.addError("NewLogin: the redirect URI %w; give the one that is registered at the server", err)
+	}
+	for _, opt := range opts {
+		if opt == nil {
+			config.addError("NewLogin: an option is nil; leave it out")
+			continue
+		}
+		opt(&config)
+	}
+	config.errs = append(config.errs, c.CheckKey(config.key, false))
+	for _, uri := range config.resources[min(1, len(config.resources)):] {
+		config.errs = append(config.errs, c.CheckKey(tokens.Key{Resource: uri}, false))
+	}
+	if err := errors.Join(config.errs...); err != nil {
+		return nil, err
+	}
+	found, err := c.LoginEndpoints(ctx)
+	if err != nil {
+		return nil, err
+	}
+	now := time.Now()
+	l := &Login{hiddenLogin: &hiddenLogin{&loginState{
+		client: c, key: config.key, resources: config.resources, redirectURI: redirectURI,
+		state: random(), verifier: random(), issParameter: found.IssParameter, end: now.Add(loginLifetime),
+	}}}
+	l.endWall = l.end.Round(0)
+	if slices.Contains(strings.Fields(config.key.Scope), "openid") {
+		l.nonce = random()
+	}
+	if l.url, err = l.location(found, config.extra); err != nil {
+		return nil, &tokens.Error{Op: oauthwire.OpLogin, Err: err}
+	}
+	return l, nil
+}
+
+// random returns a text that cannot be guessed, made of characters that need no escape anywhere.
+func random() string {
+	var b [loginRandom]byte
+	_, _ = rand.Read(b[:]) // it never fails
+	return base64.RawURLEncoding.EncodeToString(b[:])
+}
+
+var (
+	errNoAuthorization = errors.New("the server names no authorization_endpoint; give oauth.WithAuthorizationEndpoint")
+	errNoS256          = errors.New("the server says that it has no PKCE with S256, without which a code is not safe")
+	errRepeated        = errors.New("the authorization endpoint's URL has a parameter in it that this login sends, too")
+)
+
+// location returns the URL for the browser (RFC 6749 section 4.1.1, RFC 7636 section 4.3).
+func (l *Login) location(found oauthwire.Endpoints, extra url.Values) (string, error) {
+	switch {
+	case found.Authorization == "":
+		return "", errNoAuthorization
+	case found.S256Said && !found.S256:
+		return "", errNoS256
+	}
+	u, err := url.Parse(found.Authorization)
+	if err != nil {
+		return "", err
+	}
+	challenge := sha256.Sum256([]byte(l.verifier))
+	for name, value := range map[string]string{
+		"response_type": "code", "client_id": l.client.ID, "redirect_uri": l.redirectURI, "state": l.state,
+		"code_challenge": base64.RawURLEncoding.EncodeToString(challenge[:]), "code_challenge_method": "S256",
+		"scope": l.key.Scope, "audience": l.key.Audience, "nonce": l.nonce,
+	} {
+		if value != "" {
+			extra.Set(name, value)
+		}
+	}
+	if l.resources != nil {
+		extra["resource"] = l.resources
+	}
+	query := u.Query() // RFC 6749 section 3.1: what is there stays, and nothing is sent twice
+	for name, values := range extra {
+		if hasParameter(query, name) {
+			return "", errRepeated
+		}
+		query[name] = values
+	}
+	u.RawQuery = query.Encode()
+	return u.String(), nil
+}
+
+// URL returns where to send the browser. It holds the state, so it is for that browser alone.
+func (l *Login) URL() string { return l.url }
+
+// Nonce returns what an ID token of this login must have as its nonce (OpenID Connect Core section
+// 3.1.3.7), and "" when the scope has no "openid". It is for a caller that verifies the ID token;
+// this package does not.
+func (l *Login) Nonce() string { return l.nonce }
+
+// Finish takes what the browser came back with, which is the query of the redirect URI, and
+// exchanges the code in it for tokens. It may be called once; only an answer that is not for this
+// login, [ErrLoginState], leaves it as it was, because otherwise any person could end it. Of two
+// calls at once one has [ErrLoginUsed].
+//
+// It may be called again with the same answer after an error that came before the code was sent:
+// the context had ended, discovery failed, the client's secret was not available, or the token
+// endpoint had asked for a pause, for which see [tokens.Error].RetryAfter. [ErrLoginUsed] says that
+// the code was sent.
+//
+// A refusal of the server, such as access_denied, and an answer that is not as it should be are a
+// [*tokens.Error] whose Op is "login"; so is one that names another server than the client's, or
+// none although the server always does (RFC 9207 section 2.4). What comes of the exchange is a
+// [*tokens.Error] whose Op is "token".
+//
+// The context is for what comes before the code is sent. It can be used once, so that the answer is
+// waited for even if the context ends, for 10 seconds at most.
+//
+// The ID token is not verified, and nothing is concluded from it: who logged in is not known by it.
+// Verify [tokens.Response].IDToken, and compare its nonce with [Login.Nonce], before it is used.
+func (l *Login) Finish(ctx context.Context, back url.Values) (*tokens.Response, error) {
+	now := time.Now()
+	if state := back["state"]; len(state) != 1 || subtle.ConstantTimeCompare([]byte(state[0]), []byte(l.state)) != 1 {
+		return nil, ErrLoginState
+	}
+	if l.used.Swap(true) {
+		return nil, ErrLoginUsed
+	}
+	if !now.Before(l.end) || !now.Before(l.endWall) { // the monotonic clock stands still while a machine is suspended
+		return nil, ErrLoginExpired
+	}
+	code, err := l.read(back)
+	if err != nil {
+		return nil, err
+	}
+	// The scope was settled with the code (RFC 6749 section 4.1.3).
+	form := oauthwire.KeyForm("authorization_code", tokens.Key{Resource: l.key.Resource, Audience: l.key.Audience})
+	form.Set("code", code)
+	form.Set("redirect_uri", l.redirectURI)
+	form.Set("code_verifier", l.verifier)
+	sent := false
+	defer func() { // also when a function of the application panics
+		if !sent {
+			l.used.Store(false)
+		}
+	}()
+	response, _, err := l.client.Exchange(ctx, oauthwire.Call{
+		Op: oauthwire.OpToken, Form: form, Lasting: true, Outside: true, Ready: func() error { sent = true; return nil },
+	})
+	return response, err
+}
+
+// read judges an answer whose state is right, and returns the code (RFC 6749 section 4.1.2).
+func (l *Login) read(back url.Values) (code string, err error) {
+	for _, name := range []string{"iss", "error", "error_description", "code"} {
+		if len(back[name]) > 1 {
+			return "", &tokens.Error{Op: oauthwire.OpLogin, Err: fmt.Errorf("the answer has the parameter %s more than once", name)}
+		}
+	}
+	switch {
+	case back.Has("iss") && back.Get("iss") != l.client.Issuer:
+		return "", &tokens.Error{Op: oauthwire.OpLogin, Err: errors.New("the answer is of another server, by its iss (RFC 9207)")}
+	case l.issParameter && !back.Has("iss"):
+		return "", &tokens.Error{Op: oauthwire.OpLogin, Err: errors.New("the answer has no iss, which this server says that it always sends (RFC 9207)")}
+	case back.Has("error"):
+		return "", oauthwire.LoginError(back.Get("error"), back.Get("error_description"), l.state, l.verifier)
+	}
+	code = back.Get("code")
+	if code == "" || len(code) > maxLoginCode || !oauthwire.IsPrintable(code) {
+		return "", &tokens.Error{Op: oauthwire.OpLogin, Err: errors.New("the answer has no code that could be exchanged")}
+	}
+	return code, nil
+}

@@ -1,0 +1,94 @@
+package session_test
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/bearer-go/bearer/tokens"
+	"github.com/bearer-go/bearer/tokens/internal/tokenstest"
+	"github.com/bearer-go/bearer/tokens/oauth"
+	"github.com/bearer-go/bearer/tokens/session"
+)
+
+// A pause belongs to the endpoint that asked for it: what one person's logout causes at the
+// revocation endpoint stops no token, no login and no other logout.
+func TestPauseOfTheRevocationEndpointStopsNothingElse(t *testing.T) {
+	for _, status := range []int{http.StatusTooManyRequests, http.StatusServiceUnavailable} {
+		synctest.Test(t, func(t *testing.T) {
+			server := tokenstest.NewServer()
+			server.On("/revoke", tokenstest.Gives(status, "", "", "Retry-After", "3600"))
+			client := tokenstest.NewClient(t, server, oauth.ClientSecretBasic(tokens.NewSecret(tokenstest.Secret)))
+			login, back := tokenstest.Login(t, client)
+			manager := tokenstest.NewManager(t, client.ClientCredentials())
+
+			for range 2 {
+				err := client.Revoke(t.Context(), tokens.NewSecret("a-token"), "refresh_token")
+				if e, ok := errors.AsType[*tokens.Error](err); !ok || e.Status != status {
+					t.Fatalf("Revoke: %v", err)
+				}
+			}
+			if n := len(server.Seen("/revoke")); n != 2 {
+				t.Errorf("%d revocations were sent, want 2", n)
+			}
+			tokenstest.MustToken(t, manager.Source(tokens.Key{}))
+			if _, err := login.Finish(t.Context(), back); err != nil {
+				t.Error("login:", err)
+			}
+		})
+	}
+}
+
+// A login whose code was not sent can be finished later.
+func TestLoginThatAPauseTurnsAwayIsNotUsed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		server := tokenstest.NewServer()
+		client := tokenstest.NewClient(t, server, oauth.ClientSecretBasic(tokens.NewSecret(tokenstest.Secret)))
+		login, back := tokenstest.Login(t, client)
+		server.On("/token", tokenstest.Gives(http.StatusTooManyRequests, "", "", "Retry-After", "60"))
+		if _, err := client.ClientCredentials().Fetch(t.Context(), tokens.Request{}); err == nil {
+			t.Fatal("no error")
+		}
+		server.On("/token", tokenstest.JSON(http.StatusOK, tokenstest.Good))
+		_, err := login.Finish(t.Context(), back)
+		e, ok := errors.AsType[*tokens.Error](err)
+		if !ok || e.RetryAfter != time.Minute || len(server.Seen("/token")) != 1 {
+			t.Fatalf("Finish in the pause: %v", err)
+		}
+		<-time.After(max(1, e.RetryAfter))
+		if _, err := login.Finish(t.Context(), back); err != nil {
+			t.Error("Finish after the pause:", err)
+		}
+		if _, err := login.Finish(t.Context(), back); !errors.Is(err, session.ErrLoginUsed) {
+			t.Error("Finish once more:", err)
+		}
+	})
+}
+
+// Nor can a function that panics before the code is sent use a login up.
+func TestLoginAfterAPanicIsNotUsed(t *testing.T) {
+	server := tokenstest.NewServer()
+	fails := true
+	client := tokenstest.NewClient(t, server, oauth.ClientSecretBasicFunc(func(context.Context) (tokens.Secret, error) {
+		if fails {
+			panic("the secret's store")
+		}
+		return tokens.NewSecret(tokenstest.Secret), nil
+	}))
+	login, back := tokenstest.Login(t, client)
+	func() {
+		defer func() {
+			if recover() == nil {
+				t.Error("no panic")
+			}
+		}()
+		_, _ = login.Finish(t.Context(), back)
+	}()
+	fails = false
+	if _, err := login.Finish(t.Context(), back); err != nil {
+		t.Error(err)
+	}
+}
