@@ -176,7 +176,7 @@ func (s *fileStore) Save(ctx context.Context, name string, data []byte, version 
 		if err := dir.Rename(files.saveNew, files.record); err != nil {
 			return err
 		}
-		s.settle(dir)
+		s.noteHome(dir)
 		return nil
 	})
 	if err != nil {
@@ -312,15 +312,15 @@ func (s *fileStore) read(dir *os.Root, name string, sealers []sealer) (data []by
 	data, version, err = readRecord(dir, s.binding, name, sealers)
 	switch {
 	case err == nil:
-		s.settle(dir)
+		s.noteHome(dir)
 	case errors.Is(err, ErrNotFound):
 		err = s.missing(dir)
 	}
 	return data, version, s.failed(err)
 }
 
-// settle notes that a record is in a directory.
-func (s *fileStore) settle(dir *os.Root) {
+// noteHome notes that a record is in a directory.
+func (s *fileStore) noteHome(dir *os.Root) {
 	if info, err := dir.Stat("."); err == nil {
 		if home := s.home.Load(); home == nil || !os.SameFile(*home, info) {
 			s.home.Store(&info)

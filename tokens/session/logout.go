@@ -14,45 +14,48 @@ const (
 	hintAccessToken  = "access_token"
 )
 
-// Logout ends the session: the refresh token is revoked (RFC 7009), and the access tokens at hand as well as may be; the record is
-// deleted, and [Session.Token] gives [tokens.ErrLoginRequired] from then on, in this process at once and in others when the tokens that they
-// have are renewed. No token is handed out here while the server is asked. Only the [tokens.Source] of a key that was forgotten
-// ([tokens.WithMaxKeys]) hands out what it has until that is stale.
+// Logout ends the session. It revokes the refresh token (RFC 7009), and access tokens on a
+// best-effort basis, and deletes the record. [Session.Token] gives [tokens.ErrLoginRequired] from
+// then on, in this process at once and in others when the tokens that they have are renewed. No
+// token is handed out here while the server is asked. Only the [tokens.Source] of a key that was
+// forgotten ([tokens.WithMaxKeys]) hands out what it has until that is stale.
 //
-// When the server cannot be reached or does not do it, the record is deleted all the same and the error is [ErrNotRevoked] and
-// why: [oauth.ErrNoRevocation] for a server that has no such endpoint, [ErrCannotUnseal] for a record that cannot be opened any more. A
-// [*StoreError] means that the session was not logged out here; call Logout again. When it could not be locked or loaded nothing has
-// changed. A session that is not logged in is no error.
+// When the server cannot be reached or does not do it, the record is deleted all the same and the
+// error is [ErrNotRevoked] and why: [oauth.ErrNoRevocation] for a server that has no such endpoint,
+// [ErrCannotUnseal] for a record that cannot be opened any more. A [*StoreError] means that the
+// session was not logged out here; call Logout again. When it could not be locked or loaded nothing
+// has changed. A session that is not logged in is no error.
 func (s *Session) Logout(ctx context.Context) error {
 	if s.closed.Load() {
 		return tokens.ErrClosed
 	}
-	t, err := s.lock(ctx)
+	l, err := s.acquire(ctx)
 	if err != nil {
 		return err
 	}
-	defer t.end()
-	data, version, err := s.refresher.store.Load(t.ctx, t.name)
+	defer l.end()
+	data, version, err := s.refresher.store.Load(l.ctx, l.name)
 	if err != nil && !errors.Is(err, ErrNotFound) && !errors.Is(err, ErrCannotUnseal) {
 		return &StoreError{"load", err}
 	}
 	if s.closed.Load() { // since
 		return tokens.ErrClosed
 	}
-	s.reset() // nobody gets a token while the server is asked
-	notRevoked := s.revoke(t, data, version, err)
-	// Whoever asked may be gone by now; the record must be, too.
-	if err := s.refresher.store.Delete(t.late, t.name); err != nil {
+	s.reset() // no caller gets a token while the server is asked
+	notRevoked := s.revoke(l, data, version, err)
+	// The caller may be gone by now; the record must be, too.
+	if err := s.refresher.store.Delete(l.saving, l.name); err != nil {
 		return errors.Join(&StoreError{"delete", err}, notRevoked)
 	}
-	s.refresher.forget(t.name)
+	s.refresher.forget(l.name)
 	s.reset() // of those who waited meanwhile
 	return notRevoked
 }
 
-// revoke revokes what is in a record, or was to replace it. Without a record that can be read there may be only the latter.
-func (s *Session) revoke(t *turn, data []byte, version int64, loadErr error) error {
-	next, unsaved := s.refresher.kept(t.name)
+// revoke revokes what is in a record, or was to replace it. Without a record that can be read there
+// may be only the latter.
+func (s *Session) revoke(l *lease, data []byte, version int64, loadErr error) error {
+	next, unsaved := s.refresher.unsavedOf(l.name)
 	var r record
 	err := loadErr
 	if err == nil {
@@ -73,14 +76,15 @@ func (s *Session) revoke(t *turn, data []byte, version int64, loadErr error) err
 	}
 	var errs []error
 	for _, token := range r.refreshTokens() {
-		errs = append(errs, s.client.Revoke(t.ctx, tokens.NewSecret(token), hintRefreshToken))
+		errs = append(errs, s.client.Revoke(l.ctx, tokens.NewSecret(token), hintRefreshToken))
 	}
 	if err := errors.Join(errs...); err != nil {
 		return fmt.Errorf("%w: %w", ErrNotRevoked, err)
 	}
-	// Servers revoke the access tokens along with it, or need not be able to at all (RFC 7009 section 2.1), and they end soon.
+	// Servers revoke the access tokens along with it, or need not be able to at all (RFC 7009
+	// section 2.1), and they end soon.
 	for _, token := range r.Tokens {
-		if s.client.Revoke(t.ctx, tokens.NewSecret(token.AccessToken), hintAccessToken) != nil {
+		if s.client.Revoke(l.ctx, tokens.NewSecret(token.AccessToken), hintAccessToken) != nil {
 			break
 		}
 	}

@@ -13,24 +13,25 @@ import (
 )
 
 var (
-	// ErrNoRefreshToken means that a login brought none, so that there is nothing to keep a [Session] going with.
+	// ErrNoRefreshToken means that a login brought none, without which a [Session] cannot go on.
 	ErrNoRefreshToken = errors.New("session: the login brought no refresh token; ask for the scope that your server gives one for, " +
 		"such as offline_access, or let the server register the client for the refresh_token grant")
 
-	// ErrNotRevoked means that a [Session] was logged out here, but that the server may go on accepting its tokens.
+	// ErrNotRevoked means that a [Session] was logged out here, but that the server may go on
+	// accepting its tokens.
 	ErrNotRevoked = errors.New("session: logged out here, but the tokens were not revoked at the server")
 )
 
 var errOtherSession = errors.New("the key's Subject is not the name of this Session; leave it empty")
 
-// Session is a person's login that goes on: its refresh token is in a [Store], and access tokens are
-// renewed until it is logged out or the server ends it. It survives the process: a Session with the
-// same client, Store and name, made by another process or after a restart, is the same session.
+// Session is a person's login that goes on: its refresh token is in a [Store], and access tokens
+// are renewed until it is logged out or the server ends it. It survives the process: a Session with
+// the same client, Store and name, made by another process or after a restart, is the same session.
 // Several processes may use one at a time; see [RefreshToken].
 //
-// Make one Session of a name for a process, and close it in the end: what could not be saved is kept
-// in it, and lost with one that is made for a request and dropped. It is safe for concurrent use and
-// prints as "[secret]".
+// Make one Session of a name for a process, and close it in the end: what could not be saved is
+// kept in it, and lost with one that is made for a request and dropped. It is safe for concurrent
+// use and prints as "[secret]".
 type Session struct {
 	opaque
 	*hiddenSession
@@ -49,9 +50,9 @@ type sessionState struct {
 }
 
 // New returns the session with this name. The name is whatever the application tells its sessions
-// apart by, such as a user's id; it is not sent, and is in the Store as a hash. The options are those
-// of a [tokens.Manager]. New does no I/O and starts nothing. When several things are wrong the error
-// says all of them.
+// apart by, such as a user's id; it is not sent, and is in the Store as a hash. The options are
+// those of a [tokens.Manager]. New does no I/O and starts nothing. When several things are wrong
+// the error says all of them.
 func New(client *oauth.Client, store Store, name string, opts ...tokens.ManagerOption) (*Session, error) {
 	var errs []error
 	if oauthwire.Of(client) == nil {
@@ -99,8 +100,9 @@ func (f sessionFetcher) Fetch(ctx context.Context, q tokens.Request) (*tokens.Re
 	return f.refresher.Fetch(ctx, q)
 }
 
-// Source returns the source of access tokens for a key, as [tokens.Manager.Source] does. Its Issuer, Client and Subject are this session's
-// and may be left out. Another there is an error of [tokens.Source.Token], [tokens.Error.Permanent].
+// Source returns the source of access tokens for a key, as [tokens.Manager.Source] does. Its
+// Issuer, Client and Subject are this session's and may be left out. Another there is an error of
+// [tokens.Source.Token], [tokens.Error.Permanent].
 func (s *Session) Source(key tokens.Key) *tokens.Source {
 	key = s.key(key)
 	if key == s.plain.Key() {
@@ -123,12 +125,14 @@ func (s *Session) reset() {
 	s.plain.Reset() // which the Manager may have forgotten
 }
 
-// Token returns an access token for the key without resource, audience and scope; see [Session.Source] for others and [tokens.Source.Token]
-// for the errors, of which [tokens.ErrLoginRequired] is one.
+// Token returns an access token for the key without resource, audience and scope; see
+// [Session.Source] for others and [tokens.Source.Token] for the errors, of which
+// [tokens.ErrLoginRequired] is one.
 func (s *Session) Token(ctx context.Context) (*tokens.Token, error) { return s.plain.Token(ctx) }
 
-// LoggedIn reports that there is a refresh token which the server has not refused yet. The server is not asked. The error is
-// [tokens.ErrClosed], or a [*StoreError]; one that is [ErrCannotUnseal] as well stays until there is a new login or a logout.
+// LoggedIn reports whether there is a refresh token which the server has not refused yet. The
+// server is not asked. The error is [tokens.ErrClosed], or a [*StoreError]; one that is
+// [ErrCannotUnseal] as well stays until there is a new login or a logout.
 func (s *Session) LoggedIn(ctx context.Context) (bool, error) {
 	if s.closed.Load() {
 		return false, tokens.ErrClosed
@@ -147,10 +151,11 @@ func (s *Session) LoggedIn(ctx context.Context) (bool, error) {
 	return !r.Ended, nil
 }
 
-// Close ends the session in this process, and in no other; it is not logged out. It waits for the refresh under way, and then saves
-// what could not be saved before: the error is that this failed and that a login will be required. With a server and a
-// Store that do not answer this takes up to 35 seconds. Afterwards everything gives [tokens.ErrClosed]. It may be called more than
-// once, and tries again then.
+// Close ends the session in this process, and in no other; it is not logged out. It waits for the
+// refresh under way, and then saves what could not be saved before: the error is that this failed
+// and that a login will be required. With a server and a Store that do not answer this takes up to
+// 35 seconds. Afterwards everything gives [tokens.ErrClosed]. It may be called more than once, and
+// tries again then.
 func (s *Session) Close() error {
 	s.closed.Store(true)
 	err := s.manager.Close()
@@ -160,6 +165,6 @@ func (s *Session) Close() error {
 
 func (s *Session) recordName() string { return recordName(s.wire, s.name) }
 
-func (s *Session) lock(ctx context.Context) (*turn, error) {
-	return s.refresher.lock(ctx, context.WithoutCancel(ctx), s.recordName())
+func (s *Session) acquire(ctx context.Context) (*lease, error) {
+	return s.refresher.acquire(ctx, context.WithoutCancel(ctx), s.recordName())
 }

@@ -12,7 +12,8 @@ import (
 	"github.com/bearer-go/bearer/tokens"
 )
 
-// Login begins a login, as [NewLogin] does. It changes nothing about the session before [Session.Finish].
+// Login begins a login, as [NewLogin] does. It changes nothing about the session before
+// [Session.Finish].
 func (s *Session) Login(ctx context.Context, redirectURI string, opts ...LoginOption) (*Login, error) {
 	if s.closed.Load() {
 		return nil, tokens.ErrClosed
@@ -25,17 +26,22 @@ func (s *Session) Login(ctx context.Context, redirectURI string, opts ...LoginOp
 	return l, nil
 }
 
-// Finish takes what the browser came back with, for a login that [Session.Login] or [NewLogin] began, as [Login.Finish] does, and saves what came of it. It
-// takes the place of whatever the session was before: the tokens of a login before it are not revoked, because servers revoke the
-// new ones with them. The ID token is dropped; who needs it uses [Login.Finish] and [Session.Adopt].
+// Finish takes what the browser came back with, for a login that [Session.Login] or [NewLogin]
+// began, as [Login.Finish] does, and saves what came of it. It takes the place of whatever the
+// session was before: the tokens of a login before it are not revoked, because servers revoke the
+// new ones with them. The ID token is dropped; a caller that needs it uses [Login.Finish] and
+// [Session.Adopt].
 //
-// Once the code is sent the login is completed even if the context ends, as it does when the browser goes away.
+// Once the code is sent the login is finished even if the context ends, as it does when the browser
+// goes away.
 //
-// The errors are those of Finish, [ErrNoRefreshToken], [tokens.ErrClosed] and [*StoreError]. After one the session is what it was
-// before, and the person has to log in again, unless the error is [ErrLoginState] or says that the session could not be locked
-// or loaded, or the code was not sent, see [Login.Finish]: then the Login can still be completed. When the Store cannot save the session, what came is revoked; then the
-// session may have ended, if the Store saved it nevertheless, or if the record before could not be opened any more,
-// [ErrCannotUnseal], and was deleted for this one.
+// The errors are those of Login.Finish, [ErrNoRefreshToken], [tokens.ErrClosed] and [*StoreError].
+// After one the session is what it was before, and the person has to log in again, unless the error
+// is [ErrLoginState] or says that the session could not be locked or loaded, or the code was not
+// sent, see Login.Finish: then the Login can still be finished. When the Store cannot save the
+// session, what came is revoked; then the session may have ended, if the Store saved it
+// nevertheless, or if the record before could not be opened any more, [ErrCannotUnseal], and was
+// deleted for this one.
 func (s *Session) Finish(ctx context.Context, login *Login, answer url.Values) error {
 	switch {
 	case s.closed.Load():
@@ -43,19 +49,19 @@ func (s *Session) Finish(ctx context.Context, login *Login, answer url.Values) e
 	case login == nil || login.hiddenLogin == nil || login.client != s.wire || login.session != "" && login.session != s.name:
 		return errors.New("session: Finish: the Login is nil or another Session's; give the one that this session began")
 	}
-	t, err := s.lock(ctx)
+	l, err := s.acquire(ctx)
 	if err != nil {
 		return err
 	}
-	defer t.end()
-	there, err := t.there() // while the login can still be finished another time
+	defer l.end()
+	slot, err := l.currentSlot() // while the login can still be finished another time
 	if err != nil {
 		return err
 	}
-	response, err := login.Finish(t.ctx, answer)
+	response, err := login.Finish(l.ctx, answer)
 	if err != nil {
 		if e, ok := errors.AsType[*oauthwire.RefusedAnswer](err); ok && e.RefreshToken.Reveal() != "" {
-			t.abandon(e.RefreshToken.Reveal())
+			l.abandon(e.RefreshToken.Reveal())
 		}
 		return err
 	}
@@ -64,22 +70,24 @@ func (s *Session) Finish(ctx context.Context, login *Login, answer url.Values) e
 	}
 	scope := cmp.Or(response.Scope, login.key.Scope)
 	response.Scope = scope
-	// A refresh without a scope gives what was granted at the login (RFC 6749 section 6), so that this token is for that key.
+	// A refresh without a scope gives what was granted at the login (RFC 6749 section 6), so that
+	// this token is for that key.
 	key := tokens.Key{Resource: login.key.Resource, Audience: login.key.Audience}
 	saved := false
 	defer func() { // also when the Store panics
 		if !saved {
-			t.abandon(response.RefreshToken.Reveal())
+			l.abandon(response.RefreshToken.Reveal())
 		}
 	}()
-	err = s.begin(t, record{Scope: scope, Resources: login.resources}.with(key, response, time.Now()), there)
+	err = s.replace(l, record{Scope: scope, Resources: login.resources}.with(key, response, time.Now()), slot)
 	saved = err == nil
 	return err
 }
 
-// Adopt makes a refresh token from elsewhere that of this session, in place of whatever the session was before. The
-// token must be of this session's client, and must not be used anywhere else from then on. The server is not asked. Like
-// [Session.Finish] it also replaces a record that cannot be opened any more, [ErrCannotUnseal].
+// Adopt makes a refresh token from elsewhere that of this session, in place of whatever the session
+// was before. The token must be of this session's client, and must not be used anywhere else from
+// then on. The server is not asked. Like [Session.Finish] it also replaces a record that cannot be
+// opened any more, [ErrCannotUnseal].
 func (s *Session) Adopt(ctx context.Context, refreshToken tokens.Secret) error {
 	switch {
 	case s.closed.Load():
@@ -87,55 +95,55 @@ func (s *Session) Adopt(ctx context.Context, refreshToken tokens.Secret) error {
 	case refreshToken.Reveal() == "" || !oauthwire.IsPrintable(refreshToken.Reveal()):
 		return errors.New("session: Adopt: the refresh token is empty or not printable ASCII (RFC 6749 appendix A.17)")
 	}
-	t, err := s.lock(ctx)
+	l, err := s.acquire(ctx)
 	if err != nil {
 		return err
 	}
-	defer t.end()
-	there, err := t.there()
+	defer l.end()
+	slot, err := l.currentSlot()
 	if err != nil {
 		return err
 	}
-	return s.begin(t, record{RefreshToken: refreshToken.Reveal()}, there)
+	return s.replace(l, record{RefreshToken: refreshToken.Reveal()}, slot)
 }
 
-// begin saves the first record of a session, over the one that is there.
-func (s *Session) begin(t *turn, first record, there place) error {
+// replace saves the first record of a session, over the one that is stored.
+func (s *Session) replace(l *lease, first record, at slot) error {
 	if s.closed.Load() { // since
 		return tokens.ErrClosed
 	}
-	if there.sealed {
-		if err := t.f.store.Delete(t.late, t.name); err != nil {
+	if at.sealed {
+		if err := l.f.store.Delete(l.saving, l.name); err != nil {
 			return &StoreError{"delete", err}
 		}
 	}
-	if _, err := t.save(held{first, there.version}); err != nil {
+	if _, err := l.save(storedSession{first, at.version}); err != nil {
 		if errors.Is(err, errRecordSize) {
 			err = fmt.Errorf("session: %w", err)
 		}
 		return err
 	}
-	s.refresher.forget(t.name)
+	s.refresher.forget(l.name)
 	s.reset()
 	return nil
 }
 
-// place is where a first record goes: over the version that is there, 0 if none is.
-type place struct {
+// slot is where a first record goes: over the version that is stored, 0 if none is.
+type slot struct {
 	version int64
-	sealed  bool // what is there cannot be opened, and has to be deleted first
+	sealed  bool // what is stored cannot be opened, and has to be deleted first
 }
 
-// there is the place of the record, whatever is in it.
-func (t *turn) there() (place, error) {
-	_, version, err := t.f.store.Load(t.ctx, t.name)
+// currentSlot is the slot of the record, whatever is in it.
+func (l *lease) currentSlot() (slot, error) {
+	_, version, err := l.f.store.Load(l.ctx, l.name)
 	switch {
 	case errors.Is(err, ErrNotFound):
-		return place{}, nil
+		return slot{}, nil
 	case errors.Is(err, ErrCannotUnseal):
-		return place{sealed: true}, nil
+		return slot{sealed: true}, nil
 	case err != nil:
-		return place{}, &StoreError{"load", err}
+		return slot{}, &StoreError{"load", err}
 	}
-	return place{version: version}, nil
+	return slot{version: version}, nil
 }

@@ -1,11 +1,6 @@
 package session
 
-import (
-	"errors"
-	"fmt"
-
-	"github.com/bearer-go/bearer/tokens"
-)
+import "github.com/bearer-go/bearer/tokens"
 
 // What answers in place of the server may make up a refresh token, such as a proxy that masks what
 // it repeats. So when something else is wrong with an answer, the record keeps the refresh token
@@ -18,12 +13,6 @@ import (
 // there are too many. One that does not fit into the record beside them is not kept.
 
 const maxReplaced = 7 // refresh tokens
-
-// isRefused reports that the server does not accept the refresh token.
-func isRefused(err error) bool {
-	e, ok := errors.AsType[*tokens.Error](err)
-	return ok && e.Code == "invalid_grant" && e.Permanent()
-}
 
 // doubting returns the record after an answer that could not be used and brought this refresh
 // token, or "".
@@ -42,24 +31,6 @@ func (r record) doubting(next string) record {
 	}
 	r.RefreshToken, r.Replaced = next, replaced
 	return r
-}
-
-// fallBack drops a refresh token that the server refuses for the one before it, and saves that.
-// When the server refused the key and not the refresh token, nothing is dropped, and the error is
-// the refusal.
-func (t *turn) fallBack(key tokens.Key, h held, refusal error) (held, error) {
-	if h.mayRefuse(key) {
-		// A request that names nothing tells whether the server accepts the refresh token.
-		_, err := t.send(tokens.Request{Key: tokens.Key{Subject: key.Subject}}, h)
-		switch {
-		case err == nil:
-			return held{}, fmt.Errorf("%w: %w", tokens.ErrLoginRequired, refusal)
-		case !isRefused(err):
-			return held{}, err
-		}
-	}
-	h.RefreshToken, h.Replaced = h.Replaced[0], h.Replaced[1:]
-	return t.save(h)
 }
 
 // mayRefuse reports whether invalid_grant may be about this key alone: servers also say so of a

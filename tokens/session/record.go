@@ -1,0 +1,103 @@
+package session
+
+import (
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/bearer-go/bearer/internal/oauthwire"
+	"github.com/bearer-go/bearer/internal/strictjson"
+	"github.com/bearer-go/bearer/tokens"
+)
+
+const (
+	maxSkew = 5 * time.Second // that the clock of another process may be ahead
+
+	recordFormat     = 1  // of the bytes in the Store
+	maxRecordsTokens = 16 // access tokens in one record
+)
+
+var (
+	errRecord     = errors.New("the record cannot be read by this version of the library; log out or log in to replace it")
+	errRecordSize = fmt.Errorf("the refresh token does not fit into a record of %d bytes; let the server give shorter ones", maxData)
+)
+
+// record is what a Store has of one session. It is for encoding/json.
+type record struct {
+	Format       int           `json:"v"`
+	RefreshToken string        `json:"refresh_token,omitempty"`
+	Replaced     []string      `json:"replaced_refresh_tokens,omitempty"` // see replaced.go
+	Scope        string        `json:"scope,omitempty"`                   // that was granted at the login, "" if that is not known
+	Resources    []string      `json:"resources,omitempty"`               // that the login was for, none if that is not known
+	Ended        bool          `json:"ended,omitempty"`                   // the server refused the refresh token
+	Tokens       []storedToken `json:"tokens,omitempty"`
+}
+
+// storedSession is a record and the version that it has, or that it is to replace.
+type storedSession struct {
+	record
+	version int64
+}
+
+// recordName is the name of a session's record. It is a hash: the names in a Store do not tell who
+// its users are. Each part is preceded by its length, so that no two sessions have the same text.
+func recordName(c *oauthwire.Client, subject string) string {
+	h := sha256.New()
+	for _, part := range []string{"bearer session", c.Issuer, c.ID, subject} {
+		h.Write(binary.BigEndian.AppendUint64(nil, uint64(len(part))))
+		h.Write([]byte(part))
+	}
+	return "session-" + hex.EncodeToString(h.Sum(nil))
+}
+
+// with returns the record as it is after a response.
+func (r record) with(key tokens.Key, response *tokens.Response, now time.Time) record {
+	if next := response.RefreshToken.Reveal(); next != "" { // otherwise the old one stays good (RFC 6749 section 6)
+		r.RefreshToken = next
+	}
+	r.Replaced = nil
+	all := []storedToken{{
+		Resource: key.Resource, Audience: key.Audience, Scope: key.Scope,
+		AccessToken: response.AccessToken.Reveal(), Type: response.TokenType, Granted: response.Scope,
+		Requested: response.Requested.Round(0).UTC(), ExpiresIn: response.ExpiresIn, RefreshIn: response.RefreshIn,
+	}}
+	latest := r.latest(now)
+	for _, t := range r.Tokens { // the newest first
+		if !t.isFor(key) && !t.isFromFuture(now) && t.age(latest) < t.over() && len(all) < maxRecordsTokens {
+			all = append(all, t)
+		}
+	}
+	r.Tokens = all
+	return r
+}
+
+// encode returns the bytes for the Store. Access tokens that do not fit are left out, the oldest
+// first; others can be obtained. A refresh token is never left out.
+func (r record) encode() ([]byte, error) {
+	r.Format = recordFormat
+	for {
+		data, err := json.Marshal(r) //nolint:gosec // secrets are what a Store is for
+		switch {
+		case err != nil:
+			return nil, err
+		case len(data) <= maxData:
+			return data, nil
+		case len(r.Tokens) > 0:
+			r.Tokens = r.Tokens[:len(r.Tokens)-1]
+		default:
+			return nil, errRecordSize
+		}
+	}
+}
+
+func decodeRecord(data []byte) (record, error) {
+	var r record
+	if err := strictjson.Unmarshal(data, &r); err != nil || r.Format != recordFormat || (r.RefreshToken == "") != r.Ended {
+		return record{}, errRecord // and not what encoding/json says, which quotes
+	}
+	return r, nil
+}

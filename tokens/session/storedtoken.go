@@ -1,0 +1,79 @@
+package session
+
+import (
+	"time"
+
+	"github.com/bearer-go/bearer/internal/accesstoken"
+	"github.com/bearer-go/bearer/tokens"
+)
+
+// storedToken is an access token, and the key that it was granted for.
+type storedToken struct {
+	Resource string `json:"resource,omitempty"`
+	Audience string `json:"audience,omitempty"`
+	Scope    string `json:"scope,omitempty"`
+
+	AccessToken string        `json:"access_token"`
+	Type        string        `json:"type"`
+	Granted     string        `json:"granted,omitempty"`
+	Requested   time.Time     `json:"requested"`
+	ExpiresIn   time.Duration `json:"expires_in,omitempty"` // nanoseconds
+	RefreshIn   time.Duration `json:"refresh_in,omitempty"` // nanoseconds
+}
+
+// over is its age from when on it is not handed out.
+func (t *storedToken) over() time.Duration {
+	return accesstoken.AgesOf(t.ExpiresIn, t.RefreshIn).Over
+}
+
+// due is its age from when on it is renewed. It is the earliest that a Manager chooses: a process
+// that comes later renews it anyway.
+func (t *storedToken) due() time.Duration {
+	ages := accesstoken.AgesOf(t.ExpiresIn, t.RefreshIn)
+	if ages.Due == 0 {
+		return time.Duration(accesstoken.EarliestRefresh * float64(ages.Life))
+	}
+	return ages.Due
+}
+
+func (t *storedToken) isFor(key tokens.Key) bool {
+	return t.Resource == key.Resource && t.Audience == key.Audience && t.Scope == key.Scope
+}
+
+// latest is the time, as far as is known: by this machine's clock, or by that of another which
+// obtained a token of the record since. A clock that is behind is found out by that.
+func (r *record) latest(now time.Time) time.Time {
+	for i := range r.Tokens {
+		if requested := r.Tokens[i].Requested; requested.After(now) {
+			now = requested
+		}
+	}
+	return now
+}
+
+// isFromFuture reports whether a token was requested later than the clocks of two machines may
+// differ. One of them is wrong then, and its age is not known.
+func (t *storedToken) isFromFuture(now time.Time) bool { return t.Requested.Sub(now) > maxSkew }
+
+// age is how old a token is, at least.
+func (t *storedToken) age(latest time.Time) time.Duration { return max(0, latest.Sub(t.Requested)) }
+
+// find returns the token for a request, unless it is the one that is to be replaced or has reached
+// an age. One from the future is new if the clocks of two machines can be that far apart. Otherwise
+// it is none: a clock is wrong, and its age is not known.
+func (r *record) find(q tokens.Request, now time.Time, limit func(*storedToken) time.Duration) *tokens.Response {
+	latest := r.latest(now)
+	for i := range r.Tokens {
+		t := &r.Tokens[i]
+		replaced := q.Previous != nil && q.Previous.AccessToken() == t.AccessToken
+		passed := t.age(latest)
+		if !t.isFor(q.Key) || replaced || t.isFromFuture(now) || passed >= limit(t) {
+			continue
+		}
+		return &tokens.Response{
+			AccessToken: tokens.NewSecret(t.AccessToken), TokenType: t.Type, Scope: t.Granted,
+			Requested: now.Add(-passed), ExpiresIn: t.ExpiresIn, RefreshIn: t.RefreshIn, Reused: true,
+		}
+	}
+	return nil
+}
