@@ -15,8 +15,8 @@ import (
 	"github.com/bearer-go/bearer/internal/pacing"
 )
 
-// DefaultMaxRequests is [Config].MaxRequests where that is 0.
-const DefaultMaxRequests = 16
+// defaultMaxRequests is [Config].MaxRequests where that is 0.
+const defaultMaxRequests = 16
 
 // Config describes a [Client]. What is in it was judged before.
 type Config struct {
@@ -69,7 +69,7 @@ type Client struct {
 // New returns a client.
 func New(config Config) *Client {
 	c := &Client{Config: config}
-	atOnce := cmp.Or(config.MaxRequests, DefaultMaxRequests)
+	atOnce := cmp.Or(config.MaxRequests, defaultMaxRequests)
 	c.requests, c.revocations = make(slots, atOnce), make(slots, atOnce)
 	return c
 }
