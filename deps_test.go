@@ -147,8 +147,14 @@ func TestCoreLinksNoTestCode(t *testing.T) {
 // arrows says which packages of this repository each of them may import, outside its tests. "..." stands for every folder
 // below, and for every package there is.
 var arrows = map[string][]string{
-	".":    {"jwks", "internal/jwa", "internal/strictjson", "internal/weburl"},
-	"jwks": {"internal/jwa", "internal/strictjson", "internal/webclient", "internal/weburl"},
+	".": {
+		"jwks", "internal/grammar", "internal/jws", "internal/keyset", "internal/optional",
+		"internal/strictjson", "internal/tokencache", "internal/weburl",
+	},
+	"jwks": {
+		"internal/jws", "internal/keyset", "internal/optional", "internal/strictjson",
+		"internal/webclient", "internal/weburl",
+	},
 	"tokens": {
 		"internal/accesstoken", "internal/callertoken", "internal/contain", "internal/pacing", "internal/secretprint",
 		"internal/webclient", "internal/weburl",
@@ -170,14 +176,18 @@ var arrows = map[string][]string{
 	"internal/accesstoken":       {},
 	"internal/callertoken":       {},
 	"internal/contain":           {},
-	"internal/jwa":               {},
+	"internal/grammar":           {},
+	"internal/jws":               {},
+	"internal/keyset":            {},
+	"internal/optional":          {},
+	"internal/tokencache":        {},
 	"internal/pacing":            {},
 	"internal/secretprint":       {},
 	"internal/strictjson":        {},
 	"internal/webclient":         {"internal/weburl"},
 	"internal/weburl":            {},
 	"internal/reference":         {},
-	"bearertest":                 {".", "jwks", "internal/jwa"},
+	"bearertest":                 {".", "jwks", "internal/jws"},
 	"adapters/...":               {".", "tokens", "tokens/oauth", "tokens/session"},
 	"examples/...":               {"..."},
 	"interop/...":                {"..."},

@@ -6,7 +6,6 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
-	"log/slog"
 	"slices"
 	"time"
 
@@ -42,7 +41,7 @@ var _ = callertoken.Register(callertoken.Hooks{
 	},
 	Mark: func(response, request any, s callertoken.Set) {
 		if r := request.(Request); r.source != nil {
-			response.(*Response).obtained = &obtainedFor{s, r.Key}
+			response.(*Response).obtained = &s
 		}
 	},
 })
@@ -67,18 +66,12 @@ func (r Request) callerTokens(ctx context.Context, p *callertoken.Provider) (cal
 			return given, given.Err
 		}
 	}
-	return callertoken.Set{}, r.source.learnProvider(p, r.Key)
-}
-
-// provider is what returns a caller's tokens, and the key that it is asked for.
-type provider struct {
-	*callertoken.Provider
-	key Key
+	return callertoken.Set{}, r.source.learnProvider(p)
 }
 
 // callerProviders returns those whose tokens tell the callers of this key apart; none for a key
 // whose callers all share one token.
-func (s *Source) callerProviders() []provider {
+func (s *Source) callerProviders() []*callertoken.Provider {
 	if s.parent != nil {
 		s = s.parent
 	}
@@ -89,12 +82,12 @@ func (s *Source) callerProviders() []provider {
 }
 
 // match reports whether these are the tokens that these providers give.
-func match(all []provider, given []callertoken.Set) bool {
-	return slices.EqualFunc(all, given, func(p provider, s callertoken.Set) bool { return p.Provider == s.From })
+func match(all []*callertoken.Provider, given []callertoken.Set) bool {
+	return slices.EqualFunc(all, given, func(p *callertoken.Provider, s callertoken.Set) bool { return p == s.From })
 }
 
 // learnProvider adds a provider, in place of the oldest if there are too many.
-func (s *Source) learnProvider(p *callertoken.Provider, key Key) error {
+func (s *Source) learnProvider(p *callertoken.Provider) error {
 	if s.parent != nil {
 		s = s.parent
 	}
@@ -102,12 +95,12 @@ func (s *Source) learnProvider(p *callertoken.Provider, key Key) error {
 	defer s.mu.Unlock()
 	all := s.callerProviders()
 	switch {
-	case slices.ContainsFunc(all, func(known provider) bool { return known.Provider == p }): // since the fetch began
+	case slices.Contains(all, p): // since the fetch began
 		return ErrAskCaller
 	case len(all) == maxProviders:
 		all = all[1:] // as when a Fetcher has been replaced by another behind a decorator
 	}
-	all = append(slices.Clip(all), provider{p, key})
+	all = append(slices.Clip(all), p)
 	s.providers.Store(&all)
 	s.token = nil
 	s.fresh.Store(nil)
@@ -119,17 +112,19 @@ func (s *Source) learnProvider(p *callertoken.Provider, key Key) error {
 //
 // Where several Fetchers serve by turns, one of them may do without what another cannot have. That
 // is an error of the fetch then, if it is asked for there.
-func (s *Source) forCaller(ctx context.Context, all []provider) (at *Source, given []callertoken.Set, err error) {
+func (s *Source) forCaller(
+	ctx context.Context, all []*callertoken.Provider,
+) (at *Source, given []callertoken.Set, err error) {
 	if s.m.ctx.Err() != nil {
 		return nil, nil, &UnavailableError{Err: ErrClosed}
 	}
 	mac := hmac.New(sha256.New, s.m.hashKey[:])
 	var errs []error
 	for _, p := range all {
-		set, err := p.ask(ctx, s.m.logger)
+		set, err := s.askProvider(ctx, p)
 		if err != nil {
 			errs = append(errs, err)
-			set = callertoken.Set{From: p.Provider, Err: err}
+			set = callertoken.Set{From: p, Err: err}
 		}
 		set.Hash(mac)
 		given = append(given, set)
@@ -140,40 +135,38 @@ func (s *Source) forCaller(ctx context.Context, all []provider) (at *Source, giv
 	return s.m.callerSource(s, string(mac.Sum(nil))), given, nil
 }
 
-// ask calls the functions of one provider. A panic of them is an error.
-func (p provider) ask(ctx context.Context, logger *slog.Logger) (set callertoken.Set, err error) {
+// askProvider calls the functions of one provider. A panic of them is an error.
+//
+// They are asked with the Source's key, whatever key a Fetcher in between has asked with. That key may
+// have come from another caller's context, and stand for that caller.
+func (s *Source) askProvider(
+	ctx context.Context, p *callertoken.Provider,
+) (set callertoken.Set, err error) {
 	defer func() {
 		if recover() != nil {
 			err = errProviderPanic
-			contain.LogPanic(ctx, logger, "the function for the caller's token")
+			contain.LogPanic(ctx, s.m.logger, "the function for the caller's token")
 		}
 	}()
-	return callertoken.Ask(ctx, p.Provider, p.key)
-}
-
-// obtainedFor is what a [Response] was obtained for: the tokens of a caller, and the key that the
-// caller was asked for.
-type obtainedFor struct {
-	callertoken.Set
-	key Key
+	return callertoken.Ask(ctx, p, s.key)
 }
 
 // checkCaller returns an error for a Response that is not for the caller of a fetch, because a
 // Fetcher in between has kept it. If it is for a token that the caller was not asked for, whose it
 // is turns out when the caller has been.
-func (s *Source) checkCaller(f *fetch, o *obtainedFor) error {
+func (s *Source) checkCaller(f *fetch, o *callertoken.Set) error {
 	if o == nil {
 		return nil
 	}
 	for _, given := range f.given {
 		if given.From == o.From {
-			if !given.Equal(o.Set) {
+			if !given.Equal(*o) {
 				return badRequest(errOtherCaller)
 			}
 			return nil
 		}
 	}
-	return s.learnProvider(o.From, o.key)
+	return s.learnProvider(o.From)
 }
 
 // endWith makes the token end with those that it was obtained for, as far as their ends are known.

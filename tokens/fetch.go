@@ -188,7 +188,7 @@ func (s *Source) release(f *fetch) {
 
 // backoff is for how long nothing is asked for after so many failures in a row. A permanent one
 // that repeats an earlier answer has had its pause. After ErrLoginRequired another process may log
-// in, and asking costs no more than a look into a Store.
+// in. To find out asks only a Store, unless the error is about one key: then it asks the server.
 func backoff(failures int, err error) time.Duration {
 	var last pacing.Failure
 	if e, ok := errors.AsType[*Error](err); ok {

@@ -79,5 +79,5 @@ type Response struct {
 
 	// obtained says for which tokens of a caller it was obtained; nil if there are none, or that is
 	// not known.
-	obtained *obtainedFor
+	obtained *callertoken.Set
 }

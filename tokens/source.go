@@ -42,9 +42,9 @@ type sourceState struct {
 
 	// A source whose callers bring tokens of their own has none: each of those has a source of its
 	// own, with the same key.
-	providers  atomic.Pointer[[]provider] // what asks them; nil for none
-	parent     *Source                    // of such a source the one for all callers; nil for any other
-	callerHash string                     // of such a source that of the callers' tokens; "" for any other
+	providers  atomic.Pointer[[]*callertoken.Provider] // what asks them; nil for none
+	parent     *Source                                 // of such a source the one for all callers; nil for any other
+	callerHash string                                  // of such a source that of the callers' tokens; "" for any other
 
 	fresh atomic.Pointer[Token] // the token that has nothing against it but, perhaps, its times; or nil
 

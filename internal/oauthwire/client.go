@@ -64,6 +64,7 @@ type Client struct {
 	throttle  throttle
 
 	requests, revocations slots
+	callers               slots // of the requests those with something from outside
 }
 
 // New returns a client.
@@ -71,6 +72,7 @@ func New(config Config) *Client {
 	c := &Client{Config: config}
 	atOnce := cmp.Or(config.MaxRequests, defaultMaxRequests)
 	c.requests, c.revocations = make(slots, atOnce), make(slots, atOnce)
+	c.callers = make(slots, max(1, atOnce-(atOnce+3)/4))
 	return c
 }
 

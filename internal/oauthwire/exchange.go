@@ -139,7 +139,7 @@ func (c *Client) post(ctx context.Context, endpoint string, q Call) (*answer, er
 	if err := c.throttle.refused(q, proof); err != nil {
 		return nil, err
 	}
-	leave, err := c.slots(op).enter(ctx)
+	leave, err := c.enter(ctx, q)
 	if err != nil {
 		return nil, &tokens.Error{Op: op, Err: err}
 	}

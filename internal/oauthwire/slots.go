@@ -21,11 +21,29 @@ func (s slots) enter(ctx context.Context) (leave func(), err error) {
 	}
 }
 
-// slots returns those of an operation. Each endpoint has its own: one that hangs does not stop the
-// other one.
-func (c *Client) slots(op string) slots {
-	if op == OpRevocation {
-		return c.revocations
+// enter waits until a request may be made, and returns what ends it. Each endpoint has its own slots:
+// one that hangs does not stop the other one.
+//
+// A request with something from outside needs one of the callers' slots first. So not all that wait
+// for a request are caused by outsiders, and the service's own tokens and refreshes get their turn.
+func (c *Client) enter(ctx context.Context, q Call) (leave func(), err error) {
+	switch {
+	case q.Op == OpRevocation:
+		return c.revocations.enter(ctx)
+	case !q.Outside:
+		return c.requests.enter(ctx)
 	}
-	return c.requests
+	leaveCallers, err := c.callers.enter(ctx)
+	if err != nil {
+		return nil, err
+	}
+	leaveRequests, err := c.requests.enter(ctx)
+	if err != nil {
+		leaveCallers()
+		return nil, err
+	}
+	return func() {
+		leaveRequests()
+		leaveCallers()
+	}, nil
 }

@@ -67,6 +67,10 @@ func InsecureHTTP() ClientOption {
 // one first, for as long as their contexts allow; [tokens.WithFetchTimeout] counts that time too. A
 // request is given up after 10 seconds, so that an endpoint which answers some of them never keeps
 // the others waiting for longer.
+//
+// Of the requests to the token endpoint a quarter, rounded up, is kept free of those that outsiders can
+// cause in any number, each with another token or code: [Client.Exchange], [Client.JWTBearer], and the
+// end of a login. With 1 nothing is kept free.
 func WithMaxRequests(n int) ClientOption {
 	return func(c *clientConfig) {
 		switch {

@@ -231,3 +231,52 @@ func TestResponseThatIsKeptForAnotherManager(t *testing.T) {
 		}
 	})
 }
+
+// tokenByKey is a vault that knows the tokens of persons by the Subject of a key.
+func tokenByKey(_ context.Context, key tokens.Key) (oauth.SecurityToken, error) {
+	if key.Subject != "alice" && key.Subject != "bob" {
+		return oauth.SecurityToken{}, fmt.Errorf("the vault has nothing of %q", key.Subject)
+	}
+	return subjectToken(key.Subject), nil
+}
+
+// The key that a Fetcher in between asks with may stand for the first caller. The functions are not
+// asked with it for the others.
+func TestKeyOfOneCallerIsNotAskedForByAnother(t *testing.T) {
+	type person struct{}
+	synctest.Test(t, func(t *testing.T) {
+		server := echoServer()
+		inner := tokenstest.NewClient(t, server, oauth.NoClientAuth()).Exchange(tokenByKey)
+		source := tokenstest.NewManager(t, tokens.FetcherFunc(func(ctx context.Context, r tokens.Request) (*tokens.Response, error) {
+			r.Key.Subject, _ = ctx.Value(person{}).(string)
+			return inner.Fetch(ctx, r)
+		})).Source(tokens.Key{Subject: "any"})
+		for _, who := range []string{"alice", "bob"} {
+			_, err := source.Token(context.WithValue(t.Context(), person{}, who))
+			if err == nil || !strings.Contains(err.Error(), `nothing of "any"`) || len(server.Seen("/token")) != 0 {
+				t.Errorf("%s: %v", who, err)
+			}
+		}
+	})
+}
+
+// What a Fetcher in between has kept of one key is judged by the token of the key that it is given for.
+func TestResponseThatIsKeptForAnotherKey(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		inner := tokenstest.NewClient(t, echoServer(), oauth.NoClientAuth()).Exchange(tokenByKey)
+		var kept *tokens.Response // it changes while there is one fetch
+		manager := tokenstest.NewManager(t, tokens.FetcherFunc(func(ctx context.Context, r tokens.Request) (*tokens.Response, error) {
+			if kept != nil {
+				return kept, nil
+			}
+			response, err := inner.Fetch(ctx, r)
+			kept = response
+			return response, err
+		}))
+		wantFor(t.Context(), t, manager.Source(tokens.Key{Subject: "alice"}), "for-alice-access_token-")
+		_, err := manager.Source(tokens.Key{Subject: "bob"}).Token(t.Context())
+		if e, ok := errors.AsType[*tokens.Error](err); !ok || !e.Permanent() || !strings.Contains(err.Error(), "another caller") {
+			t.Errorf("%v", err)
+		}
+	})
+}

@@ -77,30 +77,30 @@ func TestRequestsAtOnceAreBounded(t *testing.T) {
 	}
 }
 
-// Who brings more tokens than the server can judge does not keep the service's own waiting.
+// Callers who bring more tokens than the server can judge do not keep the service's own token waiting.
 func TestTokensOfCallersLeaveRoomForOthers(t *testing.T) {
 	for _, tt := range []struct{ all, callers int }{
 		{1, 1}, {2, 1}, {3, 2}, {4, 3}, {16, 12}, {100, 75},
 	} {
-		for grant, fetcher := range presentedGrants {
+		for grant, fetcher := range callerGrants {
 			t.Run(fmt.Sprintf("%s, %d at once", grant, tt.all), func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
 					var count requestsCounted
-					server := presentedServer()
-					slow := count.handler(time.Second, server.handlers["/token"])
-					server.on("/token", func(r *http.Request, form url.Values) (*http.Response, error) {
+					server := echoServer()
+					slow := count.handler(time.Second, server.Handler("/token"))
+					server.On("/token", func(r *http.Request, form url.Values) (*http.Response, error) {
 						if form.Get("grant_type") == "client_credentials" {
-							return clientJSON(http.StatusOK, clientGood)(r, form)
+							return tokenstest.JSON(http.StatusOK, tokenstest.Good)(r, form)
 						}
 						return slow(r, form)
 					})
-					auth := tokens.ClientSecretBasic(tokens.NewSecret(clientSecret))
-					client := server.client(t, auth, tokens.MaxRequests(tt.all))
-					manager := newManager(t, fetcher(client), tokens.FetchTimeout(time.Hour))
+					auth := oauth.ClientSecretBasic(tokens.NewSecret(tokenstest.Secret))
+					client := tokenstest.NewClient(t, server, auth, oauth.WithMaxRequests(tt.all))
+					manager := tokenstest.NewManager(t, fetcher(client), tokens.WithFetchTimeout(time.Hour))
 					source := manager.Source(tokens.Key{Subject: "any"})
 					var wg sync.WaitGroup
 					for i := range 300 {
-						wg.Go(func() { _, _ = source.Token(presentedBy(t, presentedText(fmt.Sprint(i)))) })
+						wg.Go(func() { _, _ = source.Token(callerWith(t, subjectToken(fmt.Sprint(i)))) })
 					}
 					synctest.Wait()
 					began := time.Now()
