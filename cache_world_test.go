@@ -519,8 +519,13 @@ func newPress() *press {
 // auth trusts the issuer of the press.
 func (p *press) auth(t testing.TB, opts ...bearer.Option) *bearer.Middleware {
 	t.Helper()
-	trust := bearer.WithIssuer(pressIssuer, "api", bearer.HMACSecret([]byte(strings.Repeat("s", 32))))
-	return mustNew(t, append(opts, trust)...)
+	return mustNew(t, append(opts, p.trust())...)
+}
+
+// trust is the option that trusts the issuer of the press, and reads its claims as the options say.
+func (p *press) trust(opts ...bearer.IssuerOption) bearer.Option {
+	secret := bearer.HMACSecret([]byte(strings.Repeat("s", 32)))
+	return bearer.WithIssuer(pressIssuer, "api", append(opts, secret)...)
 }
 
 // token is good for an hour, and says more than it must.

@@ -148,7 +148,9 @@ func (t *verified) size() int {
 	lists := cap(t.content.audience) + cap(t.content.scopes) + cap(t.content.roles)
 	size := len(t.token) + len(t.content.payload) + len(t.kid) + text*lists
 	if strings.IndexByte(t.content.payload, '\\') >= 0 {
-		size += len(t.content.payload) // a claim that was unescaped is a copy: no longer than this
+		// A claim that was unescaped is a copy, no longer than this. In a list each value is a copy of
+		// its own, which takes at least 16 bytes.
+		size += len(t.content.payload) + text*lists
 	}
 	return size
 }
