@@ -26,6 +26,7 @@ var ErrAskCaller = errors.New("tokens: the Manager has to ask its caller for a t
 
 var (
 	errNotPassedOn   = errors.New("the Request of the Manager was not passed on; give Fetch the Request that came, with another Key if need be")
+	errInFetch       = errors.New("the context is that of a fetch, which others share; ask in the function for the caller's token, or pass the Request on")
 	errProviders     = fmt.Errorf("more than %d Fetchers that ask for the caller's tokens serve one key", maxProviders)
 	errOtherCaller   = errors.New("the Response is for another caller's token; keep none by the Key alone")
 	errProviderPanic = errors.New("the function for the caller's token panicked")
@@ -110,6 +111,9 @@ func (s *Source) learnProvider(p *callertoken.Provider) error {
 // forCaller calls the functions, in the goroutine and with the context of the caller of Token, and
 // returns the source of the token for what they returned.
 //
+// Within a fetch of a Manager, such as one whose Fetcher asks another Manager, it never does; see
+// [Request.callerTokens].
+//
 // Where several Fetchers serve by turns, one of them may do without what another cannot have. That
 // is an error of the fetch then, if it is asked for there.
 func (s *Source) forCaller(
@@ -117,6 +121,9 @@ func (s *Source) forCaller(
 ) (at *Source, given []callertoken.Set, err error) {
 	if s.m.ctx.Err() != nil {
 		return nil, nil, &UnavailableError{Err: ErrClosed}
+	}
+	if ctx.Value(fetchContext{}) != nil {
+		return nil, nil, &UnavailableError{Err: badRequest(errInFetch)}
 	}
 	mac := hmac.New(sha256.New, s.m.hashKey[:])
 	var errs []error

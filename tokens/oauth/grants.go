@@ -112,7 +112,8 @@ func (c *Client) jwtBearer(assertion func(context.Context, tokens.Key) (tokens.S
 // All of this also holds through a Fetcher that wraps this one and passes the [tokens.Request] on;
 // see [tokens.ErrAskCaller]. If it passes another Key on, a token is requested for that one, and the
 // function is still called with the Source's. Without a [tokens.Manager], Fetch calls the function
-// each time, with the Request's.
+// each time, with the Request's. With the context of another Manager's fetch, [tokens.Source.Token] is
+// an error: what that fetch brings is handed to others.
 func (c *Client) Exchange(subject func(ctx context.Context, key tokens.Key) (SecurityToken, error)) tokens.Fetcher {
 	return c.exchange(callerTokens{{"subject_token", subject}})
 }

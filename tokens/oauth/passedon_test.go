@@ -280,3 +280,47 @@ func TestResponseThatIsKeptForAnotherKey(t *testing.T) {
 		}
 	})
 }
+
+// A Manager whose Fetcher asks another Manager keeps by the key alone what it gets there, and has
+// the context of the first caller. So it gets no token for a caller's there.
+func TestNoTokenForACallersWithinAFetch(t *testing.T) {
+	for grant, fetcher := range callerGrants {
+		t.Run(grant, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				server := echoServer()
+				inner := tokenstest.NewManager(t, fetcher(tokenstest.NewClient(t, server, oauth.NoClientAuth())))
+				source := tokenstest.NewManager(t, tokens.FetcherFunc(func(ctx context.Context, r tokens.Request) (*tokens.Response, error) {
+					token, err := inner.Source(r.Key).Token(ctx)
+					if err != nil {
+						return nil, err
+					}
+					return &tokens.Response{AccessToken: tokens.NewSecret(token.AccessToken()), TokenType: "Bearer"}, nil
+				})).Source(tokens.Key{Subject: "any"})
+				for _, who := range []string{"alice", "bob"} {
+					_, err := source.Token(callerWith(t, subjectToken(who)))
+					if e, ok := errors.AsType[*tokens.Error](err); !ok || !e.Permanent() || len(server.Seen("/token")) != 0 {
+						t.Errorf("%s: %v", who, err)
+					}
+				}
+			})
+		})
+	}
+}
+
+// A function for a caller's token runs in that one's call, and may ask another Manager.
+func TestTokenOfACallerComesOfAnotherExchange(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := tokenstest.NewClient(t, echoServer(), oauth.NoClientAuth())
+		first := tokenstest.NewManager(t, c.Exchange(tokenFromContext(0)))
+		source := tokenstest.NewManager(t, c.Exchange(func(ctx context.Context, key tokens.Key) (oauth.SecurityToken, error) {
+			token, err := first.Source(key).Token(ctx)
+			if err != nil {
+				return oauth.SecurityToken{}, err
+			}
+			return subjectToken(token.AccessToken()), nil
+		})).Source(tokens.Key{Subject: "any"})
+		for _, who := range []string{"alice", "bob"} {
+			wantFor(callerWith(t, subjectToken(who)), t, source, "for-for-"+who+"-access_token--access_token-")
+		}
+	})
+}
