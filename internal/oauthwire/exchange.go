@@ -122,21 +122,15 @@ func gone(e *tokens.Error) bool {
 // post sends a form with the client's authentication to an endpoint. Any status but 200 is a
 // [*tokens.Error], or with a token any that is no success with a body: some servers answer 201.
 func (c *Client) post(ctx context.Context, endpoint string, q Call) (*answer, error) {
-	op, form, header := q.Op, maps.Clone(q.Form), make(http.Header)
+	op := q.Op
 	if err := c.throttle.throttled(endpoint, q); err != nil {
 		return nil, err
 	}
-	secrets, err := c.Auth.Apply(ctx, c, form, header)
+	proven, err := c.prove(ctx, q)
 	if err != nil {
-		return nil, &tokens.Error{Op: op, Err: err}
+		return nil, err
 	}
-	for _, name := range secretParameters {
-		secrets = append(secrets, form[name]...)
-	}
-
-	// The secret, if there is one: a signed assertion is another each time.
-	proof := tokens.NewSecret(header.Get("Authorization") + form.Get("client_secret"))
-	if err := c.throttle.refused(q, proof); err != nil {
+	if err := c.throttle.refused(q, proven.proof); err != nil {
 		return nil, err
 	}
 	leave, err := c.enter(ctx, q)
@@ -144,7 +138,12 @@ func (c *Client) post(ctx context.Context, endpoint string, q Call) (*answer, er
 		return nil, &tokens.Error{Op: op, Err: err}
 	}
 	defer leave()
-	if err := cmp.Or(c.throttle.throttled(endpoint, q), c.throttle.refused(q, proof)); err != nil { // since
+	if proven.age() > maxProofAge {
+		if proven, err = c.prove(ctx, q); err != nil {
+			return nil, err
+		}
+	}
+	if err := cmp.Or(c.throttle.throttled(endpoint, q), c.throttle.refused(q, proven.proof)); err != nil { // since
 		return nil, err
 	}
 	if ctx.Err() != nil {
@@ -156,22 +155,22 @@ func (c *Client) post(ctx context.Context, endpoint string, q Call) (*answer, er
 	ctx, cancel := context.WithTimeoutCause(ctx, RequestTimeout, errNoAnswer)
 	defer cancel()
 	defer context.AfterFunc(ctx, leave)() // even if the transport goes on
-	request, err := http.NewRequestWithContext(webclient.WithoutTrace(ctx), http.MethodPost, endpoint, strings.NewReader(form.Encode()))
+	request, err := http.NewRequestWithContext(webclient.WithoutTrace(ctx), http.MethodPost, endpoint, strings.NewReader(proven.form.Encode()))
 	if err != nil {
 		return nil, &tokens.Error{Op: op, Err: quiet(ctx, err)}
 	}
 	if c.Auth.Certificate != nil && request.URL.Scheme != "https" {
 		return nil, &tokens.Error{Op: op, Err: errPlainMTLS}
 	}
-	request.Header = header
-	header.Set("Accept", "application/json")
-	header.Set("Content-Type", "application/x-www-form-urlencoded")
+	request.Header = proven.header
+	request.Header.Set("Accept", "application/json")
+	request.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	if q.Ready != nil {
 		if err := q.Ready(); err != nil {
 			return nil, &tokens.Error{Op: op, Err: err}
 		}
 	}
-	a := &answer{sent: time.Now(), endpoint: endpoint, proof: proof, secrets: secrets}
+	a := &answer{sent: time.Now(), endpoint: endpoint, proof: proven.proof, secrets: proven.secrets}
 	response, err := webclient.Do(c.TokenClient, request)
 	if err != nil {
 		return nil, &tokens.Error{Op: op, Err: quiet(ctx, err)}
@@ -184,10 +183,40 @@ func (c *Client) post(ctx context.Context, endpoint string, q Call) (*answer, er
 	a.whole = hasEnd(response)
 	if a.status != http.StatusOK && (op != OpToken || !isSuccess(a.status)) {
 		err := a.failure(op, nil)
-		c.throttle.failed(endpoint, q, proof, err)
+		c.throttle.failed(endpoint, q, proven.proof, err)
 		return nil, err
 	}
 	return a, nil
+}
+
+// maxProofAge is how old the client's authentication may be when it is sent. An assertion is good for
+// a minute, and a refusal would hold for the whole client.
+const maxProofAge = 15 * time.Second
+
+// provenCall is a call with the client's authentication.
+type provenCall struct {
+	form    url.Values
+	header  http.Header
+	secrets []string      // that must not come back in an error
+	proof   tokens.Secret // the client's secret, if it has one: a signed assertion is another each time
+	made    time.Time
+}
+
+// age is how long ago the authentication was made, by the wall clock: an assertion ages while the
+// machine sleeps.
+func (p *provenCall) age() time.Duration { return time.Now().Round(0).Sub(p.made) }
+
+// prove adds the client's authentication to a call.
+func (c *Client) prove(ctx context.Context, q Call) (p provenCall, err error) {
+	p = provenCall{form: maps.Clone(q.Form), header: make(http.Header), made: time.Now().Round(0)}
+	if p.secrets, err = c.Auth.Apply(ctx, c, p.form, p.header); err != nil {
+		return p, &tokens.Error{Op: q.Op, Err: err}
+	}
+	for _, name := range secretParameters {
+		p.secrets = append(p.secrets, p.form[name]...)
+	}
+	p.proof = tokens.NewSecret(p.header.Get("Authorization") + p.form.Get("client_secret"))
+	return p, nil
 }
 
 // quiet is [webclient.Quiet] for an exchange that may have ended with its context.

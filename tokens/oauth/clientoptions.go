@@ -64,9 +64,10 @@ func InsecureHTTP() ClientOption {
 
 // WithMaxRequests sets how many requests a Client makes at once to the token endpoint, and to the
 // revocation endpoint besides: 16 of each by default, at least 1. Further requests wait, the first
-// one first, for as long as their contexts allow; [tokens.WithFetchTimeout] counts that time too. A
-// request is given up after 10 seconds, so that an endpoint which answers some of them never keeps
-// the others waiting for longer.
+// one first, for three quarters of the time that their contexts leave them;
+// [tokens.WithFetchTimeout] counts that time too. Only a request with a refresh token or a code waits
+// for all of it. A request is given up after 10 seconds, so that an endpoint which answers some of
+// them never keeps the others waiting for longer.
 //
 // Of the requests to the token endpoint a quarter, rounded up, is kept free of those that outsiders can
 // cause in any number, each with another token or code: [Client.Exchange], [Client.JWTBearer], and the
