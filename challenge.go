@@ -52,7 +52,8 @@ func (c *challenger) challenges(e *Error) []string {
 }
 
 // params returns the parameters of a Bearer challenge (RFC 6750 section 3), with a space before the
-// first. Every one is fixed text or was checked when it was configured, so that none needs escaping.
+// first. Every one is fixed text or was checked when it was configured, so that none needs
+// escaping.
 func (c *challenger) params(e *Error) string {
 	var params []string
 	add := func(name, value string) {
@@ -101,9 +102,9 @@ func (e *Error) problem() []byte {
 	return append(body, '\n')
 }
 
-// refusalWriter is what an error handler writes to. The status is fixed, and the fields of the refusal
-// are set again right before they are sent, so that a handler can add to the answer but not take from
-// it. It does not unwrap: a flush on the underlying writer would send 200.
+// refusalWriter is what an error handler writes to. The status is fixed, and the fields of the
+// refusal are set again right before they are sent, so that a handler can add to the answer but not
+// take from it. It does not unwrap: a flush on the underlying writer would send 200.
 type refusalWriter struct {
 	http.ResponseWriter
 	status int

@@ -37,8 +37,8 @@ type content struct {
 	keyID, algorithm    string
 	payload             string // the claims set as signed, strictly valid
 
-	// The lists above are stored here when they are short, as they nearly always are: one allocation
-	// instead of three.
+	// The lists above are stored here when they are short, as they nearly always are: one
+	// allocation instead of three.
 	audienceArray [1]string
 	scopeArray    [4]string
 	roleArray     [2]string
@@ -64,13 +64,15 @@ func (c *Claims) read() *content {
 // Issuer returns iss (RFC 7519 section 4.1.1), which equals the issuer given to [WithIssuer].
 func (c *Claims) Issuer() string { return c.read().issuer }
 
-// Subject returns sub (RFC 7519 section 4.1.2), or "" when the token has none. A subject is unique only within its issuer.
+// Subject returns sub (RFC 7519 section 4.1.2), or "" when the token has none. A subject is unique
+// only within its issuer.
 func (c *Claims) Subject() string { return c.read().subject }
 
 // ID returns jti (RFC 7519 section 4.1.7), or "".
 func (c *Claims) ID() string { return c.read().id }
 
-// ClientID returns the OAuth client the token was issued to: client_id (RFC 9068 section 2.2) or else azp, or "".
+// ClientID returns the OAuth client the token was issued to: client_id (RFC 9068 section 2.2) or
+// else azp, or "".
 func (c *Claims) ClientID() string { return c.read().clientID }
 
 // SessionID returns sid, the person's session at the issuer (OpenID Connect Front-Channel Logout
@@ -80,7 +82,8 @@ func (c *Claims) SessionID() string { return c.read().sessionID }
 // ACR returns acr, the authentication context class (RFC 9068 section 2.2.1), or "".
 func (c *Claims) ACR() string { return c.read().acr }
 
-// Audience returns the values of the audience claim: aud (RFC 7519 section 4.1.3), or the one named with [AudienceClaim].
+// Audience returns the values of the audience claim: aud (RFC 7519 section 4.1.3), or the one named
+// with [AudienceClaim].
 func (c *Claims) Audience() []string { return slices.Clone(c.read().audience) }
 
 // Expiry returns exp (RFC 7519 section 4.1.4). It is the zero time only under [InsecureNoExpiry].
@@ -92,7 +95,8 @@ func (c *Claims) NotBefore() time.Time { return c.read().notBefore }
 // IssuedAt returns iat (RFC 7519 section 4.1.6), or the zero time.
 func (c *Claims) IssuedAt() time.Time { return c.read().issuedAt }
 
-// AuthTime returns auth_time, when the person last authenticated (RFC 9068 section 2.2.1), or the zero time.
+// AuthTime returns auth_time, when the person last authenticated (RFC 9068 section 2.2.1), or the
+// zero time.
 func (c *Claims) AuthTime() time.Time { return c.read().authTime }
 
 // Scopes returns the scopes granted to the token, in its order and without repetitions.
@@ -101,7 +105,8 @@ func (c *Claims) Scopes() []string { return slices.Clone(c.read().scopes) }
 // HasScope reports whether the token was granted a scope, compared exactly (RFC 6749 section 3.3).
 func (c *Claims) HasScope(scope string) bool { return slices.Contains(c.read().scopes, scope) }
 
-// Roles returns the roles in the claim named with [RolesClaim], in their order and without repetitions.
+// Roles returns the roles in the claim named with [RolesClaim], in their order and without
+// repetitions.
 func (c *Claims) Roles() []string { return slices.Clone(c.read().roles) }
 
 // HasRole reports whether the token carries a role, compared exactly.

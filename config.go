@@ -54,8 +54,8 @@ func (b *built) close() {
 	}
 }
 
-// build judges the whole configuration. It returns what a Middleware works with, or every mistake. It
-// performs no I/O.
+// build judges the whole configuration. It returns what a Middleware works with, or every mistake.
+// It performs no I/O.
 func (c *config) build() (*built, error) {
 	m := &optional.Mistakes{}
 	for _, i := range c.nils {
@@ -382,8 +382,8 @@ func (c *issuerConfig) buildKeys(m *optional.Mistakes, iss *issuer, defaults []j
 	iss.set, iss.keys = set, keyset.Of(set)
 }
 
-// problemOf returns what is wrong with a key set. The source of [Keys] is named; any other is the option
-// itself.
+// problemOf returns what is wrong with a key set. The source of [Keys] is named; any other is the
+// option itself.
 func problemOf(err error, option string) string {
 	if mistake, ok := errors.AsType[*jwks.ConfigError](err); ok && option != "Keys" {
 		return mistake.Problem

@@ -6,12 +6,12 @@ import (
 	"strings"
 )
 
-// contextKey is the key of what a context carries: a *principal of a verified token, or a *Claims, which
-// is that of [NewContext], or nil for an anonymous request.
+// contextKey is the key of what a context carries: a *principal of a verified token, or a *Claims,
+// which is that of [NewContext], or nil for an anonymous request.
 type contextKey struct{}
 
-// withVerified returns a request whose context carries a verified token. The authorization is that of
-// the request, and "" for "Bearer" and the token.
+// withVerified returns a request whose context carries a verified token. The authorization is that
+// of the request, and "" for "Bearer" and the token.
 func withVerified(r *http.Request, token *verified, authorization string) *http.Request {
 	p := &token.plain
 	if authorization != "" {
@@ -29,9 +29,9 @@ func withoutClaims(r *http.Request) *http.Request {
 	return r.WithContext(NewContext(r.Context(), nil))
 }
 
-// verifiedIn returns the token of this very request that the verifier has verified already, or nil. A
-// context can be handed on to another request, such as one out of a batch. That request is verified
-// from its own credential if it brings one.
+// verifiedIn returns the token of this very request that the verifier has verified already, or nil.
+// A context can be handed on to another request, such as one out of a batch. That request is
+// verified from its own credential if it brings one.
 func verifiedIn(r *http.Request, by *verifier) *verified {
 	p, ok := r.Context().Value(contextKey{}).(*principal)
 	if !ok || p.by != by {
@@ -50,14 +50,15 @@ func verifiedIn(r *http.Request, by *verifier) *verified {
 	}
 }
 
-// isBearerHeader reports whether an Authorization header is the scheme Bearer, one space and the token.
+// isBearerHeader reports whether an Authorization header is the scheme Bearer, one space and the
+// token.
 func isBearerHeader(header, token string) bool {
 	scheme, rest, _ := strings.Cut(header, " ")
 	return rest == token && isBearer(scheme)
 }
 
-// isBearer reports whether a scheme is that of RFC 6750. Schemes are case-insensitive (RFC 9110 section
-// 11.1).
+// isBearer reports whether a scheme is that of RFC 6750. Schemes are case-insensitive (RFC 9110
+// section 11.1).
 func isBearer(scheme string) bool { return strings.EqualFold(scheme, schemeBearer) }
 
 const schemeBearer = "Bearer"
@@ -76,15 +77,16 @@ func FromContext(ctx context.Context) (claims *Claims, ok bool) {
 }
 
 // NewContext returns a context that carries claims, for code that hands a request on outside HTTP,
-// such as a queue's consumer after [Guard.Verify]. Claims that were put there this way never satisfy
-// a guard: a request that meets one later is verified from its token. To test a handler with made-up
-// claims, use bearertest.NewContext.
+// such as a queue's consumer after [Guard.Verify]. Claims that were put there this way never
+// satisfy a guard: a request that meets one later is verified from its token. To test a handler
+// with made-up claims, use bearertest.NewContext.
 func NewContext(ctx context.Context, claims *Claims) context.Context {
 	return context.WithValue(ctx, contextKey{}, claims)
 }
 
-// ClaimsAs decodes the claims of the request's verified token into a T, for claims that this package
-// does not know. It returns [ErrNoClaims] when there are none, or the error of [Claims.Decode].
+// ClaimsAs decodes the claims of the request's verified token into a T, for claims that this
+// package does not know. It returns [ErrNoClaims] when there are none, or the error of
+// [Claims.Decode].
 func ClaimsAs[T any](ctx context.Context) (T, error) {
 	var v T
 	claims, ok := FromContext(ctx)

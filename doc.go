@@ -1,38 +1,46 @@
-// Package bearer protects HTTP handlers with OAuth 2.0 bearer tokens in the form of JWTs (RFC 6750, RFC 7519, RFC 9068).
+// Package bearer protects HTTP handlers with OAuth 2.0 bearer tokens in the form of JWTs (RFC 6750,
+// RFC 7519, RFC 9068).
 //
 //	auth, err := bearer.New(bearer.WithIssuer("https://login.example.com", "orders"))
 //	...
 //	mux.Handle("GET /orders", auth.Handler(orders, bearer.Scopes("orders:read")))
 //
-// A handler behind the guard finds the verified claims with [FromContext]. Adapters for Gin and Echo are modules of their
-// own; every other framework that speaks net/http uses [Middleware.Require], and an adapter is two calls:
-// [Guard.Authenticate] decides, and [Guard.WriteError] writes the answer.
+// A handler behind the guard finds the verified claims with [FromContext]. Adapters for Gin and
+// Echo are modules of their own. Every other framework that uses net/http takes
+// [Middleware.Require]. An adapter holds a [Guard] and is two calls: [Guard.Authenticate] decides,
+// and [Guard.WriteError] writes the answer.
 //
 // # What is checked
 //
-// Every token passes the same steps in the same order, cheap ones first: exactly one credential; size and shape; the header;
-// a known issuer, an allowed algorithm and type; the key, from that issuer's own set; the signature; the claims, read
-// strictly; exp, nbf, iat, the audience; and the route's requirements. The first step that fails names the [Reason]. A
-// check can be switched off only by an option whose name starts with Insecure, and an empty value never switches one off.
+// Every token passes the same steps in the same order, cheap ones first: exactly one credential;
+// size and shape; the header; a known issuer, an allowed algorithm and type; the key, from that
+// issuer's own set; the signature; the claims, read strictly; exp, nbf, iat, the audience; and what
+// the route requires. The first step that fails names the [Reason]. Only an option whose name
+// starts with Insecure switches a check off. An empty value never does. docs/rules.md lists every
+// check.
 //
 // # What it protects against
 //
-//   - Forged tokens: alg none, an HMAC made with a public key, a key the token brings along (jwk, jku, x5u, x5c), a key of
-//     another issuer, a weak key.
-//   - Tokens meant for something else: for another service (aud), of another kind (ID, logout and event tokens), bound to a
-//     client's key that nobody proved (cnf).
-//   - Documents with two readings: duplicate names, names that differ in case, invalid UTF-8, padding, trailing data.
-//   - Floods: every input is bounded, unknown issuers and algorithms end before any key is looked for, and any number of
-//     made-up key ids causes five fetches at most at once and one each 4 seconds, 900 in an hour.
-//   - An issuer that is slow or down: known keys keep verifying, and what cannot be decided is 503 with Retry-After, never
-//     "your token is invalid".
+//   - Forged tokens: alg none, an HMAC made with a public key, a key the token brings along (jwk,
+//     jku, x5u, x5c), a key of another issuer, a weak key.
+//   - Tokens meant for something else: for another service (aud), of another kind (ID, logout and
+//     event tokens), bound to a client's key that was not proven (cnf).
+//   - Documents with two readings: duplicate names, names that differ in case, invalid UTF-8,
+//     padding, trailing data.
+//   - Floods: every input is bounded, tokens of unknown issuers and algorithms are refused before
+//     any key is looked for, and any number of made-up key ids causes at most five fetches at once
+//     and then one every 4 seconds, 900 in an hour.
+//   - An issuer that is slow or down: known keys keep verifying, and what cannot be decided is 503
+//     with Retry-After, never "your token is invalid".
 //
 // # When an issuer fails
 //
-// What happens to good tokens, and to others, by what their issuer does; the names are those of package bearertest, which
-// can make an issuer do it to your own service. Warm is a service that has the issuer's keys and is in use, so that they are
-// refreshed ahead of their end; one that was not used for longer waits for them, at most 2 seconds. Cold is one that has none.
-// Everything here is per issuer, and each row is a test of this package. The 24 hours count from the last fetch that worked.
+// This table says what happens to tokens while their issuer fails. The names are those of package
+// bearertest, whose issuer can do all of it to your own service. A warm service has the issuer's
+// keys and is in use, so that they are refreshed ahead of their end. If it was not used for longer,
+// requests wait for newer keys for at most 2 seconds. A cold service has no keys. Everything here
+// is per issuer, and each row is a test of this package. The 24 hours count from the last fetch
+// that worked.
 //
 //	the issuer           warm                                    cold
 //	Down                 200 for 24 hours, then 503; 200 again   503 at once, with Retry-After; 200 again within one
@@ -73,29 +81,35 @@
 //	ClientGone           the fetch goes on for the others        the fetch goes on for the others
 //	Close                503, and nothing runs any more          503
 //
-// So a 503 of this package, with the code [ReasonKeysUnavailable], says something about the issuer and nothing about the
-// instance that answers. While the issuer is down, tokens with key ids nobody knows are answered so as well, and anyone can make
-// up key ids: exclude 503s with this code from outlier ejection and from alerts on the service, and watch [Middleware.Stats].
-// A proxy sees the code in the body alone; where it cannot, exclude 503s with a Retry-After on protected routes.
+// A 503 with the code [ReasonKeysUnavailable] means that the issuer is unreachable, and not that
+// this instance is unhealthy. Unknown key ids also get 503 while the issuer is down, and anyone can
+// make up key ids. So exclude 503s with this code from outlier ejection and from alerts on the
+// service, and watch [Middleware.Stats]. The code is in the body. A proxy that cannot see it
+// excludes 503s with a Retry-After on protected routes.
 //
-// A request with a made-up key id may wait up to 4 seconds while there are many of them. Where the number of requests at the same
-// time is limited, it counts; a shorter jwks.WithColdWait turns the wait into a 503.
+// A request with a made-up key id may wait up to 4 seconds while there are many of them. It counts
+// where the number of concurrent requests is limited. A shorter jwks.WithColdWait turns the wait
+// into a 503.
 //
 // # What the surrounding system must do
 //
-//   - Speak TLS up to the process, or to a proxy on a network that may see tokens. A bearer token works for whoever reads it.
-//   - Let no proxy answer protected routes from a cache, and let none merge or drop Authorization header lines.
+//   - Speak TLS up to the process, or to a proxy on a network that may see tokens. A bearer token
+//     works for everyone who can read it.
+//   - Let no proxy answer protected routes from a cache, and let none merge or drop Authorization
+//     header lines.
 //   - Log no Authorization header, and no URL of a route that takes tokens from the query.
-//   - Put the handler for CORS outside the guard: a preflight request carries no token, and OPTIONS is not exempt here.
-//   - Limit the rate of requests where that matters; a refusal is cheap but not free.
+//   - Put the handler for CORS outside the guard: a preflight request carries no token, and OPTIONS
+//     is not exempt here.
+//   - Limit the rate of requests where that matters. A refusal is cheap but not free.
 //   - Keep the clock right, to within [Leeway].
-//   - Serve unready instances no traffic: [Middleware.ReadyHandler] says when keys are there.
+//   - Serve unready instances no traffic: [Middleware.ReadyHandler] says when keys are available.
 //
-// A token that was verified is good until it expires: keep lifetimes short.
+// A verified token is good until it expires: keep lifetimes short.
 //
-// # What is remembered
+// # What is cached
 //
-// A verified token is remembered with its claims ([WithCache]), so that its signature is not verified again. No decision is: on
-// every request its key must be in the issuer's set, it must not have expired, and the route's requirements are asked. A key that
-// leaves the set takes the tokens with it that it signed.
+// The cache stores verified tokens ([WithCache]), so that their signatures are not verified again.
+// It never stores a decision. On every request, and on every pass of a nested guard, the key must
+// be in the issuer's set, the token must not have expired, and the route's requirements are
+// checked. A key that leaves the set takes the tokens with it that it signed.
 package bearer

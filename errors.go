@@ -9,21 +9,21 @@ import (
 )
 
 // ErrUnavailable is what a [Func] returns, as it is or wrapped, when it cannot decide because
-// something it depends on does not answer. The client then receives 503 instead of 403. Every 503 of
-// this package matches it with [errors.Is].
+// something it depends on does not answer. The client then receives 503 instead of 403. Every 503
+// of this package matches it with [errors.Is].
 var ErrUnavailable = errors.New("bearer: unavailable")
 
 // ErrNoClaims is returned by [ClaimsAs] when the context carries no claims: the handler is not
-// behind a guard, or the request passed an [Optional] guard without a token. [Claims.Decode] returns
-// it for claims that no Middleware made.
+// behind a guard, or the request passed an [Optional] guard without a token. [Claims.Decode]
+// returns it for claims that no Middleware made.
 var ErrNoClaims = errors.New("bearer: no claims in the context")
 
 // Reason says why a request was refused. Reasons are stable. The "code" member of the problem body,
 // the log and [Event] all use the same one.
 type Reason string
 
-// The reasons, in the order in which the checks run. The comment gives the status and, where there is
-// one, the error code of RFC 6750 section 3.1 in the challenge.
+// The reasons, in the order in which the checks run. The comment gives the status and, where there
+// is one, the error code of RFC 6750 section 3.1 in the challenge.
 const (
 	ReasonClosed            Reason = "closed"                 // 503: the Middleware was closed
 	ReasonMissingToken      Reason = "missing_token"          // 401, a bare challenge: no credential
@@ -141,8 +141,8 @@ func (e *Error) Error() string {
 	return "bearer: " + string(e.Reason()) + ": " + e.Description()
 }
 
-// Unwrap returns the cause, or nil. It is for operators: a cause may name hosts and contain the texts
-// of other libraries and of the application's own [Func]. It is never sent to a client.
+// Unwrap returns the cause, or nil. It is for operators: a cause may name hosts and contain the
+// texts of other libraries and of the application's own [Func]. It is never sent to a client.
 func (e *Error) Unwrap() error { return e.cause }
 
 // Is reports whether the target is [ErrUnavailable] and the refusal is a 503.
@@ -153,8 +153,8 @@ func (e *Error) Is(target error) bool {
 // StatusCode returns the HTTP status of the refusal: 400, 401, 403 or 503.
 func (e *Error) StatusCode() int { return e.says().status }
 
-// Code returns the error code of RFC 6750 section 3.1 or RFC 9470 section 3, or "" when the challenge
-// has none.
+// Code returns the error code of RFC 6750 section 3.1 or RFC 9470 section 3, or "" when the
+// challenge has none.
 func (e *Error) Code() string { return e.says().code }
 
 // Description returns the fixed text for the reason, which is safe to send.

@@ -15,13 +15,13 @@ import (
 	"github.com/bearer-go/bearer/internal/jws"
 )
 
-// maxFormBytes bounds how much of a body [FromForm] reads in search of a token.
+// maxFormBytes is how much of a body [FromForm] reads.
 const maxFormBytes = 1 << 20
 
 // defaultTokenName is the name RFC 6750 sections 2.2 and 2.3 give to the parameter.
 const defaultTokenName = "access_token"
 
-// A TokenSource is a place in a request where a token may stand. The zero value is none.
+// A TokenSource is a place in a request where a token may be. The zero value is none.
 type TokenSource struct {
 	kind sourceKind
 	name string
@@ -39,41 +39,46 @@ const (
 	sourceWebSocket
 )
 
-// FromHeader finds the token in the Authorization header, the place that every client and server supports and that nothing
-// logs (RFC 6750 section 2.1).
+// FromHeader finds the token in the Authorization header, the place that every client and server
+// supports and that nothing logs (RFC 6750 section 2.1).
 func FromHeader() TokenSource { return TokenSource{kind: sourceHeader} }
 
 // FromCookie finds the token in a cookie, named "access_token" unless a name is given.
 //
-// Danger: a browser sends cookies by itself, so every route with this source needs protection against cross-site request
-// forgery, such as [http.CrossOriginProtection], and the cookie must be Secure, HttpOnly and SameSite. Shared caches hold back
-// answers to requests with an Authorization header only (RFC 9111 section 3.5), so the handler must send Cache-Control: private.
+// Danger: a browser sends cookies by itself, so every route with this source needs protection
+// against cross-site request forgery, such as [http.CrossOriginProtection], and the cookie must be
+// Secure, HttpOnly and SameSite. Shared caches hold back answers to requests with an Authorization
+// header only (RFC 9111 section 3.5), so the handler must send Cache-Control: private.
 func FromCookie(name ...string) TokenSource { return named(sourceCookie, name) }
 
-// FromQuery finds the token in a query parameter, named "access_token" unless a name is given (RFC 6750 section 2.3).
+// FromQuery finds the token in a query parameter, named "access_token" unless a name is given (RFC
+// 6750 section 2.3).
 //
-// Danger: URLs are written to the logs of proxies and servers, to browser histories and to Referer headers. RFC 9700 section
-// 4.3.2 forbids it for OAuth clients; it is there for links that cannot carry a header, with tokens that live for seconds. The
-// handler must send Cache-Control: private (RFC 6750 section 2.3).
+// Danger: URLs are written to the logs of proxies and servers, to browser histories and to Referer
+// headers. RFC 9700 section 4.3.2 forbids it for OAuth clients; it is there for links that cannot
+// carry a header, with tokens that live for seconds. The handler must send Cache-Control: private
+// (RFC 6750 section 2.3).
 func FromQuery(name ...string) TokenSource { return named(sourceQuery, name) }
 
-// FromForm finds the token in a parameter of an application/x-www-form-urlencoded body, named "access_token" unless a name is
-// given (RFC 6750 section 2.2), for methods other than GET and HEAD. The handler can read the body again.
+// FromForm finds the token in a parameter of an application/x-www-form-urlencoded body, named
+// "access_token" unless a name is given (RFC 6750 section 2.2), for methods other than GET and
+// HEAD. The handler can read the body again.
 //
-// A form that cannot be looked into is refused as malformed, because a credential could hide there: one whose Content-Type is
-// malformed or given twice, one with a Content-Encoding, and one that a middleware outside has read. Such a middleware must put
-// the body back, also after r.ParseForm or r.FormValue, which do not tell how much of the form they
-// understood; and who decodes a body must remove its Content-Encoding, and set r.ContentLength to
-// the new length or -1, because a shorter form counts as read in part. A multipart form is no such
-// form and is not looked into.
+// A form that cannot be read is refused as malformed, because a credential could hide in it: one
+// whose Content-Type is malformed or given twice, one with a Content-Encoding, and one that an
+// outer middleware has read. Such a middleware must put the body back, also after r.ParseForm or
+// r.FormValue, which do not tell how much of the form they understood. A middleware that decodes a
+// body must remove its Content-Encoding and set r.ContentLength to the new length or -1, because a
+// shorter form counts as read in part. A multipart form is no such form and is not read.
 //
-// Danger: up to 1 MiB of body is read and held before anything is verified, for as long as [http.Server]'s ReadTimeout allows; a
-// longer form is refused.
+// Danger: up to 1 MiB of body is read and held before anything is verified, for as long as
+// [http.Server]'s ReadTimeout allows. A longer form is refused.
 func FromForm(name ...string) TokenSource { return named(sourceForm, name) }
 
-// FromWebSocket finds the token in a WebSocket handshake's Sec-WebSocket-Protocol header, as the subprotocol
-// "base64url.bearer.authorization." followed by the token in base64url without padding: the one header that a browser's
-// WebSocket can set. The entry is removed before the handler runs, so that it is never negotiated or echoed.
+// FromWebSocket finds the token in a WebSocket handshake's Sec-WebSocket-Protocol header, as the
+// subprotocol "base64url.bearer.authorization." followed by the token in base64url without padding:
+// the one header that a browser's WebSocket can set. The entry is removed before the handler runs,
+// so that it is never negotiated or echoed.
 //
 // Danger: proxies may log the header, as nothing marks it as secret.
 func FromWebSocket() TokenSource { return TokenSource{kind: sourceWebSocket} }
@@ -125,8 +130,8 @@ type extraction struct {
 	form          *bytes.Reader // the body, if it was read in search of a token
 }
 
-// extract finds the one credential in the enabled places. A form comes last because its body may take
-// time to arrive.
+// extract finds the one credential in the enabled places. A form comes last because its body may
+// take time to arrive.
 func (x *extraction) extract(sources []TokenSource) *Error {
 	x.authorization = x.request.Header["Authorization"]
 	if len(x.authorization) > 1 { // wherever tokens are looked for
@@ -184,13 +189,13 @@ func (x *extraction) found(tokens ...string) {
 	}
 }
 
-// maxFirstWord limits how far fromHeader looks for a second word, in bytes. Longer first words are no
-// accident, and scanning them would help an attacker.
+// maxFirstWord limits how far fromHeader looks for a second word, in bytes. Longer first words are
+// no accident, and scanning them would help an attacker.
 const maxFirstWord = 4 << 10
 
-// fromHeader reads credentials = "Bearer" 1*SP b64token (RFC 6750 section 2.1). Go does not join header
-// lines, so a second one is seen as one. A second word makes the request malformed, and not the token.
-// The other characters of a token are checked where it is decoded.
+// fromHeader reads credentials = "Bearer" 1*SP b64token (RFC 6750 section 2.1). Go does not join
+// header lines, so a second one is seen as one. A second word makes the request malformed, and not
+// the token. The other characters of a token are checked where it is decoded.
 func (x *extraction) fromHeader() *Error {
 	if len(x.authorization) == 0 {
 		return nil
@@ -223,7 +228,7 @@ func (x *extraction) unusualHeader() string {
 	return x.authorization[0]
 }
 
-// fromCookie refuses what package net/http passes over in silence: a cookie that is malformed, or one of too many.
+// fromCookie refuses what package net/http ignores: a cookie that is malformed, or one of too many.
 func (x *extraction) fromCookie(name string) *Error {
 	sent := 0
 	for _, line := range x.request.Header.Values("Cookie") {
@@ -243,8 +248,8 @@ func (x *extraction) fromCookie(name string) *Error {
 	return nil
 }
 
-// fromQuery refuses a query it cannot parse: a part that is skipped could hold a second token. The parser's error quotes the
-// query and is not kept.
+// fromQuery refuses a query it cannot parse: a part that is skipped could hold a second token. The
+// parser's error quotes the query and is not kept.
 func (x *extraction) fromQuery(name string) *Error {
 	if x.request.URL == nil {
 		return nil
@@ -302,9 +307,10 @@ func (x *extraction) fromForm(name string) *Error {
 // formType is the media type of the forms that can hold a token (RFC 6750 section 2.2).
 const formType = "application/x-www-form-urlencoded"
 
-// declaresForm reports whether a request says that its body is a form, and whether it says so plainly: what net/http or another
-// reader takes for a form, and this one does not, is not plain. net/http looks at the first of several types, and also reads a form
-// whose type has a malformed parameter.
+// declaresForm reports whether a request says that its body is a form, and whether it says so
+// plainly: what net/http or another reader takes for a form, and this one does not, is not plain.
+// net/http looks at the first of several types, and also reads a form whose type has a malformed
+// parameter.
 func declaresForm(h http.Header) (isForm, plain bool) {
 	types := h["Content-Type"]
 	for _, value := range types {
@@ -326,7 +332,7 @@ func declaresForm(h http.Header) (isForm, plain bool) {
 	return true, len(types) == 1 && (len(encoding) == 0 || len(encoding) == 1 && grammar.Lower(encoding[0]) == "identity")
 }
 
-// rewind lets a form be read once more, after a Func may have read it.
+// rewind lets the handler read a form that a Func may have read.
 func (x *extraction) rewind() {
 	if x.form != nil {
 		_, _ = x.form.Seek(0, io.SeekStart) // cannot fail

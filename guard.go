@@ -7,9 +7,9 @@ import (
 	"time"
 )
 
-// A Guard is the compiled rule of one route: what [Middleware.Guard] makes of its options. Handlers,
-// adapters for frameworks and gateways hold one. It does not change and is safe for concurrent use.
-// The zero value cannot be used.
+// A Guard is the compiled rule of one route: what [Middleware.Guard] makes of its options.
+// Handlers, adapters for frameworks and gateways hold one. It does not change and is safe for
+// concurrent use. The zero value cannot be used.
 type Guard struct{ *guard }
 
 // guard is what a Guard works with, behind a pointer so that printing a Guard prints an address.
@@ -36,8 +36,8 @@ func (c *core) newGuard(opts []RouteOption) (*Guard, error) {
 	return &Guard{&guard{c, rule}}, nil
 }
 
-// Handler returns a handler that calls next for requests that [Guard.Authenticate] lets through, and
-// answers all others with [Guard.WriteError]. It panics if next is nil.
+// Handler returns a handler that calls next for requests that [Guard.Authenticate] lets through,
+// and answers all others with [Guard.WriteError]. It panics if next is nil.
 //
 // OPTIONS is not exempt: a handler for CORS goes outside this one.
 func (g *Guard) Handler(next http.Handler) http.Handler {
@@ -61,9 +61,9 @@ func (g *Guard) Handler(next http.Handler) http.Handler {
 //
 // A request that a guard of the same Middleware has verified already is not verified from the start
 // again: only what can change is checked, which is the time and the key, and what this route
-// requires. A [TokensFrom] of this route has no effect then. This goes by the context. A request made
-// with the context of a verified one counts as verified, unless it has an Authorization header that
-// is not the verified one's.
+// requires. A [TokensFrom] of this route has no effect then. This goes by the context. A request
+// made with the context of a verified one counts as verified, unless it has an Authorization header
+// that is not the verified one's.
 func (g *Guard) Authenticate(r *http.Request) (*http.Request, error) {
 	request, err := g.authenticate(r)
 	if err != nil {
@@ -72,9 +72,9 @@ func (g *Guard) Authenticate(r *http.Request) (*http.Request, error) {
 	return request, nil
 }
 
-// Verify takes the text of a token through the same pipeline, for gRPC, WebSocket messages and queues.
-// A [Func] gets a nil request. [Optional] and [TokensFrom] have no effect here, and an empty token is
-// refused. The error is an [*Error].
+// Verify takes the text of a token through the same pipeline, for gRPC, WebSocket messages and
+// queues. A [Func] gets a nil request. [Optional] and [TokensFrom] have no effect here, and an
+// empty token is refused. The error is an [*Error].
 func (g *Guard) Verify(ctx context.Context, token string) (*Claims, error) {
 	started, ev := g.core.reporter.start(), Event{Outcome: OutcomeAllowed}
 	claims, err := g.verify(ctx, token, &ev)
@@ -87,8 +87,8 @@ func (g *Guard) Verify(ctx context.Context, token string) (*Claims, error) {
 
 // WriteError answers a request with a refusal that [Guard.Authenticate] returned: the status, the
 // challenge of RFC 6750 section 3, Cache-Control: no-store, Retry-After on 503, and a problem+json
-// body (RFC 9457) or what [WithErrorHandler] writes. It decides nothing and discloses nothing: every
-// text is fixed. An error that is not an [*Error] is 500.
+// body (RFC 9457) or what [WithErrorHandler] writes. It decides nothing and discloses nothing:
+// every text is fixed. An error that is not an [*Error] is 500.
 func (g *Guard) WriteError(w http.ResponseWriter, r *http.Request, err error) {
 	g.core.challenger.write(w, r, err)
 }

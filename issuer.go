@@ -27,7 +27,8 @@ type issuer struct {
 }
 
 // verifySignature checks the algorithm, the type, the key and the signature of a token. It returns
-// the key that verified the signature, or nil for a secret, and the time at which the issuer held it.
+// the key that verified the signature, or nil for a secret, and the time at which the issuer held
+// it.
 func (iss *issuer) verifySignature(
 	ctx context.Context, t *signedToken, ev *Event,
 ) (key *keyset.Key, at time.Time, refusal *Error) {
@@ -58,8 +59,8 @@ func (iss *issuer) verifySignature(
 	return nil, at, refuse(ReasonSignature)
 }
 
-// stillHolds reports whether the issuer still has the key that verified a token with this key id and
-// algorithm in its header, and at what time. A key of nil stands for the issuer's secret.
+// stillHolds reports whether the issuer still has the key that verified a token with this key id
+// and algorithm in its header, and at what time. A key of nil stands for the issuer's secret.
 func (iss *issuer) stillHolds(
 	ctx context.Context, kid, alg string, key *keyset.Key,
 ) (held bool, at time.Time, refusal *Error) {
@@ -73,8 +74,8 @@ func (iss *issuer) stillHolds(
 	return held, at, nil
 }
 
-// noKey is the refusal when there is no key to verify a token with. The cause tells the operator of a
-// key that is published for other issuers only. The client does not learn of it.
+// noKey is the refusal when there is no key to verify a token with. The cause tells the operator of
+// a key that is published for other issuers only. The client does not learn of it.
 func noKey(err error) *Error {
 	switch {
 	case err == jwks.ErrKeyNotFound: //nolint:errorlint // with more in it, it is a cause

@@ -41,40 +41,40 @@ func Audiences(audiences ...string) IssuerOption {
 	return func(iss *issuerConfig) { iss.audiences = append(iss.audiences, audiences) }
 }
 
-// AudienceClaim names the claim that holds the audience, for issuers whose access tokens carry no aud:
-// "client_id" for Amazon Cognito. Default: "aud". The claim is a string or an array of strings. A
-// token that has an aud all the same must name one of this service's audiences there too (RFC 7519
-// section 4.1.3).
+// AudienceClaim names the claim that holds the audience, for issuers whose access tokens carry no
+// aud: "client_id" for Amazon Cognito. Default: "aud". The claim is a string or an array of
+// strings. A token that has an aud as well must name one of this service's audiences there too (RFC
+// 7519 section 4.1.3).
 func AudienceClaim(name string) IssuerOption {
 	return func(iss *issuerConfig) { iss.audienceClaim.Set(name) }
 }
 
-// JWKSURL is the URL of the issuer's JWK Set, for issuers without discovery or to save the discovery.
-// Default: discovery. The set may be that of several issuers, as Microsoft Entra ID has it. A key
-// whose member issuer does not fit this issuer is not used ([jwks.Key.SignsFor]).
+// JWKSURL is the URL of the issuer's JWK Set, for issuers without discovery or to save the
+// discovery. Default: discovery. The set may be that of several issuers, as Microsoft Entra ID has
+// it. A key whose member issuer does not fit this issuer is not used ([jwks.Key.SignsFor]).
 func JWKSURL(rawURL string) IssuerOption {
 	return func(iss *issuerConfig) { iss.jwksURL.Set(rawURL) }
 }
 
 // Keys says where the issuer's keys come from, when neither discovery nor [JWKSURL] will do:
-// [jwks.PEM], [jwks.Static], [jwks.PublicKeys], or [jwks.Remote] and [jwks.Discover] with options of
-// their own. The Middleware makes a key set of its own from the source and closes it.
+// [jwks.PEM], [jwks.Static], [jwks.PublicKeys], or [jwks.Remote] and [jwks.Discover] with options
+// of their own. The Middleware makes a key set of its own from the source and closes it.
 func Keys(source jwks.Source) IssuerOption {
 	return func(iss *issuerConfig) { iss.source.Set(source) }
 }
 
 // Algorithms lists the signature algorithms that are accepted, by their registered names: RS256 to
-// RS512, PS256 to PS512, ES256 to ES512, EdDSA, and under [HMACSecret] HS256 to HS512. Default: RS256,
-// PS256, ES256 and EdDSA, and under HMACSecret HS256. "none" is not among them. Narrow the list to
-// what the issuer uses.
+// RS512, PS256 to PS512, ES256 to ES512, EdDSA, and under [HMACSecret] HS256 to HS512. Default:
+// RS256, PS256, ES256 and EdDSA, and under HMACSecret HS256. "none" is not among them. Narrow the
+// list to what the issuer uses.
 func Algorithms(names ...string) IssuerOption {
 	names = slices.Clone(names)
 	return func(iss *issuerConfig) { iss.algorithms.Set(names) }
 }
 
-// TokenTypes lists the values of the header's typ that are accepted (RFC 7515 section 4.1.9), compared
-// ASCII case-insensitively and without "application/". A token without typ counts as JWT (RFC 7519
-// section 5.1). Default: at+jwt and JWT. For an issuer that marks its access tokens, use
+// TokenTypes lists the values of the header's typ that are accepted (RFC 7515 section 4.1.9),
+// compared ASCII case-insensitively and without "application/". A token without typ counts as JWT
+// (RFC 7519 section 5.1). Default: at+jwt and JWT. For an issuer that marks its access tokens, use
 // TokenTypes("at+jwt") or [RFC9068].
 func TokenTypes(types ...string) IssuerOption {
 	types = slices.Clone(types)
@@ -99,31 +99,32 @@ func MaxLifetime(d time.Duration) IssuerOption {
 	return func(iss *issuerConfig) { iss.maxLifetime.Set(d) }
 }
 
-// ScopeClaim names the claim that holds the scopes, instead of the default: scope and scp together. It
-// is a string of scopes separated by spaces, or an array of strings. A dot steps into a nested object
-// unless a member has the whole name.
+// ScopeClaim names the claim that holds the scopes, instead of the default: scope and scp together.
+// It is a string of scopes separated by spaces, or an array of strings. A dot steps into a nested
+// object unless a member has the whole name.
 func ScopeClaim(path string) IssuerOption {
 	return func(iss *issuerConfig) { iss.scopeClaim.Set(path) }
 }
 
 // RolesClaim names the claim that holds the roles: an array of strings, or one string. Default:
-// "roles". A dot steps into a nested object unless a member has the whole name: "realm_access.roles"
-// for Keycloak, "https://example.com/roles" for a namespaced claim.
+// "roles". A dot steps into a nested object unless a member has the whole name:
+// "realm_access.roles" for Keycloak, "https://example.com/roles" for a namespaced claim.
 func RolesClaim(path string) IssuerOption {
 	return func(iss *issuerConfig) { iss.rolesClaim.Set(path) }
 }
 
 // HMACSecret verifies tokens with a secret shared with the issuer, at least as long as the hash: 32
-// bytes for HS256 (RFC 7518 section 3.2). A service that can verify such tokens can also make them, so
-// prefer public keys. It excludes every other source of keys and every other kind of algorithm.
+// bytes for HS256 (RFC 7518 section 3.2). A service that can verify such tokens can also make them,
+// so prefer public keys. It excludes every other source of keys and every other kind of algorithm.
 // Default: none; tokens signed with HMAC are refused. The secret is copied at once.
 func HMACSecret(secret []byte) IssuerOption {
 	secret = slices.Clone(secret)
 	return func(iss *issuerConfig) { iss.secret.Set(secret) }
 }
 
-// InsecureAnyAudience accepts tokens meant for any service, so that each service that has a token can
-// replay it at every other (RFC 8725 section 3.9). The audience given to [WithIssuer] must then be "".
+// InsecureAnyAudience accepts tokens meant for any service, so that each service that has a token
+// can replay it at every other (RFC 8725 section 3.9). The audience given to [WithIssuer] must then
+// be "".
 func InsecureAnyAudience() IssuerOption {
 	return func(iss *issuerConfig) { iss.anyAudience.Set(struct{}{}) }
 }

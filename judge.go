@@ -20,11 +20,12 @@ type rules struct {
 // maxLeeway is the largest difference of two clocks that is tolerated.
 const maxLeeway = 5 * time.Minute
 
-// uncertainExpiry is for how long claims without exp are taken as valid before they are judged again;
-// see InsecureNoExpiry.
+// uncertainExpiry is for how long claims without exp are taken as valid before they are judged
+// again; see InsecureNoExpiry.
 const uncertainExpiry = 5 * time.Minute
 
-// judge applies every check that needs the rules or the clock to claims whose signature was verified.
+// judge applies every check that needs the rules or the clock to claims whose signature was
+// verified.
 func (r *rules) judge(c *content, reading reading, now time.Time) *Error {
 	if c.issuer != r.issuer { // unreachable, as names are unique; but the key was chosen by an unverified iss
 		return refuse(ReasonUnknownIssuer)
@@ -41,8 +42,8 @@ func (r *rules) judge(c *content, reading reading, now time.Time) *Error {
 	if !r.anyAudience && !r.isMeantForUs(c, reading) {
 		return refuse(ReasonAudience)
 	}
-	// RFC 7800 section 3.1: a bound token is worth nothing without a proof of the key, and no proof is
-	// checked here.
+	// RFC 7800 section 3.1: a bound token is worth nothing without a proof of the key, and no proof
+	// is checked here.
 	if c.confirmation.present && !r.ignoreConfirmation {
 		return refuse(ReasonSenderConstrained)
 	}
@@ -78,8 +79,8 @@ func (r *rules) validity(c *content, now time.Time) (from, to time.Time) {
 	return from, to
 }
 
-// isMeantForUs reports whether the audience claim names this service. An aud must name it even if the
-// audience is in another claim (RFC 7519 section 4.1.3).
+// isMeantForUs reports whether the audience claim names this service. An aud must name it even if
+// the audience is in another claim (RFC 7519 section 4.1.3).
 func (r *rules) isMeantForUs(c *content, reading reading) bool {
 	ours := func(aud string) bool { return slices.Contains(r.audiences, aud) }
 	return slices.ContainsFunc(c.audience, ours) &&

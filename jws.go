@@ -41,8 +41,8 @@ func readToken(token string, buffer []byte, known *headerMemo) (t signedToken, e
 	return t, err
 }
 
-// header is what the pipeline uses of a JOSE header. jku, x5u, x5c and jwk are left out: a token does
-// not bring its own key (RFC 8725 section 3.10).
+// header is what the pipeline uses of a JOSE header. jku, x5u, x5c and jwk are left out: a token
+// does not bring its own key (RFC 8725 section 3.10).
 type header struct {
 	alg *jws.Algorithm // nil if it is not known
 	kid string
@@ -85,8 +85,8 @@ func readHeader(text string, buffer []byte) (h header, err *Error) {
 			h.typ, err = boundedText(value, maxType)
 			h.typ = mediaType(h.typ)
 		case "crit", "b64":
-			// RFC 7515 section 4.1.11: an extension that is not implemented must not be ignored. b64 is
-			// that of RFC 7797.
+			// RFC 7515 section 4.1.11: an extension that is not implemented must not be ignored.
+			// b64 is that of RFC 7797.
 			unsupported = true
 		}
 		return err
@@ -122,10 +122,10 @@ func boundedText(value []byte, longest int) (string, error) {
 	}
 }
 
-// headerMemo stores what the headers of verified tokens say: all tokens that an issuer signs with one
-// key have the same header. A header follows from its text alone, so that a stored one decides
-// nothing. It is stored after its token was verified, so that an attacker cannot fill the memo. Each
-// text has one slot and replaces what was there: the memo needs no lock and cannot grow.
+// headerMemo stores what the headers of verified tokens say: all tokens that an issuer signs with
+// one key have the same header. A header follows from its text alone, so that a stored one decides
+// nothing. It is stored after its token was verified, so that an attacker cannot fill the memo.
+// Each text has one slot and replaces what was there: the memo needs no lock and cannot grow.
 type headerMemo struct {
 	seed  maphash.Seed
 	slots [64]atomic.Pointer[knownHeader]
@@ -159,8 +159,8 @@ func (h header) isAccessToken() bool { return h.typ == accessTokenType }
 
 const accessTokenType = "at+jwt"
 
-// mediaType returns a typ in the form in which it is compared: media types are case-insensitive, and
-// "application/" may be left out (RFC 7515 section 4.1.9).
+// mediaType returns a typ in the form in which it is compared: media types are case-insensitive,
+// and "application/" may be left out (RFC 7515 section 4.1.9).
 func mediaType(typ string) string {
 	return strings.TrimPrefix(grammar.Lower(typ), "application/")
 }

@@ -13,8 +13,9 @@ import (
 	"github.com/bearer-go/bearer/internal/weburl"
 )
 
-// ResourceMetadata describes this service to clients (RFC 9728 section 2). The authorization servers
-// in the document are the configured issuers, and the bearer methods those of [WithTokensFrom].
+// ResourceMetadata describes this service to clients (RFC 9728 section 2). The authorization
+// servers in the document are the configured issuers, and the bearer methods those of
+// [WithTokensFrom].
 type ResourceMetadata struct {
 	// Resource is the service's own identifier: an https URL (http on loopback) without query and
 	// fragment, whose path has no escapes, braces, doubled slashes or dots. Required.

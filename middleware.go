@@ -7,17 +7,18 @@ import (
 	"net/http"
 )
 
-// Middleware verifies bearer tokens. It is configured by [New], does not change afterwards, and is safe
-// for concurrent use. The zero value cannot be used. It prints a fixed text, and a copy of what a
-// *Middleware points to prints an address.
+// Middleware verifies bearer tokens. It is configured by [New], does not change afterwards, and is
+// safe for concurrent use. The zero value cannot be used. It prints a fixed text, and a copy of
+// what a *Middleware points to prints an address.
 type Middleware struct{ *middlewareHandle }
 
 // middlewareHandle is one more pointer, as that of [Claims] is.
 type middlewareHandle struct{ *built }
 
-// New returns a Middleware for the given issuers. It performs no I/O and starts no goroutine: keys are
-// fetched on the first request that needs them, or by [Middleware.Ready]. When the configuration has
-// mistakes it returns all of them at once, as [*ConfigError] values joined with [errors.Join].
+// New returns a Middleware for the given issuers. It performs no I/O and starts no goroutine: keys
+// are fetched on the first request that needs them, or by [Middleware.Ready]. When the
+// configuration has mistakes it returns all of them at once, as [*ConfigError] values joined with
+// [errors.Join].
 func New(opts ...Option) (*Middleware, error) {
 	c := new(config)
 	for i, opt := range opts {
@@ -68,8 +69,8 @@ func (m *Middleware) ResourceMetadata() (pattern string, h http.Handler) {
 	return m.metadata.path, &m.metadata
 }
 
-// Close ends every fetch and releases what the Middleware holds. Afterwards every request is answered
-// with 503. It may be called more than once and always returns nil.
+// Close ends every fetch and releases what the Middleware holds. Afterwards every request is
+// answered with 503. It may be called more than once and always returns nil.
 func (m *Middleware) Close() error {
 	m.close()
 	return nil

@@ -38,8 +38,8 @@ type cacheSize struct{ entries, bytes int }
 //
 // By default the issuer is an https URL, and its keys are found by OpenID Connect Discovery or RFC
 // 8414 on the first request. A token must be signed with RS256, PS256, ES256 or EdDSA, be of type
-// at+jwt or JWT, carry exp, and name the audience in aud. An empty issuer or audience is an error, so
-// that an unset variable does not open a service.
+// at+jwt or JWT, carry exp, and name the audience in aud. An empty issuer or audience is an error,
+// so that an unset variable does not open a service.
 func WithIssuer(name, audience string, opts ...IssuerOption) Option {
 	opts = slices.Clone(opts) // here and below: what the caller does with its own list later changes nothing
 	return func(c *config) {
@@ -55,8 +55,10 @@ func WithIssuer(name, audience string, opts ...IssuerOption) Option {
 	}
 }
 
-// WithTokensFrom says where in a request tokens are, for every route that does not say otherwise with
-// [TokensFrom]. Default: [FromHeader] alone. A request with a token in two of the places is refused.
+// WithTokensFrom says where in a request tokens are, for every route that does not say otherwise
+// with
+// [TokensFrom]. Default: [FromHeader] alone. A request with a token in two of the places is
+// refused.
 func WithTokensFrom(sources ...TokenSource) Option {
 	sources = slices.Clone(sources)
 	return func(c *config) { c.sources.Set(sources) }
@@ -80,15 +82,15 @@ func WithLogger(logger *slog.Logger) Option {
 	return func(c *config) { c.logger.Set(logger) }
 }
 
-// WithObserver has f called with the decision on each request, on the request's goroutine and before
-// the handler runs. Default: none.
+// WithObserver has f called with the decision on each request, on the request's goroutine and
+// before the handler runs. Default: none.
 func WithObserver(f func(context.Context, Event)) Option {
 	return func(c *config) { c.observer.Set(f) }
 }
 
-// WithErrorHandler has f write the body of refusals, such as an HTML page. The status, the challenge
-// and Cache-Control are set before it runs, and it cannot change them. If it writes nothing, the
-// default body is sent. Default: a problem+json body (RFC 9457).
+// WithErrorHandler has f write the body of refusals, such as an HTML page. The status, the
+// challenge and Cache-Control are set before it runs, and it cannot change them. If it writes
+// nothing, the default body is sent. Default: a problem+json body (RFC 9457).
 func WithErrorHandler(f func(http.ResponseWriter, *http.Request, *Error)) Option {
 	return func(c *config) { c.errorHandler.Set(f) }
 }
@@ -100,26 +102,26 @@ func WithHTTPClient(client *http.Client) Option {
 	return func(c *config) { c.client.Set(client) }
 }
 
-// WithMaxTokenSize limits the length of a token in bytes. Default: 16 KiB. It must be positive and at
-// most 1 MiB.
+// WithMaxTokenSize limits the length of a token in bytes. Default: 16 KiB. It must be positive and
+// at most 1 MiB.
 func WithMaxTokenSize(bytes int) Option {
 	return func(c *config) { c.maxTokenSize.Set(bytes) }
 }
 
-// WithCache limits the cache of verified tokens: how many it has, from 1 to 16 million, and about how
-// many bytes of memory they take, at least 64 KiB. Default: 16,384 tokens and 32 MiB. No memory is
-// taken before the first token. That one allocates a table of 16 bytes for each entry.
+// WithCache limits the cache of verified tokens: how many it has, from 1 to 16 million, and about
+// how many bytes of memory they take, at least 64 KiB. Default: 16,384 tokens and 32 MiB. No memory
+// is taken before the first token. That one allocates a table of 16 bytes for each entry.
 //
 // A cached token is still checked on every request, but for its signature: that its key is in the
 // issuer's set, that it has not expired, and what the route requires.
 //
-// A token that takes more than 192 KiB, or more than a twentieth of the bytes, is not cached. One that
-// takes more than 16 KiB, or more than eight times bytes/entries if that is larger, stays among the
-// new ones and is removed first in a flood. A flood of tokens that are sent once, or several times in
-// a row, leaves those in use where they are: in the test, 97 % and more of the other requests hit,
-// against 3 %. A sender with more tokens than there are entries, who sends each again after a
-// hundredth of them, does displace those of others (3 %). Then these cost a signature each time, and
-// nothing is refused.
+// A token that takes more than 192 KiB, or more than a twentieth of the bytes, is not cached. One
+// that takes more than 16 KiB, or more than eight times bytes/entries if that is larger, stays
+// among the new ones and is removed first in a flood. A flood of tokens that are sent once, or
+// several times in a row, leaves those in use where they are: in the test, 97 % and more of the
+// other requests hit, against 3 %. A sender with more tokens than there are entries, who sends each
+// again after a hundredth of them, does displace those of others (3 %). Then these cost a signature
+// each time, and nothing is refused.
 func WithCache(entries, bytes int) Option {
 	return func(c *config) { c.cache.Set(cacheSize{entries, bytes}) }
 }

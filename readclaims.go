@@ -18,7 +18,7 @@ type claimNames struct {
 	roles    string   // a path
 }
 
-// reading is what the checks need to know of a claims set beside its [content].
+// reading is what the checks need to know of a claims set in addition to its [content].
 type reading struct {
 	present      claimSet // the claims that are there, and not the empty string
 	aud          []string // of aud, if the audience is in another claim; nil if there is none
@@ -50,8 +50,8 @@ const usualMembers = 24
 // absent, so that a requirement for them is not met.
 //
 // A token that does not declare itself an access token may show that it is an ID token (OpenID
-// Connect Core sections 2 and 3.3.2.11), a logout token or security event (RFC 8417), or what Amazon
-// Cognito and Keycloak mark as such. Confusing them is the attack of RFC 8725 section 2.8.
+// Connect Core sections 2 and 3.3.2.11), a logout token or security event (RFC 8417), or what
+// Amazon Cognito and Keycloak mark as such. Confusing them is the attack of RFC 8725 section 2.8.
 func (n *claimNames) readClaims(c *content, payload string) (r reading, err *Error) {
 	var array [usualMembers]strictjson.Member
 	members, jsonErr := strictjson.AppendObject(array[:0], payload)
@@ -155,8 +155,8 @@ func readConfirmation(value string) confirmation {
 const maxNumericDate = 253402300799
 
 // numericDate reads a NumericDate (RFC 7519 section 2): a JSON number of seconds since 1970, which
-// may have a fraction. Strings, negative numbers and dates after the year 9999 are refused: no clock
-// issues them.
+// may have a fraction. Strings, negative numbers and dates after the year 9999 are refused: no
+// clock issues them.
 func numericDate(value string) (time.Time, bool) {
 	if value == "" || value[0] < '0' || value[0] > '9' {
 		return time.Time{}, false
@@ -179,8 +179,8 @@ func numericDate(value string) (time.Time, bool) {
 }
 
 // lookup finds the claim at a path in raw JSON. At every level a member with the whole remaining
-// name comes first, so that "https://example.com/roles" is one name and "realm_access.roles" is found
-// in a nested object.
+// name comes first, so that "https://example.com/roles" is one name and "realm_access.roles" is
+// found in a nested object.
 func lookup(object []strictjson.Member, path string) (string, bool) {
 	for _, m := range object {
 		if m.Name == path {
@@ -262,8 +262,8 @@ func (d *distinct) holds(value string) bool {
 	return slices.Contains(d.values, value)
 }
 
-// addScopes reads a scope claim: a string of scopes separated by U+0020 alone (RFC 6749 section 3.3),
-// or an array of them. A value of any other type grants nothing.
+// addScopes reads a scope claim: a string of scopes separated by U+0020 alone (RFC 6749 section
+// 3.3), or an array of them. A value of any other type grants nothing.
 func (d *distinct) addScopes(value string) {
 	if s, ok := strictjson.String(value); ok {
 		for scope := range strings.SplitSeq(s, " ") {
@@ -274,8 +274,8 @@ func (d *distinct) addScopes(value string) {
 	d.addAll(value)
 }
 
-// addAll reads a claim that is one value as a string, or an array of them. A value of any other type
-// adds nothing.
+// addAll reads a claim that is one value as a string, or an array of them. A value of any other
+// type adds nothing.
 func (d *distinct) addAll(value string) {
 	var array [8]string
 	list, _ := appendStrings(array[:0], value)

@@ -13,8 +13,9 @@ import (
 	"github.com/bearer-go/bearer/internal/strictjson"
 )
 
-// A RouteOption says something about one route: what it requires of a token (a [Requirement]), where
-// its tokens are ([TokensFrom]), or that it takes requests without one ([Optional]). Give it to
+// A RouteOption says something about one route: what it requires of a token (a [Requirement]),
+// where its tokens are ([TokensFrom]), or that it takes requests without one ([Optional]). Give it
+// to
 // [Middleware.Guard] or its shorthands.
 //
 // A RouteOption that is made wrongly records its mistakes. [Middleware.Guard] panics with them, as
@@ -71,8 +72,8 @@ func (r *rule) wrong(option, value, format string, args ...any) {
 	})
 }
 
-// passesAnonymous reports whether a request without any credential passes: the route is optional and
-// requires nothing.
+// passesAnonymous reports whether a request without any credential passes: the route is optional
+// and requires nothing.
 func (r *rule) passesAnonymous() bool { return r.optional && len(r.requirements) == 0 }
 
 // check checks the requirements in order and returns the refusal of the first that is not met. The
@@ -102,8 +103,8 @@ func (q *requirement) wrong(option, value, format string, args ...any) {
 	})
 }
 
-// Scopes requires all of the scopes. Otherwise the answer is 403 insufficient_scope, and its challenge
-// names them (RFC 6750 section 3.1). For one of several scopes use [Any].
+// Scopes requires all of the scopes. Otherwise the answer is 403 insufficient_scope, and its
+// challenge names them (RFC 6750 section 3.1). For one of several scopes use [Any].
 func Scopes(scopes ...string) Requirement {
 	scopes = slices.Clone(scopes)
 	q := &requirement{
@@ -119,8 +120,8 @@ func Scopes(scopes ...string) Requirement {
 	return q
 }
 
-// Roles requires all of the roles, as [RolesClaim] finds them. Otherwise the answer is 403. For one of
-// several roles use [Any].
+// Roles requires all of the roles, as [RolesClaim] finds them. Otherwise the answer is 403. For one
+// of several roles use [Any].
 func Roles(roles ...string) Requirement {
 	roles = slices.Clone(roles)
 	q := &requirement{check: func(_ *http.Request, c *Claims) *Error {
@@ -144,8 +145,8 @@ func holdsAll(granted, wanted []string) bool {
 }
 
 // HasClaim requires that the claim at a path equals a value, or is an array that contains it. The
-// value is a string that is not empty, a bool or an int. A dot in the path steps into a nested object
-// unless a member has the whole name. Otherwise the answer is 403.
+// value is a string that is not empty, a bool or an int. A dot in the path steps into a nested
+// object unless a member has the whole name. Otherwise the answer is 403.
 //
 // Each request reads the claims set up to the claim: without allocations, in time proportional to
 // what is read.
@@ -183,9 +184,9 @@ func HasClaim(path string, value any) Requirement {
 	return q
 }
 
-// ACR requires that the person authenticated in one of the ways named by authentication context class
-// values. Otherwise the answer is 401 insufficient_user_authentication, and its challenge names them
-// (RFC 9470 section 3).
+// ACR requires that the person authenticated in one of the ways named by authentication context
+// class values. Otherwise the answer is 401 insufficient_user_authentication, and its challenge
+// names them (RFC 9470 section 3).
 func ACR(values ...string) Requirement {
 	values = slices.Clone(values)
 	q := &requirement{
@@ -201,9 +202,9 @@ func ACR(values ...string) Requirement {
 	return q
 }
 
-// AuthMaxAge requires that the person authenticated no longer ago than d, by auth_time. Otherwise, and
-// when the token does not say, the answer is 401 insufficient_user_authentication, and its challenge
-// has max_age (RFC 9470 section 3). d is at least a second, and whole seconds.
+// AuthMaxAge requires that the person authenticated no longer ago than d, by auth_time. Otherwise,
+// and when the token does not say, the answer is 401 insufficient_user_authentication, and its
+// challenge has max_age (RFC 9470 section 3). d is at least a second, and whole seconds.
 func AuthMaxAge(d time.Duration) Requirement {
 	q := &requirement{
 		check: func(_ *http.Request, c *Claims) *Error {
@@ -227,8 +228,8 @@ func AuthMaxAge(d time.Duration) Requirement {
 	return q
 }
 
-// All requires all of the requirements, in their order. It makes one Requirement of a list, and groups
-// requirements for [Any].
+// All requires all of the requirements, in their order. It makes one Requirement of a list, and
+// groups requirements for [Any].
 func All(reqs ...Requirement) Requirement {
 	q := new(requirement)
 	parts := q.group("All", reqs)
@@ -250,8 +251,8 @@ func All(reqs ...Requirement) Requirement {
 	return q
 }
 
-// Any requires one of the requirements. When none is met, the client learns what the first lacked, or
-// receives 503 when one of them could not decide. The challenge names what the first requires.
+// Any requires one of the requirements. When none is met, the client learns what the first lacked,
+// or receives 503 when one of them could not decide. The challenge names what the first requires.
 func Any(reqs ...Requirement) Requirement {
 	q := new(requirement)
 	parts := q.group("Any", reqs)
@@ -274,10 +275,11 @@ func Any(reqs ...Requirement) Requirement {
 	return q
 }
 
-// Func requires what a function of the application decides, such as a tenant in the path. nil passes,
-// an error that matches [ErrUnavailable] is 503, and any other is 403. The text of the error is for
-// the log and is never sent. The name identifies the function in the log. r is the request as the
-// handler gets it, so a Func that needs a form calls r.ParseForm. r is nil under [Guard.Verify].
+// Func requires what a function of the application decides, such as a tenant in the path. nil
+// passes, an error that matches [ErrUnavailable] is 503, and any other is 403. The text of the
+// error is for the log and is never sent. The name identifies the function in the log. r is the
+// request as the handler gets it, so a Func that needs a form calls r.ParseForm. r is nil under
+// [Guard.Verify].
 func Func(name string, f func(r *http.Request, c *Claims) error) Requirement {
 	q := &requirement{check: func(r *http.Request, c *Claims) *Error {
 		err := f(r, c)
@@ -297,8 +299,8 @@ func Func(name string, f func(r *http.Request, c *Claims) error) Requirement {
 }
 
 // Optional lets a request without any credential pass, without claims. Any Authorization header, a
-// second credential or a bad token is refused as always. On a route that requires something, a request
-// without a token is 401, so that Optional changes nothing there.
+// second credential or a bad token is refused as always. On a route that requires something, a
+// request without a token is 401, so that Optional changes nothing there.
 func Optional() RouteOption { return optionalRoute{} }
 
 type optionalRoute struct{}

@@ -8,7 +8,8 @@ import (
 
 // Stats is what a [Middleware] is doing, for dashboards and alerts; see [Middleware.Stats].
 type Stats struct {
-	// Issuers has one entry for each issuer that has a key set, in the order of the [WithIssuer] options.
+	// Issuers has one entry for each issuer that has a key set, in the order of the [WithIssuer]
+	// options.
 	Issuers []KeyStats
 }
 
@@ -21,8 +22,8 @@ type KeyStats struct {
 	Source string
 	// State says whether the keys can be used. Pinned keys are always fresh.
 	State jwks.State
-	// Age is how long ago the issuer was asked for the keys. It is zero when there are none, and for
-	// pinned keys.
+	// Age is how long ago the issuer was asked for the keys. It is zero when there are none, and
+	// for pinned keys.
 	Age time.Duration
 	// Keys counts the keys that can be used, and Refused the entries of the key set that cannot.
 	Keys, Refused int
@@ -33,8 +34,9 @@ type KeyStats struct {
 	Fetching bool
 	// LastError is why the last fetch failed, and "" when it did not.
 	LastError string
-	// NextAttempt is the time from which on a request starts the next fetch. A token with an unknown
-	// key id may start one sooner. It is zero when there will be none: for pinned keys, and after
+	// NextAttempt is the time from which on a request starts the next fetch. A token with an
+	// unknown key id may start one sooner. It is zero when there will be none: for pinned keys, and
+	// after
 	// [Middleware.Close].
 	NextAttempt time.Time
 }

@@ -37,8 +37,8 @@ type verified struct {
 	from, to time.Time // judgeTimes lets it pass at the first and until just before the second
 }
 
-// principal is a verified token as the context of a request carries it. Package fmt follows one pointer
-// when it prints a context with a verb that does not fit, and finds two pointers here.
+// principal is a verified token as the context of a request carries it. Package fmt follows one
+// pointer when it prints a context with a verb that does not fit, and finds two pointers here.
 type principal struct {
 	*verified
 	authorization *string // the Authorization header; nil if it is "Bearer" and the token
@@ -78,8 +78,8 @@ func (v *verifier) verify(ctx context.Context, token string, ev *Event) (*verifi
 	if len(signed.payload) == 0 {
 		return nil, refuse(ReasonMalformedToken)
 	}
-	// Only iss is read before the signature is verified. It chooses the issuer, and is compared again
-	// with the verified claims.
+	// Only iss is read before the signature is verified. It chooses the issuer, and is compared
+	// again with the verified claims.
 	iss, err := v.selectIssuer(signed.payload)
 	if err != nil {
 		return nil, err
@@ -127,8 +127,8 @@ func (v *verifier) verifyAgain(ctx context.Context, known *verified, ev *Event) 
 	return v.verify(ctx, known.token, ev)
 }
 
-// recheck reports whether a verified token would be verified again: its issuer has the key, and it is
-// the time for it. If not, verify finds out what is wrong with the token.
+// recheck reports whether a verified token would be verified again: its issuer has the key, and it
+// is the time for it. If not, verify finds out what is wrong with the token.
 func (t *verified) recheck(ctx context.Context, ev *Event) (valid bool, err *Error) {
 	held, now, err := t.issuer.stillHolds(ctx, t.kid, t.content.algorithm, t.key)
 	if err != nil {
@@ -144,12 +144,12 @@ func (t *verified) recheck(ctx context.Context, ev *Event) (valid bool, err *Err
 
 // size is about what the token takes in memory beside the struct, in bytes.
 func (t *verified) size() int {
-	const text = 16 // bytes of a string, beside its characters
+	const text = 16 // bytes of a string header
 	lists := cap(t.content.audience) + cap(t.content.scopes) + cap(t.content.roles)
 	size := len(t.token) + len(t.content.payload) + len(t.kid) + text*lists
 	if strings.IndexByte(t.content.payload, '\\') >= 0 {
-		// A claim that was unescaped is a copy, no longer than this. In a list each value is a copy of
-		// its own, which takes at least 16 bytes.
+		// A claim that was unescaped is a copy, no longer than this. In a list each value is a copy
+		// of its own, which takes at least 16 bytes.
 		size += len(t.content.payload) + text*lists
 	}
 	return size
