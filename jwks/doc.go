@@ -1,62 +1,65 @@
-// Package jwks holds the public keys of token issuers and keeps them at hand.
+// Package jwks fetches the public keys of token issuers and keeps them available.
 //
-// A [Set] is the keys of one issuer, from one [Source]: found by the issuer's metadata ([Discover]), fetched from a URL
-// ([Remote]), or pinned ([Static], [PEM], [PublicKeys]). [Set.Keys] answers the one question that verifying a token asks:
-// which keys may have signed a token with this header?
+// A [Set] has the keys of one issuer, from one [Source]: found by the issuer's metadata
+// ([Discover]), fetched from a URL ([Remote]), or pinned ([Static], [PEM], [PublicKeys]).
+// [Set.Keys] answers the one question that verifying a token asks: which keys may have signed a
+// token with this header?
 //
 // # When the issuer is slow, down or rotating
 //
-// What a request experiences depends on the keys at hand:
+// What a request experiences depends on the set's keys:
 //
-//	state    keys at hand                         a request                              fetches
-//	cold     none yet                             waits for the first, at most 5 s       again 1 to 4 s after a failure
-//	fresh    within their lifetime                is served at once                      one, ahead of the end of the lifetime
-//	stale    past it: not needed, or not to be    is served from them, after a wait of   again within a minute after a failure
-//	         had, for a while                     at most 2 s if the issuer was not
-//	                                              failing in the last 10 minutes
-//	expired  24 hours old                         as when cold                           as when cold
+//	state    keys                       a request                              next fetch
+//	cold     none yet                   waits for the first, at most 5 s       1 to 4 s after a failure
+//	fresh    within their lifetime      is served at once                      ahead of the end of the lifetime
+//	stale    past their lifetime        is served from them; waits at most     within a minute after a failure
+//	                                    2 s for newer ones, unless the
+//	                                    issuer failed in the last 10 minutes
+//	expired  24 hours old               as when cold                           as when cold
 //
-// The lifetime is the max-age of the issuer's Cache-Control within 1 minute and 1 hour, or 10 minutes if it names none; see
-// [WithLifetime], [WithMaxStaleness] and [WithColdWait] for other bounds. Fetches are started by requests. There is no timer: a set that
-// nobody uses does nothing, and has no goroutine. Requests that arrive during a fetch share it, and none of them can cancel it.
-// A fetch asks whether anything changed, with the entity tag of the keys at hand. With [WithLastKnownGood] they survive a restart of the
-// service.
+// The lifetime is the max-age of the issuer's Cache-Control, within 1 minute and 1 hour, or 10
+// minutes if there is none. [WithLifetime], [WithMaxStaleness] and [WithColdWait] set other limits.
+// Requests start the fetches. There is no timer: a set that is not used does nothing and has no
+// goroutine. Requests that arrive during a fetch share it, and none of them can cancel it. A fetch
+// sends the entity tag of the current keys, so that an unchanged set is not sent again. With
+// [WithLastKnownGood] the keys survive a restart of the service.
 //
 // # Unknown key ids
 //
 // A token may name a key id that the set does not have, because the issuer has just begun to use a
-// new key. The set is then fetched again. This search is shared by all who wait for one, whatever
-// key ids they look for, and a request waits 2 s for it at most. Anyone can make up key ids, so
-// there are at most five searches in a row, and one more each 4 s. That is what outsiders can make
-// a set do: 905 fetches in an hour at most, beside the refreshes of the table.
+// new key. The set is then fetched again. All requests that wait share this search, whatever key
+// ids they look for, and a request waits at most 2 s for it. Anyone can make up key ids, so there
+// are at most five searches in a row, and then one every 4 s. That is what outsiders can make a set
+// do: at most 905 fetches in an hour, in addition to the refreshes of the table.
 //
-// While this budget is spent, a request waits for the next search. If that is due only after its
-// [WithColdWait] or its own deadline, or if 16,384 requests wait already, it is unavailable at once. So
-// the worst that any number of made-up key ids does to a token of a new key is a wait of 4 s and a
+// While this budget is spent, a request waits for the next search. It is unavailable at once if
+// that search comes only after its [WithColdWait] or its own deadline, or if 16,384 requests wait
+// already. So the worst that made-up key ids do to a token of a new key is a wait of 4 s and a
 // search. Tokens with known key ids never wait for any of this. In package bearer a request that
 // waits holds about 12 KiB with an ordinary token, and about 42 KiB with one of 14 KiB. A shorter
 // WithColdWait and a smaller bearer.WithMaxTokenSize lower what all of them hold together.
 //
-// A key id that a search did not find is remembered, as a hash and among 512 at most. It is not
-// found, without a search, until the current keys are 10 s old, and from then on 20 s, 40 s and so
-// on up to 2 minutes. Any fetch that brings the key ends that at once. So a forgotten client that
-// goes on sending tokens of a withdrawn key costs next to nothing, and a key that is published
-// after its first tokens is found within 2 minutes. The price: someone who knows a key id before
-// the key is published can have it remembered. An issuer prevents that by publishing keys before it
-// signs with them, or with ids that cannot be guessed.
+// A key id that a search did not find is remembered, as a hash, among at most 512. It is answered
+// as not found, without a search, until the current keys are 10 s old, and from then on 20 s, 40 s
+// and so on up to 2 minutes. Any fetch that brings the key ends that at once. So a forgotten client
+// that keeps sending tokens of a withdrawn key costs next to nothing, and a key that is published
+// after its first tokens is found within 2 minutes. The price: an attacker who knows a key id
+// before the key is published can have it remembered. An issuer prevents that by publishing keys
+// before it signs with them, or with ids that cannot be guessed.
 //
-// [ErrKeyNotFound], for a 401, is the answer only if the issuer answered when it was last asked and
-// the current keys, which were asked for after the token came or are young enough by the rule
-// above, do not have the key. When that cannot be known, it is an [UnavailableError], for a 503.
-// While the issuer fails it is that for every key id that the set does not have, and a request
-// starts another search 1 to 4 s after the failure. What is not a JWK Set with at least one entry
-// never replaces the keys at hand, and a key that a new set does not have any more is gone at once.
+// [ErrKeyNotFound], for a 401, is the answer only if the last fetch worked and the current keys do
+// not have the key, and they were requested after the token came or are young enough by the rule
+// above. Otherwise the answer is an [UnavailableError], for a 503. While the issuer fails that
+// holds for every key id that the set does not have, and a request starts another search 1 to 4 s
+// after the failure. A document that is not a JWK Set with at least one entry never replaces the
+// current keys. A key that a new set no longer has is gone at once.
 //
 // # Where the keys are
 //
-// The keys' place is taken from the issuer's metadata when there are no usable keys at hand, and again, at most hourly, when it
-// answers that they are gone (404 or 410). [Set.Stats] tells what a set is doing. The package documentation of bearer has a table
-// of what all this means to the requests of a service.
+// The URL of the keys is taken from the issuer's metadata when there are no usable keys, and again,
+// at most hourly, when it answers that they are gone (404 or 410). [Set.Stats] tells what a set is
+// doing. The package documentation of bearer has a table of what all this means to the requests of
+// a service.
 //
 // Ages are measured by the monotonic clock or the wall clock, whichever says more. So keys age
 // while the machine sleeps, and do not get younger when the clock is set back. A clock that is set
@@ -64,24 +67,24 @@
 //
 // # Which keys are used
 //
-// Each key of a set is judged alone; one that cannot be used is logged once and skipped, and does not take the others
-// down. Used are RSA keys of 2048 to 8192 bits, keys on P-256, P-384 and P-521, and Ed25519 keys, unless their use, key_ops
-// or alg say that they are not for verifying signatures. Never used are keys published with their private part, symmetric
-// keys, RSA keys with an exponent that is even, below 3 or above 131072 or with the ROCA weakness,
-// points off their curve, and the Ed25519 points of small order, under which one signature verifies
-// many messages.
+// Each key of a set is judged alone. A key that cannot be used is logged once and skipped, and does
+// not affect the others. RSA keys of 2048 to 8192 bits, keys on P-256, P-384 and P-521, and Ed25519
+// keys are used, unless their use, key_ops or alg say that they are not for verifying signatures.
+// These are never used: keys published with their private part, symmetric keys, RSA keys with an
+// exponent that is even, below 3 or above 131072 or with the ROCA weakness, points off their curve,
+// and the Ed25519 points of small order, under which one signature verifies many messages.
 //
-// One token is tried with at most four keys, and with at most one of the expensive ones: RSA keys of
-// more than 4096 bits, and keys on P-521.
+// One token is tried with at most four keys, and with at most one of the expensive ones: RSA keys
+// of more than 4096 bits, and keys on P-521.
 //
 // A key may have a member issuer, as in the key sets of Microsoft Entra ID, where one URL serves
-// the keys of many issuers. Such a key signs for those issuers alone: [Set.AppendKeys] passes it
-// over for a token with another iss, and who calls [Set.Keys] compares by [Key.SignsFor]. A member
-// issuer that is not a string, or that has more than one placeholder, makes the key unusable.
+// the keys of many issuers. Such a key signs for those issuers alone. Package bearer skips it for a
+// token with another iss, and callers of [Set.Keys] compare with [Key.SignsFor]. A member issuer
+// that is not a string, or that has more than one placeholder, makes the key unusable.
 //
 // # What is fetched
 //
-// Only https URLs (or http on loopback), no redirect to another origin, at most 1 MiB and 256 keys, 5 s for each request.
-// [WithPublicAddressesOnly] also refuses to connect to private addresses, whatever the DNS says; [WithHTTPClient] is for certificate
-// authorities and proxies of one's own.
+// Only https URLs (or http on loopback), no redirect to another origin, at most 1 MiB and 256 keys,
+// 5 s for each request. [WithPublicAddressesOnly] also refuses to connect to private addresses,
+// whatever the DNS says. [WithHTTPClient] is for certificate authorities and proxies of your own.
 package jwks

@@ -19,30 +19,33 @@ var (
 	errNoControl = errors.New("package net cannot guard connections on Plan 9") // it does not call a Dialer's Control
 )
 
-// guard changes a transport so that it connects to public addresses only. The address is judged when it is dialed,
-// after the name was resolved, so that no other answer of the DNS can come in between. Of several addresses of a name,
-// those that are not public are passed over.
+// guard changes a transport so that it connects to public addresses only. The address is judged
+// when it is dialed, after the name was resolved, so that no other answer of the DNS can come in
+// between. Of several addresses of a name, those that are not public are passed over.
 //
-// The transport must be a clone that was not used yet: a connection that it already has would be used without a dial.
-// A dialer of its own is replaced, since nobody can tell where it connects to, and a request for which it has a proxy
-// fails.
+// The transport must be a clone that was not used yet: a connection that it already has would be
+// used without a dial. A dialer of its own is replaced, because it is not known where that connects
+// to. A request for which it has a proxy fails.
 func guard(transport *http.Transport) {
 	dialer := &net.Dialer{Timeout: 30 * time.Second, KeepAlive: 30 * time.Second, Control: dialPublic}
 	transport.DialContext = dialer.DialContext
 	transport.DialTLSContext = nil
-	transport.Dial, transport.DialTLS = nil, nil //nolint:staticcheck // deprecated, but a transport heeds them
+	transport.Dial, transport.DialTLS = nil, nil //nolint:staticcheck // deprecated, but a transport uses them
 	if proxy := transport.Proxy; proxy != nil {
 		transport.Proxy = func(request *http.Request) (*url.URL, error) { return nil, checkProxy(proxy, request) }
 	}
-	// An HTTP/2 of its own may send the request over other connections. An empty map means that there is to be none.
+	// An HTTP/2 of its own may send the request over other connections. An empty map means that
+	// there is to be none.
 	if len(transport.TLSNextProto) > 0 {
 		transport.TLSNextProto = nil
 	}
-	// A dialer switches the standard HTTP/2 off, which the TLS configuration of a clone may offer all the same.
+	// A dialer switches the standard HTTP/2 off, which the TLS configuration of a clone may still
+	// offer.
 	transport.ForceAttemptHTTP2 = true
 }
 
-// dialPublic is a [net.Dialer]'s Control: it is called with each address before the connection is made.
+// dialPublic is a [net.Dialer]'s Control: it is called with each address before the connection is
+// made.
 func dialPublic(network, address string, _ syscall.RawConn) error {
 	to, err := netip.ParseAddrPort(address)
 	if err != nil || !slices.Contains([]string{"tcp", "tcp4", "tcp6"}, network) || !isPublic(to.Addr()) {
@@ -59,9 +62,9 @@ func checkProxy(proxy func(*http.Request) (*url.URL, error), request *http.Reque
 	return err
 }
 
-// checkGuarded reports why a URL cannot be fetched with the guard, as far as that can be known without I/O: its host is
-// an address that is not public, or the transport, guarded or not, has a proxy for it. The errors quote nothing of the
-// URL but that address.
+// checkGuarded reports why a URL cannot be fetched with the guard, as far as that can be known
+// without I/O: its host is an address that is not public, or the transport, guarded or not, has a
+// proxy for it. The errors quote nothing of the URL but that address.
 func checkGuarded(transport *http.Transport, rawURL string) error {
 	if runtime.GOOS == "plan9" {
 		return errNoControl
@@ -80,9 +83,9 @@ func checkGuarded(transport *http.Transport, rawURL string) error {
 	return checkProxy(transport.Proxy, request)
 }
 
-// The address blocks that RFC 6890 and the two IANA registries after it, iana-ipv4-special-registry and
-// iana-ipv6-special-registry, set aside. A block is refused as a whole, also where a few of its addresses are globally
-// reachable: those serve the network itself, and no issuer is there.
+// The address blocks that RFC 6890 and the two IANA registries after it, iana-ipv4-special-registry
+// and iana-ipv6-special-registry, set aside. A block is refused as a whole, also where a few of its
+// addresses are globally reachable: those serve the network itself, and no issuer is there.
 var (
 	special4 = prefixes(
 		"0.0.0.0/8",       // this network
@@ -126,8 +129,9 @@ func prefixes(texts ...string) []netip.Prefix {
 	return all
 }
 
-// isPublic reports whether an address is of the public Internet. It cannot know of public addresses that a network uses
-// for its own services, nor of a NAT64 prefix out of the network's own addresses (RFC 6052 section 2.2).
+// isPublic reports whether an address is of the public Internet. It cannot know of public addresses
+// that a network uses for its own services, nor of a NAT64 prefix out of the network's own
+// addresses (RFC 6052 section 2.2).
 func isPublic(a netip.Addr) bool {
 	if a.Zone() != "" {
 		return false

@@ -6,8 +6,8 @@ import (
 )
 
 // keyIssuer is the member issuer of a JWK. No RFC defines it. Microsoft's key sets have it: one set
-// serves many issuers there, and the member says which of them a key signs for, be it one issuer
-// or, with a placeholder, a family of them.
+// serves many issuers there, and the member says which of them a key signs for: one issuer or,
+// with a placeholder, a family of them.
 type keyIssuer struct {
 	text          string // as published
 	template      bool   // there is a placeholder,

@@ -23,8 +23,8 @@ import (
 	"github.com/bearer-go/bearer/internal/strictjson"
 )
 
-// Key is one public key of a set: an RSA key, a key on P-256, P-384 or P-521, or an Ed25519 key. The
-// zero Key is none, and its methods return zero values.
+// Key is one public key of a set: an RSA key, a key on P-256, P-384 or P-521, or an Ed25519 key.
+// The zero Key is none, and its methods return zero values.
 type Key struct{ k *key }
 
 // key is what a [Key] shows. It never changes.
@@ -51,8 +51,9 @@ func (k Key) read() *key {
 // ID is the key's id, or "" if it has none.
 func (k Key) ID() string { return k.read().ID }
 
-// Algorithm is the one algorithm that the key is published for, or "" if the set does not say. It is a
-// name of RFC 7518 or "EdDSA", also for keys published under the newer name "Ed25519" (RFC 9864).
+// Algorithm is the one algorithm that the key is published for, or "" if the set does not say. It
+// is a name of RFC 7518 or "EdDSA", also for keys published under the newer name "Ed25519" (RFC
+// 9864).
 func (k Key) Algorithm() string { return k.read().algorithm }
 
 // Public is an [*rsa.PublicKey], an [*ecdsa.PublicKey] or an [ed25519.PublicKey]. It is shared, and
@@ -91,8 +92,8 @@ var (
 	errSmallOrder = errors.New("its point is of small order: one signature would verify many messages")
 )
 
-// readKey reads one JWK (RFC 7517 section 4). It returns the key id with an error, too, if it could be
-// read.
+// readKey reads one JWK (RFC 7517 section 4). It returns the key id with an error, too, if it could
+// be read.
 func readKey(data string) (id string, k *key, err error) {
 	members, ok := strictjson.Members(data)
 	if !ok {
@@ -162,8 +163,9 @@ func (m jwkMembers) issuer() (*keyIssuer, error) {
 	return readIssuer(strings.Clone(m.text("issuer"))) // as the key id, no part of the document
 }
 
-// purpose refuses what is not meant for verifying signatures (RFC 7517 sections 4.2 and 4.3). A private or symmetric key
-// in a set that is sent around is no secret any more, whatever else it says.
+// purpose refuses what is not meant for verifying signatures (RFC 7517 sections 4.2 and 4.3). A
+// private or symmetric key in a set that is sent around is no secret any more, whatever else it
+// says.
 func (m jwkMembers) purpose() error {
 	if slices.ContainsFunc([]string{"d", "p", "q", "dp", "dq", "qi", "oth", "k"}, m.has) {
 		return errPrivate
@@ -180,8 +182,8 @@ func (m jwkMembers) purpose() error {
 	return nil
 }
 
-// material picks the members that make a public key (RFC 7518 section 6, RFC 8037 section 2), and no other: a broken
-// x5c, or a member that nobody knows, does not break a good key.
+// material picks the members that make a public key (RFC 7518 section 6, RFC 8037 section 2), and
+// no other: a broken x5c or an unknown member does not break a good key.
 func (m jwkMembers) material() (jwkset.JWKMarshal, error) {
 	switch m.text("kty") {
 	case "RSA":
@@ -200,7 +202,8 @@ func (m jwkMembers) material() (jwkset.JWKMarshal, error) {
 	}
 }
 
-// number reads a Base64urlUInt (RFC 7518 section 2) as jwkset does, which forgives padding and refuses any other fault.
+// number reads a Base64urlUInt (RFC 7518 section 2) as jwkset does, which forgives padding and
+// refuses any other fault.
 func number(text string) *big.Int {
 	b, _ := base64.RawURLEncoding.DecodeString(strings.TrimRight(text, "="))
 	return new(big.Int).SetBytes(b)
@@ -225,7 +228,8 @@ func newKey(material jwkset.JWKMarshal, id, algorithm string, issuer *keyIssuer)
 	}
 	key.costly = isCostly(key.Public)
 	for _, alg := range jws.Fitting(key.Public) {
-		// RFC 8725 section 3.1 wants one key to be used with one algorithm, so what the key says of itself counts.
+		// RFC 8725 section 3.1 wants one key to be used with one algorithm, so what the key says of
+		// itself counts.
 		if algorithm == "" || algorithm == alg.Name {
 			key.algorithms = append(key.algorithms, alg)
 		}
@@ -236,7 +240,8 @@ func newKey(material jwkset.JWKMarshal, id, algorithm string, issuer *keyIssuer)
 	return key, nil
 }
 
-// copyKey makes a key out of one that the operator gave, and that may be changed by its owner later.
+// copyKey makes a key out of one that the operator gave, and that may be changed by its owner
+// later.
 func copyKey(public crypto.PublicKey) (*key, error) {
 	if err := judge(public); err != nil {
 		return nil, err
@@ -248,7 +253,8 @@ func copyKey(public crypto.PublicKey) (*key, error) {
 	return newKey(given.Marshal(), "", "", nil)
 }
 
-// judge refuses public keys with which a signature proves nothing. Every key of every set has passed it.
+// judge refuses public keys with which a signature proves nothing. Every key of every set has
+// passed it.
 func judge(public crypto.PublicKey) error {
 	switch key := public.(type) {
 	case nil:
@@ -313,9 +319,10 @@ func judgeModulus(n *big.Int) error {
 	return nil
 }
 
-// smallOrder are the encodings of the y of the 8 points of small order on Ed25519: 0, 1, p-1, the two of order 8, and
-// p and p+1, other spellings of 0 and 1 that crypto/ed25519 reads. With such a point as the key, one signature is good
-// for every message, or for every few. RFC 8032 does not demand this check of a verifier.
+// smallOrder are the encodings of the y of the 8 points of small order on Ed25519: 0, 1, p-1, the
+// two of order 8, and p and p+1, other spellings of 0 and 1 that crypto/ed25519 reads. With such a
+// point as the key, one signature is good for every message, or for every few. RFC 8032 does not
+// demand this check of a verifier.
 var smallOrder = [...]string{
 	"0000000000000000000000000000000000000000000000000000000000000000",
 	"0100000000000000000000000000000000000000000000000000000000000000",
@@ -353,8 +360,9 @@ var rocaPowers = sync.OnceValue(func() map[int64][]bool {
 	return powers
 })
 
-// roca reports whether a modulus is of the form that the faulty generator of CVE-2017-15361 gives it: a power of 65537
-// modulo each small prime. Of the moduli made by others, one in about 2^27 looks like that.
+// roca reports whether a modulus is of the form that the faulty generator of CVE-2017-15361 gives
+// it: a power of 65537 modulo each small prime. Of the moduli made by others, one in about 2^27
+// looks like that.
 func roca(n *big.Int) bool {
 	for p, powers := range rocaPowers() {
 		if !powers[new(big.Int).Mod(n, big.NewInt(p)).Int64()] {

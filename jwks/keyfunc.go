@@ -11,8 +11,8 @@ import (
 	"github.com/golang-jwt/jwt/v5"
 )
 
-// Keyfunc offers the set to users of golang-jwt who keep their own parser, with everything that the set does to have its
-// keys at hand:
+// Keyfunc offers the set to users of golang-jwt who keep their own parser, with everything that the
+// set does to keep its keys available:
 //
 //	token, err := jwt.Parse(text, set.Keyfunc().Keyfunc, jwt.WithValidMethods([]string{"RS256"}), ...)
 //
@@ -21,11 +21,11 @@ import (
 // that golang-jwt does not check by default, such as the issuer, the audience and that the token
 // expires at all, is for the caller to ask for. Package bearer does not use it.
 //
-// Of the methods of the result, use KeyfuncCtx where there is a request: its context bounds how long the token waits for
-// keys. Errors wrap [ErrKeyNotFound] and [*UnavailableError] as those of [Set.Keys] do.
-// VerificationKeySet, which knows no token, has a key only if the set has no other, and not if that
-// has a member issuer. The Storage of the result is read-only, and shows the keys without their
-// member issuer: who verifies with them compares the iss.
+// Of the methods of the result, use KeyfuncCtx where there is a request: its context bounds how
+// long the token waits for keys. Errors wrap [ErrKeyNotFound] and [*UnavailableError] as those of
+// [Set.Keys] do. VerificationKeySet, which knows no token, has a key only if the set has no other,
+// and not if that has a member issuer. The Storage of the result is read-only, and shows the keys
+// without their member issuer: who verifies with them compares the iss.
 func (s *Set) Keyfunc() keyfunc.Keyfunc { return tokenKeys{s} }
 
 // tokenKeys finds the keys for a token that golang-jwt has read.

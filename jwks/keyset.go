@@ -16,7 +16,7 @@ const (
 	maxCandidates = keyset.MaxCandidates
 	maxCostly     = 1 // expensive keys that one token is tried with
 
-	// Bytes that the log gets to see of what a server has a say in.
+	// Bytes of a server's texts that are logged.
 	maxLoggedID    = 64
 	maxLoggedError = 512
 )
@@ -26,7 +26,8 @@ var (
 	errTooMany = fmt.Errorf("it has more than %d keys", maxKeys)
 )
 
-// keySet is what a JWK Set says (RFC 7517 section 5), or what the operator pinned. It never changes.
+// keySet is what a JWK Set says (RFC 7517 section 5), or what the operator pinned. It never
+// changes.
 type keySet struct {
 	pinned  bool
 	keys    []*key          // those that can be used, in the order of the set
@@ -40,9 +41,10 @@ type refusal struct {
 	reason error
 }
 
-// parse reads a JWK Set. Each entry is judged alone, so that one bad key does not take the others down, and a set is
-// a set even if no entry can be used: tokens are then refused for good reason. What is not a set, or an empty one, is
-// an error, for that is how broken servers answer. The texts of the errors are constant.
+// parse reads a JWK Set. Each entry is judged alone, so that one bad key does not take the others
+// down, and a set is a set even if no entry can be used: tokens are then refused for good reason.
+// What is not a set, or an empty one, is an error, for that is how broken servers answer. The texts
+// of the errors are constant.
 func parse(document string) (keySet, error) {
 	members, err := strictjson.Object(document)
 	if err != nil {
@@ -90,8 +92,8 @@ func (s *keySet) unnamed() (n, costly int) {
 	return n, costly
 }
 
-// knows reports whether fetching the set again is no way to find out more about a key id. A key id that is there, but
-// not usable for the token, is an answer.
+// knows reports whether fetching the set again is no way to find out more about a key id. A key id
+// that is there, but not usable for the token, is an answer.
 func (s *keySet) knows(id string) bool { return s.pinned || id == "" || s.ids[id] }
 
 // candidates are the keys that may have signed a token, as [Set.Keys] describes them.
@@ -145,7 +147,8 @@ func (s *keySet) candidates(id string, algorithm *jws.Algorithm, iss *string) (f
 	return found
 }
 
-// adopt returns the set with the keys of an older one in the place of those that are the same, so that they can be recognised.
+// adopt returns the set with the keys of an older one in the place of those that are the same, so
+// that they can be recognised.
 func (s keySet) adopt(older *snapshot) keySet {
 	if older == nil {
 		return s
@@ -159,7 +162,8 @@ func (s keySet) adopt(older *snapshot) keySet {
 	return s
 }
 
-// logRefused tells the operator once of each key that is not used: those of the set before it were told of then.
+// logRefused tells the operator once of each key that is not used: those of the set before it were
+// told of then.
 func logRefused(logger *slog.Logger, name string, refused []refusal, before *snapshot) {
 	for i, r := range refused {
 		if before != nil && slices.Contains(before.refused, r) || slices.Contains(refused[:i], r) {

@@ -60,37 +60,38 @@ func (f lastKnownGood) String() string { return fmt.Sprintf("%q, %s", f.path, f.
 
 // WithHTTPClient makes the fetches go through this client: its transport (and so its proxy,
 // certificate authorities and client certificate), its timeout if it is shorter than 5 seconds, its
-// cookies, and its CheckRedirect after the check that a redirect stays within its origin. The client
-// is copied and not changed. nil is an error.
+// cookies, and its CheckRedirect after the check that a redirect stays within its origin. The
+// client is copied and not changed. nil is an error.
 //
-// Without this option, fetches go through a copy of [http.DefaultTransport] that keeps no connections:
-// through the proxy that the environment names, and with the certificate authorities of the system.
+// Without this option, fetches go through a copy of [http.DefaultTransport] that keeps no
+// connections: through the proxy that the environment names, and with the certificate authorities
+// of the system.
 func WithHTTPClient(client *http.Client) Option {
 	return func(c *config) { c.client.Set(client) }
 }
 
 // WithLogger makes the set log there. At the level Warn it logs that fetching keys fails or works
-// again, keys that are not used, and a last-known-good file that cannot be used or written. At Info it
-// logs that one was used. Each is logged once, not once a request. The default is [slog.Default]. nil
-// is an error.
+// again, keys that are not used, and a last-known-good file that cannot be used or written. At Info
+// it logs that one was used. Each is logged once, not once a request. The default is
+// [slog.Default]. nil is an error.
 func WithLogger(logger *slog.Logger) Option {
 	return func(c *config) { c.logger.Set(logger) }
 }
 
-// WithLifetime limits for how long fetched keys are fresh, whatever the issuer's Cache-Control says.
-// What it says within the limits counts. The default is 1 minute to 1 hour. The limits are from 1
-// second to 24 hours, and may be equal. Without Cache-Control keys are fresh for 10 minutes, or for
-// the limit that is nearest to that.
+// WithLifetime limits for how long fetched keys are fresh, whatever the issuer's Cache-Control
+// says. What it says within the limits counts. The default is 1 minute to 1 hour. The limits are
+// from 1 second to 24 hours, and may be equal. Without Cache-Control keys are fresh for 10 minutes,
+// or for the limit that is nearest to that.
 //
-// The longest lifetime is how long a key that the issuer withdrew is still accepted. Short ones cost
-// fetches.
+// The longest lifetime is how long a key that the issuer withdrew is still accepted. Short ones
+// cost fetches.
 func WithLifetime(shortest, longest time.Duration) Option {
 	return func(c *config) { c.lifetime.Set(lifetimes{shortest, longest}) }
 }
 
-// WithMaxStaleness is the age at which keys that cannot be refreshed are no longer used, counted from
-// when they were requested. The default is 24 hours. It is at least the longest [WithLifetime] and at
-// most 30 days.
+// WithMaxStaleness is the age at which keys that cannot be refreshed are no longer used, counted
+// from when they were requested. The default is 24 hours. It is at least the longest [WithLifetime]
+// and at most 30 days.
 //
 // It is how long an issuer's outage is bridged, and also how long an attacker who keeps the service
 // from reaching the issuer can keep a withdrawn key alive.
@@ -100,45 +101,47 @@ func WithMaxStaleness(age time.Duration) Option {
 
 // WithColdWait is how long a request waits for keys when there are none that can be used. The
 // request's own deadline counts too, if that is sooner. The default is 5 seconds, the maximum 1
-// minute. Zero lets no request wait: requests that come before the keys are unavailable at once, even
-// if the keys only have to be read from a file, and the first of them starts that.
+// minute. Zero lets no request wait: requests that come before the keys are unavailable at once,
+// even if the keys only have to be read from a file, and the first of them starts that.
 //
-// It is also how long a request with an unknown key id waits in all when many of them came before it.
-// With less than 4 seconds, some are unavailable instead.
+// It is also how long a request with an unknown key id waits in all when many of them came before
+// it. With less than 4 seconds, some are unavailable instead.
 func WithColdWait(wait time.Duration) Option {
 	return func(c *config) { c.coldWait.Set(wait) }
 }
 
-// WithLastKnownGood keeps the keys in a file, so that a service which is restarted during the issuer's
-// outage can still verify tokens. The file is written after each fetch that works, and read once, when
-// the set is first needed. Its keys are stale: requests wait for newer ones as if there were none, and
-// use the keys of the file only if the issuer does not answer. They expire at the maximum age, counted
-// from when the issuer was asked for them, which is more than 0 and at most 30 days. It replaces
+// WithLastKnownGood keeps the keys in a file, so that a service which is restarted during the
+// issuer's outage can still verify tokens. The file is written after each fetch that works, and
+// read once, when the set is first needed. Its keys are stale: requests wait for newer ones as if
+// there were none, and use the keys of the file only if the issuer does not answer. They expire at
+// the maximum age, counted from when the issuer was asked for them, which is more than 0 and at
+// most 30 days. It replaces
 // [WithMaxStaleness] for them: if it is longer, a restart makes keys usable again that had expired.
 //
 // A process that can write the file decides whose tokens are accepted. The file is made with the
 // permissions 0600 in a directory that must exist, on a local disk, and must belong to this service
-// alone. It is replaced as a whole, so that a crash leaves the old one or the new one. A file is not
-// used, and is logged, if everyone may write it (not checked on Windows), if it is for another source,
-// from the future, or incomplete. One file belongs to one set. An empty path is an error.
+// alone. It is replaced as a whole, so that a crash leaves the old one or the new one. A file is
+// not used, and is logged, if everyone may write it (not checked on Windows), if it is for another
+// source, from the future, or incomplete. One file belongs to one set. An empty path is an error.
 func WithLastKnownGood(path string, maxAge time.Duration) Option {
 	return func(c *config) { c.file.Set(lastKnownGood{path, maxAge}) }
 }
 
-// WithPublicAddressesOnly refuses to connect to addresses that are not on the public Internet: private
-// and link-local ones, loopback, and all others that RFC 6890 sets aside. The address is checked when
-// it is dialed, after the name was resolved, so that neither the issuer's metadata nor the DNS leads a
-// fetch to a service inside the own network.
+// WithPublicAddressesOnly refuses to connect to addresses that are not on the public Internet:
+// private and link-local ones, loopback, and all others that RFC 6890 sets aside. The address is
+// checked when it is dialed, after the name was resolved, so that neither the issuer's metadata nor
+// the DNS leads a fetch to a service inside the own network.
 //
-// Only the default client can be guarded in this way. It is an error together with [WithHTTPClient],
-// and when the environment names a proxy for the URL, since a proxy connects on its own.
+// Only the default client can be guarded in this way. It is an error together with
+// [WithHTTPClient], and when the environment names a proxy for the URL, since a proxy connects on
+// its own.
 func WithPublicAddressesOnly() Option {
 	return func(c *config) { c.publicOnly = true }
 }
 
-// InsecureHTTP allows http URLs to hosts other than this one. An attacker between the issuer and this
-// service can then replace the keys, and make tokens that it accepts. Loopback addresses need no such
-// permission.
+// InsecureHTTP allows http URLs to hosts other than this one. An attacker between the issuer and
+// this service can then replace the keys, and make tokens that it accepts. Loopback addresses need
+// no such permission.
 func InsecureHTTP() Option {
 	return func(c *config) { c.insecureHTTP = true }
 }
@@ -256,7 +259,8 @@ var (
 
 // newClient returns the client for a URL. Nothing of a given client is changed.
 //
-// The default client keeps no connections: fetches are many minutes apart, and a connection would keep goroutines.
+// The default client keeps no connections: fetches are many minutes apart, and a connection would
+// keep goroutines.
 func (c *config) newClient(location string) (*http.Client, error) {
 	client := &http.Client{}
 	if given := c.client.Get(); given != nil {

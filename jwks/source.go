@@ -17,21 +17,25 @@ import (
 	"github.com/bearer-go/bearer/internal/weburl"
 )
 
-// A Source says where the keys of a [Set] come from. Make one with [Discover], [Remote], [Static], [PEM] or
+// A Source says where the keys of a [Set] come from. Make one with [Discover], [Remote], [Static],
+// [PEM] or
 // [PublicKeys] and give it to [New], which judges it; the zero Source is an error there.
 type Source struct {
 	name    string // for the log
 	options []Option
 
-	// open returns where to fetch the keys, or else the keys themselves. What it finds wrong, it tells the config.
+	// open returns where to fetch the keys, or the keys themselves. It reports mistakes to the
+	// config.
 	open func(*config) (*remote, keySet)
 }
 
-// Discover finds the keys by the issuer's metadata: at the issuer's URL followed by /.well-known/openid-configuration
-// (OpenID Connect Discovery section 4), or when that is answered with 404, at the place RFC 8414 section 3 puts it. The
-// issuer is compared with the one in the document character by character, so write it exactly as the tokens' iss.
+// Discover finds the keys by the issuer's metadata: at the issuer's URL followed by
+// /.well-known/openid-configuration (OpenID Connect Discovery section 4), or when that is answered
+// with 404, at the place RFC 8414 section 3 puts it. The issuer is compared with the one in the
+// document character by character, so write it exactly as the tokens' iss.
 //
-// It must be an https URL without user name, query and fragment; http is for loopback addresses, or [InsecureHTTP].
+// It must be an https URL without user name, query and fragment; http is for loopback addresses, or
+// [InsecureHTTP].
 func Discover(issuer string, options ...Option) Source {
 	return Source{name: weburl.Redacted(issuer), options: slices.Clone(options), open: func(c *config) (*remote, keySet) {
 		if err := weburl.CheckIssuer(issuer, c.insecureHTTP); err != nil {
@@ -42,8 +46,9 @@ func Discover(issuer string, options ...Option) Source {
 	}}
 }
 
-// Remote fetches a JWK Set (RFC 7517 section 5) from this URL. It must be an https URL without user name and fragment;
-// http is for loopback addresses, or [InsecureHTTP]. The URL is written to logs and errors: there must be no secret in it.
+// Remote fetches a JWK Set (RFC 7517 section 5) from this URL. It must be an https URL without user
+// name and fragment; http is for loopback addresses, or [InsecureHTTP]. The URL is written to logs
+// and errors: there must be no secret in it.
 func Remote(url string, options ...Option) Source {
 	return Source{name: weburl.Redacted(url), options: slices.Clone(options), open: func(c *config) (*remote, keySet) {
 		if err := weburl.Check(url, c.insecureHTTP); err != nil {
@@ -53,9 +58,10 @@ func Remote(url string, options ...Option) Source {
 	}}
 }
 
-// Static pins the keys of a JWK Set given as JSON (RFC 7517 section 5). Keys that cannot be used are logged and skipped,
-// as in a remote set; it is an error if none is left. At most 4 keys can be without a kid, among
-// them one RSA key of more than 4096 bits and one key on P-521. The JSON is copied at once.
+// Static pins the keys of a JWK Set given as JSON (RFC 7517 section 5). Keys that cannot be used
+// are logged and skipped, as in a remote set; it is an error if none is left. At most 4 keys can be
+// without a kid, among them one RSA key of more than 4096 bits and one key on P-521. The JSON is
+// copied at once.
 func Static(jwkSet []byte) Source {
 	document := string(jwkSet)
 	return Source{name: "Static", open: func(c *config) (*remote, keySet) {
@@ -78,10 +84,10 @@ func refusals(all []refusal) error {
 	return errors.Join(errs...)
 }
 
-// PEM pins the keys of one to four PEM blocks: PUBLIC KEY (RFC 7468 section 13), RSA PUBLIC KEY, or CERTIFICATE, of
-// which nothing but the key counts, not even the dates. Give no certificate chain: each of its keys would be trusted
-// to sign tokens. Any other block, a private key above all, and any text around the blocks is an error. The
-// data is copied at once.
+// PEM pins the keys of one to four PEM blocks: PUBLIC KEY (RFC 7468 section 13), RSA PUBLIC KEY, or
+// CERTIFICATE, of which nothing but the key counts, not even the dates. Give no certificate chain:
+// each of its keys would be trusted to sign tokens. Any other block, a private key above all, and
+// any text around the blocks is an error. The data is copied at once.
 func PEM(data []byte) Source {
 	data = bytes.Clone(data)
 	return Source{name: "PEM", open: func(c *config) (*remote, keySet) {
@@ -140,9 +146,9 @@ func publicKey(block *pem.Block) (key crypto.PublicKey, err error) {
 }
 
 // PublicKeys pins one to four keys: [*rsa.PublicKey], [*ecdsa.PublicKey] or [ed25519.PublicKey].
-// They are copied at once. As with [PEM] and [Static], one of them at most can be an RSA key of more than
-// 4096 bits, and one on P-521: a token may be tried with all keys that fit its algorithm, and these
-// cost the most.
+// They are copied at once. As with [PEM] and [Static], one of them at most can be an RSA key of
+// more than 4096 bits, and one on P-521: a token may be tried with all keys that fit its algorithm,
+// and these cost the most.
 func PublicKeys(keys ...crypto.PublicKey) Source {
 	copies, mistakes := copyKeys("PublicKeys", "key", keys)
 	if len(keys) == 0 {
@@ -166,9 +172,10 @@ func copyKeys(option, what string, given []crypto.PublicKey) (set keySet, m opti
 	return set, m
 }
 
-// New makes a set. It does no I/O and starts no goroutine; the first fetch starts when keys are first needed. Everything
-// that is wrong with the configuration is returned at once, joined. Options of the source win over the defaults, which
-// are for those who make many sets. Options about fetching mean nothing for pinned keys.
+// New makes a set. It does no I/O and starts no goroutine; the first fetch starts when keys are
+// first needed. Everything that is wrong with the configuration is returned at once, joined.
+// Options of the source win over the defaults, which are for those who make many sets. Options
+// about fetching mean nothing for pinned keys.
 func New(source Source, defaults ...Option) (*Set, error) {
 	if source.open == nil {
 		return nil, errors.Join(&ConfigError{

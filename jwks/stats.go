@@ -2,25 +2,29 @@ package jwks
 
 import "time"
 
-// Stats is what a [Set] is doing, for dashboards and alerts. It is for operators: LastError may name internal hosts.
+// Stats is what a [Set] is doing, for dashboards and alerts. It is for operators: LastError may
+// name internal hosts.
 type Stats struct {
 	// Source is the issuer or the URL that the keys come from, or "Static", "PEM" or "PublicKeys".
 	Source string
-	// State says what the keys at hand are good for. Pinned keys are always [StateFresh]. After [Set.Close] it is [StateCold].
+	// State says what the keys are good for. Pinned keys are always [StateFresh]. After [Set.Close]
+	// it is [StateCold].
 	State State
-	// Age is how long ago the issuer was asked for the keys at hand; zero when there are none, and for pinned keys.
+	// Age is how long ago the issuer was asked for the keys. It is zero when there are none, and
+	// for pinned keys.
 	Age time.Duration
-	// Keys counts the keys at hand that can be used, and Refused the entries of the key set that cannot.
+	// Keys counts the keys that can be used, and Refused the entries of the key set that cannot.
 	Keys, Refused int
-	// Fetches counts the fetches that came to an end since the set was made, and Failures those of them that failed. Discovery
-	// is part of a fetch.
+	// Fetches counts the fetches that came to an end since the set was made, and Failures those of
+	// them that failed. Discovery is part of a fetch.
 	Fetches, Failures int
 	// Fetching reports whether a fetch is under way.
 	Fetching bool
 	// LastError is why the last fetch failed, and "" when it did not.
 	LastError string
-	// NextAttempt is the time from which on a request starts the next fetch; a token with an unknown key id may start one sooner.
-	// It is zero when there will be none: for pinned keys, and after [Set.Close].
+	// NextAttempt is the time from which on a request starts the next fetch; a token with an
+	// unknown key id may start one sooner. It is zero when there will be none: for pinned keys, and
+	// after [Set.Close].
 	NextAttempt time.Time
 }
 

@@ -11,9 +11,9 @@ import (
 // ids, so this is also what outsiders can make a set do: searchBudget fetches at once, and 900 more
 // in an hour.
 //
-// The refill is shorter than the default [WithColdWait], so that a request which finds the budget spent
-// gets its answer from the next search: that starts after 4 seconds at most, and the issuer then
-// has a second to answer.
+// The refill is shorter than the default [WithColdWait], so that a request which finds the budget
+// spent gets its answer from the next search: that starts after 4 seconds at most, and the issuer
+// then has a second to answer.
 const (
 	searchBudget = 5               // searches at once,
 	searchRefill = 4 * time.Second // and one more each time this has passed
@@ -44,10 +44,10 @@ type unknown struct {
 	missing  missing
 }
 
-// search looks for a key id that the set does not have by fetching the set again: the issuer may
-// have begun to sign with a new key. Keys that were asked for before this request came, be it those
-// that it has seen or those it has waited for, may lack that key: then there is another fetch. It
-// is shared by all who wait for one, whatever key ids they look for.
+// search looks for a key id that the set does not have by fetching the set again: the issuer may have
+// begun to sign with a new key. Keys that were requested before this request arrived may lack that key,
+// both those that it has seen and those that it has waited for: then there is another fetch. All
+// requests that wait for one share it, whatever key ids they look for.
 func (s *Set) search(
 	ctx context.Context, seen, snap *snapshot, kid string, arrived time.Time,
 ) (*snapshot, error) {

@@ -1,4 +1,5 @@
-// Package bearerecho protects routes of Echo v4 with package bearer. For Echo v5 there is bearerechov5.
+// Package bearerecho protects routes of Echo v4 with package bearer. For Echo v5 there is
+// bearerechov5.
 //
 //	e.Use(middleware.CORS()) // before the guard, see below
 //	e.GET("/orders", func(c echo.Context) error {
@@ -6,14 +7,15 @@
 //		return c.String(http.StatusOK, claims.Subject())
 //	}, bearerecho.Require(auth, bearer.Scopes("orders:read")))
 //
-// A guard stands before a route, as here, or before a group or all routes, with Use; a token that passes several is verified
-// once. Everything else is configured on the [bearer.Middleware].
+// A guard stands before a route, as here, or before a group or all routes, with Use; a token that
+// passes several is verified once. Everything else is configured on the [bearer.Middleware].
 //
-// CORS goes before the guard: a preflight carries no token and would be refused, and a browser shows a refusal to its
-// script only with CORS headers on it.
+// CORS goes before the guard: a preflight carries no token and would be refused, and a browser
+// shows a refusal to its script only with CORS headers on it.
 //
-// A refusal is written as [bearer.Guard.WriteError] writes it and is no error for Echo, so that its HTTPErrorHandler does not
-// answer a second time; [bearer.WithObserver] and [bearer.WithLogger] show it. Errors of the protected handler pass through.
+// A refusal is written as [bearer.Guard.WriteError] writes it and is no error for Echo, so that its
+// HTTPErrorHandler does not answer a second time; [bearer.WithObserver] and [bearer.WithLogger]
+// show it. Errors of the protected handler pass through.
 package bearerecho
 
 import (
@@ -22,9 +24,9 @@ import (
 	"github.com/bearer-go/bearer"
 )
 
-// Require returns a middleware for the routes of auth that have these options. It lets requests pass
-// that [bearer.Guard.Authenticate] lets through, and answers all others. Without options any good token
-// passes. It panics if an option has a mistake, as [bearer.Middleware.Guard] does.
+// Require returns a middleware for the routes of auth that have these options. It lets requests
+// pass that [bearer.Guard.Authenticate] lets through, and answers all others. Without options any
+// good token passes. It panics if an option has a mistake, as [bearer.Middleware.Guard] does.
 func Require(auth *bearer.Middleware, opts ...bearer.RouteOption) echo.MiddlewareFunc {
 	guard := auth.Guard(opts...)
 	return func(next echo.HandlerFunc) echo.HandlerFunc {
@@ -40,9 +42,10 @@ func Require(auth *bearer.Middleware, opts ...bearer.RouteOption) echo.Middlewar
 	}
 }
 
-// Claims returns the claims of the request's verified token. ok is false when the route has no guard,
-// or when the request passed a [bearer.Optional] guard without a token. They are in the request's
-// context too: use [bearer.FromContext] with c.Request().Context() where Echo is not known.
+// Claims returns the claims of the request's verified token. ok is false when the route has no
+// guard, or when the request passed a [bearer.Optional] guard without a token. They are in the
+// request's context too: use [bearer.FromContext] with c.Request().Context() where Echo is not
+// known.
 func Claims(c echo.Context) (claims *bearer.Claims, ok bool) {
 	return bearer.FromContext(c.Request().Context())
 }

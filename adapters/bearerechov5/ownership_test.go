@@ -11,7 +11,8 @@ import (
 	"github.com/bearer-go/bearer/adapters/bearerechov5"
 )
 
-// What the caller does with its list of requirements after the route was wired does not change the route.
+// What the caller does with its list of requirements after the route was wired does not change the
+// route.
 func TestRequirementsStayTheCallersOwn(t *testing.T) {
 	auth := newAuth(t)
 	reqs := []bearer.RouteOption{bearer.Scopes("orders:read")}

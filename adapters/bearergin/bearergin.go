@@ -6,21 +6,23 @@
 //		c.JSON(http.StatusOK, gin.H{"subject": claims.Subject()})
 //	})
 //
-// A guard stands before a route, as here, or before a group or all routes, with Use; a token that passes several is verified
-// once. Everything else is configured on the [bearer.Middleware].
+// A guard stands before a route, as here, or before a group or all routes, with Use; a token that
+// passes several is verified once. Everything else is configured on the [bearer.Middleware].
 //
-// CORS goes before the guard: a preflight carries no token and would be refused, and a browser shows a refusal to its
-// script only with CORS headers on it.
+// CORS goes before the guard: a preflight carries no token and would be refused, and a browser
+// shows a refusal to its script only with CORS headers on it.
 //
-// A refusal is written as [bearer.Guard.WriteError] writes it, is added to [gin.Context.Errors] for Gin's logger, with a fixed
-// text that holds nothing of the request, and aborts the chain. A middleware that answers for c.Errors finds the answer
-// written (c.Writer.Written) and must leave it as it is.
+// A refusal is written as [bearer.Guard.WriteError] writes it, is added to [gin.Context.Errors] for
+// Gin's logger, with a fixed text that holds nothing of the request, and aborts the chain. A
+// middleware that answers for c.Errors finds the answer written (c.Writer.Written) and must leave
+// it as it is.
 //
 // [gin.WrapH] makes no middleware of a guard. It has no way to abort, so in
 //
 //	router.GET("/orders", gin.WrapH(auth.Handler(inner)), orders) // WRONG: orders runs after a 401
 //
-// the protected handler runs for every request. As the last handler, with the protected one inside, it is safe.
+// the protected handler runs for every request. As the last handler, with the protected one inside,
+// it is safe.
 //
 // [gin.Engine.HandleContext] forgets an abort. A guard of the inner route ends the inner chain
 // alone, so the handler that calls HandleContext calls c.Abort after it, or is the last of its own
@@ -34,13 +36,13 @@ import (
 	"github.com/bearer-go/bearer"
 )
 
-// Require returns a middleware for the routes of auth that have these options. It lets requests pass
-// that [bearer.Guard.Authenticate] lets through, and answers all others and aborts the chain. Without
-// options any good token passes. It panics if an option has a mistake, as [bearer.Middleware.Guard]
-// does.
+// Require returns a middleware for the routes of auth that have these options. It lets requests
+// pass that [bearer.Guard.Authenticate] lets through, and answers all others and aborts the chain.
+// Without options any good token passes. It panics if an option has a mistake, as
+// [bearer.Middleware.Guard] does.
 //
-// A panic of a [bearer.Func], an error handler, an observer or a log handler aborts the chain as well.
-// So no handler behind the guard runs when the recovery outside does not abort, such as a
+// A panic of a [bearer.Func], an error handler, an observer or a log handler aborts the chain as
+// well. So no handler behind the guard runs when the recovery outside does not abort, such as a
 // [gin.CustomRecovery] whose function only writes an answer.
 func Require(auth *bearer.Middleware, opts ...bearer.RouteOption) gin.HandlerFunc {
 	guard := auth.Guard(opts...)
@@ -61,10 +63,10 @@ func Require(auth *bearer.Middleware, opts ...bearer.RouteOption) gin.HandlerFun
 	}
 }
 
-// Claims returns the claims of the request's verified token. ok is false when the route has no guard,
-// or when the request passed a [bearer.Optional] guard without a token. They are in the request's
-// context too: use [bearer.FromContext] with c.Request.Context() where Gin is not known, and not with
-// c itself.
+// Claims returns the claims of the request's verified token. ok is false when the route has no
+// guard, or when the request passed a [bearer.Optional] guard without a token. They are in the
+// request's context too: use [bearer.FromContext] with c.Request.Context() where Gin is not known,
+// and not with c itself.
 func Claims(c *gin.Context) (claims *bearer.Claims, ok bool) {
 	return bearer.FromContext(c.Request.Context())
 }

@@ -1,5 +1,7 @@
-// Package beareroauth2 joins package tokens and golang.org/x/oauth2, both ways: [TokenSource] is for a library that takes an
-// [oauth2.TokenSource], and [Fetcher] puts a [tokens.Manager] in front of what obtains tokens with package oauth2.
+// Package beareroauth2 joins package tokens and golang.org/x/oauth2, both ways: [TokenSource] is
+// for a library that takes an
+// [oauth2.TokenSource], and [Fetcher] puts a [tokens.Manager] in front of what obtains tokens with
+// package oauth2.
 //
 //	client := oauth2.NewClient(ctx, beareroauth2.TokenSource(ctx, source))
 //
@@ -12,9 +14,10 @@
 //			return config.Token(ctx)
 //		}))
 //
-// Where there is a choice, a Client of package tokens/oauth and a [tokens.Transport] do more: they honour the context of each request,
-// are given, and send a token nowhere but where it belongs. An [oauth2.Transport] sends it wherever the request goes, also to another
-// host after a redirect. And an [oauth2.Token] prints as what it is: keep it out of logs.
+// Where there is a choice, a Client of package tokens/oauth and a [tokens.Transport] do more: they
+// honour the context of each request, are given, and send a token nowhere but where it belongs. An
+// [oauth2.Transport] sends it wherever the request goes, also to another host after a redirect. And
+// an [oauth2.Token] prints as what it is: keep it out of logs.
 package beareroauth2
 
 import (
@@ -37,14 +40,16 @@ const (
 	maxSeconds = math.MaxInt32    // that refresh_in and Retry-After may say: what package oauth2 has as its bound of expires_in
 )
 
-// TokenSource returns a source of the tokens of s. The context is for every call, because those of package oauth2 have none of their
-// own: each waits until that context ends, or until the fetch it waits for has ended ([tokens.WithFetchTimeout]). It panics when s
-// is nil.
+// TokenSource returns a source of the tokens of s. The context is for every call, because those of
+// package oauth2 have none of their own: each waits until that context ends, or until the fetch it
+// waits for has ended ([tokens.WithFetchTimeout]). It panics when s is nil.
 //
-// The Expiry of what it returns is not when the token ends but when to ask again: 11 seconds ahead, or the token's end if that is
-// sooner. An [oauth2.ReuseTokenSource], which [oauth2.NewClient] puts around every source, keeps a token until 10 seconds before
-// its Expiry; had it the real one, it would not ask before the token is over, nothing would be renewed ahead, and a token that was
-// invalidated would stay in use. Asking costs next to nothing. [tokens.Token.Expiry] has the real one.
+// The Expiry of what it returns is not when the token ends but when to ask again: 11 seconds ahead,
+// or the token's end if that is sooner. An [oauth2.ReuseTokenSource], which [oauth2.NewClient] puts
+// around every source, keeps a token until 10 seconds before its Expiry; had it the real one, it
+// would not ask before the token is over, nothing would be renewed ahead, and a token that was
+// invalidated would stay in use. Asking costs next to nothing. [tokens.Token.Expiry] has the real
+// one.
 //
 // The error is that of [tokens.Source.Token].
 func TokenSource(ctx context.Context, s *tokens.Source) oauth2.TokenSource {
@@ -77,26 +82,30 @@ var (
 	errRedirect = errors.New("the endpoint redirects, which is not followed: what is sent to it is secret; name the right URL")
 )
 
-// Fetcher returns a [tokens.Fetcher] that asks a function for tokens, such as one that calls the method Token of a
-// clientcredentials.Config. It panics when the function is nil.
+// Fetcher returns a [tokens.Fetcher] that asks a function for tokens, such as one that calls the
+// method Token of a clientcredentials.Config. It panics when the function is nil.
 //
-// The function has to serve the key as it is, or to refuse it with an error: one that passes over the key's Resource or Scope
-// gets the token of one service for another. It must ask the server each time: an [oauth2.ReuseTokenSource] gives the token
-// that is to be replaced, so that nothing is renewed ahead. A server may repeat its token until that ends. Set the
-// configuration's AuthStyle, or package oauth2 asks twice whenever it fails.
+// The function has to serve the key as it is, or to refuse it with an error: one that passes over
+// the key's Resource or Scope gets the token of one service for another. It must ask the server
+// each time: an [oauth2.ReuseTokenSource] gives the token that is to be replaced, so that nothing
+// is renewed ahead. A server may repeat its token until that ends. Set the configuration's
+// AuthStyle, or package oauth2 asks twice whenever it fails.
 //
-// Its context has a deadline, and an HTTP client that follows no redirect, which could take the client's secret along. For another
-// client add it in the function, with [oauth2.HTTPClient]; one in the context of who needs the token is not used, because all
-// share what comes of the fetch.
+// Its context has a deadline, and an HTTP client that follows no redirect, which could take the
+// client's secret along. For another client add it in the function, with [oauth2.HTTPClient]; one
+// in the context of who needs the token is not used, because all share what comes of the fetch.
 //
-// The life of the token is what is left until its Expiry, counted from when the function was called; a zero Expiry means that the
-// server did not say. From [oauth2.Token.Extra] come refresh_in and scope. A refresh token is NOT kept: this is no way to keep a
-// login, for which there is package tokens/session.
+// The life of the token is what is left until its Expiry, counted from when the function was
+// called; a zero Expiry means that the server did not say. From [oauth2.Token.Extra] come
+// refresh_in and scope. A refresh token is NOT kept: this is no way to keep a login, for which
+// there is package tokens/session.
 //
-// An [oauth2.RetrieveError] becomes a [*tokens.Error] with the status, the code and Retry-After, so that the Manager knows when to ask
-// again, and without the body, in which a server may quote what was sent to it, as it may in a code: only well-known ones are
-// kept. An error with a [*tokens.Error] of the function's own stays as it is, with its text. The text of any other is shown only if
-// it is of the network or of TLS. Such an error cannot be unwrapped, but [errors.Is] and [errors.As] find what is in it.
+// An [oauth2.RetrieveError] becomes a [*tokens.Error] with the status, the code and Retry-After, so
+// that the Manager knows when to ask again, and without the body, in which a server may quote what
+// was sent to it, as it may in a code: only well-known ones are kept. An error with a
+// [*tokens.Error] of the function's own stays as it is, with its text. The text of any other is
+// shown only if it is of the network or of TLS. Such an error cannot be unwrapped, but [errors.Is]
+// and [errors.As] find what is in it.
 func Fetcher(token func(ctx context.Context, key tokens.Key) (*oauth2.Token, error)) tokens.Fetcher {
 	if token == nil {
 		panic("beareroauth2: Fetcher: the function is nil; give one that obtains a token")
@@ -121,7 +130,8 @@ var asker = &http.Client{
 	CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 }
 
-// responseOf takes over what a Manager has a use for, and leaves it to the Manager to judge the token itself.
+// responseOf takes over what a Manager has a use for, and leaves it to the Manager to judge the
+// token itself.
 func responseOf(t *oauth2.Token) (*tokens.Response, error) {
 	if t == nil {
 		return nil, errNoToken
@@ -132,7 +142,8 @@ func responseOf(t *oauth2.Token) (*tokens.Response, error) {
 		RefreshIn:   seconds(t.Extra("refresh_in")),
 	}
 	if !t.Expiry.IsZero() {
-		// Package oauth2 counts from when the answer came, a Manager from when it asked: the time between is no part of the life.
+		// Package oauth2 counts from when the answer came, a Manager from when it asked: the time
+		// between is no part of the life.
 		if response.ExpiresIn = time.Until(t.Expiry); response.ExpiresIn <= 0 { // 0 would mean that the server did not say
 			return nil, errOver
 		}
@@ -161,7 +172,8 @@ func seconds(value any) time.Duration {
 	return 0
 }
 
-// digits reads a whole number of seconds, of which more than maxSeconds are maxSeconds. Nonsense is 0.
+// digits reads a whole number of seconds, of which more than maxSeconds are maxSeconds. Nonsense is
+// 0.
 func digits(text string) time.Duration {
 	n, err := strconv.ParseUint(text, 10, 31)
 	if err != nil && !errors.Is(err, strconv.ErrRange) {
@@ -180,7 +192,7 @@ func retryAfter(header http.Header) time.Duration {
 	return digits(text)
 }
 
-// failure is the error that a Manager hears.
+// failure is the error that a Manager gets.
 func failure(err error) error {
 	if e, ok := errors.AsType[*oauth2.RetrieveError](err); ok {
 		return refusal(e)
@@ -208,7 +220,8 @@ func refusal(e *oauth2.RetrieveError) *tokens.Error {
 	return out
 }
 
-// isKnown reports that a code is one of the registered ones, and so nothing that was sent to the server.
+// isKnown reports whether a code is a registered one, and so not something that was sent to the
+// server.
 func isKnown(code string) bool {
 	switch code {
 	case "temporarily_unavailable", "server_error", // RFC 6749 section 4.1.2.1

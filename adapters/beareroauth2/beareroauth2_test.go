@@ -380,7 +380,8 @@ func TestFetcherTellsWhenToAskAgain(t *testing.T) {
 	}
 }
 
-// disclosesNothing looks into everything that an error could be printed as, unwrapped as well, and for the error of package oauth2, which has it all.
+// disclosesNothing looks into everything that an error could be printed as, unwrapped as well, and
+// for the error of package oauth2, which has it all.
 func disclosesNothing(t *testing.T, err error) {
 	t.Helper()
 	var log strings.Builder
@@ -467,7 +468,7 @@ func (e timeoutError) Error() string { return string(e) }
 func (timeoutError) Timeout() bool   { return true }
 func (timeoutError) Temporary() bool { return true }
 
-// Whoever answers instead of the server chooses the names in its certificate.
+// An attacker who answers instead of the server chooses the names in its certificate.
 func TestFetcherShowsLittleOfACertificate(t *testing.T) {
 	for _, tt := range []struct{ said, want string }{
 		{"x509: valid for a\nERROR made up, \u202e\x7f", "valid for a?ERROR made up, ??"},
@@ -481,7 +482,8 @@ func TestFetcherShowsLittleOfACertificate(t *testing.T) {
 	}
 }
 
-// Some servers return the same token until it ends. That is no failure: nobody is without a token for it.
+// Some servers return the same token until it ends. That is no failure: every caller still has a
+// token.
 func TestFetcherTakesATokenThatTheServerRepeats(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const life = 5 * time.Minute

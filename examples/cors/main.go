@@ -1,6 +1,7 @@
-// Command cors protects an API of net/http that web pages of another origin call. CORS stands outside the guard: before it
-// sends a token, a browser asks with an OPTIONS request that carries none, and the guard refuses OPTIONS like any other
-// method; and a page sees an answer, be it a refusal, only when that has CORS headers.
+// Command cors protects an API of net/http that web pages of another origin call. CORS stands
+// outside the guard: before it sends a token, a browser asks with an OPTIONS request that carries
+// none, and the guard refuses OPTIONS like any other method; and a page sees an answer, also a
+// refusal, only when that has CORS headers.
 //
 //	ISSUER=https://login.example.com AUDIENCE=orders ORIGIN=https://app.example.com go run ./examples/cors
 package main
@@ -35,7 +36,8 @@ func newHandler(auth *bearer.Middleware, origin string) http.Handler {
 	return cors(origin, api)
 }
 
-// cors lets the pages of one origin read the answers of next, and answers the browser's preflight requests itself.
+// cors lets the pages of one origin read the answers of next, and answers the browser's preflight
+// requests itself.
 func cors(origin string, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Add("Vary", "Origin")

@@ -9,7 +9,8 @@ import (
 	"github.com/bearer-go/bearer/bearertest"
 )
 
-// newService is the program's own handler, trusting an issuer of the test's own. No socket is opened for either.
+// newService is the program's own handler, trusting an issuer of the test's own. No socket is
+// opened for either.
 func newService(t *testing.T, issuer *bearertest.Issuer) http.Handler {
 	t.Helper()
 	auth, err := bearer.New(
@@ -54,7 +55,8 @@ func TestServiceAdmitsWhoMayAndNobodyElse(t *testing.T) {
 	}
 }
 
-// Attack tries what attackers try. It needs tokens that are good on the route: those of this issuer carry the scope.
+// Attack tries what attackers try. It needs tokens that are good on the route: those of this issuer
+// carry the scope.
 func TestServiceWithstandsAttacks(t *testing.T) {
 	issuer := bearertest.NewIssuer(bearertest.DefaultClaims(bearertest.Claims{"scope": "orders:read"}))
 	bearertest.Attack(t, newService(t, issuer), issuer, bearertest.WithRequest(func() *http.Request {

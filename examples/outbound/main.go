@@ -2,7 +2,8 @@
 //
 //	ISSUER=https://login.example.com CLIENT_ID=orders CLIENT_SECRET=... API=https://billing.example.com go run ./examples/outbound
 //
-// newAPI is the part to copy from. The token is obtained with the first request, kept, and renewed ahead of its end.
+// newAPI is the part to copy from. The token is obtained with the first request, kept, and renewed
+// ahead of its end.
 package main
 
 import (
@@ -35,8 +36,8 @@ func main() {
 	fmt.Println(answer)
 }
 
-// newAPI returns a client for the service at a URL, which gets this client's token and nobody else does. Make one when the program
-// starts, and stop it when it ends.
+// newAPI returns a client for the service at a URL. That service alone gets this client's token.
+// Make one when the program starts, and stop it when it ends.
 func newAPI(client *oauth.Client, url string) (api *http.Client, stop func(), err error) {
 	manager, err := tokens.NewManager(client.ClientCredentials())
 	if err != nil {

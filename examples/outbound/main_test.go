@@ -13,7 +13,8 @@ import (
 	"github.com/bearer-go/bearer/tokens/oauth"
 )
 
-// The API takes the token of the program, which is obtained once for two requests; and without an issuer there is none.
+// The API takes the token of the program, which is obtained once for two requests; and without an
+// issuer there is none.
 func TestOutbound(t *testing.T) {
 	issuer := bearertest.NewServer(t, bearertest.Client("orders", "s3cret"))
 	client, err := oauth.NewClient(issuer.URL(), "orders", oauth.ClientSecretBasic(tokens.NewSecret("s3cret")))

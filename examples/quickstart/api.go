@@ -13,8 +13,9 @@ import (
 	"github.com/labstack/echo/v4"
 )
 
-// newAPI is the same API three times, once for each framework, and one Middleware guards all of it. What a route demands is
-// said where the route is: a scope for /orders, and for /me any valid token will do unless the caller says more.
+// newAPI is the same API three times, once for each framework, and one Middleware guards all of it.
+// What a route demands is said where the route is: a scope for /orders, and for /me any valid token
+// will do unless the caller says more.
 func newAPI(auth *bearer.Middleware, scope string, me ...bearer.RouteOption) http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("/nethttp/", netHTTPRoutes(auth, scope, me))
@@ -36,7 +37,7 @@ func netHTTPRoutes(auth *bearer.Middleware, scope string, me []bearer.RouteOptio
 }
 
 func ginRoutes(auth *bearer.Middleware, scope string, me []bearer.RouteOption) http.Handler {
-	gin.SetMode(gin.ReleaseMode) // or else Gin prints every route
+	gin.SetMode(gin.ReleaseMode) // otherwise Gin prints every route
 	router := gin.New()
 	router.Any("/gin/me", bearergin.Require(auth, me...), func(c *gin.Context) {
 		c.JSON(http.StatusOK, describe(bearergin.Claims(c)))
@@ -67,8 +68,8 @@ type profile struct {
 	Expires  time.Time `json:"expires"`
 }
 
-// describe is written once: claims are the same in every framework. They are absent only on a route that is optional, when
-// the client sent no token.
+// describe is written once: claims are the same in every framework. They are absent only on a route
+// that is optional, when the client sent no token.
 func describe(claims *bearer.Claims, ok bool) any {
 	if !ok {
 		return map[string]bool{"anonymous": true}
@@ -92,7 +93,8 @@ var someOrders = []order{{1, "espresso machine"}, {2, "coffee beans"}}
 // readyTimeout is shorter than what a load balancer waits for.
 const readyTimeout = 2 * time.Second
 
-// readiness answers 200 as soon as tokens can be verified, and 503 before. Why not is for the log, not for the client.
+// readiness answers 200 as soon as tokens can be verified, and 503 before. Why not is for the log,
+// not for the client.
 func readiness(auth *bearer.Middleware) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		ctx, cancel := context.WithTimeout(r.Context(), readyTimeout)

@@ -106,14 +106,15 @@ type answer struct {
 	body      string
 }
 
-// fits reports whether the answer is the one wanted. A refusal says in its challenge what is wrong, success has none.
+// fits reports whether the answer is the one wanted. A refusal says in its challenge what is wrong,
+// success has none.
 func (a answer) fits(want attempt) bool {
 	challenged := strings.HasPrefix(a.challenge, `Bearer error="`)
 	return a.status == want.status && strings.Contains(a.body, want.body) && challenged == (want.status != http.StatusOK)
 }
 
-// demonstrate makes every attempt in every framework and prints the answers, once where all of them are the same. It
-// returns an error when one is not as it has to be.
+// demonstrate makes every attempt in every framework and prints the answers, once where all of them
+// are the same. It returns an error when one is not as it has to be.
 func demonstrate(ctx context.Context, out io.Writer, baseURL string, issuer *bearertest.Issuer) error {
 	transport := &http.Transport{}
 	defer transport.CloseIdleConnections()

@@ -11,7 +11,8 @@ import (
 	"github.com/bearer-go/bearer/bearertest"
 )
 
-// Each of these APIs has one fault, and -check would say nothing if the demonstration did not see it.
+// Each of these APIs has one fault, and -check would say nothing if the demonstration did not see
+// it.
 func TestDemonstrationFindsAWrongAnswer(t *testing.T) {
 	issuer := bearertest.NewIssuer()
 	auth, err := bearer.New(bearer.WithIssuer(issuer.URL(), issuer.Audience()), bearer.WithHTTPClient(issuer.Client()))

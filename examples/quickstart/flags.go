@@ -72,8 +72,8 @@ func newFlags() (*flag.FlagSet, *settings) {
 	return flags, s
 }
 
-// once refuses an empty value, which is what an unset variable looks like and must not pass for a default, and a second
-// value, for which of the two holds would be a guess.
+// once refuses an empty value, which is what an unset variable looks like and must not pass for a
+// default, and a second value, for which of the two holds would be a guess.
 func once(set func(string) error) func(string) error {
 	given := false
 	return func(value string) error {
@@ -177,8 +177,8 @@ func checkSource(name string) error {
 	return nil
 }
 
-// checkScope keeps to the grammar of RFC 6749 section 3.3. bearer.Scopes panics for other names, as they come from the
-// program's text in most services.
+// checkScope keeps to the grammar of RFC 6749 section 3.3. bearer.Scopes panics for other names, as
+// they come from the program's text in most services.
 func checkScope(name string) error {
 	if strings.ContainsFunc(name, func(r rune) bool { return r <= ' ' || r > '~' || r == '"' || r == '\\' }) {
 		return errors.New("a scope is printable ASCII without spaces, quotes and backslashes")

@@ -4,9 +4,9 @@
 //
 // It starts an issuer for trying out and one server that trusts it. It makes a good, an expired, a
 // forged and an under-scoped request, says why each got its answer and which file to open next, and
-// then serves until Ctrl-C for requests of your own. With -check it only makes the requests, and its
-// exit code says whether the answers were right. With -issuer and -audience it protects the same
-// routes with an issuer of yours:
+// then serves until Ctrl-C for requests of your own. With -check it only makes the requests, and
+// its exit code says whether the answers were right. With -issuer and -audience it protects the
+// same routes with an issuer of yours:
 //
 //	go run ./examples/quickstart -issuer https://login.example.com -audience orders
 //
@@ -37,7 +37,8 @@ func main() {
 	os.Exit(run(ctx, os.Args[1:], os.Stdout, os.Stderr))
 }
 
-// run is the whole program. It returns the exit code: 0, 1 when something went wrong, 2 when it was called wrongly.
+// run is the whole program. It returns the exit code: 0, 1 when something went wrong, 2 when it was
+// called wrongly.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	s, err := parse(args)
 	if errors.Is(err, flag.ErrHelp) {

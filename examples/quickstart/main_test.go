@@ -48,7 +48,8 @@ func (b *lockedBuffer) String() string {
 
 var servedAt = regexp.MustCompile(`at (http://127\.0\.0\.1:\d+)`)
 
-// start runs the program on a free port until it says that it serves. It ends with the test, or with stop.
+// start runs the program on a free port until it says that it serves. It ends with the test, or
+// with stop.
 func start(t *testing.T, args ...string) *program {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
@@ -420,7 +421,7 @@ func TestItStopsServingWhenItsContextEnds(t *testing.T) {
 	conn, err := new(net.Dialer).DialContext(t.Context(), "tcp", strings.TrimPrefix(p.url, "http://"))
 	if err == nil {
 		_ = conn.Close()
-		t.Error("somebody still listens")
+		t.Error("the port is still open")
 	}
 }
 

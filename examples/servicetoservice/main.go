@@ -1,10 +1,11 @@
-// Command servicetoservice shows one service that calls another, both with this library: orders obtains a token with package tokens,
-// and billing lets it in with package bearer. An issuer for trying out is part of it:
+// Command servicetoservice shows one service that calls another, both with this library: orders
+// obtains a token with package tokens, and billing lets it in with package bearer. An issuer for
+// trying out is part of it:
 //
 //	go run ./examples/servicetoservice
 //
-// It also shows what becomes of the calls while the issuer is down, and when billing does not accept a token any more. The parts to
-// copy from are newOrders and newBilling.
+// It also shows what becomes of the calls while the issuer is down, and when billing does not
+// accept a token any more. The parts to copy from are newOrders and newBilling.
 package main
 
 import (
@@ -30,7 +31,8 @@ func main() {
 	}
 }
 
-// newBilling is the service that is called. It takes tokens of the issuer that are meant for it and have the scope.
+// newBilling is the service that is called. It takes tokens of the issuer that are meant for it and
+// have the scope.
 func newBilling(auth *bearer.Middleware) http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("POST /charges", auth.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -41,7 +43,8 @@ func newBilling(auth *bearer.Middleware) http.Handler {
 	return mux
 }
 
-// newOrders is the service that calls: an http.Client whose requests to billing, and to nobody else, have the token.
+// newOrders is the service that calls: an http.Client whose requests to billing, and to no other
+// service, have the token.
 func newOrders(manager *tokens.Manager, billing string) (*http.Client, error) {
 	source := manager.Source(tokens.Key{Resource: billing, Scope: "billing:write"})
 	transport, err := source.Transport(nil)
@@ -115,12 +118,12 @@ func run(ctx context.Context, out io.Writer) error {
 		return err
 	}
 	authority.Down()
-	if err := call("The issuer is down. Nobody notices: orders has its token, and billing the issuer's keys."); err != nil {
+	if err := call("The issuer is down, without effect: orders has its token, and billing the issuer's keys."); err != nil {
 		return err
 	}
 	authority.Restore()
 	authority.RotateWithoutOverlap()
-	// Billing hears of the new key as soon as anybody comes with a token of it.
+	// Billing finds the new key with the first token that it signed.
 	if _, err := auth.Guard().Verify(ctx, authority.Token(bearertest.Claims{"aud": billing.url})); err != nil {
 		return err
 	}

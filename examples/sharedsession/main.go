@@ -1,10 +1,11 @@
-// Command sharedsession shows a login that two processes share, with a server that replaces the refresh token at each use and ends the
-// session when one is used twice:
+// Command sharedsession shows a login that two processes share, with a server that replaces the
+// refresh token at each use and ends the session when one is used twice:
 //
 //	go run ./examples/sharedsession
 //
-// It starts a server for trying out, logs in, and starts itself twice more. The two call for tokens at the same time, restart in
-// between, and each token that one of them obtains serves both. At the end it logs out, which revokes the tokens.
+// It starts a server for trying out, logs in, and starts itself twice more. The two call for tokens
+// at the same time, restart in between, and each token that one of them obtains serves both. At the
+// end it logs out, which revokes the tokens.
 package main
 
 import (
@@ -30,8 +31,8 @@ import (
 	"github.com/bearer-go/bearer/tokens/session"
 )
 
-// What the processes share: the server, the directory of the store, and the file with the key that it
-// is sealed with.
+// What the processes share: the server, the directory of the store, and the file with the key that
+// it is sealed with.
 const (
 	issuerVariable = "ISSUER"
 	storeVariable  = "STORE"
@@ -71,7 +72,8 @@ func newSession(issuer, dir string) (*session.Session, error) {
 	return session.New(client, store, "alice")
 }
 
-// work is what the two processes do: they need a token again and again, for longer than one is good for.
+// work is what the two processes do: they need a token again and again, for longer than one is good
+// for.
 func work(ctx context.Context, out io.Writer) (err error) {
 	alice, err := newSession(os.Getenv(issuerVariable), os.Getenv(storeVariable))
 	if err != nil {
@@ -173,7 +175,8 @@ func startWorkers(ctx context.Context, out io.Writer, n int, environment ...stri
 	return err
 }
 
-// login stands for the person and the browser: it goes where the server sends it, up to the program's own address.
+// login stands for the person and the browser: it goes where the server sends it, up to the
+// program's own address.
 func login(ctx context.Context, alice *session.Session) error {
 	login, err := alice.Login(ctx, callback, session.WithScope("offline_access"))
 	if err != nil {

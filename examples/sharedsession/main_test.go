@@ -14,7 +14,8 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// Not one use of an old refresh token, or else the session would be gone; and what one process obtains the other finds.
+// No old refresh token is used, which would end the session, and what one process obtains the other
+// finds.
 func TestSharedSession(t *testing.T) {
 	t.Setenv(keyVariable, "") // run sets it; this puts it back
 	var out strings.Builder

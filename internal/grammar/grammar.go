@@ -32,8 +32,8 @@ func IsVSCHAR(text string) bool { return consistsOf(text, vschar) }
 // IsFieldVChar is printable ASCII without the space: what a header field can hold as one word.
 func IsFieldVChar(text string) bool { return consistsOf(text, vchar) }
 
-// Lower returns a text with A to Z in lower case. Unicode's rules would let look-alikes match, such as
-// U+212A, the Kelvin sign.
+// Lower returns a text with A to Z in lower case. Unicode's rules would let look-alikes match, such
+// as U+212A, the Kelvin sign.
 func Lower(text string) string {
 	for i := range len(text) {
 		if 'A' <= text[i] && text[i] <= 'Z' {

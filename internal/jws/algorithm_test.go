@@ -15,8 +15,8 @@ import (
 	"github.com/bearer-go/bearer/internal/jws"
 )
 
-// The table holds the names of RFC 7518 section 3.1 and RFC 8037, and RFC 9864's other name for one of them. Names are
-// case-sensitive, and "none" is not among them.
+// The table holds the names of RFC 7518 section 3.1 and RFC 8037, and RFC 9864's other name for one
+// of them. Names are case-sensitive, and "none" is not among them.
 func TestLookup(t *testing.T) {
 	for name, symmetric := range map[string]bool{
 		"RS256": false, "RS384": false, "RS512": false, "PS256": false, "PS384": false, "PS512": false,
@@ -46,7 +46,8 @@ func TestSymmetric(t *testing.T) {
 	}
 }
 
-// An algorithm takes keys of its type, its curve and its size alone (RFC 7518 sections 3.3 to 3.5, RFC 8037 section 3.1).
+// An algorithm takes keys of its type, its curve and its size alone (RFC 7518 sections 3.3 to 3.5,
+// RFC 8037 section 3.1).
 func TestFits(t *testing.T) {
 	rsaOf := func(bits uint) crypto.PublicKey {
 		n := new(big.Int).Lsh(big.NewInt(1), bits-1)

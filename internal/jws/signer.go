@@ -32,8 +32,8 @@ var (
 	errSignature = errors.New("the signer returned no signature of its key over its input")
 )
 
-// NewSigner returns a Signer for a private key. The algorithm is that of the key: for RSA keys PS256
-// unless a name is given, such as RS256. The key's private part is not used yet.
+// NewSigner returns a Signer for a private key. The algorithm is that of the key: for RSA keys
+// PS256 unless a name is given, such as RS256. The key's private part is not used yet.
 func NewSigner(key crypto.Signer, algorithm string) (*Signer, error) {
 	if v := reflect.ValueOf(key); !v.IsValid() || v.Kind() == reflect.Pointer && v.IsNil() {
 		return nil, errNoSigner

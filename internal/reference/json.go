@@ -20,7 +20,8 @@ func (o object) has(name string) bool {
 	return found
 }
 
-// decode decodes a part of a token. Every text but the one that an encoder writes is another spelling.
+// decode decodes a part of a token. Every text but the one that an encoder writes is another
+// spelling.
 func (r *Reference) decode(part string) ([]byte, error) {
 	if r.careless(Spelling) {
 		return sloppyDecode(part), nil
@@ -35,7 +36,8 @@ func (r *Reference) decode(part string) ([]byte, error) {
 	return data, nil
 }
 
-// read reads a document that is one object and has one reading. The rule is the one that a bad document breaks.
+// read reads a document that is one object and has one reading. The rule is the one that a bad
+// document breaks.
 func (r *Reference) read(rule Rule, data []byte) (object, error) {
 	if r.careless(rule) {
 		return sloppyRead(data), nil
@@ -64,7 +66,8 @@ func (r *Reference) read(rule Rule, data []byte) (object, error) {
 // escape is one escape of a string. Outside strings there is no backslash in JSON.
 var escape = regexp.MustCompile(`\\(?:u([0-9A-Fa-f]{4})|.)`)
 
-// paired reports whether every escaped high surrogate is followed at once by an escaped low one, and every low one preceded.
+// paired reports whether every escaped high surrogate is followed at once by an escaped low one,
+// and every low one preceded.
 func paired(document []byte) bool {
 	expected := -1 // where a low surrogate must stand
 	for _, at := range escape.FindAllSubmatchIndex(document, -1) {
@@ -84,7 +87,8 @@ func paired(document []byte) bool {
 	return expected < 0
 }
 
-// walk goes through the value that comes next, and says what is wrong with it. The decoder has unescaped the names.
+// walk goes through the value that comes next, and says what is wrong with it. The decoder has
+// unescaped the names.
 func walk(decoder *json.Decoder, depth int) (wrong string) {
 	token, _ := decoder.Token()
 	bracket, ok := token.(json.Delim)
@@ -111,7 +115,8 @@ func walk(decoder *json.Decoder, depth int) (wrong string) {
 	return ""
 }
 
-// numericDate reads a date, which is a number of seconds that is not negative and not after the year 9999.
+// numericDate reads a date, which is a number of seconds that is not negative and not after the
+// year 9999.
 func numericDate(value any) (time.Time, bool) {
 	number, ok := value.(json.Number)
 	if !ok || strings.HasPrefix(number.String(), "-") {

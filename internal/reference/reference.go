@@ -1,11 +1,13 @@
-// Package reference judges bearer tokens a second time: the rules by which package bearer accepts a token, written again as
-// plainly as possible, for one issuer whose public keys are known. It shares no code with package bearer and its parts, so that
-// the two can be held against each other: what the reference refuses, the middleware must never accept.
+// Package reference judges bearer tokens a second time: the rules by which package bearer accepts a
+// token, written again as plainly as possible, for one issuer whose public keys are known. It
+// shares no code with package bearer and its parts, so that the two can be held against each other:
+// what the reference refuses, the middleware must never accept.
 //
 // It is slow on purpose and knows no options. It is for tests alone.
 //
-// Each rule can be taken out with [Reference.Without]. What remains then is not a hole but the code that one finds in its
-// place in careless implementations (sloppy.go), so that an attack on that rule can be shown to succeed.
+// Each rule can be taken out with [Reference.Without]. What remains then is not a hole but the code
+// that one finds in its place in careless implementations (sloppy.go), so that an attack on that
+// rule can be shown to succeed.
 package reference
 
 import (
@@ -89,7 +91,8 @@ type Key struct {
 	Public crypto.PublicKey
 }
 
-// Reference is a judge of tokens. It does not change, and may be used from several goroutines at once.
+// Reference is a judge of tokens. It does not change, and may be used from several goroutines at
+// once.
 type Reference struct {
 	config  Config
 	without Rule // "" for none
@@ -124,8 +127,8 @@ func refuse(rule Rule, format string, args ...any) error {
 	return &Refusal{rule, fmt.Sprintf(format, args...)}
 }
 
-// Verify returns nil for a token that is good at the time, and a *[Refusal] for every other. The scope is not looked at: what a
-// route demands is not a property of the token.
+// Verify returns nil for a token that is good at the time, and a *[Refusal] for every other. The
+// scope is not looked at: what a route demands is not a property of the token.
 func (r *Reference) Verify(token string, now time.Time) error {
 	_, err := r.judge(token, now)
 	return err
@@ -171,7 +174,8 @@ func (r *Reference) judge(token string, now time.Time) (object, error) {
 	return claims, nil
 }
 
-// split separates the parts of the compact serialization. An empty signature is left to checkSignature.
+// split separates the parts of the compact serialization. An empty signature is left to
+// checkSignature.
 func (r *Reference) split(token string) ([3]string, error) {
 	if r.careless(Shape) {
 		return sloppySplit(token), nil
@@ -347,7 +351,8 @@ func (r *Reference) checkConfirmation(claims object) error {
 	return nil
 }
 
-// checkScope looks for a scope in scope and scp, each a string of scopes between spaces or an array of them.
+// checkScope looks for a scope in scope and scp, each a string of scopes between spaces or an array
+// of them.
 func (r *Reference) checkScope(claims object) error {
 	if r.careless(Scope) && sloppyScope(claims, r.config.Scope) {
 		return nil

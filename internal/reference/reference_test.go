@@ -79,7 +79,8 @@ func judged(t *testing.T, err error, want reference.Rule) {
 	}
 }
 
-// The limits of the header and the claims, from both sides. A token that names a rule breaks that one alone.
+// The limits of the header and the claims, from both sides. A token that names a rule breaks that
+// one alone.
 func TestRulesOfHeaderAndClaims(t *testing.T) {
 	const none reference.Rule = ""
 	for _, test := range []struct {
@@ -253,7 +254,8 @@ func TestEveryAlgorithm(t *testing.T) {
 	}
 }
 
-// The answers of RFC 6750 section 3. That those of every rule are right, and that each rule can be taken out, is tested with bearertest.Attack.
+// The answers of RFC 6750 section 3. That those of every rule are right, and that each rule can be
+// taken out, is tested with bearertest.Attack.
 func TestHandler(t *testing.T) {
 	const demanded = "orders:read"
 	live := bearertest.NewIssuer()

@@ -11,7 +11,8 @@ import (
 	"math/big"
 )
 
-// checkSignature finds the keys that kid and alg allow, and checks that one of them made the signature.
+// checkSignature finds the keys that kid and alg allow, and checks that one of them made the
+// signature.
 func (r *Reference) checkSignature(header object, input string, signature []byte) error {
 	alg, _ := header["alg"].(string)
 	kid, _ := header["kid"].(string)
@@ -39,7 +40,8 @@ func (r *Reference) checkSignature(header object, input string, signature []byte
 	return refuse(Signature, "it does not verify")
 }
 
-// candidates are the keys that can have signed. Without a kid it must be clear which of the keys is meant.
+// candidates are the keys that can have signed. Without a kid it must be clear which of the keys is
+// meant.
 func (r *Reference) candidates(kid, alg string) (keys []crypto.PublicKey) {
 	for _, key := range r.config.Keys {
 		named := kid == "" || key.ID == "" || key.ID == kid
@@ -70,7 +72,8 @@ var hashes = map[string]crypto.Hash{
 
 var curves = map[string]elliptic.Curve{"ES256": elliptic.P256(), "ES384": elliptic.P384(), "ES512": elliptic.P521()}
 
-// fits reports whether the algorithm is for keys of this type, curve and size (RFC 7518 sections 3.3 to 3.5, RFC 8037 section 3.1).
+// fits reports whether the algorithm is for keys of this type, curve and size (RFC 7518 sections
+// 3.3 to 3.5, RFC 8037 section 3.1).
 func fits(alg string, key crypto.PublicKey) bool {
 	switch key := key.(type) {
 	case *rsa.PublicKey:

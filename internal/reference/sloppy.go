@@ -1,7 +1,7 @@
 package reference
 
-// What stands in the place of a rule that was taken out. Each function is a carelessness that has been found in the wild,
-// mostly several of them together, and is called for that one rule alone.
+// What stands in the place of a rule that was taken out. Each function is a carelessness that has
+// been found in the wild, mostly several of them together, and is called for that one rule alone.
 
 import (
 	"bytes"
@@ -23,8 +23,8 @@ import (
 	"strings"
 )
 
-// sloppyTokens takes whatever looks like a token from wherever it stands: any header, whatever the scheme and the separator, a
-// cookie, the query, the body.
+// sloppyTokens takes whatever looks like a token from wherever it stands: any header, whatever the
+// scheme and the separator, a cookie, the query, the body.
 func sloppyTokens(request *http.Request) (tokens []string) {
 	places := []string{request.URL.RawQuery}
 	for _, values := range request.Header {
@@ -51,8 +51,8 @@ func sloppyTokens(request *http.Request) (tokens []string) {
 
 const base64Text = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 
-// sloppySplit takes the JSON serializations too (RFC 7515 section 7.2), ignores empty parts and those after the third, and
-// trusts that there are three.
+// sloppySplit takes the JSON serializations too (RFC 7515 section 7.2), ignores empty parts and
+// those after the third, and trusts that there are three.
 func sloppySplit(token string) [3]string {
 	type signature struct{ Protected, Signature string }
 	var general struct {
@@ -68,16 +68,17 @@ func sloppySplit(token string) [3]string {
 	return [3]string{parts[0], parts[1], parts[2]}
 }
 
-// sloppyDecode takes every alphabet, with or without padding, ignores line breaks and bits that are left over, and its own
-// errors.
+// sloppyDecode takes every alphabet, with or without padding, ignores line breaks and bits that are
+// left over, and its own errors.
 func sloppyDecode(part string) []byte {
 	part = strings.NewReplacer("+", "-", "/", "_", "=", "", "\r", "", "\n", "").Replace(part)
 	data, _ := base64.RawURLEncoding.DecodeString(part)
 	return data
 }
 
-// sloppyRead reads the first object that it finds, as far as it can be read, and whatever stands around it: a member that comes
-// twice is the last of the two, names are compared as encoding/json compares them, and bad text is replaced.
+// sloppyRead reads the first object that it finds, as far as it can be read, and whatever stands
+// around it: a member that comes twice is the last of the two, names are compared as encoding/json
+// compares them, and bad text is replaced.
 func sloppyRead(data []byte) object {
 	o := object{}
 	decoder := json.NewDecoder(bytes.NewReader(data[max(0, bytes.IndexByte(data, '{')):]))
@@ -123,8 +124,9 @@ func (r *Reference) usualAlgorithm() string {
 	return ""
 }
 
-// sloppyAlgorithm lets the token choose: none needs no signature, and for HS256 the secret is the public key, which everybody
-// knows. Whatever else alg says, it reports false, and the key decides how to verify.
+// sloppyAlgorithm lets the token choose: none needs no signature, and for HS256 the secret is the
+// public key, which everybody knows. Whatever else alg says, it reports false, and the key decides
+// how to verify.
 func sloppyAlgorithm(alg string, keys []Key, input string, signature []byte) bool {
 	if strings.EqualFold(alg, "none") {
 		return true
@@ -145,7 +147,8 @@ func sloppyAlgorithm(alg string, keys []Key, input string, signature []byte) boo
 	return false
 }
 
-// publicTexts are the forms in which a public key may have been given to a verifier, and the empty one of an unset variable.
+// publicTexts are the forms in which a public key may have been given to a verifier, and the empty
+// one of an unset variable.
 func publicTexts(key crypto.PublicKey) [][]byte {
 	der, _ := x509.MarshalPKIXPublicKey(key)
 	text := pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der})
@@ -173,8 +176,8 @@ func publicJWK(key crypto.PublicKey) map[string]string {
 	return nil
 }
 
-// sloppyKeys takes the keys that the token brings along (RFC 7515 sections 4.1.2 to 4.1.6). A URL is followed if it is a data
-// URL, for there is no network here.
+// sloppyKeys takes the keys that the token brings along (RFC 7515 sections 4.1.2 to 4.1.6). A URL
+// is followed if it is a data URL, for there is no network here.
 func sloppyKeys(header object) (keys []crypto.PublicKey) {
 	if jwk, ok := header["jwk"].(map[string]any); ok {
 		keys = append(keys, keyOf(jwk))

@@ -29,7 +29,8 @@ func seed(f *testing.F, more ...string) {
 	}
 }
 
-// FuzzObject holds Object to a second judge, which is made of encoding/json and a walk over its tokens.
+// FuzzObject holds Object to a second judge, which is made of encoding/json and a walk over its
+// tokens.
 func FuzzObject(f *testing.F) {
 	seed(f, pair, `{"iss":"https://a.test","aud":["a","b"],"exp":1.7e9,"realm_access":{"roles":["x","\u0079"]}}`)
 	f.Fuzz(func(t *testing.T, doc []byte) {
@@ -192,7 +193,8 @@ func judgeTokens(decoder *json.Decoder, depth int) error {
 
 var escapes = regexp.MustCompile(`(?s)\\(u[0-9a-fA-F]{4}|.)`)
 
-// loneSurrogate looks for \ud800 to \udfff without a partner in valid JSON, where a backslash always begins an escape.
+// loneSurrogate looks for \ud800 to \udfff without a partner in valid JSON, where a backslash
+// always begins an escape.
 func loneSurrogate(doc []byte) bool {
 	high := -1 // where a high surrogate ended
 	for _, at := range escapes.FindAllIndex(doc, -1) {
@@ -246,7 +248,8 @@ type leaf struct {
 	Next *leaf  `json:"next"`
 }
 
-// FuzzUnmarshal compares Unmarshal with a decoder that is written by hand over maps, and so is case-exact.
+// FuzzUnmarshal compares Unmarshal with a decoder that is written by hand over maps, and so is
+// case-exact.
 func FuzzUnmarshal(f *testing.F) {
 	seed(f, pair,
 		`{"iss":"a","ISS":"b","linked":"c","Linked":"d","sub2":1,"SUB2":2,"Sub2":3,"Named":"e","named":"f","-":"g"}`,

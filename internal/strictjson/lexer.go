@@ -1,9 +1,11 @@
 package strictjson
 
-// text is what a document can be: a string, whose parts cost nothing, or bytes, which can be read where they are.
+// text is what a document can be: a string, whose parts cost nothing, or bytes, which can be read
+// where they are.
 type text interface{ string | []byte }
 
-// lexer reads one document from its beginning to its end. There is no other reader of JSON text in this package.
+// lexer reads one document from its beginning to its end. There is no other reader of JSON text in
+// this package.
 type lexer[T text] struct {
 	data  T
 	pos   int // everything before it is read
@@ -18,8 +20,8 @@ type lexer[T text] struct {
 	found  bool // the last name was it
 }
 
-// nameStack is a stack of unescaped member names. The first ones stand in it and not in a slice, so that a lexer on the stack
-// of a goroutine needs nothing on the heap.
+// nameStack is a stack of unescaped member names. The first ones stand in it and not in a slice, so
+// that a lexer on the stack of a goroutine needs nothing on the heap.
 type nameStack[T text] struct {
 	n    int
 	room [smallObject]T
@@ -89,7 +91,8 @@ func (s *siblings[T]) repeated() bool {
 	return len(s.index) == size
 }
 
-// mark chooses a bit for a name by its length and its ends, which tells most names of one object apart.
+// mark chooses a bit for a name by its length and its ends, which tells most names of one object
+// apart.
 func mark[T text](name T) uint64 {
 	n := uint(len(name))
 	if n > 0 {
@@ -98,7 +101,8 @@ func mark[T text](name T) uint64 {
 	return 1 << (n % 64)
 }
 
-// equal compares two texts. Converting both to strings would cost an allocation for each, as long as they are of any type.
+// equal compares two texts. Converting both to strings would cost an allocation for each, as long
+// as they are of any type.
 func equal[T text](a, b T) bool {
 	if len(a) != len(b) {
 		return false
@@ -111,8 +115,8 @@ func equal[T text](a, b T) bool {
 	return true
 }
 
-// next skips white space (RFC 8259 section 2) and returns the byte that follows, without reading it. At the end of the
-// document it returns 0, which may not stand between the tokens either.
+// next skips white space (RFC 8259 section 2) and returns the byte that follows, without reading
+// it. At the end of the document it returns 0, which may not stand between the tokens either.
 func (l *lexer[T]) next() byte {
 	for ; l.pos < len(l.data); l.pos++ {
 		switch c := l.data[l.pos]; c {
@@ -143,7 +147,8 @@ func (l *lexer[T]) document(member func(start int) error) error {
 	return l.end()
 }
 
-// span reads a value and returns where it begins and where it ends, without the white space around it.
+// span reads a value and returns where it begins and where it ends, without the white space around
+// it.
 func (l *lexer[T]) span() (start, end int, err error) {
 	l.next()
 	start = l.pos
@@ -173,9 +178,10 @@ func (l *lexer[T]) value() error {
 	}
 }
 
-// object reads an object, of which next has seen the bracket. For each member, after its name and the colon, it calls
-// member with the offset at which the name begins; the name is the last of l.names then, and member reads the value. A
-// nil member reads and forgets. The names of the outermost object are left on l.names, those of any other are not.
+// object reads an object, of which next has seen the bracket. For each member, after its name and
+// the colon, it calls member with the offset at which the name begins; the name is the last of
+// l.names then, and member reads the value. A nil member reads and forgets. The names of the
+// outermost object are left on l.names, those of any other are not.
 func (l *lexer[T]) object(member func(start int) error) error {
 	if err := l.open(); err != nil {
 		return err
@@ -245,8 +251,8 @@ func (l *lexer[T]) named(siblings *siblings[T], raw T, escaped bool) error {
 	return nil
 }
 
-// array reads an array, of which next has seen the bracket. It calls element where an element begins; element reads it.
-// A nil element reads and forgets.
+// array reads an array, of which next has seen the bracket. It calls element where an element
+// begins; element reads it. A nil element reads and forgets.
 func (l *lexer[T]) array(element func() error) error {
 	if err := l.open(); err != nil {
 		return err
@@ -302,7 +308,8 @@ func (l *lexer[T]) literal(word string) error {
 	return nil
 }
 
-// number reads a number (RFC 8259 section 6): no plus sign, no leading zero, and a digit on both sides of the point.
+// number reads a number (RFC 8259 section 6): no plus sign, no leading zero, and a digit on both
+// sides of the point.
 func (l *lexer[T]) number() error {
 	l.skip('-', '-')
 	first := l.pos

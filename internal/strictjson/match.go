@@ -1,7 +1,8 @@
 package strictjson
 
-// Spells reports whether a value is the string with this text. The value is part of a document that [Object] has accepted. It costs
-// no memory if the text is short: what a token says in escapes is not unescaped when it is too long to be the text.
+// Spells reports whether a value is the string with this text. The value is part of a document that
+// [Object] has accepted. It costs no memory if the text is short: what a token says in escapes is
+// not unescaped when it is too long to be the text.
 func Spells(value, text string) bool {
 	if value == "" || value[0] != '"' {
 		return false
@@ -20,8 +21,9 @@ func spells[T text](raw T, escaped bool, text string) bool {
 	return equal(raw, T(text))
 }
 
-// AnyElement reports whether a value is an array with an element for which is returns true, and stops at the first. It gets the
-// elements as they stand in the document, of which the value is part as that of [Elements] is. It costs no memory.
+// AnyElement reports whether a value is an array with an element for which is returns true, and
+// stops at the first. It gets the elements as they stand in the document, of which the value is
+// part as that of [Elements] is. It costs no memory.
 func AnyElement(value string, is func(element string) bool) bool {
 	l := lexer[string]{data: value, seeks: true} // so that no names are kept
 	if l.next() != '[' {

@@ -257,8 +257,8 @@ func TestObjectKeepsOrderAndSpelling(t *testing.T) {
 	}
 }
 
-// Depth is bounded before it costs stack: a document of nothing but brackets is refused like any other.
-// An envelope has room for each document that is read by itself, and for nothing deeper.
+// Depth is bounded before it costs stack: a document of nothing but brackets is refused like any
+// other. An envelope has room for each document that is read by itself, and for nothing deeper.
 func TestEnvelope(t *testing.T) {
 	for document, good := range map[string]bool{
 		nested(strictjson.MaxDepth):            true,
@@ -351,8 +351,8 @@ func TestErrorsAreConstant(t *testing.T) {
 	}
 }
 
-// The names of a small object are compared one by one, those of a large one through an index: a duplicate is found
-// wherever the two stand, on both sides of the border.
+// The names of a small object are compared one by one, those of a large one through an index: a
+// duplicate is found wherever the two stand, on both sides of the border.
 func TestDuplicatesAroundTheBorderOfSmallObjects(t *testing.T) {
 	for size := 14; size <= 19; size++ {
 		for first := range size {
@@ -379,7 +379,8 @@ func TestDuplicatesAroundTheBorderOfSmallObjects(t *testing.T) {
 	}
 }
 
-// Names that look alike to a shortcut are told apart, and one that stands twice is found, wherever others stand between.
+// Names that look alike to a shortcut are told apart, and one that stands twice is found, wherever
+// others stand between.
 func TestNamesThatAreAlike(t *testing.T) {
 	names := []string{""}
 	for _, last := range []string{"", "a", "b", "c"} {
@@ -553,7 +554,8 @@ func TestAppendStrings(t *testing.T) {
 	}
 }
 
-// A string is read several bytes at a time. Every two bytes are judged alike wherever they stand in it.
+// A string is read several bytes at a time. Every two bytes are judged alike wherever they stand in
+// it.
 func TestEveryByteAnywhereInAString(t *testing.T) {
 	alone := make(map[string]bool) // whether two bytes may stand in a string
 	for pair := range 1 << 16 {

@@ -21,16 +21,17 @@ func word[T text](data T, i int) uint64 {
 		uint64(b[4])<<32 | uint64(b[5])<<40 | uint64(b[6])<<48 | uint64(b[7])<<56
 }
 
-// plainWord reports that eight bytes all are plain. It may be false where they are: what it does not pass is looked at byte by
-// byte. A subtraction takes the high bit into the lowest byte that is too small for it, and into no byte below that.
+// plainWord reports whether eight bytes are all plain. It may be false where they are: what it does
+// not pass is looked at byte by byte. A subtraction takes the high bit into the lowest byte that is
+// too small for it, and into no byte below that.
 func plainWord(w uint64) bool {
 	const each = 0x0101010101010101 // one in every byte
 	control, quote, backslash := w-each*0x20, (w^each*'"')-each, (w^each*'\\')-each
 	return (w|control|quote|backslash)&(each*0x80) == 0
 }
 
-// quoted reads the string that begins with the quotation mark at pos. It returns what stands between the marks, whether there
-// is an escape in it, and where it ends.
+// quoted reads the string that begins with the quotation mark at pos. It returns what stands
+// between the marks, whether there is an escape in it, and where it ends.
 func quoted[T text](data T, pos int) (raw T, escaped bool, end int, err error) {
 	start := pos + 1
 	for i := start; ; {
@@ -82,9 +83,9 @@ func appendUnescaped[T text](unescaped []byte, raw T) []byte {
 	return append(unescaped, raw[start:]...)
 }
 
-// escape reads the escape at the beginning of s (RFC 8259 section 7): the character it stands for, and its size in s,
-// which is 0 for what is no escape. A character outside the basic plane is a pair of escapes; half of a pair stands for
-// nothing.
+// escape reads the escape at the beginning of s (RFC 8259 section 7): the character it stands for,
+// and its size in s, which is 0 for what is no escape. A character outside the basic plane is a
+// pair of escapes; half of a pair stands for nothing.
 func escape[T text](s T) (r rune, size int) {
 	if len(s) < 2 {
 		return 0, 0

@@ -168,7 +168,8 @@ func TestUnmarshalIntoRecursiveTypes(t *testing.T) {
 	}
 }
 
-// An interface that holds a pointer is decoded into what the pointer points to, any other is replaced.
+// An interface that holds a pointer is decoded into what the pointer points to, any other is
+// replaced.
 func TestUnmarshalIntoInterfaces(t *testing.T) {
 	target := struct {
 		Pointer  any `json:"pointer"`

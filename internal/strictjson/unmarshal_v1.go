@@ -25,9 +25,9 @@ func unmarshal[T text](data T, v any) error {
 	return json.Unmarshal(f.out, v)
 }
 
-// filter copies a document without the members that match a struct field by folding alone. It walks the value that will
-// be decoded into beside the document, by the rules of encoding/json, and changes nothing in it. The document ends the
-// walk, so that recursive types need no care.
+// filter copies a document without the members that match a struct field by folding alone. It walks
+// the value that will be decoded into beside the document, by the rules of encoding/json, and
+// changes nothing in it. The document ends the walk, so that recursive types need no care.
 type filter[T text] struct {
 	in  lexer[T]
 	out []byte
@@ -70,7 +70,8 @@ func (f *filter[T]) structure(v reflect.Value) error {
 	return err
 }
 
-// mapping copies an object which will be decoded into a map. Each member makes a new element, whatever the map holds.
+// mapping copies an object which will be decoded into a map. Each member makes a new element,
+// whatever the map holds.
 func (f *filter[T]) mapping(v reflect.Value) error {
 	element := reflect.Zero(v.Type().Elem())
 	f.out = append(f.out, '{')
@@ -82,8 +83,9 @@ func (f *filter[T]) mapping(v reflect.Value) error {
 	return err
 }
 
-// list copies an array which will be decoded into a slice or an array. encoding/json decodes into the elements that are
-// there already, those between the length and the capacity of a slice among them.
+// list copies an array which will be decoded into a slice or an array. encoding/json decodes into
+// the elements that are there already, those between the length and the capacity of a slice among
+// them.
 func (f *filter[T]) list(v reflect.Value) error {
 	if v.Kind() == reflect.Slice {
 		v = v.Slice(0, v.Cap())
@@ -109,16 +111,18 @@ func (f *filter[T]) member(start int) {
 	f.out = append(f.out, f.in.data[start:f.in.pos]...)
 }
 
-// separate puts a comma before everything but what comes first after the bracket. No value ends in that bracket.
+// separate puts a comma before everything but what comes first after the bracket. No value ends in
+// that bracket.
 func (f *filter[T]) separate(bracket byte) {
 	if f.out[len(f.out)-1] != bracket {
 		f.out = append(f.out, ',')
 	}
 }
 
-// settle follows pointers, and interfaces that hold one, to the value that encoding/json will decode an object or an
-// array into, with an empty one where a nil pointer stands. It returns the zero Value where the type decodes itself.
-// This is the function indirect of encoding/json, without its effects.
+// settle follows pointers, and interfaces that hold one, to the value that encoding/json will
+// decode an object or an array into, with an empty one where a nil pointer stands. It returns the
+// zero Value where the type decodes itself. This is the function indirect of encoding/json, without
+// its effects.
 func settle(v reflect.Value) reflect.Value {
 	if v.Kind() != reflect.Pointer && v.Type().Name() != "" && v.CanInterface() &&
 		decodesItself(reflect.PointerTo(v.Type())) {
@@ -157,7 +161,8 @@ func decodesItself(t reflect.Type) bool {
 	return t.NumMethod() > 0 && (t.Implements(unmarshaler) || t.Implements(textUnmarshaler))
 }
 
-// fieldByIndex returns a field that may lie in an embedded struct, of an empty one where an embedded pointer is nil.
+// fieldByIndex returns a field that may lie in an embedded struct, of an empty one where an
+// embedded pointer is nil.
 func fieldByIndex(v reflect.Value, index []int) reflect.Value {
 	for _, i := range index {
 		if v.Kind() == reflect.Pointer {
@@ -174,7 +179,8 @@ func fieldByIndex(v reflect.Value, index []int) reflect.Value {
 
 var fieldCache sync.Map // reflect.Type -> map[string][]int
 
-// fieldsOf returns the fields of a struct that encoding/json knows: their JSON names and their places.
+// fieldsOf returns the fields of a struct that encoding/json knows: their JSON names and their
+// places.
 func fieldsOf(t reflect.Type) map[string][]int {
 	if fields, ok := fieldCache.Load(t); ok {
 		return fields.(map[string][]int)
@@ -197,8 +203,9 @@ type embedded struct {
 	twice bool // embedded more than once at the same depth
 }
 
-// readFields goes through a struct and those embedded in it, one depth after the other. The rules are those of Go for
-// embedded fields, where a tagged field goes before the others of its depth (see [json.Marshal]).
+// readFields goes through a struct and those embedded in it, one depth after the other. The rules
+// are those of Go for embedded fields, where a tagged field goes before the others of its depth
+// (see [json.Marshal]).
 func readFields(t reflect.Type) map[string][]int {
 	names := make(map[string]candidate)
 	visited := make(map[reflect.Type]bool)
@@ -236,8 +243,8 @@ func readFields(t reflect.Type) map[string][]int {
 	return fields
 }
 
-// classify says what encoding/json makes of a field: the name from its tag, if it has one, or the struct whose fields
-// take the field's place, or false if it ignores the field.
+// classify says what encoding/json makes of a field: the name from its tag, if it has one, or the
+// struct whose fields take the field's place, or false if it ignores the field.
 func classify(field reflect.StructField) (name string, inner reflect.Type, ok bool) {
 	typ := field.Type
 	if typ.Kind() == reflect.Pointer && typ.Name() == "" {
@@ -268,7 +275,8 @@ func embed(next []embedded, typ reflect.Type, index []int) []embedded {
 	return append(next, embedded{typ: typ, index: index})
 }
 
-// offer gives a name to a field, unless one of higher rank has it. Fields are offered in the order of their depth.
+// offer gives a name to a field, unless one of higher rank has it. Fields are offered in the order
+// of their depth.
 func offer(names map[string]candidate, name string, c candidate) {
 	held, taken := names[name]
 	switch {

@@ -27,7 +27,7 @@ const (
 )
 
 const (
-	// overhead is about what an entry takes beside its value, in bytes: its share of the table, the
+	// overhead is about what an entry takes in addition to its value, in bytes: its share of the table, the
 	// entry itself and what the allocator adds.
 	overhead = 768
 

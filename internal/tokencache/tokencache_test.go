@@ -70,7 +70,7 @@ func TestCacheOfNoEntriesStoresNothing(t *testing.T) {
 	}
 }
 
-// The limits hold whatever comes. Memory is taken neither before the first entry nor after Close.
+// The limits hold for any tokens. Memory is taken neither before the first entry nor after Close.
 func TestLimitsHold(t *testing.T) {
 	const each = small + tokencache.Overhead
 	for name, test := range map[string]struct{ entries, bytes, tokens, most int }{
@@ -287,7 +287,7 @@ func TestEntriesInUseOutlastAScan(t *testing.T) {
 func TestFloodOfOneSendersTokens(t *testing.T) {
 	const entries, others, rounds = 512, 150, 14
 	for name, test := range map[string]struct {
-		times, size, apart int // how often in a row, how large, and after how many others once more
+		times, size, apart int // how often in a row, how large, and after how many others again
 		want               int // hits of the others, in percent
 	}{
 		"once":              {1, small, 0, 90},

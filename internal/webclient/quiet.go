@@ -13,7 +13,8 @@ import (
 	"syscall"
 )
 
-// maxShown is how much of an error's text is shown, in bytes, where there are names in it that the other side chose.
+// maxShown is how much of an error's text is shown, in bytes, where there are names in it that the
+// other side chose.
 const maxShown = 256
 
 // harmless are errors of an exchange whose texts are fixed.
@@ -29,14 +30,17 @@ var (
 	errTimeout  = errors.New("timeout")
 )
 
-// Quiet returns an error of an exchange with nothing in its text that the server said: package net/http quotes URLs, and an answer
-// that it cannot read, whatever the type of the error is; a host that was looked up may come from a redirect, and a server can repeat
-// what was sent to it. So the text is made of what is known to be fixed, of an address, and of the beginning of what package
-// crypto/tls says of a certificate, with the names in that. The whole can be found as [Hide] says.
+// Quiet returns an error of an exchange with nothing in its text that the server said: package
+// net/http quotes URLs, and an answer that it cannot read, whatever the type of the error is; a
+// host that was looked up may come from a redirect, and a server can repeat what was sent to it. So
+// the text is made of what is known to be fixed, of an address, and of the beginning of what
+// package crypto/tls says of a certificate, with the names in that. The whole can be found as
+// [Hide] says.
 func Quiet(err error) error { return Hide(err, shown(err)) }
 
-// Hide returns an error with the text of another one. It cannot be unwrapped, for whoever reports errors to others walks down to the
-// last one; errors.Is and errors.As find in err what is asked for by name.
+// Hide returns an error with the text of another one. It cannot be unwrapped, because code that
+// reports errors to others walks down to the last one; errors.Is and errors.As find in err what is
+// asked for by name.
 func Hide(err, shown error) error { return &quietError{&hiddenError{shown, err}} }
 
 // shown is what of an error may be shown.
@@ -84,8 +88,8 @@ func fixed(err error) error {
 	return errHidden
 }
 
-// Printable replaces whatever in a text may not stand in an error's description (RFC 6749 section 5.2), so that nobody forges a
-// line of a log or moves a terminal's cursor.
+// Printable replaces whatever in a text may not stand in an error's description (RFC 6749 section
+// 5.2), so that no server forges a line of a log or moves a terminal's cursor.
 func Printable(text string) string {
 	return strings.Map(func(r rune) rune {
 		if r < ' ' || r > '~' || r == '"' || r == '\\' {

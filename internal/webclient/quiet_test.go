@@ -20,7 +20,8 @@ import (
 	"github.com/bearer-go/bearer/internal/webclient"
 )
 
-// What package net/http or a server may quote is not in the text of an error, by no verb and at no level.
+// What package net/http or a server may quote is not in the text of an error, by no verb and at no
+// level.
 func TestQuiet(t *testing.T) {
 	const secret = "s3cr3t"
 	quoting := func(err error) error { return &url.Error{Op: "Post", URL: "https://a.example/" + secret, Err: err} }
@@ -90,7 +91,8 @@ type saysText string
 
 func (e saysText) Error() string { return string(e) }
 
-// saysTimeout is a timeout with a text of its own, as package net/http makes one of any error that comes when the time is over.
+// saysTimeout is a timeout with a text of its own, as package net/http makes one of any error that
+// comes when the time is over.
 type saysTimeout string
 
 func (e saysTimeout) Error() string { return string(e) }

@@ -1,6 +1,7 @@
-// Package webclient holds what the HTTP clients of this module have in common: where redirects may lead, how much of an
-// answer is read, when to ask again, and that no error names a URL that a server made up. What else package net/http quotes of an
-// answer that it cannot read, [Quiet] leaves out.
+// Package webclient holds what the HTTP clients of this module have in common: where redirects may
+// lead, how much of an answer is read, when to ask again, and that no error names a URL that a
+// server made up. What else package net/http quotes of an answer that it cannot read, [Quiet]
+// leaves out.
 package webclient
 
 import (
@@ -26,8 +27,8 @@ const (
 
 // What can go wrong, in texts that are fixed.
 var (
-	// ErrProxyUnknown takes the place of a proxy function's error: package net/http quotes a malformed variable with the
-	// password in it.
+	// ErrProxyUnknown takes the place of a proxy function's error: package net/http quotes a
+	// malformed variable with the password in it.
 	ErrProxyUnknown = errors.New("the proxy for it cannot be told; look at the variables HTTPS_PROXY and HTTP_PROXY")
 
 	ErrRedirects   = fmt.Errorf("more than %d redirects", maxRedirects)
@@ -35,8 +36,9 @@ var (
 	ErrTooLong     = fmt.Errorf("the answer is longer than %d bytes", MaxBody)
 )
 
-// Transport returns a copy of [http.DefaultTransport] that keeps no connections, reads a bounded header and keeps the error
-// of its proxy function to itself. It is nil if the default was replaced by something else than an [*http.Transport].
+// Transport returns a copy of [http.DefaultTransport] that keeps no connections, reads a bounded
+// header and keeps the error of its proxy function to itself. It is nil if the default was replaced
+// by something else than an [*http.Transport].
 func Transport() *http.Transport {
 	standard, ok := http.DefaultTransport.(*http.Transport)
 	if !ok {
@@ -62,7 +64,8 @@ func discreet(proxy func(*http.Request) (*url.URL, error)) func(*http.Request) (
 	}
 }
 
-// WithinOrigin makes a client follow redirects within one origin only, and then ask its own CheckRedirect.
+// WithinOrigin makes a client follow redirects within one origin only, and then ask its own
+// CheckRedirect.
 func WithinOrigin(client *http.Client) {
 	next := client.CheckRedirect
 	client.CheckRedirect = func(request *http.Request, via []*http.Request) error {
@@ -84,8 +87,8 @@ func WithoutRedirects(client *http.Client) {
 	client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 }
 
-// Do sends a request. Its error does not name the last URL, which may be one that the server made up. It may quote an answer that is
-// not HTTP.
+// Do sends a request. Its error does not name the last URL, which may be one that the server made
+// up. It may quote an answer that is not HTTP.
 func Do(client *http.Client, request *http.Request) (*http.Response, error) {
 	response, err := client.Do(request) //nolint:gosec // where it goes is for the callers to judge, who do
 	if wrapped, ok := errors.AsType[*url.Error](err); ok {
@@ -106,8 +109,8 @@ func Body(response *http.Response) (string, error) {
 	return string(body), nil
 }
 
-// RetryAfter reads the header of that name (RFC 9110 section 10.2.3), a number of seconds or a date. What is longer than longest is
-// that, and nonsense, or what is past, is 0.
+// RetryAfter reads the header of that name (RFC 9110 section 10.2.3), a number of seconds or a
+// date. What is longer than longest is that, and nonsense, or what is past, is 0.
 func RetryAfter(header http.Header, longest time.Duration) time.Duration {
 	text := header.Get("Retry-After")
 	if text != "" && strings.Trim(text, "0123456789") == "" {

@@ -15,7 +15,8 @@ type transport func(*http.Request) (*http.Response, error)
 
 func (f transport) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
 
-// redirects answers every request with a redirect to the next of the locations, and in the end with 200.
+// redirects answers every request with a redirect to the next of the locations, and in the end with
+// 200.
 func redirects(locations ...string) (http.RoundTripper, *[]string) {
 	asked := new([]string)
 	return transport(func(r *http.Request) (*http.Response, error) {

@@ -1,5 +1,5 @@
-// Package weburl judges the URLs of issuers, of their keys and of their endpoints, in a configuration and in an issuer's
-// documents.
+// Package weburl judges the URLs of issuers, of their keys and of their endpoints, in a
+// configuration and in an issuer's documents.
 package weburl
 
 import (
@@ -10,8 +10,9 @@ import (
 	"strings"
 )
 
-// Check refuses what is not an absolute URL over TLS. Plain http is for a host that is this machine, or for those who
-// ask for it. The errors complete a sentence that begins with what the URL is, and quote nothing of it.
+// Check refuses what is not an absolute URL over TLS. Plain http is for a host that is this
+// machine, or for those who ask for it. The errors complete a sentence that begins with what the
+// URL is, and quote nothing of it.
 func Check(text string, insecureHTTP bool) error {
 	u, err := url.Parse(text)
 	switch {
@@ -38,8 +39,8 @@ func CheckIssuer(issuer string, insecureHTTP bool) error {
 	return Check(issuer, insecureHTTP)
 }
 
-// CheckOf judges a URL out of an issuer's document. An issuer behind TLS may not lead to a URL without it, and so not to
-// services on this machine's loopback either.
+// CheckOf judges a URL out of an issuer's document. An issuer behind TLS may not lead to a URL
+// without it, and so not to services on this machine's loopback either.
 func CheckOf(issuer, text string, insecureHTTP bool) error {
 	if isPlain(text) && !isPlain(issuer) && !insecureHTTP {
 		return errors.New("is not https, unlike the issuer")
@@ -52,9 +53,9 @@ func isPlain(text string) bool {
 	return err == nil && u.Scheme == "http"
 }
 
-// WellKnown returns where the document of an issuer is: first by OpenID Connect Discovery section 4, and if there is none,
-// by RFC 8414 section 3, which puts the well-known path before the issuer's own. The issuer is one that [CheckIssuer]
-// accepts.
+// WellKnown returns where the document of an issuer is: first by OpenID Connect Discovery section
+// 4, and if there is none, by RFC 8414 section 3, which puts the well-known path before the
+// issuer's own. The issuer is one that [CheckIssuer] accepts.
 func WellKnown(issuer string) (openID, oauth string) {
 	openID = strings.TrimSuffix(issuer, "/") + "/.well-known/openid-configuration"
 	u, err := url.Parse(issuer)
@@ -65,8 +66,9 @@ func WellKnown(issuer string) (openID, oauth string) {
 	return openID, u.Scheme + "://" + u.Host + "/.well-known/oauth-authorization-server" + path
 }
 
-// SameIssuer compares the issuer that a document is for with the one that was configured, to the character: otherwise one
-// issuer could speak for another (OpenID Connect Discovery section 4.3, RFC 8414 section 3.3).
+// SameIssuer compares the issuer that a document is for with the one that was configured, to the
+// character: otherwise one issuer could speak for another (OpenID Connect Discovery section 4.3,
+// RFC 8414 section 3.3).
 func SameIssuer(document, configured string) error {
 	switch {
 	case document == configured:
@@ -93,8 +95,8 @@ func Loopback(host string) bool {
 	return strings.EqualFold(host, "localhost") || err == nil && ip.IsLoopback()
 }
 
-// Redacted returns a URL as it may be shown to an operator: without a password, and without anything where an @ makes it
-// likely that there is one in a text that is no URL.
+// Redacted returns a URL as it may be shown to an operator: without a password, and without
+// anything where an @ makes it likely that there is one in a text that is no URL.
 func Redacted(text string) string {
 	u, err := url.Parse(text)
 	switch {
