@@ -37,6 +37,7 @@ func Example() {
 		router.ServeHTTP(w, r)
 		fmt.Println(w.Code, w.Body)
 	}
-	// Output: 200 the orders of alice 403 {"title":"Forbidden","status":403,"detail":"The access
-	// token lacks a required scope","code":"insufficient_scope"}
+	// Output:
+	// 200 the orders of alice
+	// 403 {"title":"Forbidden","status":403,"detail":"The access token lacks a required scope","code":"insufficient_scope"}
 }
