@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -54,7 +55,22 @@ func TestFilesUseOnlyLowerFiles(t *testing.T) {
 	}
 }
 
-// The test above would find each of these.
+// CONTRIBUTING.md shows the same list, in the same order.
+func TestContributingListsTheLayers(t *testing.T) {
+	text, err := os.ReadFile("CONTRIBUTING.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var listed []string
+	for _, row := range regexp.MustCompile("(?m)^\\| `([a-z]+\\.go)` \\|").FindAllStringSubmatch(string(text), -1) {
+		listed = append(listed, row[1])
+	}
+	if want := layers[1:]; !slices.Equal(listed, want) { // without doc.go
+		t.Errorf("it lists %q, want %q", listed, want)
+	}
+}
+
+// The test of the layers would find each of these.
 func TestLayersTestFindsViolations(t *testing.T) {
 	for name, test := range map[string]struct{ file, code, want string }{
 		"a call of a function above":    {"judge.go", "var _ = isBearer(\"\")", "judge.go uses isBearer of context.go"},
