@@ -59,7 +59,9 @@ func isBearerHeader(header, token string) bool {
 
 // isBearer reports whether a scheme is that of RFC 6750. Schemes are case-insensitive (RFC 9110
 // section 11.1).
-func isBearer(scheme string) bool { return strings.EqualFold(scheme, schemeBearer) }
+func isBearer(scheme string) bool {
+	return scheme == schemeBearer || strings.EqualFold(scheme, schemeBearer)
+}
 
 const schemeBearer = "Bearer"
 
