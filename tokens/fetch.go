@@ -80,6 +80,7 @@ func (s *Source) run(ctx context.Context, f *fetch) {
 	var response *Response
 	contain.Call(ctx, s.m.logger, "the Fetcher", func() (err error) {
 		response, err = s.m.fetcher.Fetch(ctx, Request{Key: s.key, Previous: f.previous, source: s, given: f.given})
+		askMethods(err)
 		return err
 	}, func(err error) {
 		if !stop() {
@@ -88,6 +89,13 @@ func (s *Source) run(ctx context.Context, f *fetch) {
 		}
 		s.finish(ctx, f, response, err)
 	})
+}
+
+// askMethods calls the methods of a Fetcher's error that a Source calls later, with its lock held.
+// One that panics, as those of a nil pointer do, is a failure of the Fetcher.
+func askMethods(err error) {
+	_ = backoff(1, err)
+	_ = errors.Is(err, ErrLoginRequired)
 }
 
 func (s *Source) addLate(n int) {

@@ -148,6 +148,39 @@ func TestFetcherThatPanics(t *testing.T) {
 	})
 }
 
+// A Manager asks a Fetcher's error what it is. That is a failure as well when the error cannot say.
+func TestFetcherWhoseErrorPanics(t *testing.T) {
+	var none *tokens.Error
+	for name, failure := range map[string]error{
+		"a nil pointer": none, "a nil pointer in another error": fmt.Errorf("no token: %w", none), "by itself": panickingError{},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				bad := true // it changes while there is no fetch
+				source := tokenstest.NewManager(t, tokens.FetcherFunc(func(context.Context, tokens.Request) (*tokens.Response, error) {
+					if bad {
+						return nil, failure
+					}
+					return &tokens.Response{AccessToken: tokens.NewSecret("good"), TokenType: "Bearer"}, nil
+				})).Source(tokens.Key{})
+				unavailable := tokenstest.WantUnavailable(t, source)
+				if text := unavailable.Error(); !strings.Contains(text, "the Fetcher panicked") {
+					t.Error(text)
+				}
+				bad = false
+				tokenstest.Pass(unavailable.RetryAfter)
+				wantToken(t, source, "good")
+			})
+		})
+	}
+}
+
+// panickingError is an error that cannot be asked.
+type panickingError struct{}
+
+func (panickingError) Error() string { return "no token" }
+func (panickingError) Unwrap() error { panic("hunter2") }
+
 // Nobody waits for a later fetch when the token of an earlier one comes.
 func TestLateTokenEndsTheWait(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
