@@ -29,6 +29,8 @@ const (
 
 var (
 	errNoAnswer  = fmt.Errorf("no complete answer within %s: %w", RequestTimeout, context.DeadlineExceeded)
+	errNoProof   = fmt.Errorf("the client's authentication was not made within %s: %w",
+		RequestTimeout, context.DeadlineExceeded)
 	errPlainMTLS = errors.New("a client certificate is shown to an https URL only")
 )
 
@@ -126,11 +128,7 @@ func (c *Client) post(ctx context.Context, endpoint string, q Call) (*answer, er
 	if err := c.throttle.throttled(endpoint, q); err != nil {
 		return nil, err
 	}
-	proven, err := c.prove(ctx, q)
-	if err != nil {
-		return nil, err
-	}
-	if err := c.throttle.refused(q, proven.proof); err != nil {
+	if err := c.refused(ctx, q); err != nil {
 		return nil, err
 	}
 	leave, err := c.enter(ctx, q)
@@ -138,10 +136,17 @@ func (c *Client) post(ctx context.Context, endpoint string, q Call) (*answer, er
 		return nil, &tokens.Error{Op: op, Err: err}
 	}
 	defer leave()
-	if proven.age() > maxProofAge {
-		if proven, err = c.prove(ctx, q); err != nil {
-			return nil, err
-		}
+	// Not earlier: an assertion would be old after a long wait, and each request that an outsider
+	// causes would cost a signature, however few are sent.
+	proving, cancel := context.WithTimeoutCause(ctx, RequestTimeout, errNoProof)
+	defer cancel()
+	stop := context.AfterFunc(proving, leave) // even if the signer goes on
+	proven, err := c.prove(proving, q)
+	switch {
+	case !stop() && err == nil:
+		return nil, &tokens.Error{Op: op, Err: webclient.Ended(proving)}
+	case err != nil:
+		return nil, err
 	}
 	if err := cmp.Or(c.throttle.throttled(endpoint, q), c.throttle.refused(q, proven.proof)); err != nil { // since
 		return nil, err
@@ -152,7 +157,7 @@ func (c *Client) post(ctx context.Context, endpoint string, q Call) (*answer, er
 	if q.Lasting {
 		ctx = context.WithoutCancel(ctx)
 	}
-	ctx, cancel := context.WithTimeoutCause(ctx, RequestTimeout, errNoAnswer)
+	ctx, cancel = context.WithTimeoutCause(ctx, RequestTimeout, errNoAnswer)
 	defer cancel()
 	defer context.AfterFunc(ctx, leave)() // even if the transport goes on
 	request, err := http.NewRequestWithContext(webclient.WithoutTrace(ctx), http.MethodPost, endpoint, strings.NewReader(proven.form.Encode()))
@@ -189,26 +194,37 @@ func (c *Client) post(ctx context.Context, endpoint string, q Call) (*answer, er
 	return a, nil
 }
 
-// maxProofAge is how old the client's authentication may be when it is sent. An assertion is good for
-// a minute, and a refusal would hold for the whole client.
-const maxProofAge = 15 * time.Second
-
 // provenCall is a call with the client's authentication.
 type provenCall struct {
 	form    url.Values
 	header  http.Header
 	secrets []string      // that must not come back in an error
 	proof   tokens.Secret // the client's secret, if it has one: a signed assertion is another each time
-	made    time.Time
 }
 
-// age is how long ago the authentication was made, by the wall clock: an assertion ages while the
-// machine sleeps.
-func (p *provenCall) age() time.Duration { return time.Now().Round(0).Sub(p.made) }
+// refused returns the error for a request that would be refused as one before was, and so need not
+// wait until it may be made, or nil. What the client's secret is now matters only after a refusal
+// of one.
+func (c *Client) refused(ctx context.Context, q Call) error {
+	if err := c.throttle.refused(q, tokens.Secret{}); err != nil {
+		return err
+	}
+	if !c.throttle.hasRefused(q) {
+		return nil
+	}
+	proven, err := c.prove(ctx, q)
+	if err != nil {
+		return err
+	}
+	if err := c.throttle.refused(q, proven.proof); err != nil {
+		return err
+	}
+	return nil
+}
 
 // prove adds the client's authentication to a call.
 func (c *Client) prove(ctx context.Context, q Call) (p provenCall, err error) {
-	p = provenCall{form: maps.Clone(q.Form), header: make(http.Header), made: time.Now().Round(0)}
+	p = provenCall{form: maps.Clone(q.Form), header: make(http.Header)}
 	if p.secrets, err = c.Auth.Apply(ctx, c, p.form, p.header); err != nil {
 		return p, &tokens.Error{Op: q.Op, Err: err}
 	}

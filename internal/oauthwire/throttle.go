@@ -77,10 +77,20 @@ func (t *throttle) refused(q Call, proof tokens.Secret) *tokens.Error {
 	if q.Op != OpToken {
 		return nil
 	}
+	return t.refusal(q, func(r refusal) bool { return r.proof == proof })
+}
+
+// hasRefused reports whether there is a secret with which a request would be refused.
+func (t *throttle) hasRefused(q Call) bool {
+	return q.Op == OpToken && t.refusal(q, func(refusal) bool { return true }) != nil
+}
+
+// refusal returns the error of a refusal that holds for a request, or nil.
+func (t *throttle) refusal(q Call, holds func(refusal) bool) *tokens.Error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for _, about := range []string{"", q.Form.Get("grant_type")} {
-		if r := t.refusals[about]; r.proof == proof && (q.Outside || !r.outside) {
+		if r := t.refusals[about]; holds(r) && (q.Outside || !r.outside) {
 			if err := r.on(); err != nil {
 				return err
 			}

@@ -47,9 +47,11 @@ func WithRS256() AssertionOption { return func(c *assertionConfig) { c.rs256 = t
 // bits ([WithRS256] changes it), ES256, ES384 or ES512 for P-256, P-384 and P-521, EdDSA for
 // Ed25519. The keyID names the public key to the server (kid); with "" it is not named.
 //
-// The signer is used by several requests at once. It may be a key in memory, or one in a module or
-// a service elsewhere: what it signs is verified before it is sent. It is not told of the request's
-// context, so a signer that waits should end by itself.
+// The signer is used by several requests at once, as many as [WithMaxRequests] allows, and by none
+// that waits for its turn. It may be a key in memory, or one in a module or a service elsewhere:
+// what it signs is verified before it is sent. It is not told of the request's context, so a signer
+// that waits should end by itself. A request is given up if its signature takes longer than 10
+// seconds.
 func PrivateKeyJWT(signer crypto.Signer, keyID string, opts ...AssertionOption) ClientAuth {
 	var config assertionConfig
 	var errs []error

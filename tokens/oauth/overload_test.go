@@ -2,10 +2,12 @@ package oauth_test
 
 import (
 	"context"
+	"crypto"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"net/url"
 	"strings"
@@ -96,5 +98,80 @@ func TestRequestsThatWaitHaveANewAssertion(t *testing.T) {
 			wg.Go(func() { tokenstest.MustToken(t, manager.Source(tokens.Key{Scope: fmt.Sprint(i)})) })
 		}
 		wg.Wait()
+	})
+}
+
+// A signer elsewhere has a quota, too: what outsiders cause asks for no more signatures than are
+// sent, and the service's own token gets its signature.
+func TestSignerIsAskedForWhatIsSent(t *testing.T) {
+	for grant, fetcher := range callerGrants {
+		t.Run(grant, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				server := echoServer()
+				answer := server.Handler("/token")
+				server.On("/token", func(r *http.Request, form url.Values) (*http.Response, error) {
+					<-time.After(time.Second)
+					return answer(r, form)
+				})
+				key, now, all := clientKey(t), new(atomic.Int64), new(atomic.Int64)
+				signer := &assertionSigner{key.Public(), func(random io.Reader, digest []byte, opts crypto.SignerOpts) ([]byte, error) {
+					defer now.Add(-1)
+					all.Add(1)
+					if now.Add(1) > 8 {
+						return nil, errors.New("too many requests")
+					}
+					<-time.After(100 * time.Millisecond)
+					return key.Sign(random, digest, opts)
+				}}
+				client := tokenstest.NewClient(t, server, oauth.PrivateKeyJWT(signer, ""), oauth.WithMaxRequests(8))
+				source := tokenstest.NewManager(t, fetcher(client)).Source(tokens.Key{Subject: "any"})
+				var wg sync.WaitGroup
+				for i := range 300 {
+					wg.Go(func() { _, _ = source.Token(callerWith(t, subjectToken(fmt.Sprint(i)))) })
+				}
+				<-time.After(time.Millisecond)
+				if _, err := client.ClientCredentials().Fetch(t.Context(), tokens.Request{}); err != nil {
+					t.Error("the service's own token:", err)
+				}
+				wg.Wait()
+				if sent := len(server.Seen("/token")); int64(sent) != all.Load() {
+					t.Errorf("%d signatures for %d requests", all.Load(), sent)
+				}
+			})
+		})
+	}
+}
+
+// A signer that hangs for some requests keeps no others waiting for longer than a request may take.
+func TestSignerThatHangs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		key, hangs := clientKey(t), true // it changes while all that sign hang
+		signer := &assertionSigner{key.Public(), func(random io.Reader, digest []byte, opts crypto.SignerOpts) ([]byte, error) {
+			if hangs {
+				<-time.After(time.Hour)
+			}
+			return key.Sign(random, digest, opts)
+		}}
+		server := tokenstest.NewServer()
+		client := tokenstest.NewClient(t, server, oauth.PrivateKeyJWT(signer, ""), oauth.WithMaxRequests(2))
+		var wg sync.WaitGroup
+		for range 2 {
+			wg.Go(func() {
+				_, err := client.ClientCredentials().Fetch(context.Background(), tokens.Request{})
+				if !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "authentication") {
+					t.Errorf("one whose signature took an hour: %v", err)
+				}
+			})
+		}
+		synctest.Wait()
+		hangs = false
+		began := time.Now()
+		if _, err := client.ClientCredentials().Fetch(t.Context(), tokens.Request{}); err != nil || time.Since(began) != 10*time.Second {
+			t.Errorf("after %v: %v", time.Since(began), err)
+		}
+		wg.Wait()
+		if n := len(server.Seen("/token")); n != 1 {
+			t.Errorf("%d requests, want 1", n)
+		}
 	})
 }
