@@ -70,8 +70,8 @@ func InsecureHTTP() ClientOption {
 // them never keeps the others waiting for longer.
 //
 // Of the requests to the token endpoint a quarter, rounded up, is kept free of those that outsiders can
-// cause in any number, each with another token or code: [Client.Exchange], [Client.JWTBearer], and the
-// end of a login. With 1 nothing is kept free.
+// cause in any number, each with another token or code: [Client.Exchange], [Client.JWTBearer], the
+// end of a login, and the first use of an adopted refresh token. With 1 nothing is kept free.
 func WithMaxRequests(n int) ClientOption {
 	return func(c *clientConfig) {
 		switch {

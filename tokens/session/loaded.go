@@ -49,7 +49,7 @@ func (l loaded) send(q tokens.Request) renewed {
 	form := oauthwire.KeyForm("refresh_token", q.Key)
 	form.Set("refresh_token", l.RefreshToken)
 	response, _, err := l.f.wire.Exchange(l.ctx, oauthwire.Call{
-		Op: oauthwire.OpToken, Form: form, Lasting: true, Ready: l.suspended,
+		Op: oauthwire.OpToken, Form: form, Lasting: true, Outside: !l.hasGranted(), Ready: l.suspended,
 	})
 	r := renewed{loaded: l, q: q, next: l.storedSession, response: response, err: err}
 	if err == nil {

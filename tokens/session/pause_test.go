@@ -3,7 +3,9 @@ package session_test
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"net/http"
+	"net/url"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -91,4 +93,36 @@ func TestLoginAfterAPanicIsNotUsed(t *testing.T) {
 	if _, err := login.Finish(t.Context(), back); err != nil {
 		t.Error(err)
 	}
+}
+
+// An adopted refresh token may be another client's, and some servers refuse the client for that. It
+// stops no other session, and not the service's own tokens.
+func TestAdoptedRefreshTokenOfAnotherClient(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		server := tokenstest.NewServer()
+		server.On("/token", func(r *http.Request, form url.Values) (*http.Response, error) {
+			if form.Get("refresh_token") == "another-client's" {
+				return tokenstest.JSON(http.StatusUnauthorized, `{"error":"invalid_client"}`)(r, form)
+			}
+			return tokenstest.JSON(http.StatusOK, tokenstest.Good)(r, form)
+		})
+		client := tokenstest.NewClient(t, server, oauth.ClientSecretBasic(tokens.NewSecret(tokenstest.Secret)))
+		own := tokenstest.NewManager(t, client.ClientCredentials())
+		tokenstest.MustToken(t, own.Source(tokens.Key{}))
+		store := session.NewMemoryStore()
+		for _, refreshToken := range []string{"another-client's", "of-this-client"} {
+			s, err := session.New(client, store, "of "+refreshToken, tokens.WithLogger(slog.New(slog.DiscardHandler)))
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer s.Close()
+			if err := s.Adopt(t.Context(), tokens.NewSecret(refreshToken)); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := s.Token(t.Context()); (err == nil) != (refreshToken == "of-this-client") {
+				t.Errorf("%s: %v", refreshToken, err)
+			}
+		}
+		tokenstest.MustToken(t, own.Source(tokens.Key{Scope: "another"}))
+	})
 }

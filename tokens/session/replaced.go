@@ -45,6 +45,10 @@ func (r *record) mayRefuse(key tokens.Key) bool {
 	return key.Scope+key.Resource+key.Audience != ""
 }
 
+// hasGranted reports whether the server has granted a token. Before that it is not known whose the
+// refresh token is: it came from elsewhere, see [Session.Adopt].
+func (r *record) hasGranted() bool { return len(r.Tokens) > 0 }
+
 // refreshTokens are those that the server may accept.
 func (r *record) refreshTokens() []string {
 	return append([]string{r.RefreshToken}, r.Replaced...)
