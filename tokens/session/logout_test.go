@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 	"sync"
@@ -14,6 +15,7 @@ import (
 	"time"
 
 	"github.com/bearer-go/bearer/tokens"
+	"github.com/bearer-go/bearer/tokens/internal/tokenstest"
 	"github.com/bearer-go/bearer/tokens/oauth"
 	"github.com/bearer-go/bearer/tokens/session"
 )
@@ -157,6 +159,48 @@ func TestLogoutRevokesWhatWasNotSaved(t *testing.T) {
 		if _, err := w.session.Token(t.Context()); !errors.Is(err, tokens.ErrLoginRequired) {
 			t.Errorf("after that: %v", err)
 		}
+	})
+}
+
+// Nor is it handed out meanwhile, by a fetch that could not wait until the logout was over.
+func TestLogoutHandsOutNothingThatWasNotSaved(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		server := tokenstest.NewServer()
+		server.On("/token", tokenstest.JSON(http.StatusOK, strings.TrimSuffix(tokenstest.Good, "}")+`,"refresh_token":"the-next"}`))
+		server.On("/revoke", func(r *http.Request, _ url.Values) (*http.Response, error) {
+			<-r.Context().Done()
+			return nil, r.Context().Err()
+		})
+		store := newSessionStore()
+		client := tokenstest.NewClient(t, server, oauth.NoClientAuth())
+		alice, err := session.New(client, store, sessionName,
+			tokens.WithFetchTimeout(2*time.Second), tokens.WithLogger(slog.New(slog.DiscardHandler)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer alice.Close()
+		if err := alice.Adopt(t.Context(), tokens.NewSecret("the-first")); err != nil {
+			t.Fatal(err)
+		}
+		store.fail(errDiskFull)
+		if _, err := alice.Token(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			if err := alice.Logout(t.Context()); !errors.Is(err, session.ErrNotRevoked) {
+				t.Error(err)
+			}
+		}()
+		synctest.Wait()
+		for range 9 {
+			if _, err := alice.Token(t.Context()); err == nil {
+				t.Error("a token was handed out during the logout")
+			}
+			<-time.After(100 * time.Millisecond)
+		}
+		<-done
 	})
 }
 

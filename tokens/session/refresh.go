@@ -138,8 +138,12 @@ func (f *refresher) Fetch(ctx context.Context, q tokens.Request) (*tokens.Respon
 	return response, err
 }
 
-// known returns what is known of a session without its lease, for its access tokens alone.
+// known returns what is known of a session without its lease, for its access tokens alone. It is
+// nothing once the context has ended: the lease may be that of a logout.
 func (f *refresher) known(ctx context.Context, name string) (storedSession, bool) {
+	if ctx.Err() != nil {
+		return storedSession{}, false
+	}
 	if next, ok := f.unsavedOf(name); ok {
 		return next, true
 	}
