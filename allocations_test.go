@@ -18,8 +18,8 @@ import (
 
 // The budgets below are those of the way a request takes through Authenticate. Time is measured in bench/, never here.
 
-// raceDetector reports whether the detector is at work: it makes sync.Pool forget things at random, so that what is allocated
-// anew is no property of this code any more.
+// raceDetector reports whether the race detector is on. It makes sync.Pool drop values at random, so
+// that the number of allocations says nothing about this code.
 func raceDetector() bool {
 	info, ok := debug.ReadBuildInfo()
 	return ok && slices.Contains(info.Settings, debug.BuildSetting{Key: "-race", Value: "true"})

@@ -271,7 +271,7 @@ func TestKeysOfKnownTokens(t *testing.T) {
 				wantReason(t, auth, token, "")
 			}
 			server.publish(merged(pairs()[1].jwk, c{"kid": "b"}))
-			<-time.After(9*time.Minute + time.Second) // the refresh is due, and nobody waits for it
+			<-time.After(9*time.Minute + time.Second) // the refresh is due, and no request waits for it
 			wantReason(t, auth, token, "")
 			synctest.Wait()
 			wantReason(t, auth, token, bearer.ReasonUnknownKey)
@@ -475,7 +475,8 @@ func TestCacheStorm(t *testing.T) {
 	}
 }
 
-// What is remembered are copies, so that it does not keep the header of a request in memory, nor what stands beside it there.
+// The cache stores copies, so that it keeps neither the header of a request in memory nor anything
+// next to it.
 func TestCacheKeepsNoRequestInMemory(t *testing.T) {
 	const beside = 64 << 20
 	p := newPress()

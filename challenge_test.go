@@ -15,7 +15,8 @@ import (
 	"github.com/bearer-go/bearer/bearertest"
 )
 
-// What the client hears, row by row (RFC 6750 section 3, RFC 9470 section 3, RFC 9728 section 5.1, RFC 9457).
+// What the client receives, row by row (RFC 6750 section 3, RFC 9470 section 3, RFC 9728 section
+// 5.1, RFC 9457).
 // Rules: guard.fixed-text.
 func TestAnswers(t *testing.T) {
 	issuer := bearertest.NewIssuer(bearertest.DefaultClaims(c{"scope": "a"}))
@@ -144,7 +145,7 @@ func TestRefusalsOfRoutesDoNotMix(t *testing.T) {
 	}
 }
 
-// A cause belongs to one request, and a reason that has no answer is a refusal all the same.
+// A cause belongs to one request. A reason without an answer in the table is still a refusal.
 func TestRefusalsAreNeverChanged(t *testing.T) {
 	issuer := bearertest.NewIssuer()
 	issuer.Down()

@@ -198,14 +198,14 @@ func ExampleOptional() {
 		if claims, ok := bearer.FromContext(r.Context()); ok {
 			fmt.Println("hello", claims.Subject())
 		} else {
-			fmt.Println("hello, whoever you are")
+			fmt.Println("hello, stranger")
 		}
 	}), bearer.Optional())
 	show(h, httptest.NewRequest("GET", "/", nil))
 	show(h, inHeader(issuer.Token()))
 	show(h, inHeader("forged"))
 	// Output:
-	// hello, whoever you are
+	// hello, stranger
 	// 200
 	// hello alice
 	// 200

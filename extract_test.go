@@ -281,8 +281,9 @@ func TestFormSource(t *testing.T) {
 	}
 }
 
-// A form that net/http or another reader finds, and the guard cannot look into, is refused: on an optional route it would pass as
-// anonymous otherwise, and beside a good token a second one could hide there.
+// The guard refuses a form that net/http or another reader finds and that the guard cannot read.
+// Otherwise the request would be anonymous on an optional route, and a second token could hide
+// behind a good one.
 // Rules: request.readable.
 func TestFormsThatCannotBeLookedInto(t *testing.T) {
 	issuer := bearertest.NewIssuer()
@@ -321,7 +322,7 @@ func TestFormsThatCannotBeLookedInto(t *testing.T) {
 	for name, test := range map[string]struct {
 		changes []func(*http.Request)
 		alone   bearer.Reason // without another credential, on an optional route
-		second  bearer.Reason // beside a good token in the header
+		second  bearer.Reason // with a good token in the header
 	}{
 		"plain":                   {nil, badToken, two},
 		"upper case":              {[]func(*http.Request){types("APPLICATION/X-WWW-Form-URLEncoded")}, badToken, two},
@@ -375,7 +376,7 @@ func TestFormsThatCannotBeLookedInto(t *testing.T) {
 				}
 				passed, err := auth.Guard(bearer.Optional()).Authenticate(r)
 				if got := reasonOf(t, err); got != want {
-					t.Errorf("beside %.6q: reason %q, want %q", authorization, got, want)
+					t.Errorf("with %.6q: reason %q, want %q", authorization, got, want)
 				}
 				if err == nil && passed.Method != http.MethodGet && name != "in the query" {
 					if found := passed.PostFormValue("access_token"); found != "" {

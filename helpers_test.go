@@ -88,7 +88,7 @@ func wantReason(t testing.TB, auth *bearer.Middleware, token string, want bearer
 		t.Errorf("reason %q, want %q", got, want)
 	}
 	if (claims == nil) != (err != nil) {
-		t.Errorf("claims %v beside error %v: exactly one of the two must be nil", claims, err)
+		t.Errorf("claims %v and error %v: exactly one of the two must be nil", claims, err)
 	}
 }
 

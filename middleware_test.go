@@ -60,7 +60,8 @@ func TestNoMethodIsExempt(t *testing.T) {
 	}
 }
 
-// A second guard of the same Middleware checks its requirements alone; one of another Middleware verifies anew.
+// A second guard of the same Middleware checks only its requirements. A guard of another Middleware
+// verifies the token again.
 // Rules: guard.nested.
 func TestGuardsTogether(t *testing.T) {
 	issuer := bearertest.NewIssuer(bearertest.DefaultClaims(c{"scope": "a"}))
@@ -84,7 +85,7 @@ func TestGuardsTogether(t *testing.T) {
 			next.ServeHTTP(w, r)
 		})
 	}
-	// Without the token at hand the second guard can only pass by the first one's mark.
+	// Without the token in the request, the second guard can only pass by the mark of the first.
 	if status, inner := run(auth.Require(), forget, auth.Require(bearer.Scopes("a"))); status != 204 || inner.claims.Subject() != "alice" || len(events) != 1 {
 		t.Errorf("status %d, events %v", status, events)
 	}

@@ -12,8 +12,9 @@ import (
 	"github.com/bearer-go/bearer/jwks"
 )
 
-// Authenticate: a request made with the context of a verified one counts as verified, unless it has an Authorization header that
-// is not the verified one's. Nobody is told of a request that counts as verified, so the observer tells which are.
+// Authenticate: a request made with the context of a verified one counts as verified, unless it has
+// another Authorization header than the verified one. The observer gets no event for a request that
+// counts as verified, so the events show which ones do.
 // Rules: guard.nested.
 func TestWhichRequestsCountAsVerified(t *testing.T) {
 	issuer := bearertest.NewIssuer()

@@ -59,7 +59,7 @@ func TestPromises(t *testing.T) {
 	}
 }
 
-// A promise without a test is as bad as a test that nobody hears of.
+// A promise without a test is as bad as a test without a promise.
 func TestEveryPromiseIsATestAndEveryTestAPromise(t *testing.T) {
 	doc, err := os.ReadFile("doc.go")
 	if err != nil {
@@ -619,7 +619,7 @@ func promiseOfClientGone(t *testing.T) {
 				var wg sync.WaitGroup
 				wg.Go(func() {
 					if _, err := auth.Guard().Verify(ctx, token()); reasonOf(t, err) != bearer.ReasonKeysUnavailable {
-						t.Errorf("the client that went away hears %v", err)
+						t.Errorf("the client that went away receives %v", err)
 					}
 				})
 				synctest.Wait() // it has started the fetch
@@ -654,7 +654,7 @@ func promiseOfClose(t *testing.T) {
 		wantStatus(t, used, token(), 204)
 		<-time.After(time.Hour)
 		if stats := unused.Stats().Issuers[0]; stats.Fetches != 0 || stats.Fetching {
-			t.Errorf("a service that nobody uses: %+v", stats)
+			t.Errorf("a service that is not used: %+v", stats)
 		}
 	})
 	synctest.Test(t, func(t *testing.T) {
