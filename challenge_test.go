@@ -23,7 +23,7 @@ func TestAnswers(t *testing.T) {
 	plain := newAuth(t, issuer)
 	full := newAuth(t, issuer, bearer.WithRealm("orders"), bearer.WithResourceMetadata(bearer.ResourceMetadata{Resource: "https://api.example/v1"}))
 	down := bearertest.NewIssuer()
-	down.Down()
+	down.SetFault(bearertest.Down)
 	good := "Bearer " + issuer.Token()
 	const metadata = `resource_metadata="https://api.example/.well-known/oauth-protected-resource/v1"`
 	scopes := bearer.Scopes("x", "y")
@@ -148,7 +148,7 @@ func TestRefusalsOfRoutesDoNotMix(t *testing.T) {
 // A cause belongs to one request. A reason without an answer in the table is still a refusal.
 func TestRefusalsAreNeverChanged(t *testing.T) {
 	issuer := bearertest.NewIssuer()
-	issuer.Down()
+	issuer.SetFault(bearertest.Down)
 	_, err := newAuth(t, issuer).Guard().Authenticate(get("Bearer " + issuer.Token()))
 	shared := bearer.Refusal(bearer.ReasonKeysUnavailable)
 	if errors.Unwrap(err) == nil || shared.Unwrap() != nil {

@@ -25,7 +25,7 @@ func probe(t *testing.T, auth *bearer.Middleware, method string) *httptest.Respo
 func TestReadyHandlerStartsTheFirstFetch(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		issuer := bearertest.NewIssuer()
-		issuer.Slow(time.Second)
+		issuer.SetFault(bearertest.Slow(time.Second))
 		auth := newAuth(t, issuer)
 		for second := range 3 {
 			var w *httptest.ResponseRecorder
@@ -53,14 +53,14 @@ func TestReadyHandlerStaysReadyWhileKeysAreStale(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		issuer := bearertest.NewIssuer()
 		auth := newWarm(t, issuer)
-		issuer.Down()
+		issuer.SetFault(bearertest.Down)
 		<-time.After(23 * time.Hour)
 		if w := probe(t, auth, http.MethodHead); w.Code != 200 {
 			t.Errorf("status %d while stale", w.Code)
 		}
 		<-time.After(time.Hour)
 		checkProblem(t, probe(t, auth, http.MethodGet), 503, "keys_unavailable")
-		issuer.Restore()
+		issuer.SetFault(bearertest.NoFault)
 		<-time.After(4 * time.Second)
 		if w := probe(t, auth, http.MethodGet); w.Code != 200 {
 			t.Errorf("status %d one pause after the issuer's return", w.Code)
@@ -107,7 +107,7 @@ func TestStats(t *testing.T) {
 		}
 		start := time.Now()
 		want(jwks.StateFresh, 0, 1, 1, 0)
-		issuer.Down()
+		issuer.SetFault(bearertest.Down)
 		<-time.After(time.Hour)
 		want(jwks.StateStale, time.Hour, 1, 1, 0)
 		if w, _ := serve(t, auth, inHeader(issuer.Token())); w.Code != 204 {

@@ -219,7 +219,7 @@ func TestEvents(t *testing.T) {
 	var events []bearer.Event
 	observer := bearer.WithObserver(func(_ context.Context, e bearer.Event) { events = append(events, e) })
 	auth := newAuth(t, issuer, observer)
-	down.Down()
+	down.SetFault(bearertest.Down)
 	cold := newAuth(t, down, observer)
 	full := bearer.Event{Issuer: issuer.URL(), KeyID: issuer.KeyID(), Algorithm: "ES256"}
 	with := func(o bearer.Outcome, reason bearer.Reason, e bearer.Event) bearer.Event {
@@ -337,7 +337,7 @@ func TestIssuerOutage(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		issuer := bearertest.NewIssuer()
 		auth := newAuth(t, issuer)
-		issuer.Down()
+		issuer.SetFault(bearertest.Down)
 		for range 3 {
 			w, _ := serve(t, auth, inHeader(issuer.Token()))
 			checkProblem(t, w, 503, "keys_unavailable")
@@ -348,7 +348,7 @@ func TestIssuerOutage(t *testing.T) {
 		if err := readyWithin(t, auth, time.Second); err == nil {
 			t.Error("ready without keys")
 		}
-		issuer.Restore()
+		issuer.SetFault(bearertest.NoFault)
 		if err := readyWithin(t, auth, 5*time.Second); err != nil {
 			t.Errorf("not ready one backoff step after the issuer's return: %v", err)
 		}
@@ -376,12 +376,12 @@ func TestReadyAsksEveryIssuer(t *testing.T) {
 			return two.Client().Transport.RoundTrip(r)
 		})}
 		auth := mustNew(t, bearer.WithIssuer(one.URL(), "a"), bearer.WithIssuer(two.URL(), "a"), bearer.WithHTTPClient(client))
-		one.Down()
+		one.SetFault(bearertest.Down)
 		err := readyWithin(t, auth, 2*time.Second)
 		if err == nil || !strings.Contains(err.Error(), `issuer "https://one.example"`) || strings.Contains(err.Error(), "two.example") || two.Fetches() != 1 {
 			t.Errorf("error %v; the other issuer was asked %d times", err, two.Fetches())
 		}
-		one.Restore()
+		one.SetFault(bearertest.NoFault)
 		if err := readyWithin(t, auth, 5*time.Second); err != nil {
 			t.Error(err)
 		}

@@ -124,7 +124,7 @@ func newSecrets(t *testing.T) *secrets {
 	issuer := bearertest.NewIssuer(bearertest.DefaultClaims(c{"sub": "canary-subject", "email": "canary-email", "scope": "canary-scope", "roles": "canary-role"}))
 	func1 := bearer.Func("policy", func(*http.Request, *bearer.Claims) error { return errors.New("no") })
 	down := bearertest.NewIssuer()
-	down.Down()
+	down.SetFault(bearertest.Down)
 	options := map[string]bearer.IssuerOption{"secret": bearer.HMACSecret(secret)}
 	const password = "https://canary-user:canary-password@issuer.example"
 	trust := bearer.WithIssuer("https://h.example", "api", options["secret"])

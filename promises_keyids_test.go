@@ -144,9 +144,9 @@ func promiseOfUnsteady(t *testing.T) {
 						mu.Lock()
 						failing = true
 						mu.Unlock()
-						issuer.Down()
+						issuer.SetFault(bearertest.Down)
 						<-time.After(fails)
-						issuer.Restore()
+						issuer.SetFault(bearertest.NoFault)
 						mu.Lock()
 						failing, excusedUntil = false, time.Now().Add(grace)
 						mu.Unlock()
@@ -262,12 +262,12 @@ func TestUnsteadyIssuerOverSockets(t *testing.T) {
 	issuer.Rotate()
 	known := issuer.Token()
 	soak("a new key", known, 204)
-	issuer.Down()
+	issuer.SetFault(bearertest.Down)
 	soak("a known key while the issuer fails", known, 204)
 	issuer.Rotate()
 	soak("a new key while the issuer fails", issuer.Token(), 503)
 	soak("a known key after that", known, 204)
-	issuer.Restore()
+	issuer.SetFault(bearertest.NoFault)
 	for range 5 { // it says when to come again, and then the key is there
 		code, pause := send(issuer.Token())
 		if code == 204 {

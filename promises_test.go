@@ -30,11 +30,11 @@ import (
 var promises = map[string]func(*testing.T){
 	"Down":                 promiseOfDown,
 	"Slow":                 promiseOfSlow,
-	"Hang":                 func(t *testing.T) { promiseOfFault(t, (*bearertest.Issuer).Hang, 5*time.Second) },
-	"Drip":                 func(t *testing.T) { promiseOfFault(t, (*bearertest.Issuer).Drip, 5*time.Second) },
+	"Hang":                 func(t *testing.T) { promiseOfFault(t, bearertest.Hang, 5*time.Second) },
+	"Drip":                 func(t *testing.T) { promiseOfFault(t, bearertest.Drip, 5*time.Second) },
 	"Huge":                 promiseOfHuge,
-	"HTML200":              func(t *testing.T) { promiseOfFault(t, (*bearertest.Issuer).HTML200, 0) },
-	"EmptyKeys":            func(t *testing.T) { promiseOfFault(t, (*bearertest.Issuer).EmptyKeys, 0) },
+	"HTML200":              func(t *testing.T) { promiseOfFault(t, bearertest.HTML200, 0) },
+	"EmptyKeys":            func(t *testing.T) { promiseOfFault(t, bearertest.EmptyKeys, 0) },
 	"PoisonedEntry":        func(t *testing.T) { promiseOfPoison(t, 204) },
 	"PoisonedDocument":     func(t *testing.T) { promiseOfPoison(t, 503) },
 	"Redirect":             promiseOfRedirect,
@@ -187,12 +187,12 @@ func newWarm(t *testing.T, issuer *bearertest.Issuer, opts ...bearer.Option) *be
 }
 
 // promiseOfFault is that of every fault which keeps the keys from coming: warm nobody notices, cold it is 503.
-func promiseOfFault(t *testing.T, fault func(*bearertest.Issuer), within time.Duration) {
+func promiseOfFault(t *testing.T, fault bearertest.Fault, within time.Duration) {
 	t.Run("warm", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			issuer, token := newIssuer()
 			auth := newWarm(t, issuer)
-			fault(issuer)
+			issuer.SetFault(fault)
 			passing(t, 30*time.Minute, auth, token(), 204)
 			if issuer.Fetches() < 3 {
 				t.Errorf("%d fetches: the fault was not met", issuer.Fetches())
@@ -207,31 +207,31 @@ func promiseOfFault(t *testing.T, fault func(*bearertest.Issuer), within time.Du
 		synctest.Test(t, func(t *testing.T) {
 			issuer, token := newIssuer()
 			auth := newAuth(t, issuer)
-			fault(issuer)
+			issuer.SetFault(fault)
 			wantStatuses(t, auth, always(token()), 503, within)
 			for range 10 { // and for every request after it, too
 				<-time.After(5 * time.Second)
 				wantStatuses(t, auth, always(token()), 503, within)
 			}
-			issuer.Restore()
+			issuer.SetFault(bearertest.NoFault)
 			recovered(t, auth, token())
 		})
 	})
 }
 
 func promiseOfDown(t *testing.T) {
-	promiseOfFault(t, (*bearertest.Issuer).Down, 0)
+	promiseOfFault(t, bearertest.Down, 0)
 	t.Run("a day", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			issuer, token := newIssuer()
 			auth := newWarm(t, issuer)
-			issuer.Down()
+			issuer.SetFault(bearertest.Down)
 			passing(t, 24*time.Hour, auth, token(), 204)
 			if n := issuer.Fetches(); n > 24*60*2 {
 				t.Errorf("%d fetches in a day", n)
 			}
 			passing(t, time.Hour, auth, token(), 503)
-			issuer.Restore()
+			issuer.SetFault(bearertest.NoFault)
 			recovered(t, auth, token())
 			passing(t, time.Hour, auth, token(), 204)
 		})
@@ -239,11 +239,11 @@ func promiseOfDown(t *testing.T) {
 }
 
 func promiseOfSlow(t *testing.T) {
-	promiseOfFault(t, func(issuer *bearertest.Issuer) { issuer.Slow(6 * time.Second) }, 5*time.Second)
+	promiseOfFault(t, bearertest.Slow(6*time.Second), 5*time.Second)
 	t.Run("a little", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			issuer, token := newIssuer()
-			issuer.Slow(2 * time.Second)
+			issuer.SetFault(bearertest.Slow(2 * time.Second))
 			auth := newAuth(t, issuer)
 			wantStatuses(t, auth, always(token()), 204, 4*time.Second) // two for discovery, two for the keys
 			passing(t, 30*time.Minute, auth, token(), 204)
@@ -252,12 +252,12 @@ func promiseOfSlow(t *testing.T) {
 }
 
 func promiseOfHuge(t *testing.T) {
-	promiseOfFault(t, (*bearertest.Issuer).Huge, 0)
+	promiseOfFault(t, bearertest.Huge, 0)
 	t.Run("memory", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			issuer, token := newIssuer()
 			auth := newWarm(t, issuer)
-			issuer.Huge()
+			issuer.SetFault(bearertest.Huge)
 			<-time.After(9 * time.Minute)
 			var before, after runtime.MemStats
 			runtime.ReadMemStats(&before)
@@ -274,23 +274,30 @@ func promiseOfHuge(t *testing.T) {
 	})
 }
 
+// badDocuments are the poisons that leave no good key in the key set.
+var badDocuments = []bearertest.Fault{
+	bearertest.PoisonTruncated, bearertest.PoisonNullDocument, bearertest.PoisonEmptyDocument,
+	bearertest.PoisonDuplicateMember, bearertest.PoisonTooManyKeys,
+}
+
 // promiseOfPoison is about the poisons that cold services answer with this status.
 func promiseOfPoison(t *testing.T, cold int) {
 	tried := 0
-	for _, poison := range bearertest.Poisons() {
-		if poison.InDocument() != (cold == 503) {
+	for _, poison := range bearertest.Faults() {
+		isPoison := strings.HasPrefix(string(poison), "poison: ")
+		if !isPoison || slices.Contains(badDocuments, poison) != (cold == 503) {
 			continue
 		}
 		tried++
 		t.Run(string(poison), func(t *testing.T) {
 			if cold == 503 {
-				promiseOfFault(t, func(issuer *bearertest.Issuer) { issuer.Poison(poison) }, 0)
+				promiseOfFault(t, poison, 0)
 				return
 			}
 			synctest.Test(t, func(t *testing.T) {
 				issuer, token := newIssuer()
 				auth := newWarm(t, issuer)
-				issuer.Poison(poison)
+				issuer.SetFault(poison)
 				wantStatuses(t, newAuth(t, issuer), always(token()), 204, 0)
 				passing(t, 30*time.Minute, auth, token(), 204)
 				if stats := auth.Stats().Issuers[0]; stats.State != jwks.StateFresh || stats.Failures != 0 || stats.Keys == 0 {
@@ -305,12 +312,12 @@ func promiseOfPoison(t *testing.T, cold int) {
 }
 
 func promiseOfRedirect(t *testing.T) {
-	promiseOfFault(t, (*bearertest.Issuer).Redirect, 0)
+	promiseOfFault(t, bearertest.Redirect, 0)
 	t.Run("not followed", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			issuer, token := newIssuer()
 			auth := newWarm(t, issuer)
-			issuer.Redirect()
+			issuer.SetFault(bearertest.Redirect)
 			issuer.Rotate() // who follows gets the new key
 			if got := status(t, auth, token()); got != 503 {
 				t.Errorf("status %d", got)
@@ -374,7 +381,7 @@ func promiseOfMoved(t *testing.T) {
 func promiseOfFirstRequests(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		issuer, token := newIssuer()
-		issuer.Slow(time.Second)
+		issuer.SetFault(bearertest.Slow(time.Second))
 		auth := newAuth(t, issuer)
 		wantStatuses(t, auth, always(token()), 204, 2*time.Second)
 		if issuer.Fetches() != 1 || issuer.Requests() != 2 {
@@ -389,7 +396,7 @@ func promiseOfRotate(t *testing.T) {
 			issuer, token := newIssuer()
 			auth := newWarm(t, issuer)
 			old := token()
-			issuer.Slow(time.Second)
+			issuer.SetFault(bearertest.Slow(time.Second))
 			issuer.Rotate()
 			wantStatuses(t, auth, always(token()), 204, time.Second)
 			wantStatuses(t, auth, always(old), 204, 0)
@@ -528,7 +535,7 @@ func promiseOfForgedKeyIDs(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			issuer, token := newIssuer()
 			auth := newWarm(t, issuer)
-			issuer.Hang()
+			issuer.SetFault(bearertest.Hang)
 			flooded := make(chan struct{})
 			go func() {
 				defer close(flooded)
@@ -562,13 +569,13 @@ func promiseOfNewKeyWhileDown(t *testing.T) {
 		auth := newWarm(t, issuer)
 		old := token()
 		issuer.Rotate()
-		issuer.Down()
+		issuer.SetFault(bearertest.Down)
 		for range 100 {
 			wantStatus(t, auth, token(), 503)
 			wantStatus(t, auth, old, 204)
 			<-time.After(time.Second)
 		}
-		issuer.Restore()
+		issuer.SetFault(bearertest.NoFault)
 		<-time.After(4 * time.Second) // the longest pause while tokens are refused
 		if got := status(t, auth, token()); got != 204 {
 			t.Errorf("status %d after the issuer's return", got)
@@ -587,7 +594,7 @@ func promiseOfRestart(t *testing.T) {
 		before := start(t, issuer, jwks.WithLastKnownGood(file, 48*time.Hour))
 		wantStatus(t, before, token(), 204)
 		_ = before.Close()
-		issuer.Down()
+		issuer.SetFault(bearertest.Down)
 		<-time.After(47 * time.Hour)
 
 		after := start(t, issuer, jwks.WithLastKnownGood(file, 48*time.Hour))
@@ -595,7 +602,7 @@ func promiseOfRestart(t *testing.T) {
 		wantStatuses(t, start(t, issuer), always(token()), 503, 0)
 		passing(t, time.Hour, after, token(), 204)
 		passing(t, time.Minute, after, token(), 503) // no file is good for ever
-		issuer.Restore()
+		issuer.SetFault(bearertest.NoFault)
 		recovered(t, after, token())
 	})
 }
@@ -614,7 +621,7 @@ func promiseOfClientGone(t *testing.T) {
 				issuer, token := newIssuer()
 				auth := prepare(t, issuer)
 				fetches := issuer.Fetches()
-				issuer.Slow(time.Second)
+				issuer.SetFault(bearertest.Slow(time.Second))
 				ctx, cancel := context.WithCancel(t.Context())
 				var wg sync.WaitGroup
 				wg.Go(func() {
@@ -660,7 +667,7 @@ func promiseOfClose(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		issuer, token := newIssuer()
 		unused, cold, warm := newAuth(t, issuer), newAuth(t, issuer), newWarm(t, issuer)
-		issuer.Hang()
+		issuer.SetFault(bearertest.Hang)
 		go func() { _, _ = cold.Guard().Verify(t.Context(), token()) }()
 		go func() { _, _ = warm.Guard().Verify(t.Context(), issuer.Sign(c{"kid": "unknown"})) }()
 		<-time.After(time.Second)
@@ -676,22 +683,12 @@ func promiseOfClose(t *testing.T) {
 
 // What holds in a bubble holds over a socket, too, as far as it needs no clock.
 func TestPromisesOverASocket(t *testing.T) {
-	faults := map[string]func(*bearertest.Issuer){
-		"Down":      (*bearertest.Issuer).Down,
-		"Huge":      (*bearertest.Issuer).Huge,
-		"HTML200":   (*bearertest.Issuer).HTML200,
-		"EmptyKeys": (*bearertest.Issuer).EmptyKeys,
-		"Redirect":  (*bearertest.Issuer).Redirect,
-		"Hang":      (*bearertest.Issuer).Hang,
-		"Drip":      (*bearertest.Issuer).Drip,
+	faults := []bearertest.Fault{
+		bearertest.Down, bearertest.Huge, bearertest.HTML200, bearertest.EmptyKeys, bearertest.Redirect,
+		bearertest.Hang, bearertest.Drip,
 	}
-	for _, poison := range bearertest.Poisons() {
-		if poison.InDocument() {
-			faults["Poison "+string(poison)] = func(issuer *bearertest.Issuer) { issuer.Poison(poison) }
-		}
-	}
-	for name, fault := range faults {
-		t.Run(name, func(t *testing.T) {
+	for _, fault := range slices.Concat(faults, badDocuments) {
+		t.Run(string(fault), func(t *testing.T) {
 			issuer := bearertest.NewServer(t)
 			warm, cold := newAuth(t, issuer), newAuth(t, issuer)
 			if got := status(t, warm, issuer.Token()); got != 204 {
@@ -699,9 +696,9 @@ func TestPromisesOverASocket(t *testing.T) {
 			}
 			old := issuer.Token()
 			issuer.Rotate()
-			fault(issuer)
+			issuer.SetFault(fault)
 			ctx, cancel := context.WithCancel(t.Context())
-			if slices.Contains([]string{"Hang", "Drip"}, name) {
+			if fault == bearertest.Hang || fault == bearertest.Drip {
 				cancel() // nobody waits, whatever the issuer does
 			}
 			defer cancel()

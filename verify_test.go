@@ -545,7 +545,7 @@ func TestAuthTimeBeyondTheYear9999IsAbsent(t *testing.T) {
 func TestWaitingRequestsHoldLittle(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		issuer := bearertest.NewIssuer()
-		issuer.Hang()
+		issuer.SetFault(bearertest.Hang)
 		auth := newAuth(t, issuer, bearer.WithMaxTokenSize(1<<20))
 		token := issuer.Token()
 		var before, waiting runtime.MemStats

@@ -187,7 +187,7 @@ func (r refusal) provoke(tb testing.TB, mount mountFunc, check func(guard string
 	}{{"the route's guard", App{Route: demand}}, {"the group's guard", App{Group: demand}}} {
 		p := newProbe(tb, mount, by.app, opts...)
 		if r.down {
-			p.issuer.Down()
+			p.issuer.SetFault(Down)
 		}
 		v := p.do(http.MethodGet, r.authorization(p.issuer)...)
 		if v.panicked != nil {

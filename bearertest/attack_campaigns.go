@@ -94,7 +94,7 @@ func (a *attack) outlive(handler http.Handler, rule string) []finding {
 func (a *attack) cutOff(_ http.Handler, rule string) (findings []finding) {
 	issuer, k := a.kit.issuer, a.kit
 	stood := issuer.standing()
-	defer func() { issuer.setFault(stood) }()
+	defer func() { issuer.setHandler(stood) }()
 	forged := []shot{
 		{name: "a forged token", token: k.attacked(nil), put: inHeader, want: invalidToken},
 		{name: "a token of another key", token: k.attacked(Claims{"kid": k.attacker.KeyID()}), put: inHeader, want: invalidToken},
@@ -104,13 +104,13 @@ func (a *attack) cutOff(_ http.Handler, rule string) (findings []finding) {
 	}
 	for _, fault := range []struct {
 		name  string
-		begin func()
+		fault Fault
 	}{
-		{"the issuer is down", issuer.Down},
-		{"the issuer answers web pages", issuer.HTML200},
-		{"the issuer publishes no keys", issuer.EmptyKeys},
+		{"the issuer is down", Down},
+		{"the issuer answers web pages", HTML200},
+		{"the issuer publishes no keys", EmptyKeys},
 	} {
-		fault.begin()
+		issuer.SetFault(fault.fault)
 		handler := a.fresh()
 		if handler == nil {
 			return append(findings, finding{rule, fault.name, "WithFreshHandler returns nil"})

@@ -473,7 +473,7 @@ func TestAttackAcceptsUnavailabilityOnlyWhileTheIssuerIsDown(t *testing.T) {
 			if err := auth.Ready(t.Context()); err != nil {
 				t.Fatal(err)
 			}
-			issuer.Down()
+			issuer.SetFault(bearertest.Down)
 			var unavailable atomic.Int32
 			handler := refusing(auth.Handler(protected), func(got *httptest.ResponseRecorder, _ *http.Request) {
 				if got.Code == http.StatusServiceUnavailable {
@@ -500,7 +500,7 @@ func TestAttackStopsWhenAGoodTokenIsNotLetThrough(t *testing.T) {
 	mux.Handle("GET /orders", sound)
 	other := bearertest.NewIssuer(bearertest.URL("https://other.test"))
 	down := bearertest.NewIssuer()
-	down.Down()
+	down.SetFault(bearertest.Down)
 	onlyBearer := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if strings.HasPrefix(r.Header.Get("Authorization"), "bearer") {
 			http.Error(w, "no", http.StatusBadRequest)
@@ -582,7 +582,7 @@ func TestAttackLeavesAFaultThatBeganMeanwhile(t *testing.T) {
 	var waiting atomic.Int32
 	handler := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if waiting.Add(1) > 1 {
-			issuer.Down() // while Attack has requests come at the same time
+			issuer.SetFault(bearertest.Down) // while Attack has requests come at the same time
 		}
 		defer waiting.Add(-1)
 		guarded.ServeHTTP(w, r)

@@ -75,7 +75,7 @@ func RefreshIn(after time.Duration) Option {
 }
 
 func mustSeconds(option string, d time.Duration) {
-	if d <= 0 || d%time.Second != 0 {
+	if !wholeSeconds(d) {
 		panic(fmt.Sprintf("bearertest: %s(%v): want whole seconds, above zero", option, d))
 	}
 }
@@ -94,7 +94,7 @@ func (i *Issuer) Refuse(code string) {
 		panic(fmt.Sprintf("bearertest: Refuse(%q): want an error code such as %q", code, "invalid_grant"))
 	}
 	refused := &oauthError{code, "the issuer was told to refuse"}
-	i.setFault(func(w http.ResponseWriter, r *http.Request) {
+	i.setHandler(func(w http.ResponseWriter, r *http.Request) {
 		switch i.below(r) {
 		case tokenPath, revocationPath:
 			refused.reply(w)

@@ -2,6 +2,7 @@ package bearertest_test
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/base64"
@@ -820,7 +821,7 @@ func TestRefuse(t *testing.T) {
 		if err := verify(fetchKeys(t, issuer), issuer.Token()); err != nil {
 			t.Errorf("the keys have suffered: %v", err)
 		}
-		issuer.Restore()
+		issuer.SetFault(bearertest.NoFault)
 		token(t, issuer, refreshForm(refresh), asOrders)
 		token(t, issuer, redeem, asOrders)
 	}
@@ -829,28 +830,27 @@ func TestRefuse(t *testing.T) {
 // What each fault makes of a request for a token, how long that takes, and whether the refresh token in it was used up.
 func TestEveryFaultAtTheTokenEndpoint(t *testing.T) {
 	const gone, right = "no answer", "200"
-	for name, test := range map[string]struct {
-		begin func(*bearertest.Issuer)
+	for fault, test := range map[bearertest.Fault]struct {
 		want  string
 		after time.Duration
 		used  bool
 	}{
-		"none":      {(*bearertest.Issuer).Restore, right, 0, true},
-		"Down":      {(*bearertest.Issuer).Down, "503", 0, false},
-		"Busy":      {func(i *bearertest.Issuer) { i.Busy(90 * time.Second) }, "429", 0, false},
-		"Slow":      {func(i *bearertest.Issuer) { i.Slow(7 * time.Second) }, right, 7 * time.Second, true},
-		"Hang":      {(*bearertest.Issuer).Hang, gone, time.Minute, false},
-		"Mute":      {(*bearertest.Issuer).Mute, gone, 0, true},
-		"Drip":      {(*bearertest.Issuer).Drip, gone, time.Minute, true},
-		"HTML200":   {(*bearertest.Issuer).HTML200, "200 text/html", 0, false},
-		"Redirect":  {(*bearertest.Issuer).Redirect, "307", 0, false},
-		"EmptyKeys": {(*bearertest.Issuer).EmptyKeys, right, 0, true},
+		bearertest.NoFault:                {right, 0, true},
+		bearertest.Down:                   {"503", 0, false},
+		bearertest.Busy(90 * time.Second): {"429", 0, false},
+		bearertest.Slow(7 * time.Second):  {right, 7 * time.Second, true},
+		bearertest.Hang:                   {gone, time.Minute, false},
+		bearertest.Mute:                   {gone, 0, true},
+		bearertest.Drip:                   {gone, time.Minute, true},
+		bearertest.HTML200:                {"200 text/html", 0, false},
+		bearertest.Redirect:               {"307", 0, false},
+		bearertest.EmptyKeys:              {right, 0, true},
 	} {
-		t.Run(name, func(t *testing.T) {
+		t.Run(cmp.Or(string(fault), "none"), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				issuer := newAuthServer()
 				refresh := issuer.NewSession("orders", "alice")
-				test.begin(issuer)
+				issuer.SetFault(fault)
 				ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 				defer cancel()
 				start := time.Now()
@@ -867,13 +867,13 @@ func TestEveryFaultAtTheTokenEndpoint(t *testing.T) {
 				if outcome != test.want || time.Since(start) != test.after {
 					t.Errorf("the outcome is %s after %v", outcome, time.Since(start))
 				}
-				if after := got.Header.Get("Retry-After"); (after == "90") != (name == "Busy") {
+				if after := got.Header.Get("Retry-After"); (after == "90") != (fault == bearertest.Busy(90*time.Second)) {
 					t.Errorf("Retry-After is %q", after)
 				}
 				if issuer.TokenRequests() != 1 {
 					t.Errorf("%d requests are counted", issuer.TokenRequests())
 				}
-				issuer.Restore()
+				issuer.SetFault(bearertest.NoFault)
 				want := map[bool]string{true: "400 invalid_grant", false: "200"}[test.used]
 				if next := post(t, issuer, "/token", refreshForm(refresh), asOrders); next.outcome() != want {
 					t.Errorf("the next use answers %s, want %s", next.outcome(), want)
@@ -889,7 +889,7 @@ func TestEveryFaultAtTheTokenEndpoint(t *testing.T) {
 // Huge is a case of its own: the right answer is in front.
 func TestHugeAtTheTokenEndpoint(t *testing.T) {
 	issuer := newAuthServer()
-	issuer.Huge()
+	issuer.SetFault(bearertest.Huge)
 	response, err := issuer.Client().Do(formRequest(t.Context(), issuer.URL()+"/token", "grant_type=client_credentials", asOrders))
 	if err != nil {
 		t.Fatal(err)
@@ -904,7 +904,7 @@ func TestHugeAtTheTokenEndpoint(t *testing.T) {
 // A client that follows hands its secret to another origin: it is found out by the counter.
 func TestRedirectKeepsAPost(t *testing.T) {
 	issuer := newAuthServer()
-	issuer.Redirect()
+	issuer.SetFault(bearertest.Redirect)
 	form := fields("grant_type", "client_credentials", "client_id", "orders", "client_secret", "s3cret")
 	got, _ := token(t, issuer, form)
 	if got.Request.URL.Host != "elsewhere.test" || issuer.TokenRequests() != 2 {

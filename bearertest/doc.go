@@ -9,9 +9,9 @@
 //   - [Issuer.Token] makes a token the service accepts; [Issuer.Sign] and [Issuer.SignRaw] make every other one.
 //   - [Client] and its like register a client of OAuth 2.0, to which the issuer hands out tokens from its token endpoint, and
 //     [Issuer.NewSession] begins a session without a login: they test package tokens, and every other client.
-//   - [Issuer.Down], [Issuer.Hang], [Issuer.Poison] and the like make the issuer misbehave, with a socket and without.
-//     They show whether the service goes on with the keys it has, and what it answers when it has none; and
-//     what a client makes of a token endpoint that is slow, refuses, or loses its answer after all is done.
+//   - [Issuer.SetFault] makes the issuer misbehave, with a socket and without. It shows whether the
+//     service goes on with the keys it has, and what it answers when it has none; and what a client
+//     makes of a token endpoint that is slow, refuses, or loses its answer after all is done.
 //   - [NewContext] puts claims into a context for testing a handler alone, with no token and no middleware in sight.
 //   - [Attack] fires forged and malformed credentials at the service's own handler, and tries the
 //     ways around its guard.

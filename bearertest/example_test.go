@@ -107,7 +107,7 @@ func ExampleNewContext() {
 
 // A service goes on with the keys it has while its issuer is down. Without any it cannot tell a good token from a bad
 // one, and says so: 503 and not 401, for which its clients would throw good tokens away.
-func ExampleIssuer_Down() {
+func ExampleIssuer_SetFault() {
 	issuer := bearertest.NewIssuer()
 	newService := func() http.Handler {
 		auth, err := bearer.New(
@@ -129,7 +129,7 @@ func ExampleIssuer_Down() {
 
 	warm, cold := newService(), newService()
 	fmt.Println("before:", ask(warm))
-	issuer.Down()
+	issuer.SetFault(bearertest.Down)
 	fmt.Println("with keys:", ask(warm))
 	fmt.Println("without:", ask(cold))
 	// Output:

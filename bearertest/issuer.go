@@ -44,11 +44,9 @@ const (
 //     the user back with code, state and iss (RFC 9207). A code is good for one minute and one use.
 //   - The revocation endpoint is POST /revoke (RFC 7009).
 //
-// It misbehaves on request: [Issuer.Down], [Issuer.Busy], [Issuer.Slow], [Issuer.Hang], [Issuer.Mute], [Issuer.Drip],
-// [Issuer.Huge], [Issuer.HTML200], [Issuer.Refuse], [Issuer.EmptyKeys], [Issuer.Poison] and [Issuer.Redirect] each begin a
-// fault, which stands until the next one takes its place or [Issuer.Restore] ends it. A request meets the fault that stands
-// when it comes in, and is counted. The issuer goes on signing all the while: a service that has its keys has no reason to
-// refuse a token.
+// It misbehaves on request: see [Issuer.SetFault] and [Fault]. A request that meets a fault is
+// counted like every other. The issuer goes on signing all the while: a service that has its keys
+// has no reason to refuse a token.
 //
 // It is itself the [http.Handler] that answers for it, at the paths below its URL, so that it can be mounted on a server
 // of one's own. Its methods may be called from several goroutines at once. Make one with [NewIssuer], [NewServer] or
@@ -153,7 +151,7 @@ func NewServer(tb testing.TB, opts ...Option) *Issuer {
 //	transport := issuer.Client().Transport.(*http.Transport).Clone()
 //	transport.TLSClientConfig.Certificates = []tls.Certificate{certificate}
 //
-// The server's certificate is not good for the origin that [Issuer.Redirect] leads to: who follows gets an error.
+// The server's certificate is not good for the origin that [Redirect] leads to: who follows gets an error.
 func NewTLSServer(tb testing.TB, opts ...Option) *Issuer {
 	tb.Helper()
 	return listen(tb, "NewTLSServer", "https", opts)
@@ -209,7 +207,7 @@ func (i *Issuer) Algorithm() string { return i.algorithm }
 
 // Client returns an [http.Client] that reaches the issuer. For an issuer without a socket it
 // answers inside the process, streams bodies and honours the request's context as a connection
-// would; a request to another origin is an error, unless it is the one that [Issuer.Redirect] leads
+// would; a request to another origin is an error, unless it is the one that [Redirect] leads
 // to, or the attacker's while [Attack] runs.
 func (i *Issuer) Client() *http.Client { return &http.Client{Transport: i.transport} }
 

@@ -466,26 +466,24 @@ func TestTheETagIsThatOfTheContent(t *testing.T) {
 		tag("at first")
 		issuer.Rotate()
 		rotated := tag("Rotate")
-		issuer.EmptyKeys()
+		issuer.SetFault(bearertest.EmptyKeys)
 		tag("EmptyKeys")
-		for _, kind := range bearertest.Poisons() {
-			issuer.Poison(kind)
+		for _, kind := range slices.Concat(badEntries, badDocuments) {
+			issuer.SetFault(kind)
 			tag(string(kind))
 		}
-		for name, fault := range map[string]func(){
-			"Slow": func() { issuer.Slow(time.Second) }, "Drip": issuer.Drip, "Restore": issuer.Restore,
-		} {
-			fault()
+		for _, fault := range []bearertest.Fault{bearertest.Slow(time.Second), bearertest.Drip, bearertest.NoFault} {
+			issuer.SetFault(fault)
 			got := conditional(t, issuer, http.MethodGet, rotated)
 			if got.StatusCode != http.StatusNotModified || got.Header.Get("ETag") != rotated {
-				t.Errorf("%s: who has the right answer gets %d, %s", name, got.StatusCode, got.Header.Get("ETag"))
+				t.Errorf("%s: who has the right answer gets %d, %s", fault, got.StatusCode, got.Header.Get("ETag"))
 			}
 		}
-		for name, fault := range map[string]func(){"Down": issuer.Down, "HTML200": issuer.HTML200} {
-			fault()
+		for _, fault := range []bearertest.Fault{bearertest.Down, bearertest.HTML200} {
+			issuer.SetFault(fault)
 			got := conditional(t, issuer, http.MethodGet, rotated)
 			if got.StatusCode == http.StatusNotModified || got.Header.Get("ETag") != "" {
-				t.Errorf("%s: who has the right answer gets %d, %s", name, got.StatusCode, got.Header.Get("ETag"))
+				t.Errorf("%s: who has the right answer gets %d, %s", fault, got.StatusCode, got.Header.Get("ETag"))
 			}
 		}
 	})
@@ -516,14 +514,14 @@ func TestCacheControlIsThatOfTheKeySet(t *testing.T) {
 				if got := header("/jwks"); !slices.Equal(got, test.want) {
 					t.Errorf("Cache-Control %q, want %q", got, test.want)
 				}
-				issuer.EmptyKeys()
+				issuer.SetFault(bearertest.EmptyKeys)
 				if got := header("/jwks"); !slices.Equal(got, test.want) {
 					t.Errorf("without keys: Cache-Control %q, want %q", got, test.want)
 				}
 				if got := header(discoveryPath); got != nil {
 					t.Errorf("the discovery document has Cache-Control %q", got)
 				}
-				issuer.Down()
+				issuer.SetFault(bearertest.Down)
 				if got := header("/jwks"); got != nil {
 					t.Errorf("while down: Cache-Control %q", got)
 				}
@@ -547,7 +545,7 @@ func TestFetchesAndRequestsCountWhatReachesTheIssuer(t *testing.T) {
 		count([2]int{1, 2})
 		get(t, issuer.Client(), issuer.URL()+"/nothing")
 		count([2]int{1, 3})
-		issuer.Down()
+		issuer.SetFault(bearertest.Down)
 		get(t, issuer.Client(), issuer.URL()+"/jwks")
 		count([2]int{2, 4})
 	})
@@ -671,10 +669,16 @@ func TestMisusePanicsWithAClearText(t *testing.T) {
 		`CacheControl("a\r")`:     func() { bearertest.CacheControl("a\r") },
 		`CacheControl("a\x00")`:   func() { bearertest.CacheControl("a\x00") },
 		`CacheControl("a\x7f")`:   func() { bearertest.CacheControl("a\x7f") },
-		`Slow(0s)`:                func() { bearertest.NewIssuer().Slow(0) },
-		`Slow(-1s)`:               func() { bearertest.NewIssuer().Slow(-time.Second) },
-		`Poison("")`:              func() { bearertest.NewIssuer().Poison("") },
-		`Poison("arsenic")`:       func() { bearertest.NewIssuer().Poison("arsenic") },
+		`Slow(0s)`:                func() { bearertest.Slow(0) },
+		`Slow(-1s)`:               func() { bearertest.Slow(-time.Second) },
+		`Busy(0s)`:                func() { bearertest.Busy(0) },
+		`Busy(1ms)`:               func() { bearertest.Busy(time.Millisecond) },
+		`SetFault("arsenic")`:     func() { bearertest.NewIssuer().SetFault("arsenic") },
+		`SetFault("Down")`:        func() { bearertest.NewIssuer().SetFault("Down") },
+		`SetFault("slow")`:        func() { bearertest.NewIssuer().SetFault("slow") },
+		`SetFault("slow 7")`:      func() { bearertest.NewIssuer().SetFault("slow 7") },
+		`SetFault("slow -1s")`:    func() { bearertest.NewIssuer().SetFault("slow -1s") },
+		`SetFault("busy 1ms")`:    func() { bearertest.NewIssuer().SetFault("busy 1ms") },
 		"cannot be written as JSON": func() {
 			bearertest.NewIssuer().Token(bearertest.Claims{"sub": func() {}})
 		},
@@ -702,11 +706,11 @@ func TestAnIssuerIsSafeForConcurrentUse(t *testing.T) {
 			}
 			if i%4 == 0 {
 				issuer.Rotate()
-				issuer.Down()
-				issuer.EmptyKeys()
-				issuer.Poison(bearertest.PoisonDuplicateKeyID)
+				issuer.SetFault(bearertest.Down)
+				issuer.SetFault(bearertest.EmptyKeys)
+				issuer.SetFault(bearertest.PoisonDuplicateKeyID)
 				issuer.RotateWithoutOverlap()
-				issuer.Restore()
+				issuer.SetFault(bearertest.NoFault)
 			}
 			_, _, _ = issuer.KeySet(), issuer.KeyID(), issuer.Requests()
 			if _, err := exchange(issuer.Client(), request(t.Context(), http.MethodGet, issuer.URL()+"/jwks", nil)); err != nil {

@@ -52,7 +52,7 @@ func TestOutbound(t *testing.T) {
 		t.Errorf("error %v after the end", err)
 	}
 
-	issuer.Down()
+	issuer.SetFault(bearertest.Down)
 	api, stop, err = newAPI(client, server.URL)
 	if err != nil {
 		t.Fatal(err)

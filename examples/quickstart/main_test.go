@@ -274,7 +274,7 @@ func TestPlaygroundServesTheTokensOfARealIssuer(t *testing.T) {
 
 func TestPlaygroundAnswers503WhileTheIssuerIsDown(t *testing.T) {
 	issuer := bearertest.NewServer(t)
-	issuer.Down()
+	issuer.SetFault(bearertest.Down)
 	p := playground(t, issuer)
 	if !strings.Contains(p.output, "cannot be fetched") {
 		t.Errorf("it has to say that the keys are missing:\n%s", p.output)

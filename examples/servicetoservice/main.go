@@ -117,11 +117,11 @@ func run(ctx context.Context, out io.Writer) error {
 	if err := call("The second one has it."); err != nil {
 		return err
 	}
-	authority.Down()
+	authority.SetFault(bearertest.Down)
 	if err := call("The issuer is down, without effect: orders has its token, and billing the issuer's keys."); err != nil {
 		return err
 	}
-	authority.Restore()
+	authority.SetFault(bearertest.NoFault)
 	authority.RotateWithoutOverlap()
 	// Billing finds the new key with the first token that it signed.
 	if _, err := auth.Guard().Verify(ctx, authority.Token(bearertest.Claims{"aud": billing.url})); err != nil {

@@ -9,6 +9,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/bearer-go/bearer/bearertest"
 	"github.com/bearer-go/bearer/tokens"
 	"github.com/bearer-go/bearer/tokens/session"
 )
@@ -17,7 +18,7 @@ import (
 func TestCloseTakesAtMostThirtyFiveSeconds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := adoptedWorld(t)
-		w.issuer.Slow(9 * time.Second)
+		w.issuer.SetFault(bearertest.Slow(9 * time.Second))
 		w.store.set(func() {
 			w.store.onSave = func(ctx context.Context, _ func() (int64, error)) (int64, error) { <-ctx.Done(); return 0, ctx.Err() }
 		})
@@ -41,7 +42,7 @@ func TestCloseDuringARefresh(t *testing.T) {
 		w := adoptedWorld(t)
 		w.mustToken(t)
 		<-time.After(5 * time.Minute)
-		w.issuer.Slow(2 * time.Second)
+		w.issuer.SetFault(bearertest.Slow(2 * time.Second))
 		var wg sync.WaitGroup
 		wg.Go(func() {
 			if _, err := w.session.Token(context.Background()); !errors.Is(err, tokens.ErrClosed) {
@@ -53,7 +54,7 @@ func TestCloseDuringARefresh(t *testing.T) {
 			t.Error(err)
 		}
 		wg.Wait()
-		w.issuer.Restore()
+		w.issuer.SetFault(bearertest.NoFault)
 		again := newSessionProcess(t, w.issuer, w.store)
 		again.mustToken(t)
 		if again.wire.asked() != 0 || w.issuer.Sessions() != 1 {

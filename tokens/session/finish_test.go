@@ -13,6 +13,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/bearer-go/bearer/bearertest"
 	"github.com/bearer-go/bearer/tokens"
 	"github.com/bearer-go/bearer/tokens/session"
 )
@@ -256,7 +257,7 @@ func TestFinishOutlivesItsContext(t *testing.T) {
 			t.Fatal(err)
 		}
 		back := w.loginAnswer(t, l)
-		w.issuer.Slow(2 * time.Second)
+		w.issuer.SetFault(bearertest.Slow(2 * time.Second))
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
 		if err := w.session.Finish(ctx, l, back); err != nil || !w.loggedIn(t) {

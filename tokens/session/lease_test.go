@@ -8,6 +8,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/bearer-go/bearer/bearertest"
 	"github.com/bearer-go/bearer/tokens"
 	"github.com/bearer-go/bearer/tokens/session"
 )
@@ -103,7 +104,7 @@ func TestRefreshOnItsWayIsNotGivenUp(t *testing.T) {
 			}
 			return g, err
 		}
-		w.issuer.Slow(5 * time.Second)
+		w.issuer.SetFault(bearertest.Slow(5 * time.Second))
 		if _, err := fetch(); !errors.Is(err, context.DeadlineExceeded) || w.wire.asked() != 0 {
 			t.Fatalf("during discovery: %v, %d requests", err, w.wire.asked())
 		}
@@ -148,7 +149,7 @@ func TestLockOutlastsWhatIsDoneUnderIt(t *testing.T) {
 					ctx, cancel = context.WithTimeout(ctx, test.timeout)
 					defer cancel()
 				}
-				w.issuer.Slow(9 * time.Second)
+				w.issuer.SetFault(bearertest.Slow(9 * time.Second))
 				loads := 0
 				w.store.set(func() { // the slowest there is
 					w.store.onLoad = func(ctx context.Context, _ string) error {

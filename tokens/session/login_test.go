@@ -255,7 +255,7 @@ func TestLoginIsFinishedOnce(t *testing.T) {
 		w := newSessionWorld(t)
 		l := w.login(t)
 		back := w.loginAnswer(t, l)
-		w.issuer.Slow(time.Second)
+		w.issuer.SetFault(bearertest.Slow(time.Second))
 		var mu sync.Mutex
 		outcomes := make(map[string]int)
 		var wg sync.WaitGroup
@@ -292,7 +292,7 @@ func TestLoginThatFailsIsUsed(t *testing.T) {
 		if e, ok := errors.AsType[*tokens.Error](err); !ok || e.Op != "token" || e.Code != "invalid_grant" || errors.Is(err, tokens.ErrLoginRequired) {
 			t.Errorf("error %v", err)
 		}
-		w.issuer.Restore()
+		w.issuer.SetFault(bearertest.NoFault)
 		if _, err := l.Finish(t.Context(), back); !errors.Is(err, session.ErrLoginUsed) || w.wire.asked() != 1 {
 			t.Errorf("%v, %d requests", err, w.wire.asked())
 		}
@@ -460,7 +460,7 @@ func TestLoginAndDiscovery(t *testing.T) {
 		if _, err := session.NewLogin(t.Context(), w.client, ""); err == nil || w.wire.all != 0 {
 			t.Errorf("%v, %d requests", err, w.wire.all)
 		}
-		w.issuer.Down()
+		w.issuer.SetFault(bearertest.Down)
 		_, err := session.NewLogin(t.Context(), w.client, sessionRedirect)
 		if e, ok := errors.AsType[*tokens.Error](err); !ok || e.Op != "discovery" || e.Status != 503 {
 			t.Errorf("error %v", err)

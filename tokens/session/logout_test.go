@@ -14,6 +14,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/bearer-go/bearer/bearertest"
 	"github.com/bearer-go/bearer/tokens"
 	"github.com/bearer-go/bearer/tokens/internal/tokenstest"
 	"github.com/bearer-go/bearer/tokens/oauth"
@@ -57,8 +58,8 @@ func TestLogoutWithoutRevocation(t *testing.T) {
 		is    error // that the error is, beside ErrNotRevoked
 		code  string
 	}{
-		"the server is down": {func(w *sessionWorld) { w.issuer.Down() }, nil, ""},
-		"the server hangs":   {func(w *sessionWorld) { w.issuer.Hang() }, context.DeadlineExceeded, ""},
+		"the server is down": {func(w *sessionWorld) { w.issuer.SetFault(bearertest.Down) }, nil, ""},
+		"the server hangs":   {func(w *sessionWorld) { w.issuer.SetFault(bearertest.Hang) }, context.DeadlineExceeded, ""},
 		"it does not do it": {func(w *sessionWorld) {
 			w.wire.onRevoke = func(*http.Request, func() (*http.Response, error)) (*http.Response, error) {
 				return sessionResponse(400, map[string]any{"error": "unsupported_token_type"}), nil
@@ -276,7 +277,7 @@ func TestLogoutOutlivesItsContext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := adoptedWorld(t)
 		w.mustToken(t)
-		w.issuer.Hang()
+		w.issuer.SetFault(bearertest.Hang)
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
 		if err := w.session.Logout(ctx); !errors.Is(err, session.ErrNotRevoked) || w.loggedIn(t) {
@@ -289,7 +290,7 @@ func TestLogoutOutlivesItsContext(t *testing.T) {
 func TestLogoutDuringARefresh(t *testing.T) {
 	for _, elsewhere := range []bool{false, true} {
 		for name, slow := range map[string]func(w *sessionWorld){
-			"the request": func(w *sessionWorld) { w.issuer.Slow(3 * time.Second) },
+			"the request": func(w *sessionWorld) { w.issuer.SetFault(bearertest.Slow(3 * time.Second)) },
 			"loading": func(w *sessionWorld) {
 				w.store.onLoad = func(context.Context, string) error { <-time.After(3 * time.Second); return nil }
 			},

@@ -327,10 +327,10 @@ func TestRefreshFailuresLeaveTheSession(t *testing.T) {
 		status int
 		code   string
 	}{
-		"down":                      {func(w *sessionWorld) { w.issuer.Down() }, 503, ""},
+		"down":                      {func(w *sessionWorld) { w.issuer.SetFault(bearertest.Down) }, 503, ""},
 		"invalid_scope":             {func(w *sessionWorld) { w.issuer.Refuse("invalid_scope") }, 400, "invalid_scope"},
 		"invalid_client":            {func(w *sessionWorld) { w.issuer.Refuse("invalid_client") }, 401, "invalid_client"},
-		"no answer":                 {func(w *sessionWorld) { w.issuer.Hang() }, 0, ""},
+		"no answer":                 {func(w *sessionWorld) { w.issuer.SetFault(bearertest.Hang) }, 0, ""},
 		"invalid_grant, but busy":   {func(w *sessionWorld) { w.wire.answer(503, map[string]any{"error": "invalid_grant"}) }, 503, "invalid_grant"},
 		"invalid_grant, but slower": {func(w *sessionWorld) { w.wire.answer(429, map[string]any{"error": "invalid_grant"}) }, 429, "invalid_grant"},
 	} {
@@ -348,7 +348,7 @@ func TestRefreshFailuresLeaveTheSession(t *testing.T) {
 				if errors.Is(err, tokens.ErrLoginRequired) || fmt.Sprint(w.store.record(t)) != before {
 					t.Errorf("error %v, or the record has changed", err)
 				}
-				w.issuer.Restore()
+				w.issuer.SetFault(bearertest.NoFault)
 				w.wire.hook(nil)
 				if test.code == "invalid_client" { // which holds for the whole client
 					tokenstest.Pass(5 * time.Minute)

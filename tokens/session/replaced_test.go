@@ -341,11 +341,11 @@ func TestReplacedRefreshTokenStaysDuringAnOutage(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := doubtedWorld(t, false)
 		before := fmt.Sprint(w.store.record(t))
-		w.issuer.Down()
+		w.issuer.SetFault(bearertest.Down)
 		if _, err := w.fetch(sessionKey, nil); err == nil || errors.Is(err, tokens.ErrLoginRequired) || fmt.Sprint(w.store.record(t)) != before {
 			t.Errorf("%v, record %v", err, w.store.record(t))
 		}
-		w.issuer.Restore()
+		w.issuer.SetFault(bearertest.NoFault)
 		if _, err := w.fetch(sessionKey, nil); err != nil || w.issuer.Sessions() != 1 {
 			t.Errorf("%v, %d sessions", err, w.issuer.Sessions())
 		}
@@ -395,12 +395,12 @@ func TestRefusalOfAKeyDropsNoRefreshToken(t *testing.T) {
 				w := doubtedWorld(t, tt.good)
 				refusesWrite(w)
 				if tt.down {
-					w.issuer.Down()
+					w.issuer.SetFault(bearertest.Down)
 				}
 				if _, err := w.fetch(key, nil); err == nil || errors.Is(err, tokens.ErrLoginRequired) != tt.login {
 					t.Errorf("error %v", err)
 				}
-				w.issuer.Restore()
+				w.issuer.SetFault(bearertest.NoFault)
 				if _, err := w.fetch(sessionKey, nil); err != nil || w.issuer.Sessions() != 1 {
 					t.Errorf("%v, %d sessions, sent %q", err, w.issuer.Sessions(), w.wire.sentRefreshTokens())
 				}

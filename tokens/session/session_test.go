@@ -83,7 +83,7 @@ func TestSessionRestartsDuringAnOutage(t *testing.T) {
 		w := adoptedWorld(t)
 		first := w.mustToken(t)
 		<-time.After(280 * time.Second)
-		w.issuer.Down()
+		w.issuer.SetFault(bearertest.Down)
 		again := newSessionProcess(t, w.issuer, w.store)
 		if again.mustToken(t).AccessToken() != first.AccessToken() {
 			t.Error("another token")
@@ -92,7 +92,7 @@ func TestSessionRestartsDuringAnOutage(t *testing.T) {
 		if _, err := again.session.Token(t.Context()); err == nil || errors.Is(err, tokens.ErrLoginRequired) {
 			t.Errorf("error %v", err)
 		}
-		w.issuer.Restore()
+		w.issuer.SetFault(bearertest.NoFault)
 		<-time.After(time.Minute)
 		again.mustToken(t)
 	})

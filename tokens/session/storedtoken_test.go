@@ -94,7 +94,7 @@ func TestStoredTokenPastItsEndBridgesNoOutage(t *testing.T) {
 			mustFetch(t, f, tokens.Request{Key: tokens.Key{Subject: sessionName, Scope: "write"}})
 			<-time.After(1)
 			w.restamp(t, "write", began.Add(newest))
-			w.issuer.Down()
+			w.issuer.SetFault(bearertest.Down)
 			if g, err := w.fetch(read, nil); (err == nil) != good {
 				t.Errorf("%s: %v, %v", newest, g, err)
 			}
@@ -134,7 +134,7 @@ func TestStoredTokenBridgesAnOutage(t *testing.T) {
 				g := mustFetch(t, session.RefreshToken(w.client, w.store), tokens.Request{Key: sessionKey})
 				previous := sessionToken(t, g)
 				<-time.After(max(1, test.at))
-				w.issuer.Down()
+				w.issuer.SetFault(bearertest.Down)
 				again, err := w.fetch(sessionKey, nil)
 				if test.good && (err != nil || !again.Reused || again.AccessToken != g.AccessToken) || !test.good && err == nil {
 					t.Errorf("error %v", err)
