@@ -69,7 +69,7 @@ func TestAllocationsOfAKnownToken(t *testing.T) {
 	r := get("")
 	floor := testing.AllocsPerRun(500, func() { _ = r.WithContext(context.WithValue(r.Context(), key{}, r)) })
 	for _, alg := range []string{"RS256", "ES256", "EdDSA"} {
-		issuer := bearertest.NewIssuer(bearertest.Algorithm(alg))
+		issuer := bearertest.NewIssuer(bearertest.WithAlgorithm(alg))
 		for name, auth := range map[string]*bearer.Middleware{"pinned": pinned(t, issuer), "fetched": newAuth(t, issuer)} {
 			t.Run(alg+" "+name, func(t *testing.T) {
 				token := issuer.Token()
@@ -136,7 +136,7 @@ func TestAllocationsOfRequirements(t *testing.T) {
 func TestAllocationsOfANewToken(t *testing.T) {
 	for alg, budget := range map[string]float64{"RS256": 20, "ES256": 32, "EdDSA": 10} {
 		t.Run(alg, func(t *testing.T) {
-			issuer := bearertest.NewIssuer(bearertest.Algorithm(alg))
+			issuer := bearertest.NewIssuer(bearertest.WithAlgorithm(alg))
 			auth := pinned(t, issuer, bearer.WithoutCache())
 			token := issuer.Token(c{"scope": "orders:read orders:write", "roles": []string{"clerk"}})
 			count, bytes := allocations(authenticating(t, auth, get("Bearer "+token), ""))

@@ -19,7 +19,7 @@ import (
 // 5.1, RFC 9457).
 // Rules: guard.fixed-text.
 func TestAnswers(t *testing.T) {
-	issuer := bearertest.NewIssuer(bearertest.DefaultClaims(c{"scope": "a"}))
+	issuer := bearertest.NewIssuer(bearertest.WithDefaultClaims(c{"scope": "a"}))
 	plain := newAuth(t, issuer)
 	full := newAuth(t, issuer, bearer.WithRealm("orders"), bearer.WithResourceMetadata(bearer.ResourceMetadata{Resource: "https://api.example/v1"}))
 	down := bearertest.NewIssuer()

@@ -448,7 +448,7 @@ func TestWebSocketSource(t *testing.T) {
 // Optional lets only a request without any credential pass.
 // Rules: request.optional.
 func TestOptional(t *testing.T) {
-	issuer := bearertest.NewIssuer(bearertest.DefaultClaims(c{"scope": "a"}))
+	issuer := bearertest.NewIssuer(bearertest.WithDefaultClaims(c{"scope": "a"}))
 	auth, token := newAuth(t, issuer), issuer.Token()
 	tests := []struct {
 		name   string

@@ -64,10 +64,10 @@ func TestNoMethodIsExempt(t *testing.T) {
 // verifies the token again.
 // Rules: guard.nested.
 func TestGuardsTogether(t *testing.T) {
-	issuer := bearertest.NewIssuer(bearertest.DefaultClaims(c{"scope": "a"}))
+	issuer := bearertest.NewIssuer(bearertest.WithDefaultClaims(c{"scope": "a"}))
 	var events []bearer.Event
 	auth := newAuth(t, issuer, bearer.WithObserver(func(_ context.Context, e bearer.Event) { events = append(events, e) }))
-	other := newAuth(t, bearertest.NewIssuer(bearertest.URL("https://other.example")))
+	other := newAuth(t, bearertest.NewIssuer(bearertest.WithURL("https://other.example")))
 	run := func(guards ...func(http.Handler) http.Handler) (int, *spy) {
 		events = nil
 		inner, w := &spy{}, httptest.NewRecorder()
@@ -167,7 +167,7 @@ func TestFuncSeesTheHandlersRequest(t *testing.T) {
 // An anonymous request carries nobody's claims, wherever they came from.
 func TestAnonymousTakesForeignClaimsAway(t *testing.T) {
 	issuer := bearertest.NewIssuer()
-	one, other := newAuth(t, issuer), newAuth(t, bearertest.NewIssuer(bearertest.URL("https://other.example")))
+	one, other := newAuth(t, issuer), newAuth(t, bearertest.NewIssuer(bearertest.WithURL("https://other.example")))
 	claims := verified(t, one, issuer.Token())
 	byHand := get("")
 	byHand = byHand.WithContext(bearer.NewContext(byHand.Context(), claims))
@@ -367,8 +367,8 @@ func readyWithin(t *testing.T, auth *bearer.Middleware, d time.Duration) error {
 // Ready starts the fetches of all issuers at once: one that is down does not keep the others from starting.
 func TestReadyAsksEveryIssuer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		one := bearertest.NewIssuer(bearertest.URL("https://one.example"))
-		two := bearertest.NewIssuer(bearertest.URL("https://two.example"))
+		one := bearertest.NewIssuer(bearertest.WithURL("https://one.example"))
+		two := bearertest.NewIssuer(bearertest.WithURL("https://two.example"))
 		client := &http.Client{Transport: roundTripper(func(r *http.Request) (*http.Response, error) {
 			if r.URL.Host == "one.example" {
 				return one.Client().Transport.RoundTrip(r)

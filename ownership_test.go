@@ -66,7 +66,7 @@ func hasList(signature *types.Signature) bool {
 
 // ownershipCases are by the function that takes or returns a list.
 func ownershipCases() map[string]func(*testing.T) {
-	issuer := bearertest.NewIssuer(bearertest.DefaultClaims(c{"scope": "read write", "roles": []string{"clerk", "cook"}, "acr": "mfa"}))
+	issuer := bearertest.NewIssuer(bearertest.WithDefaultClaims(c{"scope": "read write", "roles": []string{"clerk", "cook"}, "acr": "mfa"}))
 	reader, writer := bearer.Scopes("read"), bearer.Scopes("write")
 	unmet := bearer.Scopes("delete")
 

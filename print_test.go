@@ -121,7 +121,7 @@ type secrets struct {
 
 func newSecrets(t *testing.T) *secrets {
 	secret := []byte(strings.Repeat("hunter2!", 4))
-	issuer := bearertest.NewIssuer(bearertest.DefaultClaims(c{"sub": "canary-subject", "email": "canary-email", "scope": "canary-scope", "roles": "canary-role"}))
+	issuer := bearertest.NewIssuer(bearertest.WithDefaultClaims(c{"sub": "canary-subject", "email": "canary-email", "scope": "canary-scope", "roles": "canary-role"}))
 	func1 := bearer.Func("policy", func(*http.Request, *bearer.Claims) error { return errors.New("no") })
 	down := bearertest.NewIssuer()
 	down.SetFault(bearertest.Down)

@@ -171,8 +171,8 @@ func recovered(t *testing.T, auth *bearer.Middleware, token string) {
 }
 
 // newIssuer makes an issuer whose keys are quick to make and to verify with, and a token that does not expire in the test.
-func newIssuer(opts ...bearertest.Option) (issuer *bearertest.Issuer, token func() string) {
-	issuer = bearertest.NewIssuer(append([]bearertest.Option{bearertest.Algorithm("EdDSA")}, opts...)...)
+func newIssuer(opts ...bearertest.IssuerOption) (issuer *bearertest.Issuer, token func() string) {
+	issuer = bearertest.NewIssuer(append([]bearertest.IssuerOption{bearertest.WithAlgorithm("EdDSA")}, opts...)...)
 	return issuer, func() string { return issuer.Token(c{"exp": time.Now().Add(100 * 24 * time.Hour).Unix()}) }
 }
 

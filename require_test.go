@@ -18,7 +18,7 @@ import (
 
 // Rules: route.scope, route.role, route.claim, route.acr, route.func.
 func TestRequirements(t *testing.T) {
-	issuer := bearertest.NewIssuer(bearertest.DefaultClaims(c{
+	issuer := bearertest.NewIssuer(bearertest.WithDefaultClaims(c{
 		"scope": "read write", "roles": []string{"editor", "viewer"}, "tenant": "acme", "admin": false, "level": 3,
 		"acr": "mfa", "auth_time": time.Now().Add(-time.Minute), "groups": []any{"a", 7, true},
 		"realm_access": c{"roles": []string{"nested"}}, "https://example.com/plan": "gold",

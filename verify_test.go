@@ -200,7 +200,7 @@ func TestAlgorithmAndType(t *testing.T) {
 func TestEveryAlgorithm(t *testing.T) {
 	for _, name := range []string{"RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA", "Ed25519"} {
 		t.Run(name, func(t *testing.T) {
-			issuer := bearertest.NewIssuer(bearertest.Algorithm(name))
+			issuer := bearertest.NewIssuer(bearertest.WithAlgorithm(name))
 			auth := newTuple(t, issuer, bearer.Algorithms(name))
 			claims, err := auth.Guard().Verify(t.Context(), issuer.Token())
 			if err != nil {
@@ -261,8 +261,8 @@ func TestOtherKindsOfToken(t *testing.T) {
 // Each issuer is one tuple: neither its keys nor its audience nor its options serve another.
 // Rules: key.per-issuer, claims.iss.
 func TestIssuersAreSeparate(t *testing.T) {
-	one := bearertest.NewIssuer(bearertest.URL("https://one.example"), bearertest.Audience("one"))
-	two := bearertest.NewIssuer(bearertest.URL("https://two.example"), bearertest.Audience("two"))
+	one := bearertest.NewIssuer(bearertest.WithURL("https://one.example"), bearertest.WithAudience("one"))
+	two := bearertest.NewIssuer(bearertest.WithURL("https://two.example"), bearertest.WithAudience("two"))
 	auth := mustNew(t,
 		bearer.WithIssuer(one.URL(), "one", bearer.Keys(jwks.Static(one.KeySet()))),
 		bearer.WithIssuer(two.URL(), "two", bearer.Keys(jwks.Static(two.KeySet())), bearer.Algorithms("ES256"), bearer.TokenTypes("at+jwt")),
@@ -409,7 +409,7 @@ func TestTimes(t *testing.T) {
 
 // Rules: claims.aud.
 func TestAudience(t *testing.T) {
-	issuer := bearertest.NewIssuer(bearertest.Audience("orders"))
+	issuer := bearertest.NewIssuer(bearertest.WithAudience("orders"))
 	url := issuer.URL()
 	keys := bearer.Keys(jwks.Static(issuer.KeySet()))
 	one := mustNew(t, bearer.WithIssuer(url, "orders", keys))
@@ -516,7 +516,7 @@ func TestLongestSignature(t *testing.T) {
 // Go's base64 decoder skips line breaks. Wherever they stand, and whatever the length of the part, they make another spelling.
 // Rules: jws.one-spelling.
 func TestLineBreaksAnywhere(t *testing.T) {
-	issuer := bearertest.NewIssuer(bearertest.Algorithm("EdDSA"))
+	issuer := bearertest.NewIssuer(bearertest.WithAlgorithm("EdDSA"))
 	auth := newAuth(t, issuer)
 	for n := range 4 {
 		token := issuer.Sign(c{"x": strings.Repeat("x", n)}, c{"y": strings.Repeat("y", n)})

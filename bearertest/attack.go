@@ -21,13 +21,13 @@ import (
 // options it looks at nothing but answers, so that any guard can be attacked, not only one of
 // package bearer.
 //
-//	issuer := bearertest.NewIssuer(bearertest.DefaultClaims(bearertest.Claims{"scope": "orders:read"}))
+//	issuer := bearertest.NewIssuer(bearertest.WithDefaultClaims(bearertest.Claims{"scope": "orders:read"}))
 //	bearertest.Attack(t, newService(issuer.URL(), issuer.Audience(), issuer.Client()), issuer,
 //		bearertest.WithRequest(func() *http.Request { return httptest.NewRequest("GET", "/orders", nil) }))
 //
 // The handler trusts the issuer, and is called in the test's own process without a socket, inside a [testing/synctest] bubble
 // as well. It answers its request, GET / unless [WithRequest] says otherwise, with a status of 2xx if there is a good token with it,
-// as [Issuer.Token] makes one; claims that the route demands are the issuer's [DefaultClaims]. Attack begins with that, and
+// as [Issuer.Token] makes one; claims that the route demands are the issuer's [WithDefaultClaims]. Attack begins with that, and
 // stops if it is not so. In between it sends a good token again, for an attack must not lock out anybody else.
 //
 // Each attack has one fault. Its name is the id of the rule that it breaks, as docs/rules.md has it,
@@ -161,7 +161,7 @@ func (a *attack) advice(got *response) string {
 		return fmt.Sprintf("Does the handler trust the issuer %q for the audience %q, and reach it through the issuer's Client?",
 			issuer.URL(), issuer.Audience())
 	case got.status == http.StatusForbidden:
-		return "Claims that the route demands, such as scopes, are given to NewIssuer with DefaultClaims."
+		return "Claims that the route demands, such as scopes, are given to NewIssuer with WithDefaultClaims."
 	case got.status == http.StatusServiceUnavailable:
 		return "Does the handler reach the issuer through the issuer's Client, and is the issuer up?"
 	default:

@@ -386,7 +386,7 @@ func withSubject(*service) []bearertest.AttackOption {
 
 func newService(tb testing.TB) *service {
 	return &service{
-		tb: tb, issuer: bearertest.NewIssuer(), partner: bearertest.NewIssuer(bearertest.URL("https://partner.test")),
+		tb: tb, issuer: bearertest.NewIssuer(), partner: bearertest.NewIssuer(bearertest.WithURL("https://partner.test")),
 	}
 }
 
@@ -647,7 +647,7 @@ func TestAttackFindsTheEndOfATokenByAnyClock(t *testing.T) {
 
 // Tokens without any audience are attacked too: what does not apply to them is left out.
 func TestAttackOfTokensWithoutAnAudience(t *testing.T) {
-	issuer := bearertest.NewIssuer(bearertest.DefaultClaims(bearertest.Claims{"aud": nil, "client_id": nil}))
+	issuer := bearertest.NewIssuer(bearertest.WithDefaultClaims(bearertest.Claims{"aud": nil, "client_id": nil}))
 	auth, err := bearer.New(bearer.WithIssuer(issuer.URL(), "", bearer.InsecureAnyAudience()), bearer.WithHTTPClient(issuer.Client()))
 	if err != nil {
 		t.Fatal(err)

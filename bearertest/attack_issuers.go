@@ -17,7 +17,7 @@ import (
 // with one issuer do not meet.
 func (k *kit) raiseForeign(tb testing.TB) {
 	tb.Helper()
-	opts := []Option{Audience(k.issuer.audience), Algorithm(k.issuer.algorithm)}
+	opts := []IssuerOption{WithAudience(k.issuer.audience), WithAlgorithm(k.issuer.algorithm)}
 	transport, ok := k.issuer.transport.(*inProcess)
 	switch {
 	case !ok && k.issuer.mutualTLS:
@@ -31,8 +31,8 @@ func (k *kit) raiseForeign(tb testing.TB) {
 		if port := k.issuer.origin.Port(); port != "" {
 			u.Host = net.JoinHostPort(u.Host, port)
 		}
-		k.foreign = NewIssuer(append(opts, URL("https://"+domain))...)
-		k.lookalike = NewIssuer(append(opts, URL(u.String()))...)
+		k.foreign = NewIssuer(append(opts, WithURL("https://"+domain))...)
+		k.lookalike = NewIssuer(append(opts, WithURL(u.String()))...)
 		for _, guest := range []*Issuer{k.foreign, k.lookalike} {
 			tb.Cleanup(transport.admit(guest.transport.(*inProcess)))
 		}
@@ -73,7 +73,7 @@ func (a *attack) beginPartner(handler http.Handler) (problem string) {
 	case a.partner == nil:
 		return ""
 	case a.partner.url == a.kit.issuer.url:
-		return fmt.Sprintf("the partner is at the issuer's own URL %q; the option URL gives it another", a.partner.url)
+		return fmt.Sprintf("the partner is at the issuer's own URL %q; the option WithURL gives it another", a.partner.url)
 	}
 	if got := a.fire(handler, shot{token: a.partner.Token(), put: inHeader}); !got.passes() {
 		return fmt.Sprintf("a good token of the partner %q is not let through: %s", a.partner.url, got)

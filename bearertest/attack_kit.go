@@ -36,7 +36,7 @@ func newKit(tb testing.TB, issuer *Issuer, keyIDs bool) *kit {
 	tb.Helper()
 	k := &kit{
 		issuer:   issuer,
-		attacker: NewIssuer(URL(issuer.url), Audience(issuer.audience), Algorithm(issuer.algorithm)),
+		attacker: NewIssuer(WithURL(issuer.url), WithAudience(issuer.audience), WithAlgorithm(issuer.algorithm)),
 		canary:   "canary" + rand.Text(),
 		keyIDs:   keyIDs,
 	}

@@ -29,8 +29,8 @@ var attackedAlgorithms = []string{"RS256", "PS256", "ES256", "EdDSA"}
 // attackedIssuer signs tokens with two scopes, of which attackedScope is demanded.
 func attackedIssuer(algorithm string) *bearertest.Issuer {
 	return bearertest.NewIssuer(
-		bearertest.Algorithm(algorithm),
-		bearertest.DefaultClaims(bearertest.Claims{"scope": "profile " + attackedScope}),
+		bearertest.WithAlgorithm(algorithm),
+		bearertest.WithDefaultClaims(bearertest.Claims{"scope": "profile " + attackedScope}),
 	)
 }
 
@@ -228,7 +228,7 @@ func TestAttackPassesTheMiddleware(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				issuer := bearertest.NewIssuer(bearertest.DefaultClaims(test.claims))
+				issuer := bearertest.NewIssuer(bearertest.WithDefaultClaims(test.claims))
 				bearertest.Attack(t, newMiddleware(t, issuer, test.issuer...).Handler(protected, test.route...), issuer, test.options...)
 			})
 		})
@@ -239,7 +239,7 @@ func TestAttackPassesTheMiddleware(t *testing.T) {
 	})
 	for _, address := range []string{"http://[::1]:8443/realms/a", "https://login.example.com:8443/a%2Fb/", "https://127.0.0.1"} {
 		t.Run("an issuer at "+address, func(t *testing.T) {
-			issuer := bearertest.NewIssuer(bearertest.URL(address))
+			issuer := bearertest.NewIssuer(bearertest.WithURL(address))
 			bearertest.Attack(t, newMiddleware(t, issuer).Handler(protected), issuer)
 		})
 	}
@@ -498,7 +498,7 @@ func TestAttackStopsWhenAGoodTokenIsNotLetThrough(t *testing.T) {
 	sound := newMiddleware(t, issuer).Handler(protected)
 	mux := http.NewServeMux()
 	mux.Handle("GET /orders", sound)
-	other := bearertest.NewIssuer(bearertest.URL("https://other.test"))
+	other := bearertest.NewIssuer(bearertest.WithURL("https://other.test"))
 	down := bearertest.NewIssuer()
 	down.SetFault(bearertest.Down)
 	onlyBearer := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -521,7 +521,7 @@ func TestAttackStopsWhenAGoodTokenIsNotLetThrough(t *testing.T) {
 		want    []string
 	}{
 		"another issuer":      {sound, other, []string{"a good token is not let through", "answers 401", `trust the issuer "https://other.test" for the audience "https://api.test"`}},
-		"a scope is missing":  {newMiddleware(t, issuer).Handler(protected, bearer.Scopes("a")), issuer, []string{"answers 403", "DefaultClaims"}},
+		"a scope is missing":  {newMiddleware(t, issuer).Handler(protected, bearer.Scopes("a")), issuer, []string{"answers 403", "WithDefaultClaims"}},
 		"another path":        {mux, issuer, []string{"answers 404", "WithRequest"}},
 		"the issuer is down":  {newMiddleware(t, down).Handler(protected), down, []string{"answers 503", "is the issuer up"}},
 		"a panic":             {http.HandlerFunc(func(http.ResponseWriter, *http.Request) { panic("oops") }), issuer, []string{"panics: oops"}},

@@ -62,14 +62,14 @@ func (s *authServer) use(client, jti string) bool {
 // TokenLifetime sets the life of the access tokens that the token endpoint hands out, and so their expires_in. The default
 // is five minutes. Those of [Issuer.Token] have their own. It panics unless the time is a number of whole seconds above
 // zero.
-func TokenLifetime(life time.Duration) Option {
+func TokenLifetime(life time.Duration) IssuerOption {
 	mustSeconds("TokenLifetime", life)
 	return func(i *Issuer) { i.server.lifetime = life }
 }
 
 // RefreshIn makes the token endpoint say when it wants a token to be renewed, in the member refresh_in that some servers
 // have. There is none by default. It panics unless the time is a number of whole seconds above zero.
-func RefreshIn(after time.Duration) Option {
+func RefreshIn(after time.Duration) IssuerOption {
 	mustSeconds("RefreshIn", after)
 	return func(i *Issuer) { i.server.renewal = after }
 }
@@ -82,7 +82,7 @@ func mustSeconds(option string, d time.Duration) {
 
 // FixedRefreshTokens makes a refresh token stay the same for as long as its session lasts: the answers to its use have none.
 // By default each use brings another.
-func FixedRefreshTokens() Option { return func(i *Issuer) { i.server.fixed = true } }
+func FixedRefreshTokens() IssuerOption { return func(i *Issuer) { i.server.fixed = true } }
 
 // Refuse makes the token endpoint and the revocation endpoint answer every request with this error code (RFC 6749 section
 // 5.2), and the authorization endpoint send the user back with it (section 4.1.2.1). Nothing else comes of a request: no
@@ -182,7 +182,7 @@ func parameters(encoded string) (values url.Values, refused *oauthError) {
 // terms are what a token is to allow, and where.
 type terms struct{ scopes, audience []string }
 
-// termsOf reads them from a request. A scope that it does not name is the one in the issuer's [DefaultClaims], if any.
+// termsOf reads them from a request. A scope that it does not name is the one in the issuer's [WithDefaultClaims], if any.
 func (i *Issuer) termsOf(form url.Values) (terms, *oauthError) {
 	scope := form.Get("scope")
 	for _, name := range strings.Split(scope, " ") {

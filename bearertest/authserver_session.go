@@ -30,7 +30,7 @@ func (s *authServer) rotate(of *session) (refresh string) {
 }
 
 // NewSession begins a session as a login does, without one, and returns its refresh token. The subject and the scopes are
-// those that the user agreed to; without scopes they are that of [DefaultClaims], if any. It panics for a client that is not
+// those that the user agreed to; without scopes they are that of [WithDefaultClaims], if any. It panics for a client that is not
 // registered and without a subject.
 func (i *Issuer) NewSession(clientID, subject string, scopes ...string) (refreshToken string) {
 	c := i.server.clients[clientID]

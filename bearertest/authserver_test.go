@@ -61,8 +61,8 @@ func basic(id, secret string) func(*http.Request) {
 // asOrders is the client of these tests.
 var asOrders = basic("orders", "s3cret")
 
-func newAuthServer(opts ...bearertest.Option) *bearertest.Issuer {
-	return bearertest.NewIssuer(slices.Concat([]bearertest.Option{
+func newAuthServer(opts ...bearertest.IssuerOption) *bearertest.Issuer {
+	return bearertest.NewIssuer(slices.Concat([]bearertest.IssuerOption{
 		bearertest.Client("orders", "s3cret"), bearertest.Client("billing", "another"), bearertest.PublicClient("spa"),
 	}, opts)...)
 }
@@ -199,7 +199,7 @@ func TestDiscoveryNamesTheEndpoints(t *testing.T) {
 	for _, test := range []struct{ url, base string }{
 		{"https://issuer.test", "https://issuer.test"}, {"https://issuer.test/realms/shop/", "https://issuer.test/realms/shop"},
 	} {
-		issuer := bearertest.NewIssuer(bearertest.URL(test.url), bearertest.Client("orders", "s3cret"))
+		issuer := bearertest.NewIssuer(bearertest.WithURL(test.url), bearertest.Client("orders", "s3cret"))
 		_, _, body := get(t, issuer.Client(), test.base+discoveryPath)
 		var document map[string]any
 		if err := json.Unmarshal(body, &document); err != nil {
@@ -255,10 +255,10 @@ func TestATokenIsGoodForTheServiceItIsFor(t *testing.T) {
 
 func TestTheTermsOfATokenAreTheRequests(t *testing.T) {
 	form := fields("grant_type", "client_credentials")
-	scoped := bearertest.DefaultClaims(bearertest.Claims{"scope": "orders:read", "sub": "nobody", "tenant": "shop"})
+	scoped := bearertest.WithDefaultClaims(bearertest.Claims{"scope": "orders:read", "sub": "nobody", "tenant": "shop"})
 	for _, test := range []struct {
 		name   string
-		opts   []bearertest.Option
+		opts   []bearertest.IssuerOption
 		form   url.Values
 		answer map[string]any
 		claims map[string]any
@@ -284,21 +284,21 @@ func TestTheTermsOfATokenAreTheRequests(t *testing.T) {
 		},
 		{
 			"default claims",
-			[]bearertest.Option{scoped},
+			[]bearertest.IssuerOption{scoped},
 			form,
 			map[string]any{"scope": "orders:read"},
 			map[string]any{"scope": "orders:read", "sub": "orders", "tenant": "shop"},
 		},
 		{
 			"scope over default claims",
-			[]bearertest.Option{scoped},
+			[]bearertest.IssuerOption{scoped},
 			with(form, "scope", "a"),
 			map[string]any{"scope": "a"},
 			map[string]any{"scope": "a"},
 		},
 		{
 			"lifetime",
-			[]bearertest.Option{bearertest.TokenLifetime(time.Hour), bearertest.RefreshIn(30 * time.Minute)},
+			[]bearertest.IssuerOption{bearertest.TokenLifetime(time.Hour), bearertest.RefreshIn(30 * time.Minute)},
 			form,
 			map[string]any{"expires_in": 3600.0, "refresh_in": 1800.0},
 			nil,
@@ -680,7 +680,7 @@ func TestARefreshCanAskForLess(t *testing.T) {
 }
 
 func TestSessionsAreMadeCountedAndEnded(t *testing.T) {
-	issuer := newAuthServer(bearertest.DefaultClaims(bearertest.Claims{"scope": "orders:read"}))
+	issuer := newAuthServer(bearertest.WithDefaultClaims(bearertest.Claims{"scope": "orders:read"}))
 	alice, bob, carol := issuer.NewSession("orders", "alice"), issuer.NewSession("spa", "bob"), issuer.NewSession("orders", "carol")
 	if issuer.Sessions() != 3 {
 		t.Errorf("there are %d sessions, want 3", issuer.Sessions())

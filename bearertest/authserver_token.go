@@ -148,7 +148,7 @@ func challengeOf(verifier string) string {
 	return encode(sum[:])
 }
 
-// idToken is that of OpenID Connect Core 1.0 section 2. [DefaultClaims] are for access tokens.
+// idToken is that of OpenID Connect Core 1.0 section 2. [WithDefaultClaims] are for access tokens.
 func (i *Issuer) idToken(a *approval) string {
 	key, now := i.signingKey(), time.Now()
 	claims := Claims{
@@ -299,7 +299,7 @@ func (i *Issuer) issue(client, subject string, granted terms, more Claims) *toke
 		claims["scope"] = scope
 	}
 	switch len(granted.audience) {
-	case 0: // the issuer's own, or that of DefaultClaims
+	case 0: // the issuer's own, or that of WithDefaultClaims
 	case 1:
 		claims["aud"] = granted.audience[0]
 	default:

@@ -39,7 +39,7 @@ func (c *client) public() bool { return c.secret == "" && c.key == nil && c.cert
 // without any it may be every absolute URI without a fragment. Of the same id given twice, with this option or another for
 // clients, the later one counts. It panics for an id or a secret that is empty or has a character other than visible ASCII
 // and space (RFC 6749 appendix A), and for a redirect URI that is not absolute or has a fragment.
-func Client(id, secret string, redirectURIs ...string) Option {
+func Client(id, secret string, redirectURIs ...string) IssuerOption {
 	what := fmt.Sprintf("Client(%q)", id)
 	if !isVisible(secret) {
 		panic(fmt.Sprintf("bearertest: %s: want a secret of visible ASCII; PublicClient registers a client without one", what))
@@ -49,7 +49,7 @@ func Client(id, secret string, redirectURIs ...string) Option {
 
 // PublicClient registers a client that cannot keep a secret, such as one in a browser: it sends its client_id alone (RFC 6749
 // section 2.1). The rest is as with [Client].
-func PublicClient(id string, redirectURIs ...string) Option {
+func PublicClient(id string, redirectURIs ...string) IssuerOption {
 	return register(fmt.Sprintf("PublicClient(%q)", id), &client{id: id, redirectURIs: redirectURIs})
 }
 
@@ -61,7 +61,7 @@ func PublicClient(id string, redirectURIs ...string) Option {
 //
 // The key also signs assertions for the grant of RFC 7523 section 2.1. The rest is as with [Client]; it panics for a key
 // that no algorithm takes.
-func KeyClient(id string, public crypto.PublicKey, redirectURIs ...string) Option {
+func KeyClient(id string, public crypto.PublicKey, redirectURIs ...string) IssuerOption {
 	what := fmt.Sprintf("KeyClient(%q)", id)
 	if !slices.ContainsFunc(signingAlgorithms, func(a *jws.Algorithm) bool { return a.Fits(public) }) {
 		panic(fmt.Sprintf("bearertest: %s: a %T is not a public key that can be used; want an RSA key of 2048 bits at least, "+
@@ -74,7 +74,7 @@ func KeyClient(id string, public crypto.PublicKey, redirectURIs ...string) Optio
 // client_id, as self_signed_tls_client_auth has it (RFC 8705 section 2.2). It takes [NewTLSServer], or a server of one's own
 // that asks for certificates; elsewhere nobody can be this client. Its tokens are not bound to the certificate. The rest is
 // as with [Client]; it panics without a certificate.
-func CertificateClient(id string, certificate *x509.Certificate, redirectURIs ...string) Option {
+func CertificateClient(id string, certificate *x509.Certificate, redirectURIs ...string) IssuerOption {
 	what := fmt.Sprintf("CertificateClient(%q)", id)
 	if certificate == nil {
 		panic(fmt.Sprintf("bearertest: %s: want a certificate", what))
@@ -82,7 +82,7 @@ func CertificateClient(id string, certificate *x509.Certificate, redirectURIs ..
 	return register(what, &client{id: id, certificate: certificate, redirectURIs: redirectURIs})
 }
 
-func register(what string, c *client) Option {
+func register(what string, c *client) IssuerOption {
 	if !isVisible(c.id) {
 		panic(fmt.Sprintf("bearertest: %s: want an id of visible ASCII", what))
 	}

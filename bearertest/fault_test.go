@@ -562,7 +562,7 @@ func TestRedirectLeadsToTheRightAnswers(t *testing.T) {
 	} {
 		t.Run(url, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				issuer := bearertest.NewIssuer(bearertest.URL(url))
+				issuer := bearertest.NewIssuer(bearertest.WithURL(url))
 				follow(t, issuer)
 				client := issuer.Client()
 				client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }

@@ -7,7 +7,6 @@ import (
 	"crypto/tls"
 	"encoding/base64"
 	"fmt"
-	"maps"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -22,10 +21,6 @@ import (
 )
 
 const (
-	defaultURL       = "https://issuer.test"
-	defaultAudience  = "https://api.test"
-	defaultAlgorithm = "ES256"
-
 	discoveryPath = "/.well-known/openid-configuration"
 	keySetPath    = "/jwks"
 )
@@ -74,73 +69,20 @@ type Issuer struct {
 	tokenRequests int
 }
 
-// Option sets one property of an [Issuer]. Of the same option given twice the later one counts; [DefaultClaims] adds up.
-type Option func(*Issuer)
-
-// URL sets the issuer identifier of an issuer without a socket: the iss of its tokens, and where its client finds it. The
-// default is "https://issuer.test". So a test imitates the service's real issuer, path and all, without any network.
-// It panics unless the text is an http or https URL with a host and without user, query and fragment (RFC 8414 section 2).
-func URL(issuer string) Option {
-	u, err := url.Parse(issuer)
-	if err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Host == "" || u.User != nil ||
-		strings.ContainsAny(issuer, "?#") {
-		panic(fmt.Sprintf("bearertest: URL(%q): want a URL such as %q", issuer, defaultURL))
-	}
-	return func(i *Issuer) { i.url, i.origin = issuer, u }
-}
-
-// Audience sets the aud of the issuer's tokens. The default is "https://api.test". It panics when the audience is empty: a
-// token without aud is made with Token(Claims{"aud": nil}).
-func Audience(audience string) Option {
-	if audience == "" {
-		panic(`bearertest: Audience(""): want an audience; Token(Claims{"aud": nil}) makes a token without one`)
-	}
-	return func(i *Issuer) { i.audience = audience }
-}
-
-// Algorithm sets the algorithm of the issuer's keys, and so of its signatures: RS256, RS384, RS512, PS256, PS384, PS512,
-// ES256, ES384, ES512, EdDSA or its other name Ed25519 (RFC 9864 section 2.2). The default is ES256, whose keys cost the
-// least to make. It panics for every other name.
-func Algorithm(name string) Option {
-	method, ok := jws.Lookup(name)
-	if !ok || method.Symmetric() {
-		panic(fmt.Sprintf("bearertest: Algorithm(%q): want an asymmetric algorithm such as %q", name, defaultAlgorithm))
-	}
-	return func(i *Issuer) { i.algorithm, i.method = name, method }
-}
-
-// DefaultClaims lays claims over the standard ones of every token that the issuer signs, as if they were the first argument
-// of each [Issuer.Token]. It is the place for what all tokens of a service carry, such as the scopes its routes need.
-func DefaultClaims(claims Claims) Option {
-	claims = maps.Clone(claims)
-	return func(i *Issuer) { i.defaults = append(i.defaults, claims) }
-}
-
-// CacheControl sets the Cache-Control header of the key set's answers (RFC 9111 section 5.2), such as "max-age=300",
-// which tells a service for how long it may use the keys. There is none by default. It panics for an empty value and
-// for one with a byte that no header may have (RFC 9110 section 5.5).
-func CacheControl(value string) Option {
-	control := func(r rune) bool { return r < ' ' && r != '\t' || r == '\x7f' }
-	if strings.TrimSpace(value) == "" || strings.ContainsFunc(value, control) {
-		panic(fmt.Sprintf("bearertest: CacheControl(%q): want directives such as %q", value, "max-age=300"))
-	}
-	return func(i *Issuer) { i.caching = value }
-}
-
-// NewIssuer returns an issuer that lives inside the process, at "https://issuer.test" unless [URL] says otherwise. It opens
+// NewIssuer returns an issuer that lives inside the process, at "https://issuer.test" unless [WithURL] says otherwise. It opens
 // no socket, starts no goroutine and needs no cleanup; it is reached through [Issuer.Client].
-func NewIssuer(opts ...Option) *Issuer {
-	issuer := newIssuer(slices.Concat([]Option{URL(defaultURL)}, opts))
+func NewIssuer(opts ...IssuerOption) *Issuer {
+	issuer := newIssuer(slices.Concat([]IssuerOption{WithURL(defaultURL)}, opts))
 	issuer.transport = newInProcess(issuer.origin, issuer, elsewhere(issuer.origin))
 	return issuer
 }
 
 // NewServer returns an issuer that listens on the loopback interface until the test ends. Its URL is "http://127.0.0.1" and
-// its port, which package bearer trusts without https because nothing of it leaves the machine. The option [URL] fails the
+// its port, which package bearer trusts without https because nothing of it leaves the machine. The option [WithURL] fails the
 // test. Sockets do not settle inside a [testing/synctest] bubble; use [NewIssuer] there.
 //
 // The end of the test also ends the requests that a fault keeps waiting.
-func NewServer(tb testing.TB, opts ...Option) *Issuer {
+func NewServer(tb testing.TB, opts ...IssuerOption) *Issuer {
 	tb.Helper()
 	return listen(tb, "NewServer", "http", opts)
 }
@@ -152,19 +94,19 @@ func NewServer(tb testing.TB, opts ...Option) *Issuer {
 //	transport.TLSClientConfig.Certificates = []tls.Certificate{certificate}
 //
 // The server's certificate is not good for the origin that [Redirect] leads to: who follows gets an error.
-func NewTLSServer(tb testing.TB, opts ...Option) *Issuer {
+func NewTLSServer(tb testing.TB, opts ...IssuerOption) *Issuer {
 	tb.Helper()
 	return listen(tb, "NewTLSServer", "https", opts)
 }
 
-func listen(tb testing.TB, name, scheme string, opts []Option) *Issuer {
+func listen(tb testing.TB, name, scheme string, opts []IssuerOption) *Issuer {
 	tb.Helper()
 	issuer := newIssuer(opts)
 	if issuer.url != "" {
-		tb.Fatalf("bearertest: %s: the option URL is for NewIssuer; a server's URL is its address", name)
+		tb.Fatalf("bearertest: %s: the option WithURL is for NewIssuer; a server's URL is its address", name)
 	}
 	server := httptest.NewUnstartedServer(issuer)
-	URL(scheme + "://" + server.Listener.Addr().String())(issuer)
+	WithURL(scheme + "://" + server.Listener.Addr().String())(issuer)
 	// Close waits for every request that is under way. Those that wait for the time or for their client end with the
 	// test's context, also one that comes in later; those that write to a client which does not read end with their
 	// connection.
@@ -184,9 +126,9 @@ func listen(tb testing.TB, name, scheme string, opts []Option) *Issuer {
 	return issuer
 }
 
-func newIssuer(opts []Option) *Issuer {
+func newIssuer(opts []IssuerOption) *Issuer {
 	issuer := &Issuer{server: newAuthServer()}
-	for _, opt := range slices.Concat([]Option{Audience(defaultAudience), Algorithm(defaultAlgorithm)}, opts) {
+	for _, opt := range slices.Concat([]IssuerOption{WithAudience(defaultAudience), WithAlgorithm(defaultAlgorithm)}, opts) {
 		opt(issuer)
 	}
 	return issuer
@@ -212,7 +154,7 @@ func (i *Issuer) Algorithm() string { return i.algorithm }
 func (i *Issuer) Client() *http.Client { return &http.Client{Transport: i.transport} }
 
 // Token returns a signed access token that a service which trusts the issuer accepts. It has iss, aud, sub "alice",
-// client_id "test-client", iat now, exp in five minutes and a jti of its own, then the issuer's [DefaultClaims], then the
+// client_id "test-client", iat now, exp in five minutes and a jti of its own, then the issuer's [WithDefaultClaims], then the
 // given claims: a later value wins, nil removes the claim. Its header is that of [Issuer.Sign] without additions.
 func (i *Issuer) Token(claims ...Claims) string { return i.Sign(nil, claims...) }
 

@@ -108,7 +108,7 @@ func TestEveryAlgorithmSignsWhatItsPublishedKeyVerifies(t *testing.T) {
 				// The judge knows the algorithm by its older name alone.
 				jwt.RegisterSigningMethod(name, func() jwt.SigningMethod { return jwt.SigningMethodEdDSA })
 			}
-			issuer := bearertest.NewIssuer(bearertest.Algorithm(name))
+			issuer := bearertest.NewIssuer(bearertest.WithAlgorithm(name))
 			if issuer.Algorithm() != name {
 				t.Errorf("Algorithm() = %q", issuer.Algorithm())
 			}
@@ -116,7 +116,7 @@ func TestEveryAlgorithmSignsWhatItsPublishedKeyVerifies(t *testing.T) {
 			if err := verify(keySet, issuer.Token()); err != nil {
 				t.Errorf("its token is refused: %v", err)
 			}
-			other := bearertest.NewIssuer(bearertest.Algorithm(name))
+			other := bearertest.NewIssuer(bearertest.WithAlgorithm(name))
 			if other.KeyID() == issuer.KeyID() {
 				t.Error("two issuers share a key")
 			}
@@ -166,7 +166,7 @@ func TestKeyIDIsTheThumbprintOfTheKey(t *testing.T) {
 		{"EdDSA", `{"crv":"Ed25519","kty":"OKP","x":"%[3]s"}`},
 	} {
 		t.Run(test.algorithm, func(t *testing.T) {
-			issuer := bearertest.NewIssuer(bearertest.Algorithm(test.algorithm))
+			issuer := bearertest.NewIssuer(bearertest.WithAlgorithm(test.algorithm))
 			var set struct{ Keys []map[string]string }
 			if err := json.Unmarshal(issuer.KeySet(), &set); err != nil {
 				t.Fatal(err)
@@ -187,7 +187,7 @@ func TestTokensAreGoodUntilTheyExpire(t *testing.T) {
 	for _, name := range algorithms {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				issuer := bearertest.NewIssuer(bearertest.Algorithm(name))
+				issuer := bearertest.NewIssuer(bearertest.WithAlgorithm(name))
 				auth, err := bearer.New(
 					bearer.WithIssuer(issuer.URL(), issuer.Audience(), bearer.Algorithms(name), bearer.Leeway(0)),
 					bearer.WithHTTPClient(issuer.Client()),
@@ -237,9 +237,9 @@ func TestClaimsAreLaidOverTheStandardOnes(t *testing.T) {
 	at := time.Date(2030, 1, 2, 3, 4, 5, 999, time.FixedZone("", 3600))
 	shared := bearertest.Claims{"scope": "orders:read"}
 	issuer := bearertest.NewIssuer(
-		bearertest.Audience("orders"),
-		bearertest.DefaultClaims(shared),
-		bearertest.DefaultClaims(bearertest.Claims{"client_id": nil}),
+		bearertest.WithAudience("orders"),
+		bearertest.WithDefaultClaims(shared),
+		bearertest.WithDefaultClaims(bearertest.Claims{"client_id": nil}),
 	)
 	shared["scope"] = "changed after the issuer was made"
 
@@ -390,7 +390,7 @@ func conditional(tb testing.TB, issuer *bearertest.Issuer, method string, lines 
 
 // RFC 9110 section 13.1.2: a list of entity tags, of which one matches by the weak comparison, or "*".
 func TestTheKeySetIsNotSentToWhoHasIt(t *testing.T) {
-	issuer := bearertest.NewIssuer(bearertest.CacheControl("max-age=60"))
+	issuer := bearertest.NewIssuer(bearertest.WithCacheControl("max-age=60"))
 	tag := conditional(t, issuer, http.MethodGet).Header.Get("ETag")
 	if len(tag) < 20 || tag[0] != '"' || tag[len(tag)-1] != '"' {
 		t.Fatalf("the ETag is %s, want a strong one", tag)
@@ -492,13 +492,13 @@ func TestTheETagIsThatOfTheContent(t *testing.T) {
 func TestCacheControlIsThatOfTheKeySet(t *testing.T) {
 	const value = "public,\tmax-age=300"
 	for name, test := range map[string]struct {
-		opts []bearertest.Option
+		opts []bearertest.IssuerOption
 		want []string
 	}{
 		"none": {nil, nil},
-		"one":  {[]bearertest.Option{bearertest.CacheControl(value)}, []string{value}},
+		"one":  {[]bearertest.IssuerOption{bearertest.WithCacheControl(value)}, []string{value}},
 		"the later": {
-			[]bearertest.Option{bearertest.CacheControl("no-store"), bearertest.CacheControl(value)}, []string{value},
+			[]bearertest.IssuerOption{bearertest.WithCacheControl("no-store"), bearertest.WithCacheControl(value)}, []string{value},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -570,7 +570,7 @@ func TestTheIssuerAnswersBelowItsURLAlone(t *testing.T) {
 		{"http://127.0.0.1:8080/realms/shop", "GET", "/realms/shopping/jwks", 404},
 	} {
 		t.Run(test.method+" "+test.path+" of "+test.url, func(t *testing.T) {
-			issuer := bearertest.NewIssuer(bearertest.URL(test.url))
+			issuer := bearertest.NewIssuer(bearertest.WithURL(test.url))
 			if issuer.URL() != test.url {
 				t.Errorf("URL() = %q", issuer.URL())
 			}
@@ -586,7 +586,7 @@ func TestTheIssuerAnswersBelowItsURLAlone(t *testing.T) {
 	}
 	for _, url := range []string{"https://issuer.test/", "http://127.0.0.1:8080/realms/shop", "HTTPS://Issuer.test/%7Ea"} {
 		t.Run("client of "+url, func(t *testing.T) {
-			issuer := bearertest.NewIssuer(bearertest.URL(url))
+			issuer := bearertest.NewIssuer(bearertest.WithURL(url))
 			if err := verify(fetchKeys(t, issuer), issuer.Token()); err != nil {
 				t.Error(err)
 			}
@@ -610,7 +610,7 @@ func TestAnIssuerServesSeveralBubbles(t *testing.T) {
 }
 
 func TestNewServerIsReachedByAnyClient(t *testing.T) {
-	issuer := bearertest.NewServer(t, bearertest.Audience("orders"), bearertest.Algorithm("EdDSA"))
+	issuer := bearertest.NewServer(t, bearertest.WithAudience("orders"), bearertest.WithAlgorithm("EdDSA"))
 	if !strings.HasPrefix(issuer.URL(), "http://127.0.0.1:") || issuer.Audience() != "orders" {
 		t.Errorf("URL %q, audience %q", issuer.URL(), issuer.Audience())
 	}
@@ -636,14 +636,14 @@ func TestNewServerEndsWithItsTest(t *testing.T) {
 }
 
 func TestNewServerRefusesAURL(t *testing.T) {
-	for name, start := range map[string]func(testing.TB, ...bearertest.Option) *bearertest.Issuer{
+	for name, start := range map[string]func(testing.TB, ...bearertest.IssuerOption) *bearertest.Issuer{
 		"NewServer": bearertest.NewServer, "NewTLSServer": bearertest.NewTLSServer,
 	} {
 		text := fatal(t, func(tb testing.TB) {
 			tb.Helper()
-			start(tb, bearertest.URL("https://login.example.com"))
+			start(tb, bearertest.WithURL("https://login.example.com"))
 		})
-		if !strings.Contains(text, name+": the option URL") {
+		if !strings.Contains(text, name+": the option WithURL") {
 			t.Errorf("%s: the test failed with %q", name, text)
 		}
 	}
@@ -651,34 +651,34 @@ func TestNewServerRefusesAURL(t *testing.T) {
 
 func TestMisusePanicsWithAClearText(t *testing.T) {
 	for name, misuse := range map[string]func(){
-		`Algorithm("none")`:       func() { bearertest.Algorithm("none") },
-		`Algorithm("HS256")`:      func() { bearertest.Algorithm("HS256") },
-		`Algorithm("es256")`:      func() { bearertest.Algorithm("es256") },
-		`Audience("")`:            func() { bearertest.Audience("") },
-		`URL("")`:                 func() { bearertest.URL("") },
-		`URL("issuer.test")`:      func() { bearertest.URL("issuer.test") },
-		`URL("https://")`:         func() { bearertest.URL("https://") },
-		`URL("ftp://a.test")`:     func() { bearertest.URL("ftp://a.test") },
-		`URL("https://a.test?")`:  func() { bearertest.URL("https://a.test?") },
-		`URL("https://a.test#")`:  func() { bearertest.URL("https://a.test#") },
-		`URL("https://u@a.test")`: func() { bearertest.URL("https://u@a.test") },
-		`URL("https://a.test/%")`: func() { bearertest.URL("https://a.test/%") },
-		`CacheControl("")`:        func() { bearertest.CacheControl("") },
-		`CacheControl(" \t")`:     func() { bearertest.CacheControl(" \t") },
-		`CacheControl("a\nb")`:    func() { bearertest.CacheControl("a\nb") },
-		`CacheControl("a\r")`:     func() { bearertest.CacheControl("a\r") },
-		`CacheControl("a\x00")`:   func() { bearertest.CacheControl("a\x00") },
-		`CacheControl("a\x7f")`:   func() { bearertest.CacheControl("a\x7f") },
-		`Slow(0s)`:                func() { bearertest.Slow(0) },
-		`Slow(-1s)`:               func() { bearertest.Slow(-time.Second) },
-		`Busy(0s)`:                func() { bearertest.Busy(0) },
-		`Busy(1ms)`:               func() { bearertest.Busy(time.Millisecond) },
-		`SetFault("arsenic")`:     func() { bearertest.NewIssuer().SetFault("arsenic") },
-		`SetFault("Down")`:        func() { bearertest.NewIssuer().SetFault("Down") },
-		`SetFault("slow")`:        func() { bearertest.NewIssuer().SetFault("slow") },
-		`SetFault("slow 7")`:      func() { bearertest.NewIssuer().SetFault("slow 7") },
-		`SetFault("slow -1s")`:    func() { bearertest.NewIssuer().SetFault("slow -1s") },
-		`SetFault("busy 1ms")`:    func() { bearertest.NewIssuer().SetFault("busy 1ms") },
+		`WithAlgorithm("none")`:       func() { bearertest.WithAlgorithm("none") },
+		`WithAlgorithm("HS256")`:      func() { bearertest.WithAlgorithm("HS256") },
+		`WithAlgorithm("es256")`:      func() { bearertest.WithAlgorithm("es256") },
+		`WithAudience("")`:            func() { bearertest.WithAudience("") },
+		`WithURL("")`:                 func() { bearertest.WithURL("") },
+		`WithURL("issuer.test")`:      func() { bearertest.WithURL("issuer.test") },
+		`WithURL("https://")`:         func() { bearertest.WithURL("https://") },
+		`WithURL("ftp://a.test")`:     func() { bearertest.WithURL("ftp://a.test") },
+		`WithURL("https://a.test?")`:  func() { bearertest.WithURL("https://a.test?") },
+		`WithURL("https://a.test#")`:  func() { bearertest.WithURL("https://a.test#") },
+		`WithURL("https://u@a.test")`: func() { bearertest.WithURL("https://u@a.test") },
+		`WithURL("https://a.test/%")`: func() { bearertest.WithURL("https://a.test/%") },
+		`WithCacheControl("")`:        func() { bearertest.WithCacheControl("") },
+		`WithCacheControl(" \t")`:     func() { bearertest.WithCacheControl(" \t") },
+		`WithCacheControl("a\nb")`:    func() { bearertest.WithCacheControl("a\nb") },
+		`WithCacheControl("a\r")`:     func() { bearertest.WithCacheControl("a\r") },
+		`WithCacheControl("a\x00")`:   func() { bearertest.WithCacheControl("a\x00") },
+		`WithCacheControl("a\x7f")`:   func() { bearertest.WithCacheControl("a\x7f") },
+		`Slow(0s)`:                    func() { bearertest.Slow(0) },
+		`Slow(-1s)`:                   func() { bearertest.Slow(-time.Second) },
+		`Busy(0s)`:                    func() { bearertest.Busy(0) },
+		`Busy(1ms)`:                   func() { bearertest.Busy(time.Millisecond) },
+		`SetFault("arsenic")`:         func() { bearertest.NewIssuer().SetFault("arsenic") },
+		`SetFault("Down")`:            func() { bearertest.NewIssuer().SetFault("Down") },
+		`SetFault("slow")`:            func() { bearertest.NewIssuer().SetFault("slow") },
+		`SetFault("slow 7")`:          func() { bearertest.NewIssuer().SetFault("slow 7") },
+		`SetFault("slow -1s")`:        func() { bearertest.NewIssuer().SetFault("slow -1s") },
+		`SetFault("busy 1ms")`:        func() { bearertest.NewIssuer().SetFault("busy 1ms") },
 		"cannot be written as JSON": func() {
 			bearertest.NewIssuer().Token(bearertest.Claims{"sub": func() {}})
 		},
@@ -696,7 +696,7 @@ func TestMisusePanicsWithAClearText(t *testing.T) {
 }
 
 func TestAnIssuerIsSafeForConcurrentUse(t *testing.T) {
-	issuer := bearertest.NewIssuer(bearertest.DefaultClaims(bearertest.Claims{"scope": "orders:read"}))
+	issuer := bearertest.NewIssuer(bearertest.WithDefaultClaims(bearertest.Claims{"scope": "orders:read"}))
 	var group sync.WaitGroup
 	for i := range 20 {
 		group.Go(func() {

@@ -116,7 +116,7 @@ func TestPoisonedEntriesOfTheIssuersAlgorithm(t *testing.T) {
 	for _, algorithm := range []string{"ES256", "ES512", "PS256", "EdDSA"} {
 		t.Run(algorithm, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				issuer := bearertest.NewIssuer(bearertest.Algorithm(algorithm))
+				issuer := bearertest.NewIssuer(bearertest.WithAlgorithm(algorithm))
 				entry := func(kind bearertest.Fault) (jwk, good map[string]string) {
 					issuer.SetFault(kind)
 					text, entries := published(t, issuer)
@@ -207,7 +207,7 @@ func TestPoisonedDocuments(t *testing.T) {
 		for _, algorithm := range []string{"ES256", "RS256"} {
 			t.Run(string(kind)+" "+algorithm, func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
-					issuer := bearertest.NewIssuer(bearertest.Algorithm(algorithm))
+					issuer := bearertest.NewIssuer(bearertest.WithAlgorithm(algorithm))
 					issuer.SetFault(kind)
 					if text := document(t, issuer, "/jwks"); !good(string(text), string(issuer.KeySet())) {
 						t.Errorf("the key set is %.200s", text)

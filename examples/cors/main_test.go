@@ -10,7 +10,7 @@ import (
 )
 
 func TestCORSStandsOutsideTheGuard(t *testing.T) {
-	issuer := bearertest.NewIssuer(bearertest.DefaultClaims(bearertest.Claims{"scope": "orders:read"}))
+	issuer := bearertest.NewIssuer(bearertest.WithDefaultClaims(bearertest.Claims{"scope": "orders:read"}))
 	auth, err := bearer.New(
 		bearer.WithIssuer(issuer.URL(), issuer.Audience()),
 		bearer.WithHTTPClient(issuer.Client()),

@@ -58,7 +58,7 @@ func TestServiceAdmitsWhoMayAndNobodyElse(t *testing.T) {
 // Attack tries what attackers try. It needs tokens that are good on the route: those of this issuer
 // carry the scope.
 func TestServiceWithstandsAttacks(t *testing.T) {
-	issuer := bearertest.NewIssuer(bearertest.DefaultClaims(bearertest.Claims{"scope": "orders:read"}))
+	issuer := bearertest.NewIssuer(bearertest.WithDefaultClaims(bearertest.Claims{"scope": "orders:read"}))
 	bearertest.Attack(t, newService(t, issuer), issuer, bearertest.WithRequest(func() *http.Request {
 		return httptest.NewRequest(http.MethodGet, "/orders", nil)
 	}))

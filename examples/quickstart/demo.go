@@ -72,7 +72,7 @@ type attempt struct {
 func attempts(issuer *bearertest.Issuer) []attempt {
 	allowed, now := bearertest.Claims{"scope": "orders:read"}, time.Now()
 	expired := bearertest.Claims{"iat": now.Add(-2 * time.Hour), "exp": now.Add(-time.Hour)}
-	forger := bearertest.NewIssuer(bearertest.URL(issuer.URL()), bearertest.Audience(issuer.Audience()))
+	forger := bearertest.NewIssuer(bearertest.WithURL(issuer.URL()), bearertest.WithAudience(issuer.Audience()))
 	forged := forger.Sign(bearertest.Claims{"kid": issuer.KeyID()}, allowed)
 	list, _ := json.Marshal(someOrders)
 	return []attempt{

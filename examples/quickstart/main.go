@@ -70,7 +70,7 @@ func (s *settings) start(ctx context.Context, stdout, stderr io.Writer) error {
 		if err != nil {
 			return err
 		}
-		issuer = bearertest.NewIssuer(bearertest.URL(urlOf(listener)))
+		issuer = bearertest.NewIssuer(bearertest.WithURL(urlOf(listener)))
 		defer shutdown(serve(listener, issuer, logger, failed))
 		s.issuer, s.audiences = issuer.URL(), []string{issuer.Audience()}
 	}

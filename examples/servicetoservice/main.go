@@ -79,7 +79,7 @@ func run(ctx context.Context, out io.Writer) error {
 		defer s.close()
 	}
 	const secret = "for trying out"
-	authority := bearertest.NewIssuer(bearertest.URL(issuer.url), bearertest.Client("orders", secret))
+	authority := bearertest.NewIssuer(bearertest.WithURL(issuer.url), bearertest.Client("orders", secret))
 	issuer.serve(authority)
 
 	auth, err := bearer.New(bearer.WithIssuer(issuer.url, billing.url))

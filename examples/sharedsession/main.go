@@ -98,7 +98,7 @@ func run(ctx context.Context, out io.Writer) (err error) {
 	if err != nil {
 		return err
 	}
-	issuer := bearertest.NewIssuer(bearertest.URL("http://"+listener.Addr().String()),
+	issuer := bearertest.NewIssuer(bearertest.WithURL("http://"+listener.Addr().String()),
 		bearertest.PublicClient(clientID, callback), bearertest.TokenLifetime(time.Second))
 	server := &http.Server{Handler: issuer, ReadHeaderTimeout: 5 * time.Second}
 	go func() { _ = server.Serve(listener) }() // until Close

@@ -241,7 +241,7 @@ func TestEveryAlgorithm(t *testing.T) {
 		"RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA", "Ed25519",
 	} {
 		t.Run(algorithm, func(t *testing.T) {
-			issuer := bearertest.NewIssuer(bearertest.Algorithm(algorithm))
+			issuer := bearertest.NewIssuer(bearertest.WithAlgorithm(algorithm))
 			config := reference.Config{
 				Issuer: issuer.URL(), Audience: issuer.Audience(), Algorithms: []string{algorithm},
 				Keys: []reference.Key{{ID: issuer.KeyID(), Public: issuer.PublicKey()}},

@@ -298,7 +298,7 @@ func (w *sessionWorld) replaced(t *testing.T) (replaced []string) {
 
 // doubtedWorld is one in whose record there are two refresh tokens, of which the new one is none
 // or, if good, is that of the server.
-func doubtedWorld(t *testing.T, good bool, opts ...bearertest.Option) *sessionWorld {
+func doubtedWorld(t *testing.T, good bool, opts ...bearertest.IssuerOption) *sessionWorld {
 	t.Helper()
 	w := adoptedWorld(t, opts...)
 	if good {

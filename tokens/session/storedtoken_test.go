@@ -154,12 +154,12 @@ func TestStoredTokenBridgesAnOutage(t *testing.T) {
 // Until when a token that is in the Store is good enough for another process.
 func TestStoredTokenIsReusedUntilItIsDue(t *testing.T) {
 	for name, test := range map[string]struct {
-		opts  []bearertest.Option
+		opts  []bearertest.IssuerOption
 		until time.Duration
 	}{
 		"70 % of its life":      {nil, 210 * time.Second},
-		"what the server says":  {[]bearertest.Option{bearertest.RefreshIn(280 * time.Second)}, 280 * time.Second},
-		"not within its margin": {[]bearertest.Option{bearertest.RefreshIn(290 * time.Second)}, 210 * time.Second},
+		"what the server says":  {[]bearertest.IssuerOption{bearertest.RefreshIn(280 * time.Second)}, 280 * time.Second},
+		"not within its margin": {[]bearertest.IssuerOption{bearertest.RefreshIn(290 * time.Second)}, 210 * time.Second},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

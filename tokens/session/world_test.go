@@ -31,9 +31,9 @@ type sessionWorld struct {
 	session *session.Session
 }
 
-func newSessionWorld(t *testing.T, opts ...bearertest.Option) *sessionWorld {
+func newSessionWorld(t *testing.T, opts ...bearertest.IssuerOption) *sessionWorld {
 	t.Helper()
-	issuer := bearertest.NewIssuer(append([]bearertest.Option{bearertest.PublicClient(sessionClientID, sessionRedirect)}, opts...)...)
+	issuer := bearertest.NewIssuer(append([]bearertest.IssuerOption{bearertest.PublicClient(sessionClientID, sessionRedirect)}, opts...)...)
 	return newSessionProcess(t, issuer, newSessionStore())
 }
 
@@ -55,7 +55,7 @@ func newSessionProcess(t *testing.T, issuer *bearertest.Issuer, store *sessionSt
 }
 
 // adopted is a world whose session goes on.
-func adoptedWorld(t *testing.T, opts ...bearertest.Option) *sessionWorld {
+func adoptedWorld(t *testing.T, opts ...bearertest.IssuerOption) *sessionWorld {
 	t.Helper()
 	w := newSessionWorld(t, opts...)
 	w.adopt(t)
