@@ -188,6 +188,7 @@ var arrows = map[string][]string{
 	"internal/weburl":            {},
 	"internal/reference":         {},
 	"bearertest":                 {".", "jwks", "internal/jws"},
+	"bearertest/oauthtest":       {"bearertest", "internal/jws"},
 	"adapters/...":               {".", "tokens", "tokens/oauth", "tokens/session"},
 	"examples/...":               {"..."},
 	"interop/...":                {"..."},

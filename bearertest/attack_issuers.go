@@ -20,7 +20,7 @@ func (k *kit) raiseForeign(tb testing.TB) {
 	opts := []IssuerOption{WithAudience(k.issuer.audience), WithAlgorithm(k.issuer.algorithm)}
 	transport, ok := k.issuer.transport.(*inProcess)
 	switch {
-	case !ok && k.issuer.mutualTLS:
+	case !ok && k.issuer.secure:
 		k.foreign = NewTLSServer(tb, opts...)
 	case !ok:
 		k.foreign = NewServer(tb, opts...)

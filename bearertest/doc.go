@@ -7,15 +7,14 @@
 //     works inside a [testing/synctest] bubble, where sockets do not: there a test lets tokens expire without waiting.
 //   - [NewServer] is the same issuer on a loopback socket, for a service that cannot be given an [http.Client].
 //   - [Issuer.Token] makes a token the service accepts; [Issuer.Sign] and [Issuer.SignRaw] make every other one.
-//   - [Client] and its like register a client of OAuth 2.0, to which the issuer hands out tokens from its token endpoint, and
-//     [Issuer.NewSession] begins a session without a login: they test package tokens, and every other client.
 //   - [Issuer.SetFault] makes the issuer misbehave, with a socket and without. It shows whether the
-//     service goes on with the keys it has, and what it answers when it has none; and what a client
-//     makes of a token endpoint that is slow, refuses, or loses its answer after all is done.
+//     service goes on with the keys it has, and what it answers when it has none.
 //   - [NewContext] puts claims into a context for testing a handler alone, with no token and no middleware in sight.
 //   - [Attack] fires forged and malformed credentials at the service's own handler, and tries the
 //     ways around its guard.
 //   - [TestAdapter] tests an adapter for a framework that this project has none for.
+//
+// Package bearertest/oauthtest makes an authorization server of an issuer, for testing a client.
 //
 // A service under test trusts an issuer like this:
 //
@@ -27,5 +26,5 @@
 //
 // The functions of this package that take no [testing.TB] panic when they are misused, with a text that begins with
 // "bearertest:", as those of [net/http/httptest] do. Nothing of this package belongs in a production program: keys live in
-// memory, and whoever holds the issuer signs what he likes.
+// memory, and code that holds the issuer signs what it likes.
 package bearertest

@@ -2,13 +2,11 @@ package bearertest_test
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"log"
 	"net/http"
 	"net/http/httptest"
-	"net/url"
 	"strings"
 	"testing"
 	"time"
@@ -47,47 +45,6 @@ func Example() {
 	// 200 the orders of alice
 	// 401 {"title":"Unauthorized","status":401,"detail":"The access token expired","code":"token_expired"}
 	// 403 {"title":"Forbidden","status":403,"detail":"The access token lacks a required scope","code":"insufficient_scope"}
-}
-
-// A client of OAuth 2.0 gets its tokens from the issuer's token endpoint, here by hand. The second use of a refresh token is
-// taken for a theft, which ends the session.
-func ExampleClient() {
-	issuer := bearertest.NewIssuer(bearertest.Client("orders", "s3cret"))
-	refresh := func(token string) (next string) {
-		form := url.Values{"grant_type": {"refresh_token"}, "refresh_token": {token}}
-		request, err := http.NewRequestWithContext(context.Background(), "POST", issuer.URL()+"/token", strings.NewReader(form.Encode()))
-		if err != nil {
-			log.Fatal(err)
-		}
-		request.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-		request.SetBasicAuth("orders", "s3cret")
-		response, err := issuer.Client().Do(request)
-		if err != nil {
-			log.Fatal(err)
-		}
-		defer func() { _ = response.Body.Close() }()
-		var answer struct {
-			Scope        string `json:"scope"`
-			RefreshToken string `json:"refresh_token"`
-			Error        string `json:"error"`
-		}
-		if err := json.NewDecoder(response.Body).Decode(&answer); err != nil {
-			log.Fatal(err)
-		}
-		fmt.Println(response.StatusCode, answer.Error+answer.Scope)
-		return answer.RefreshToken
-	}
-
-	first := issuer.NewSession("orders", "alice", "billing:read", "billing:write")
-	second := refresh(first)
-	refresh(first)
-	refresh(second)
-	fmt.Println("sessions:", issuer.Sessions())
-	// Output:
-	// 200 billing:read billing:write
-	// 400 invalid_grant
-	// 400 invalid_grant
-	// sessions: 0
 }
 
 // A handler that reads claims is tested alone, with neither a token nor the middleware.

@@ -28,17 +28,6 @@ const (
 // Issuer is an authorization server for tests: it publishes a discovery document (OpenID Connect Discovery 1.0 section 4)
 // and a key set (RFC 7517 section 5), and it signs whatever it is asked to: see [Issuer.Token].
 //
-// To the clients that are registered with it, by [Client], [PublicClient], [KeyClient] and [CertificateClient], it also hands
-// out tokens, strictly by the book. Its discovery document names the endpoints:
-//
-//   - The token endpoint, POST /token, has the grants client_credentials, authorization_code with PKCE by S256 alone
-//     (RFC 7636), refresh_token, token exchange (RFC 8693) and jwt-bearer (RFC 7523). Every scope is granted, and resource and
-//     audience become the token's aud (RFC 8707). A refresh token is good for one use, which brings the next; a second use
-//     ends the session (RFC 9700 section 4.14.2). With the scope openid a login brings an ID token, too.
-//   - The authorization endpoint, GET /authorize, approves at once, for the subject in login_hint or else "alice", and sends
-//     the user back with code, state and iss (RFC 9207). A code is good for one minute and one use.
-//   - The revocation endpoint is POST /revoke (RFC 7009).
-//
 // It misbehaves on request: see [Issuer.SetFault] and [Fault]. A request that meets a fault is
 // counted like every other. The issuer goes on signing all the while: a service that has its keys
 // has no reason to refuse a token.
@@ -55,18 +44,16 @@ type Issuer struct {
 	defaults  []Claims
 	caching   string // the Cache-Control of the key set, or "" for none
 	transport http.RoundTripper
-	mutualTLS bool // a client can show a certificate
-	server    authServer
+	secure    bool // it is served over TLS
 
 	mu       sync.Mutex
-	current  *key             // nil until a key is needed
-	previous *key             // nil until the first Rotate, and after RotateWithoutOverlap
-	fault    http.HandlerFunc // what answers instead, or nil while nothing is wrong
-	changes  int              // of the fault
+	current  *key                    // nil until a key is needed
+	previous *key                    // nil until the first Rotate, and after RotateWithoutOverlap
+	fault    http.HandlerFunc        // what answers instead, or nil while nothing is wrong
+	changes  int                     // of the fault
+	handlers map[string]http.Handler // by the path below url; see Handle
 	requests int
-	fetches  int
-
-	tokenRequests int
+	paths    map[string]int // the requests for each path below url
 }
 
 // NewIssuer returns an issuer that lives inside the process, at "https://issuer.test" unless [WithURL] says otherwise. It opens
@@ -114,7 +101,7 @@ func listen(tb testing.TB, name, scheme string, opts []IssuerOption) *Issuer {
 	if scheme == "https" {
 		server.TLS = &tls.Config{ClientAuth: tls.RequestClientCert}
 		server.StartTLS()
-		issuer.mutualTLS = true
+		issuer.secure = true
 	} else {
 		server.Start()
 	}
@@ -127,7 +114,7 @@ func listen(tb testing.TB, name, scheme string, opts []IssuerOption) *Issuer {
 }
 
 func newIssuer(opts []IssuerOption) *Issuer {
-	issuer := &Issuer{server: newAuthServer()}
+	issuer := &Issuer{handlers: make(map[string]http.Handler), paths: make(map[string]int)}
 	for _, opt := range slices.Concat([]IssuerOption{WithAudience(defaultAudience), WithAlgorithm(defaultAlgorithm)}, opts) {
 		opt(issuer)
 	}
@@ -177,6 +164,17 @@ func (i *Issuer) SignRaw(header, payload []byte) string {
 // KeyID returns the kid of the current key: its thumbprint (RFC 7638), different for every key of every issuer.
 func (i *Issuer) KeyID() string { return i.signingKey().id }
 
+// PublicKeys returns the public halves of the keys that are published, the current one first.
+func (i *Issuer) PublicKeys() []crypto.PublicKey {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	keys := []crypto.PublicKey{i.currentKey().private.Public()}
+	if i.previous != nil {
+		keys = append(keys, i.previous.private.Public())
+	}
+	return keys
+}
+
 // PublicKey returns the public half of the current key: an *rsa.PublicKey, an *ecdsa.PublicKey or an ed25519.PublicKey.
 func (i *Issuer) PublicKey() crypto.PublicKey { return i.signingKey().private.Public() }
 
@@ -213,11 +211,7 @@ func (i *Issuer) currentKey() *key {
 }
 
 // Fetches returns how many requests for the key set reached the issuer, those included that met a fault.
-func (i *Issuer) Fetches() int {
-	i.mu.Lock()
-	defer i.mu.Unlock()
-	return i.fetches
-}
+func (i *Issuer) Fetches() int { return i.RequestsTo(keySetPath) }
 
 // Requests returns how many requests of any kind reached the issuer, those included that met a fault.
 func (i *Issuer) Requests() int {
@@ -226,11 +220,26 @@ func (i *Issuer) Requests() int {
 	return i.requests
 }
 
-// TokenRequests returns how many requests reached the token endpoint, those included that met a fault.
-func (i *Issuer) TokenRequests() int {
+// RequestsTo returns how many requests for a path below the issuer's URL reached it, those included
+// that met a fault.
+func (i *Issuer) RequestsTo(path string) int {
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	return i.tokenRequests
+	return i.paths[path]
+}
+
+// Handle has a handler answer the requests for a path below the issuer's URL, such as "/userinfo", in
+// place of the issuer. Faults stand in front of it, and its requests are counted.
+func (i *Issuer) Handle(path string, handler http.Handler) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	i.handlers[path] = handler
+}
+
+func (i *Issuer) handler(path string) http.Handler {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	return i.handlers[path]
 }
 
 // KeySet returns the key set as JSON (RFC 7517 section 5), as it is served below the issuer's URL at /jwks while no
@@ -248,41 +257,24 @@ func (i *Issuer) publish(first ...any) []byte {
 	return mustJSON(map[string]any{"keys": keys})
 }
 
-// discovery is the issuer's metadata (OpenID Connect Discovery 1.0 section 3, RFC 8414 section 2, RFC 9207 section 3).
+// discovery is the issuer's metadata (OpenID Connect Discovery 1.0 section 3). It has no endpoint, so
+// there is no response type.
 func (i *Issuer) discovery() []byte {
-	methods := []string{"client_secret_basic", "client_secret_post", "private_key_jwt", "none"}
-	if i.mutualTLS {
-		methods = append(methods, "self_signed_tls_client_auth")
-	}
-	var algorithms []string
-	for _, algorithm := range signingAlgorithms {
-		algorithms = append(algorithms, algorithm.Name)
-	}
 	return mustJSON(map[string]any{
-		"issuer":                                                i.url,
-		"jwks_uri":                                              i.endpoint(keySetPath),
-		"authorization_endpoint":                                i.endpoint(authorizationPath),
-		"token_endpoint":                                        i.endpoint(tokenPath),
-		"revocation_endpoint":                                   i.endpoint(revocationPath),
-		"response_types_supported":                              []string{"code"},
-		"subject_types_supported":                               []string{"public"},
-		"id_token_signing_alg_values_supported":                 []string{i.algorithm},
-		"grant_types_supported":                                 grantTypes,
-		"token_endpoint_auth_methods_supported":                 methods,
-		"token_endpoint_auth_signing_alg_values_supported":      algorithms,
-		"revocation_endpoint_auth_methods_supported":            methods,
-		"revocation_endpoint_auth_signing_alg_values_supported": algorithms,
-		"code_challenge_methods_supported":                      []string{"S256"},
-		"authorization_response_iss_parameter_supported":        true,
+		"issuer":                                i.url,
+		"jwks_uri":                              i.endpoint(keySetPath),
+		"response_types_supported":              []string{},
+		"subject_types_supported":               []string{"public"},
+		"id_token_signing_alg_values_supported": []string{i.algorithm},
 	})
 }
 
 // endpoint is the URL of a path below the issuer's.
 func (i *Issuer) endpoint(path string) string { return strings.TrimSuffix(i.url, "/") + path }
 
-// ServeHTTP answers for the discovery document, the key set and the endpoints, or as the fault has it that stands when the
-// request comes in. The key set's answers carry an ETag, and a service that has them already is told so with 304 (RFC 9110
-// section 13.1.2).
+// ServeHTTP answers for the discovery document, the key set and what [Issuer.Handle] added, or as the
+// fault has it that stands when the request comes in. The key set's answers carry an ETag, and a
+// service that has them already is told so with 304 (RFC 9110 section 13.1.2).
 //
 // A request that a fault leaves without an answer ends in a panic with [http.ErrAbortHandler], which a server of
 // net/http takes for what it is.
@@ -299,24 +291,19 @@ func (i *Issuer) arrive(r *http.Request) http.HandlerFunc {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	i.requests++
-	switch i.below(r) {
-	case keySetPath:
-		i.fetches++
-	case tokenPath:
-		i.tokenRequests++
+	if path := i.below(r); path != "" {
+		i.paths[path]++
 	}
 	return i.fault
 }
 
 // answer is what an issuer answers that has no fault, except perhaps in what its key set says.
 func (i *Issuer) answer(w http.ResponseWriter, r *http.Request, keySet func() []byte) {
-	switch path := i.below(r); {
-	case path == tokenPath:
-		i.answerToken(w, r)
-	case path == revocationPath:
-		i.answerRevocation(w, r)
-	case path == authorizationPath:
-		i.answerAuthorization(w, r, nil)
+	path := i.below(r)
+	handler := i.handler(path)
+	switch {
+	case handler != nil:
+		handler.ServeHTTP(w, r)
 	case r.Method != http.MethodGet && r.Method != http.MethodHead:
 		w.Header().Set("Allow", "GET, HEAD")
 		http.Error(w, "method not allowed", http.StatusMethodNotAllowed)

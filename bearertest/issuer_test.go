@@ -551,6 +551,35 @@ func TestFetchesAndRequestsCountWhatReachesTheIssuer(t *testing.T) {
 	})
 }
 
+// A handler beside the issuer is counted, and a fault stands in front of it.
+func TestHandleAnswersForAPath(t *testing.T) {
+	issuer := bearertest.NewIssuer(bearertest.WithURL("https://issuer.test/realms/shop/"))
+	issuer.Handle("/userinfo", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, _ = fmt.Fprint(w, r.Method, " ", r.URL.Path)
+	}))
+	ask := func(method, path string) (int, string) {
+		t.Helper()
+		got, err := exchange(issuer.Client(), request(t.Context(), method, "https://issuer.test"+path, nil))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return got.StatusCode, string(got.body)
+	}
+	if status, body := ask(http.MethodPost, "/realms/shop/userinfo"); status != http.StatusOK || body != "POST /realms/shop/userinfo" {
+		t.Errorf("the handler's path answers %d, %s", status, body)
+	}
+	if status, _ := ask(http.MethodGet, "/userinfo"); status != http.StatusNotFound {
+		t.Errorf("the same path beside the issuer's URL answers %d", status)
+	}
+	issuer.SetFault(bearertest.Down)
+	if status, _ := ask(http.MethodGet, "/realms/shop/userinfo"); status != http.StatusServiceUnavailable {
+		t.Errorf("while down the handler's path answers %d", status)
+	}
+	if got := issuer.RequestsTo("/userinfo"); got != 2 || issuer.Requests() != 3 || issuer.RequestsTo("") != 0 {
+		t.Errorf("%d requests to the path are counted, %d of all", got, issuer.Requests())
+	}
+}
+
 func TestTheIssuerAnswersBelowItsURLAlone(t *testing.T) {
 	const discovery = discoveryPath
 	for _, test := range []struct {
@@ -727,8 +756,8 @@ func TestAnIssuerIsSafeForConcurrentUse(t *testing.T) {
 // A test may log its issuer while requests are under way: nothing that changes is looked at, and no
 // private key is printed.
 func TestIssuerPrintsAsItsURL(t *testing.T) {
-	issuer := bearertest.NewIssuer(bearertest.Client("orders", "the client's secret"))
-	issuer.NewSession("orders", "alice")
+	issuer := bearertest.NewIssuer()
+	issuer.Token()
 	const want = "bearertest.Issuer(https://issuer.test)"
 	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%d", "%x"} {
 		if got := fmt.Sprintf(verb, issuer); got != want {
@@ -742,7 +771,7 @@ func TestIssuerPrintsAsItsURL(t *testing.T) {
 	var wg sync.WaitGroup
 	wg.Go(func() {
 		for !stop.Load() {
-			issuer.NewSession("orders", "alice")
+			issuer.Rotate()
 		}
 	})
 	for range 100 {

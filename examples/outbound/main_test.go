@@ -9,6 +9,7 @@ import (
 
 	"github.com/bearer-go/bearer"
 	"github.com/bearer-go/bearer/bearertest"
+	"github.com/bearer-go/bearer/bearertest/oauthtest"
 	"github.com/bearer-go/bearer/tokens"
 	"github.com/bearer-go/bearer/tokens/oauth"
 )
@@ -16,7 +17,7 @@ import (
 // The API takes the token of the program, which is obtained once for two requests; and without an
 // issuer there is none.
 func TestOutbound(t *testing.T) {
-	issuer := bearertest.NewServer(t, bearertest.Client("orders", "s3cret"))
+	issuer := oauthtest.NewServer(bearertest.NewServer(t), oauthtest.WithClient("orders", "s3cret"))
 	client, err := oauth.NewClient(issuer.URL(), "orders", oauth.ClientSecretBasic(tokens.NewSecret("s3cret")))
 	if err != nil {
 		t.Fatal(err)

@@ -20,6 +20,7 @@ import (
 
 	"github.com/bearer-go/bearer"
 	"github.com/bearer-go/bearer/bearertest"
+	"github.com/bearer-go/bearer/bearertest/oauthtest"
 	"github.com/bearer-go/bearer/tokens"
 	"github.com/bearer-go/bearer/tokens/oauth"
 )
@@ -79,7 +80,7 @@ func run(ctx context.Context, out io.Writer) error {
 		defer s.close()
 	}
 	const secret = "for trying out"
-	authority := bearertest.NewIssuer(bearertest.WithURL(issuer.url), bearertest.Client("orders", secret))
+	authority := oauthtest.NewServer(bearertest.NewIssuer(bearertest.WithURL(issuer.url)), oauthtest.WithClient("orders", secret))
 	issuer.serve(authority)
 
 	auth, err := bearer.New(bearer.WithIssuer(issuer.url, billing.url))

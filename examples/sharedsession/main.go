@@ -26,6 +26,7 @@ import (
 	"time"
 
 	"github.com/bearer-go/bearer/bearertest"
+	"github.com/bearer-go/bearer/bearertest/oauthtest"
 	"github.com/bearer-go/bearer/tokens"
 	"github.com/bearer-go/bearer/tokens/oauth"
 	"github.com/bearer-go/bearer/tokens/session"
@@ -98,8 +99,8 @@ func run(ctx context.Context, out io.Writer) (err error) {
 	if err != nil {
 		return err
 	}
-	issuer := bearertest.NewIssuer(bearertest.WithURL("http://"+listener.Addr().String()),
-		bearertest.PublicClient(clientID, callback), bearertest.TokenLifetime(time.Second))
+	issuer := oauthtest.NewServer(bearertest.NewIssuer(bearertest.WithURL("http://"+listener.Addr().String())),
+		oauthtest.WithPublicClient(clientID, callback), oauthtest.WithTokenLifetime(time.Second))
 	server := &http.Server{Handler: issuer, ReadHeaderTimeout: 5 * time.Second}
 	go func() { _ = server.Serve(listener) }() // until Close
 	defer func() { _ = server.Close() }()

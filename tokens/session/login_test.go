@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/bearer-go/bearer/bearertest"
+	"github.com/bearer-go/bearer/bearertest/oauthtest"
 	"github.com/bearer-go/bearer/tokens"
 	"github.com/bearer-go/bearer/tokens/internal/tokenstest"
 	"github.com/bearer-go/bearer/tokens/oauth"
@@ -292,7 +293,7 @@ func TestLoginThatFailsIsUsed(t *testing.T) {
 		if e, ok := errors.AsType[*tokens.Error](err); !ok || e.Op != "token" || e.Code != "invalid_grant" || errors.Is(err, tokens.ErrLoginRequired) {
 			t.Errorf("error %v", err)
 		}
-		w.issuer.SetFault(bearertest.NoFault)
+		w.issuer.Refuse("")
 		if _, err := l.Finish(t.Context(), back); !errors.Is(err, session.ErrLoginUsed) || w.wire.asked() != 1 {
 			t.Errorf("%v, %d requests", err, w.wire.asked())
 		}
@@ -495,7 +496,7 @@ func (d loginDocument) RoundTrip(*http.Request) (*http.Response, error) {
 
 func TestLoginPrintsNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := newSessionWorld(t, bearertest.RefreshIn(time.Minute))
+		w := newSessionWorld(t, oauthtest.WithRefreshIn(time.Minute))
 		l := w.login(t, session.WithScope("openid"))
 		printed := sessionPrinted(l)
 		g, err := l.Finish(t.Context(), w.loginAnswer(t, l))

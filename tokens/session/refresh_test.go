@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/bearer-go/bearer/bearertest"
+	"github.com/bearer-go/bearer/bearertest/oauthtest"
 	"github.com/bearer-go/bearer/tokens"
 	"github.com/bearer-go/bearer/tokens/internal/tokenstest"
 	"github.com/bearer-go/bearer/tokens/session"
@@ -59,7 +60,7 @@ func TestRefreshTokenIsRotatedSavedAndShared(t *testing.T) {
 
 func TestRefreshTokenThatDoesNotRotateStays(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := adoptedWorld(t, bearertest.FixedRefreshTokens())
+		w := adoptedWorld(t, oauthtest.WithFixedRefreshTokens())
 		before := w.store.record(t)["refresh_token"]
 		g := mustFetch(t, session.RefreshToken(w.client, w.store), tokens.Request{Key: sessionKey})
 		mustFetch(t, session.RefreshToken(w.client, w.store), tokens.Request{Key: sessionKey, Previous: sessionToken(t, g)})
@@ -349,6 +350,7 @@ func TestRefreshFailuresLeaveTheSession(t *testing.T) {
 					t.Errorf("error %v, or the record has changed", err)
 				}
 				w.issuer.SetFault(bearertest.NoFault)
+				w.issuer.Refuse("")
 				w.wire.hook(nil)
 				if test.code == "invalid_client" { // which holds for the whole client
 					tokenstest.Pass(5 * time.Minute)

@@ -19,6 +19,7 @@ import (
 
 	"github.com/bearer-go/bearer/bearertest"
 
+	"github.com/bearer-go/bearer/bearertest/oauthtest"
 	"github.com/bearer-go/bearer/tokens"
 	"github.com/bearer-go/bearer/tokens/internal/tokenstest"
 	"github.com/bearer-go/bearer/tokens/oauth"
@@ -298,7 +299,7 @@ func (w *sessionWorld) replaced(t *testing.T) (replaced []string) {
 
 // doubtedWorld is one in whose record there are two refresh tokens, of which the new one is none
 // or, if good, is that of the server.
-func doubtedWorld(t *testing.T, good bool, opts ...bearertest.IssuerOption) *sessionWorld {
+func doubtedWorld(t *testing.T, good bool, opts ...oauthtest.Option) *sessionWorld {
 	t.Helper()
 	w := adoptedWorld(t, opts...)
 	if good {

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/bearer-go/bearer/bearertest"
+	"github.com/bearer-go/bearer/bearertest/oauthtest"
 	"github.com/bearer-go/bearer/tokens"
 	"github.com/bearer-go/bearer/tokens/session"
 )
@@ -219,7 +220,7 @@ func TestSessionsOfTwoProcesses(t *testing.T) {
 
 func TestSessionPrintsNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := newSessionWorld(t, bearertest.TokenLifetime(time.Hour))
+		w := newSessionWorld(t, oauthtest.WithTokenLifetime(time.Hour))
 		w.logIn(t)
 		token := w.mustToken(t)
 		w.store.fail(errDiskFull)

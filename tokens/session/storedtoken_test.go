@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/bearer-go/bearer/bearertest"
+	"github.com/bearer-go/bearer/bearertest/oauthtest"
 	"github.com/bearer-go/bearer/tokens"
 	"github.com/bearer-go/bearer/tokens/session"
 )
@@ -142,6 +143,7 @@ func TestStoredTokenBridgesAnOutage(t *testing.T) {
 				if _, err := w.fetch(sessionKey, previous); err == nil {
 					t.Error("the token that is to be replaced came back")
 				}
+				w.issuer.SetFault(bearertest.NoFault)
 				w.issuer.Refuse("invalid_client")
 				if _, err := w.fetch(sessionKey, nil); test.at > 0 && err == nil {
 					t.Error("a failure that no repetition mends was bridged")
@@ -154,12 +156,12 @@ func TestStoredTokenBridgesAnOutage(t *testing.T) {
 // Until when a token that is in the Store is good enough for another process.
 func TestStoredTokenIsReusedUntilItIsDue(t *testing.T) {
 	for name, test := range map[string]struct {
-		opts  []bearertest.IssuerOption
+		opts  []oauthtest.Option
 		until time.Duration
 	}{
 		"70 % of its life":      {nil, 210 * time.Second},
-		"what the server says":  {[]bearertest.IssuerOption{bearertest.RefreshIn(280 * time.Second)}, 280 * time.Second},
-		"not within its margin": {[]bearertest.IssuerOption{bearertest.RefreshIn(290 * time.Second)}, 210 * time.Second},
+		"what the server says":  {[]oauthtest.Option{oauthtest.WithRefreshIn(280 * time.Second)}, 280 * time.Second},
+		"not within its margin": {[]oauthtest.Option{oauthtest.WithRefreshIn(290 * time.Second)}, 210 * time.Second},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

@@ -12,7 +12,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/bearer-go/bearer/bearertest"
+	"github.com/bearer-go/bearer/bearertest/oauthtest"
 	"github.com/bearer-go/bearer/tokens"
 	"github.com/bearer-go/bearer/tokens/session"
 )
@@ -267,7 +267,7 @@ func TestUnsavedIsBounded(t *testing.T) {
 // A refresh token that did not change is in the Store already: nothing has to be kept, and other keys are served.
 func TestUnchangedRefreshTokenNeedsNoSaving(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := adoptedWorld(t, bearertest.FixedRefreshTokens())
+		w := adoptedWorld(t, oauthtest.WithFixedRefreshTokens())
 		f := session.RefreshToken(w.client, w.store)
 		w.store.fail(errDiskFull)
 		for _, key := range sessionKeys(3) {

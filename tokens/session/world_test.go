@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/bearer-go/bearer/bearertest"
+	"github.com/bearer-go/bearer/bearertest/oauthtest"
 	"github.com/bearer-go/bearer/tokens"
 	"github.com/bearer-go/bearer/tokens/oauth"
 	"github.com/bearer-go/bearer/tokens/session"
@@ -24,21 +25,21 @@ const (
 
 // sessionWorld is an issuer and one process that is its client.
 type sessionWorld struct {
-	issuer  *bearertest.Issuer
+	issuer  *oauthtest.Server
 	wire    *sessionWire
 	store   *sessionStore
 	client  *oauth.Client
 	session *session.Session
 }
 
-func newSessionWorld(t *testing.T, opts ...bearertest.IssuerOption) *sessionWorld {
+func newSessionWorld(t *testing.T, opts ...oauthtest.Option) *sessionWorld {
 	t.Helper()
-	issuer := bearertest.NewIssuer(append([]bearertest.IssuerOption{bearertest.PublicClient(sessionClientID, sessionRedirect)}, opts...)...)
+	issuer := oauthtest.NewServer(bearertest.NewIssuer(), append([]oauthtest.Option{oauthtest.WithPublicClient(sessionClientID, sessionRedirect)}, opts...)...)
 	return newSessionProcess(t, issuer, newSessionStore())
 }
 
 // newSessionProcess is another process.
-func newSessionProcess(t *testing.T, issuer *bearertest.Issuer, store *sessionStore) *sessionWorld {
+func newSessionProcess(t *testing.T, issuer *oauthtest.Server, store *sessionStore) *sessionWorld {
 	t.Helper()
 	w := &sessionWorld{issuer: issuer, wire: &sessionWire{next: issuer.Client().Transport}, store: store}
 	var err error
@@ -55,7 +56,7 @@ func newSessionProcess(t *testing.T, issuer *bearertest.Issuer, store *sessionSt
 }
 
 // adopted is a world whose session goes on.
-func adoptedWorld(t *testing.T, opts ...bearertest.IssuerOption) *sessionWorld {
+func adoptedWorld(t *testing.T, opts ...oauthtest.Option) *sessionWorld {
 	t.Helper()
 	w := newSessionWorld(t, opts...)
 	w.adopt(t)

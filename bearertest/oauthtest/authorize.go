@@ -1,4 +1,4 @@
-package bearertest
+package oauthtest
 
 import (
 	"crypto/rand"
@@ -29,16 +29,16 @@ type approval struct {
 	session     *session // what came of it; nil as long as the code was not used
 }
 
-// answerAuthorization is the authorization endpoint (RFC 6749 section 3.1). It approves of everything that is well formed,
-// unless it has to refuse.
-func (i *Issuer) answerAuthorization(w http.ResponseWriter, r *http.Request, refused *oauthError) {
+// answerAuthorization is the authorization endpoint (RFC 6749 section 3.1). It approves of everything
+// that is well formed, unless it has to refuse.
+func (s *Server) answerAuthorization(w http.ResponseWriter, r *http.Request) {
 	if r.Method != http.MethodGet {
 		w.Header().Set("Allow", http.MethodGet)
 		http.Error(w, "method not allowed", http.StatusMethodNotAllowed)
 		return
 	}
 	query, malformed := parameters(r.URL.RawQuery)
-	c := i.server.clients[query.Get("client_id")]
+	c := s.clients[query.Get("client_id")]
 	target := query.Get("redirect_uri")
 	if c == nil || !c.redirectsTo(target) || len(query["client_id"]) > 1 || len(query["redirect_uri"]) > 1 {
 		// There is nowhere to send the user back to that is known to be right (RFC 6749 section 4.1.2.1).
@@ -46,16 +46,17 @@ func (i *Issuer) answerAuthorization(w http.ResponseWriter, r *http.Request, ref
 		http.Error(w, "client_id or redirect_uri is missing, malformed or not registered", http.StatusBadRequest)
 		return
 	}
-	back := url.Values{"iss": {i.url}} // RFC 9207 section 2
+	back := url.Values{"iss": {s.URL()}} // RFC 9207 section 2
 	if len(query["state"]) == 1 {
 		back.Set("state", query.Get("state"))
 	}
 	var code string
+	refused := s.refused()
 	if refused == nil {
 		refused = malformed
 	}
 	if refused == nil {
-		code, refused = i.approve(c, query)
+		code, refused = s.approve(c, query)
 	}
 	if refused != nil {
 		back.Set("error", refused.code)
@@ -80,17 +81,17 @@ func (c *client) redirectsTo(uri string) bool {
 }
 
 // approve makes a code. A login without PKCE, or with the method that hides nothing, is refused (RFC 9700 section 2.1.1).
-func (i *Issuer) approve(c *client, query url.Values) (code string, refused *oauthError) {
+func (s *Server) approve(c *client, query url.Values) (code string, refused *refusal) {
 	challenge := query.Get("code_challenge")
 	switch {
 	case !query.Has("response_type"):
-		return "", &oauthError{"invalid_request", "response_type is missing"}
+		return "", &refusal{"invalid_request", "response_type is missing"}
 	case query.Get("response_type") != "code":
-		return "", &oauthError{"unsupported_response_type", "response_type is not code"}
+		return "", &refusal{"unsupported_response_type", "response_type is not code"}
 	case query.Get("code_challenge_method") != "S256" || len(challenge) != 43 || !isPKCE(challenge):
-		return "", &oauthError{"invalid_request", "there is no code_challenge of the method S256"}
+		return "", &refusal{"invalid_request", "there is no code_challenge of the method S256"}
 	}
-	granted, refused := i.termsOf(query)
+	granted, refused := s.termsOf(query)
 	if refused != nil {
 		return "", refused
 	}
@@ -100,9 +101,9 @@ func (i *Issuer) approve(c *client, query url.Values) (code string, refused *oau
 	}
 	now := time.Now()
 	code = rand.Text()
-	i.server.mu.Lock()
-	defer i.server.mu.Unlock()
-	i.server.codes[code] = &approval{
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.codes[code] = &approval{
 		client: c, subject: subject, redirectURI: query.Get("redirect_uri"), challenge: challenge,
 		nonce: query.Get("nonce"), granted: granted, approved: now, expiry: now.Add(codeLifetime),
 	}

@@ -1,4 +1,4 @@
-package bearertest
+package oauthtest
 
 import (
 	"crypto"
@@ -32,67 +32,67 @@ type client struct {
 
 func (c *client) public() bool { return c.secret == "" && c.key == nil && c.certificate == nil }
 
-// Client registers a client that has a secret. It proves itself with HTTP Basic, id and secret form-encoded first, or with
+// WithClient registers a client that has a secret. It proves itself with HTTP Basic, id and secret form-encoded first, or with
 // client_id and client_secret in the body (RFC 6749 section 2.3.1).
 //
 // The redirect URIs are those that the authorization endpoint may send it to, compared exactly (RFC 9700 section 2.1);
 // without any it may be every absolute URI without a fragment. Of the same id given twice, with this option or another for
 // clients, the later one counts. It panics for an id or a secret that is empty or has a character other than visible ASCII
 // and space (RFC 6749 appendix A), and for a redirect URI that is not absolute or has a fragment.
-func Client(id, secret string, redirectURIs ...string) IssuerOption {
-	what := fmt.Sprintf("Client(%q)", id)
+func WithClient(id, secret string, redirectURIs ...string) Option {
+	what := fmt.Sprintf("WithClient(%q)", id)
 	if !isVisible(secret) {
-		panic(fmt.Sprintf("bearertest: %s: want a secret of visible ASCII; PublicClient registers a client without one", what))
+		panic(fmt.Sprintf("oauthtest: %s: want a secret of visible ASCII; WithPublicClient registers a client without one", what))
 	}
 	return register(what, &client{id: id, secret: secret, redirectURIs: redirectURIs})
 }
 
-// PublicClient registers a client that cannot keep a secret, such as one in a browser: it sends its client_id alone (RFC 6749
-// section 2.1). The rest is as with [Client].
-func PublicClient(id string, redirectURIs ...string) IssuerOption {
-	return register(fmt.Sprintf("PublicClient(%q)", id), &client{id: id, redirectURIs: redirectURIs})
+// WithPublicClient registers a client that cannot keep a secret, such as one in a browser: it sends its client_id alone (RFC 6749
+// section 2.1). The rest is as with [WithClient].
+func WithPublicClient(id string, redirectURIs ...string) Option {
+	return register(fmt.Sprintf("WithPublicClient(%q)", id), &client{id: id, redirectURIs: redirectURIs})
 }
 
-// KeyClient registers a client that proves itself with private_key_jwt: an assertion that it signs with the private half of
+// WithKeyClient registers a client that proves itself with private_key_jwt: an assertion that it signs with the private half of
 // the key, an *rsa.PublicKey, an *ecdsa.PublicKey or an ed25519.PublicKey (RFC 7523 section 2.2, OpenID Connect Core 1.0
 // section 9). The algorithm is any that the key is good for. iss and sub are the client's id; aud is the issuer's URL, as a
 // string and nothing else, because one of several audiences could use the assertion at another; exp is at most five minutes
 // ahead; and each jti is good for one request.
 //
-// The key also signs assertions for the grant of RFC 7523 section 2.1. The rest is as with [Client]; it panics for a key
+// The key also signs assertions for the grant of RFC 7523 section 2.1. The rest is as with [WithClient]; it panics for a key
 // that no algorithm takes.
-func KeyClient(id string, public crypto.PublicKey, redirectURIs ...string) IssuerOption {
-	what := fmt.Sprintf("KeyClient(%q)", id)
+func WithKeyClient(id string, public crypto.PublicKey, redirectURIs ...string) Option {
+	what := fmt.Sprintf("WithKeyClient(%q)", id)
 	if !slices.ContainsFunc(signingAlgorithms, func(a *jws.Algorithm) bool { return a.Fits(public) }) {
-		panic(fmt.Sprintf("bearertest: %s: a %T is not a public key that can be used; want an RSA key of 2048 bits at least, "+
+		panic(fmt.Sprintf("oauthtest: %s: a %T is not a public key that can be used; want an RSA key of 2048 bits at least, "+
 			"a key on P-256, P-384 or P-521, or an Ed25519 key", what, public))
 	}
 	return register(what, &client{id: id, key: public, redirectURIs: redirectURIs})
 }
 
-// CertificateClient registers a client that proves itself with this very certificate in the TLS handshake and sends its
-// client_id, as self_signed_tls_client_auth has it (RFC 8705 section 2.2). It takes [NewTLSServer], or a server of one's own
+// WithCertificateClient registers a client that proves itself with this very certificate in the TLS handshake and sends its
+// client_id, as self_signed_tls_client_auth has it (RFC 8705 section 2.2). It takes [bearertest.NewTLSServer], or a server of one's own
 // that asks for certificates; elsewhere nobody can be this client. Its tokens are not bound to the certificate. The rest is
-// as with [Client]; it panics without a certificate.
-func CertificateClient(id string, certificate *x509.Certificate, redirectURIs ...string) IssuerOption {
-	what := fmt.Sprintf("CertificateClient(%q)", id)
+// as with [WithClient]; it panics without a certificate.
+func WithCertificateClient(id string, certificate *x509.Certificate, redirectURIs ...string) Option {
+	what := fmt.Sprintf("WithCertificateClient(%q)", id)
 	if certificate == nil {
-		panic(fmt.Sprintf("bearertest: %s: want a certificate", what))
+		panic(fmt.Sprintf("oauthtest: %s: want a certificate", what))
 	}
 	return register(what, &client{id: id, certificate: certificate, redirectURIs: redirectURIs})
 }
 
-func register(what string, c *client) IssuerOption {
+func register(what string, c *client) Option {
 	if !isVisible(c.id) {
-		panic(fmt.Sprintf("bearertest: %s: want an id of visible ASCII", what))
+		panic(fmt.Sprintf("oauthtest: %s: want an id of visible ASCII", what))
 	}
 	c.redirectURIs = slices.Clone(c.redirectURIs)
 	for _, uri := range c.redirectURIs {
 		if !isAbsolute(uri) {
-			panic(fmt.Sprintf("bearertest: %s: the redirect URI %q has to be absolute and without a fragment", what, uri))
+			panic(fmt.Sprintf("oauthtest: %s: the redirect URI %q has to be absolute and without a fragment", what, uri))
 		}
 	}
-	return func(i *Issuer) { i.server.clients[c.id] = c }
+	return func(s *Server) { s.clients[c.id] = c }
 }
 
 // isVisible reports that a text is not empty and of VSCHAR alone (RFC 6749 appendix A).
@@ -115,7 +115,7 @@ func proves(r *http.Request, form url.Values) bool {
 
 // authenticate returns the client that makes a request. It has to prove itself in exactly one way (RFC 6749 section 2.3),
 // the one that it is registered with.
-func (i *Issuer) authenticate(r *http.Request, form url.Values) (*client, *oauthError) {
+func (s *Server) authenticate(r *http.Request, form url.Values) (*client, *refusal) {
 	const (
 		unknown = "the client is not registered, or not for this way to prove itself"
 		several = "the client proves itself in more than one way"
@@ -124,30 +124,30 @@ func (i *Issuer) authenticate(r *http.Request, form url.Values) (*client, *oauth
 	secret := form.Get("client_secret")
 	asserts := form.Has("client_assertion") || form.Has("client_assertion_type")
 	if len(header) > 1 || len(header) == 1 && (secret != "" || asserts) || secret != "" && asserts {
-		return nil, &oauthError{"invalid_request", several}
+		return nil, &refusal{"invalid_request", several}
 	}
 	id := form.Get("client_id")
 	switch {
 	case asserts:
-		return i.authenticateAssertion(form)
+		return s.authenticateAssertion(form)
 	case len(header) == 1:
 		user, password, ok := basicAuth(r)
 		if !ok {
-			return nil, &oauthError{"invalid_client", "the Authorization header is not HTTP Basic with form-encoded id and secret"}
+			return nil, &refusal{"invalid_client", "the Authorization header is not HTTP Basic with form-encoded id and secret"}
 		}
 		if id != "" && id != user {
-			return nil, &oauthError{"invalid_request", several}
+			return nil, &refusal{"invalid_request", several}
 		}
 		id, secret = user, password
 	}
-	c := i.server.clients[id]
+	c := s.clients[id]
 	switch {
 	case id == "":
-		return nil, &oauthError{"invalid_client", "the client does not say who it is"}
+		return nil, &refusal{"invalid_client", "the client does not say who it is"}
 	case c == nil || c.key != nil || c.certificate != nil && !presents(r, c.certificate):
-		return nil, &oauthError{"invalid_client", unknown}
+		return nil, &refusal{"invalid_client", unknown}
 	case secret != c.secret:
-		return nil, &oauthError{"invalid_client", "the secret is wrong, or missing, or the client has none"}
+		return nil, &refusal{"invalid_client", "the secret is wrong, or missing, or the client has none"}
 	}
 	return c, nil
 }
@@ -166,29 +166,41 @@ func presents(r *http.Request, certificate *x509.Certificate) bool {
 }
 
 // authenticateAssertion returns the client whose assertion is in the form (RFC 7523 section 3).
-func (i *Issuer) authenticateAssertion(form url.Values) (*client, *oauthError) {
+func (s *Server) authenticateAssertion(form url.Values) (*client, *refusal) {
 	if form.Get("client_assertion_type") != assertionType {
-		return nil, &oauthError{"invalid_client", "client_assertion_type is not " + assertionType}
+		return nil, &refusal{"invalid_client", "client_assertion_type is not " + assertionType}
 	}
 	token := form.Get("client_assertion")
 	id, _ := unverifiedClaims(token)["iss"].(string)
-	c := i.server.clients[id]
+	c := s.clients[id]
 	if c == nil || c.key == nil || form.Has("client_id") && form.Get("client_id") != id {
-		return nil, &oauthError{"invalid_client", "client_assertion is missing, or its iss is no client with a key or not client_id"}
+		return nil, &refusal{"invalid_client", "client_assertion is missing, or its iss is no client with a key or not client_id"}
 	}
 	claims := verifiedClaims(token, c.key)
 	jti, _ := claims["jti"].(string)
 	switch {
 	case claims == nil:
-		return nil, &oauthError{"invalid_client", "the assertion's signature is wrong"}
+		return nil, &refusal{"invalid_client", "the assertion's signature is wrong"}
 	case claims["sub"] != id:
-		return nil, &oauthError{"invalid_client", "the assertion's sub is not the client"}
-	case claims["aud"] != i.url:
-		return nil, &oauthError{"invalid_client", "the assertion's aud is not the issuer's URL, as a string"}
+		return nil, &refusal{"invalid_client", "the assertion's sub is not the client"}
+	case claims["aud"] != s.URL():
+		return nil, &refusal{"invalid_client", "the assertion's aud is not the issuer's URL, as a string"}
 	case !isTimely(claims, maxAssertionLife):
-		return nil, &oauthError{"invalid_client", untimely}
-	case jti == "" || !i.server.use(id, jti):
-		return nil, &oauthError{"invalid_client", "the assertion's jti is missing or was used before"}
+		return nil, &refusal{"invalid_client", untimely}
+	case jti == "" || !s.use(id, jti):
+		return nil, &refusal{"invalid_client", "the assertion's jti is missing or was used before"}
 	}
 	return c, nil
+}
+
+// use notes the jti of an assertion and reports whether it is the first time.
+func (s *Server) use(client, jti string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	id := [2]string{client, jti}
+	if s.used[id] {
+		return false
+	}
+	s.used[id] = true
+	return true
 }

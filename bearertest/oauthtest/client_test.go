@@ -1,4 +1,4 @@
-package bearertest_test
+package oauthtest_test
 
 import (
 	"crypto"
@@ -22,15 +22,16 @@ import (
 	"github.com/golang-jwt/jwt/v5"
 
 	"github.com/bearer-go/bearer/bearertest"
+	"github.com/bearer-go/bearer/bearertest/oauthtest"
 )
 
 const assertionURN = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 
 func TestAClientProvesItselfInOneWay(t *testing.T) {
 	const odd = `a b+c:d%/"&=`
-	issuer := newAuthServer(bearertest.Client(odd, odd+odd), bearertest.KeyClient("key", newECKey(t).Public()),
-		bearertest.CertificateClient("certificate", &x509.Certificate{Raw: []byte("x")}),
-		bearertest.PublicClient("twice"), bearertest.Client("twice", "the later one"))
+	issuer := newServer(oauthtest.WithClient(odd, odd+odd), oauthtest.WithKeyClient("key", newECKey(t).Public()),
+		oauthtest.WithCertificateClient("certificate", &x509.Certificate{Raw: []byte("x")}),
+		oauthtest.WithPublicClient("twice"), oauthtest.WithClient("twice", "the later one"))
 	header := func(value string) func(*http.Request) {
 		return func(r *http.Request) { r.Header.Add("Authorization", value) }
 	}
@@ -87,7 +88,7 @@ func TestAClientProvesItselfInOneWay(t *testing.T) {
 }
 
 func TestWithoutClientsTheEndpointsRefuseEverybody(t *testing.T) {
-	issuer := bearertest.NewIssuer()
+	issuer := oauthtest.NewServer(bearertest.NewIssuer())
 	if got := post(t, issuer, "/token", fields("grant_type", "client_credentials"), asOrders); got.outcome() != "401 invalid_client" {
 		t.Errorf("the token endpoint answers %s", got.outcome())
 	}
@@ -167,7 +168,7 @@ func TestAKeyClientSignsWithAnyAlgorithmOfItsKey(t *testing.T) {
 		if pss, ok := method.(*jwt.SigningMethodRSAPSS); ok {
 			pss.Options.SaltLength = rsa.PSSSaltLengthEqualsHash
 		}
-		issuer := newAuthServer(bearertest.KeyClient("key", key.Public()))
+		issuer := newServer(oauthtest.WithKeyClient("key", key.Public()))
 		_, claims := token(t, issuer, assertionForm(assert(t, method, key, proof(nil))))
 		has(t, method.Alg(), claims, map[string]any{"sub": "key", "client_id": "key"})
 	}
@@ -248,7 +249,7 @@ func TestAnAssertionIsRefusedForWhateverIsWrongWithIt(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				issuer := newAuthServer(bearertest.KeyClient("key", key.Public()))
+				issuer := newServer(oauthtest.WithKeyClient("key", key.Public()))
 				if got := post(t, issuer, "/token", test.form(t)); got.outcome() != test.want {
 					t.Errorf("it answers %s, want %s", got.outcome(), test.want)
 				}
@@ -259,7 +260,7 @@ func TestAnAssertionIsRefusedForWhateverIsWrongWithIt(t *testing.T) {
 
 func TestAnAssertionIsGoodForOneRequest(t *testing.T) {
 	key := newECKey(t)
-	issuer := newAuthServer(bearertest.KeyClient("key", key.Public()), bearertest.KeyClient("key2", key.Public()))
+	issuer := newServer(oauthtest.WithKeyClient("key", key.Public()), oauthtest.WithKeyClient("key2", key.Public()))
 	form := assertionForm(assert(t, jwt.SigningMethodES256, key, proof(jwt.MapClaims{"jti": "1"})))
 	if got := post(t, issuer, "/token", with(form, "grant_type", "x")); got.outcome() != "400 unsupported_grant_type" {
 		t.Errorf("it answers %s", got.outcome()) // the client is known by then, and its assertion used
@@ -289,7 +290,7 @@ func TestAnAssertionForATokenOfItsSubject(t *testing.T) {
 		}
 		return assert(t, es, key, claims)
 	}
-	issuer := newAuthServer(bearertest.KeyClient("key", key.Public()))
+	issuer := newServer(oauthtest.WithKeyClient("key", key.Public()))
 	own := func() string { return issuer.Token(bearertest.Claims{"aud": issuer.URL(), "sub": "bob"}) }
 	nobody := func(*http.Request) {}
 	for _, test := range []struct {
@@ -325,7 +326,7 @@ func TestAnAssertionForATokenOfItsSubject(t *testing.T) {
 		"too far ahead":           {user(jwt.MapClaims{"exp": time.Now().Add(time.Hour).Unix()}), asOrders, "400 invalid_grant"},
 		"from a client with none": {user(jwt.MapClaims{"iss": "orders"}), asOrders, "400 invalid_grant"},
 		"by another key":          {assert(t, es, newECKey(t), proof(jwt.MapClaims{"sub": "bob"})), asOrders, "400 invalid_grant"},
-		"by another issuer":       {newAuthServer().Token(bearertest.Claims{"aud": issuer.URL()}), asOrders, "400 invalid_grant"},
+		"by another issuer":       {newServer().Token(bearertest.Claims{"aud": issuer.URL()}), asOrders, "400 invalid_grant"},
 		"from nobody":             {own(), nobody, "401 invalid_client"},
 		"from a bad client":       {user(nil), basic("orders", "x"), "401 invalid_client"},
 	} {
@@ -353,7 +354,7 @@ func selfSigned(tb testing.TB) tls.Certificate {
 
 func TestACertificateClientIsKnownByItsCertificate(t *testing.T) {
 	certificate := selfSigned(t)
-	issuer := bearertest.NewTLSServer(t, bearertest.CertificateClient("orders", certificate.Leaf), bearertest.Client("billing", "another"))
+	issuer := oauthtest.NewServer(bearertest.NewTLSServer(t), oauthtest.WithCertificateClient("orders", certificate.Leaf), oauthtest.WithClient("billing", "another"))
 	if !strings.HasPrefix(issuer.URL(), "https://127.0.0.1:") {
 		t.Errorf("the URL is %s", issuer.URL())
 	}
@@ -397,36 +398,35 @@ func TestACertificateClientIsKnownByItsCertificate(t *testing.T) {
 func TestMisuseOfTheAuthServerPanicsWithAClearText(t *testing.T) {
 	good := newECKey(t).Public()
 	for name, misuse := range map[string]func(){
-		`Client("")`:             func() { bearertest.Client("", "x") },
-		`Client("\n")`:           func() { bearertest.Client("\n", "x") },
-		`Client("a")`:            func() { bearertest.Client("a", "") },
-		`Client("b")`:            func() { bearertest.Client("b", "\x7f") },
-		`Client("c")`:            func() { bearertest.Client("c", "x", "/callback") },
-		`Client("d")`:            func() { bearertest.Client("d", "x", "https://app.test/#a") },
-		`PublicClient("\u00e4")`: func() { bearertest.PublicClient("\u00e4") },
-		`PublicClient("a")`:      func() { bearertest.PublicClient("a", "") },
-		`KeyClient("")`:          func() { bearertest.KeyClient("", good) },
-		`KeyClient("a")`:         func() { bearertest.KeyClient("a", nil) },
-		`KeyClient("b")`:         func() { bearertest.KeyClient("b", newECKey(t)) },
-		`KeyClient("c")`:         func() { bearertest.KeyClient("c", []byte("secret")) },
-		`KeyClient("d")`: func() {
-			bearertest.KeyClient("d", &rsa.PublicKey{N: new(big.Int).Lsh(big.NewInt(1), 2046), E: 65537})
+		`WithClient("")`:             func() { oauthtest.WithClient("", "x") },
+		`WithClient("\n")`:           func() { oauthtest.WithClient("\n", "x") },
+		`WithClient("a")`:            func() { oauthtest.WithClient("a", "") },
+		`WithClient("b")`:            func() { oauthtest.WithClient("b", "\x7f") },
+		`WithClient("c")`:            func() { oauthtest.WithClient("c", "x", "/callback") },
+		`WithClient("d")`:            func() { oauthtest.WithClient("d", "x", "https://app.test/#a") },
+		`WithPublicClient("\u00e4")`: func() { oauthtest.WithPublicClient("\u00e4") },
+		`WithPublicClient("a")`:      func() { oauthtest.WithPublicClient("a", "") },
+		`WithKeyClient("")`:          func() { oauthtest.WithKeyClient("", good) },
+		`WithKeyClient("a")`:         func() { oauthtest.WithKeyClient("a", nil) },
+		`WithKeyClient("b")`:         func() { oauthtest.WithKeyClient("b", newECKey(t)) },
+		`WithKeyClient("c")`:         func() { oauthtest.WithKeyClient("c", []byte("secret")) },
+		`WithKeyClient("d")`: func() {
+			oauthtest.WithKeyClient("d", &rsa.PublicKey{N: new(big.Int).Lsh(big.NewInt(1), 2046), E: 65537})
 		},
-		`CertificateClient("a")`:   func() { bearertest.CertificateClient("a", nil) },
-		`TokenLifetime(0s)`:        func() { bearertest.TokenLifetime(0) },
-		`TokenLifetime(1.5s)`:      func() { bearertest.TokenLifetime(1500 * time.Millisecond) },
-		`RefreshIn(-1s)`:           func() { bearertest.RefreshIn(-time.Second) },
-		`NewSession("a", "alice")`: func() { newAuthServer().NewSession("a", "alice") },
-		`NewSession("orders", "")`: func() { newAuthServer().NewSession("orders", "") },
-		`Refuse("")`:               func() { newAuthServer().Refuse("") },
-		`Refuse("a\nb")`:           func() { newAuthServer().Refuse("a\nb") },
-		`Refuse("a\\")`:            func() { newAuthServer().Refuse(`a\`) },
+		`WithCertificateClient("a")`: func() { oauthtest.WithCertificateClient("a", nil) },
+		`WithTokenLifetime(0s)`:      func() { oauthtest.WithTokenLifetime(0) },
+		`WithTokenLifetime(1.5s)`:    func() { oauthtest.WithTokenLifetime(1500 * time.Millisecond) },
+		`WithRefreshIn(-1s)`:         func() { oauthtest.WithRefreshIn(-time.Second) },
+		`NewSession("a", "alice")`:   func() { newServer().NewSession("a", "alice") },
+		`NewSession("orders", "")`:   func() { newServer().NewSession("orders", "") },
+		`Refuse("a\nb")`:             func() { newServer().Refuse("a\nb") },
+		`Refuse("a\\")`:              func() { newServer().Refuse(`a\`) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			defer func() {
 				text, _ := recover().(string)
 				want := strings.ReplaceAll(name, `\u00e4`, "\u00e4")
-				if !strings.HasPrefix(text, "bearertest: "+want) {
+				if !strings.HasPrefix(text, "oauthtest: "+want) {
 					t.Errorf("the panic says %q", text)
 				}
 			}()

@@ -1,4 +1,4 @@
-package bearertest
+package oauthtest
 
 import (
 	"crypto"
@@ -8,6 +8,9 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/bearer-go/bearer/bearertest"
+	"github.com/bearer-go/bearer/internal/jws"
 )
 
 // The types of tokens that the exchange of RFC 8693 section 3 knows here.
@@ -38,14 +41,14 @@ type tokenAnswer struct {
 	IDToken         string `json:"id_token,omitempty"`
 }
 
-func (i *Issuer) answerToken(w http.ResponseWriter, r *http.Request) {
+func (s *Server) answerToken(w http.ResponseWriter, r *http.Request) {
 	values, refused, ok := form(w, r)
 	if !ok {
 		return
 	}
 	var answer *tokenAnswer
 	if refused == nil {
-		answer, refused = i.token(r, values)
+		answer, refused = s.token(r, values)
 	}
 	if refused != nil {
 		refused.reply(w)
@@ -54,79 +57,79 @@ func (i *Issuer) answerToken(w http.ResponseWriter, r *http.Request) {
 	replyUncached(w, http.StatusOK, answer)
 }
 
-func (i *Issuer) token(r *http.Request, form url.Values) (*tokenAnswer, *oauthError) {
+func (s *Server) token(r *http.Request, form url.Values) (*tokenAnswer, *refusal) {
 	grantType := form.Get("grant_type")
 	if grantType == "" {
-		return nil, &oauthError{"invalid_request", "grant_type is missing"}
+		return nil, &refusal{"invalid_request", "grant_type is missing"}
 	}
 	if grantType == grantJWTBearer && !proves(r, form) {
-		return i.tokenByAssertion(nil, form) // a client may leave it at the assertion (RFC 7521 section 4.1)
+		return s.tokenByAssertion(nil, form) // a client may leave it at the assertion (RFC 7521 section 4.1)
 	}
-	c, refused := i.authenticate(r, form)
+	c, refused := s.authenticate(r, form)
 	if refused != nil {
 		return nil, refused
 	}
 	switch grantType {
 	case "client_credentials":
-		return i.tokenOfClient(c, form)
+		return s.tokenOfClient(c, form)
 	case "authorization_code":
-		return i.tokenByCode(c, form)
+		return s.tokenByCode(c, form)
 	case "refresh_token":
-		return i.tokenByRefresh(c, form)
+		return s.tokenByRefresh(c, form)
 	case grantExchange:
-		return i.tokenByExchange(c, form)
+		return s.tokenByExchange(c, form)
 	case grantJWTBearer:
-		return i.tokenByAssertion(c, form)
+		return s.tokenByAssertion(c, form)
 	}
-	return nil, &oauthError{"unsupported_grant_type", "nothing is known of this grant_type"}
+	return nil, &refusal{"unsupported_grant_type", "nothing is known of this grant_type"}
 }
 
 // tokenOfClient is the grant of RFC 6749 section 4.4. The token is for the client itself, which its sub says, too (RFC 9068
 // section 2.2).
-func (i *Issuer) tokenOfClient(c *client, form url.Values) (*tokenAnswer, *oauthError) {
+func (s *Server) tokenOfClient(c *client, form url.Values) (*tokenAnswer, *refusal) {
 	if c.public() {
-		return nil, &oauthError{"unauthorized_client", "a public client cannot prove who it is"}
+		return nil, &refusal{"unauthorized_client", "a public client cannot prove who it is"}
 	}
-	granted, refused := i.termsOf(form)
+	granted, refused := s.termsOf(form)
 	if refused != nil {
 		return nil, refused
 	}
-	return i.issue(c.id, c.id, granted, nil), nil
+	return s.issue(c.id, c.id, granted, nil), nil
 }
 
 // tokenByCode is the grant of RFC 6749 section 4.1.3 with the proof of RFC 7636.
-func (i *Issuer) tokenByCode(c *client, form url.Values) (*tokenAnswer, *oauthError) {
+func (s *Server) tokenByCode(c *client, form url.Values) (*tokenAnswer, *refusal) {
 	for _, name := range []string{"code", "redirect_uri", "code_verifier"} {
 		if !form.Has(name) {
-			return nil, &oauthError{"invalid_request", name + " is missing"}
+			return nil, &refusal{"invalid_request", name + " is missing"}
 		}
 	}
-	a, opened, granted, refused := i.redeem(c, form)
+	a, opened, granted, refused := s.redeem(c, form)
 	if refused != nil {
 		return nil, refused
 	}
-	answer := i.issue(c.id, a.subject, granted, nil)
+	answer := s.issue(c.id, a.subject, granted, nil)
 	answer.RefreshToken = opened
 	if slices.Contains(a.granted.scopes, "openid") {
-		answer.IDToken = i.idToken(a)
+		answer.IDToken = s.idToken(a)
 	}
 	return answer, nil
 }
 
 // redeem takes an authorization code and opens a session for it, whose refresh token it returns.
-func (i *Issuer) redeem(c *client, form url.Values) (a *approval, refresh string, granted terms, refused *oauthError) {
-	i.server.mu.Lock()
-	defer i.server.mu.Unlock()
-	a = i.server.codes[form.Get("code")]
-	refuse := func(why string) (*approval, string, terms, *oauthError) {
-		return nil, "", terms{}, &oauthError{"invalid_grant", why}
+func (s *Server) redeem(c *client, form url.Values) (a *approval, refresh string, granted terms, refused *refusal) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	a = s.codes[form.Get("code")]
+	refuse := func(why string) (*approval, string, terms, *refusal) {
+		return nil, "", terms{}, &refusal{"invalid_grant", why}
 	}
 	switch {
 	case a == nil || a.client != c:
 		return refuse("the code is not one that this client was given")
 	case a.session != nil:
 		// Who comes second may be the one it was meant for: nobody keeps what the first got (RFC 6749 section 4.1.2).
-		delete(i.server.live, a.session)
+		delete(s.live, a.session)
 		return refuse("the code was used before; what came of it is revoked")
 	case !time.Now().Before(a.expiry):
 		return refuse("the code has expired")
@@ -135,154 +138,151 @@ func (i *Issuer) redeem(c *client, form url.Values) (a *approval, refresh string
 	case !isPKCE(form.Get("code_verifier")) || challengeOf(form.Get("code_verifier")) != a.challenge:
 		return refuse("the code_verifier is not the one of the login's code_challenge")
 	}
-	if granted, refused = a.granted.within(i, form); refused != nil {
+	if granted, refused = a.granted.within(s, form); refused != nil {
 		return nil, "", terms{}, refused
 	}
 	a.session = &session{client: c, subject: a.subject, granted: a.granted}
-	return a, i.server.open(a.session), granted, nil
+	return a, s.open(a.session), granted, nil
 }
 
 // challengeOf is the S256 of RFC 7636 section 4.2.
 func challengeOf(verifier string) string {
 	sum := sha256.Sum256([]byte(verifier))
-	return encode(sum[:])
+	return jws.Encode(sum[:])
 }
 
-// idToken is that of OpenID Connect Core 1.0 section 2. [WithDefaultClaims] are for access tokens.
-func (i *Issuer) idToken(a *approval) string {
-	key, now := i.signingKey(), time.Now()
-	claims := Claims{
-		"iss": i.url, "sub": a.subject, "aud": a.client.id, "iat": now, "exp": now.Add(i.server.lifetime), "auth_time": a.approved,
+// idToken is that of OpenID Connect Core 1.0 section 2. The claims of
+// [bearertest.WithDefaultClaims] are for access tokens.
+func (s *Server) idToken(a *approval) string {
+	now := time.Now()
+	claims := map[string]any{
+		"iss": s.URL(), "sub": a.subject, "aud": a.client.id,
+		"iat": now.Unix(), "exp": now.Add(s.lifetime).Unix(), "auth_time": a.approved.Unix(),
 	}
 	if a.nonce != "" {
 		claims["nonce"] = a.nonce
 	}
-	header := Claims{"typ": "JWT"}
-	return compact(i.method, key.private, mustJSON(merge(standardHeader(i.algorithm, key.id), header)), mustJSON(merge(claims)))
+	for {
+		id := s.KeyID()
+		header := map[string]any{"alg": s.Algorithm(), "typ": "JWT", "kid": id}
+		token := s.SignRaw(mustJSON(header), mustJSON(claims))
+		if s.KeyID() == id { // else the issuer rotated its key meanwhile
+			return token
+		}
+	}
 }
 
 // tokenByRefresh is the grant of RFC 6749 section 6.
-func (i *Issuer) tokenByRefresh(c *client, form url.Values) (*tokenAnswer, *oauthError) {
+func (s *Server) tokenByRefresh(c *client, form url.Values) (*tokenAnswer, *refusal) {
 	if !form.Has("refresh_token") {
-		return nil, &oauthError{"invalid_request", "refresh_token is missing"}
+		return nil, &refusal{"invalid_request", "refresh_token is missing"}
 	}
-	s, next, granted, refused := i.refresh(c, form)
+	family, next, granted, refused := s.refresh(c, form)
 	if refused != nil {
 		return nil, refused
 	}
-	answer := i.issue(c.id, s.subject, granted, nil)
+	answer := s.issue(c.id, family.subject, granted, nil)
 	answer.RefreshToken = next
 	return answer, nil
 }
 
 // tokenByExchange is the grant of RFC 8693. It takes the access tokens of this issuer, as they are or as JWTs. The new token
 // is for the subject of the one; act says who acts for it, if an actor_token does (section 4.1).
-func (i *Issuer) tokenByExchange(c *client, form url.Values) (*tokenAnswer, *oauthError) {
+func (s *Server) tokenByExchange(c *client, form url.Values) (*tokenAnswer, *refusal) {
 	if wanted := form.Get("requested_token_type"); wanted != "" && wanted != typeAccessToken {
-		return nil, &oauthError{"invalid_request", "requested_token_type is not " + typeAccessToken}
+		return nil, &refusal{"invalid_request", "requested_token_type is not " + typeAccessToken}
 	}
 	if !form.Has("subject_token") {
-		return nil, &oauthError{"invalid_request", "subject_token is missing"}
+		return nil, &refusal{"invalid_request", "subject_token is missing"}
 	}
-	subject, refused := i.exchanged(form, "subject_token")
+	subject, refused := s.exchanged(form, "subject_token")
 	if refused != nil {
 		return nil, refused
 	}
-	more := Claims{}
+	more := bearertest.Claims{}
 	if form.Has("actor_token") || form.Has("actor_token_type") {
-		actor, refused := i.exchanged(form, "actor_token")
+		actor, refused := s.exchanged(form, "actor_token")
 		if refused != nil {
 			return nil, refused
 		}
 		more["act"] = map[string]string{"sub": actor}
 	}
-	granted, refused := i.termsOf(form)
+	granted, refused := s.termsOf(form)
 	if refused != nil {
 		return nil, refused
 	}
-	answer := i.issue(c.id, subject, granted, more)
+	answer := s.issue(c.id, subject, granted, more)
 	answer.IssuedTokenType = typeAccessToken
 	return answer, nil
 }
 
 // exchanged is the sub of a token in an exchange. Whatever is wrong with it is an invalid_request (RFC 8693 section 2.2.2).
-func (i *Issuer) exchanged(form url.Values, name string) (subject string, refused *oauthError) {
+func (s *Server) exchanged(form url.Values, name string) (subject string, refused *refusal) {
 	if kind := form.Get(name + "_type"); kind != typeAccessToken && kind != typeJWT {
-		return "", &oauthError{"invalid_request", name + "_type is neither " + typeAccessToken + " nor " + typeJWT}
+		return "", &refusal{"invalid_request", name + "_type is neither " + typeAccessToken + " nor " + typeJWT}
 	}
-	claims := i.ownClaims(form.Get(name))
+	claims := s.ownClaims(form.Get(name))
 	subject, _ = claims["sub"].(string)
-	if subject == "" || !isTimely(claims, forever) || i.Revoked(form.Get(name)) {
-		return "", &oauthError{"invalid_request", name + " is not an access token of this issuer that is good"}
+	if subject == "" || !isTimely(claims, forever) || s.Revoked(form.Get(name)) {
+		return "", &refusal{"invalid_request", name + " is not an access token of this issuer that is good"}
 	}
 	return subject, nil
 }
 
 // ownClaims are the claims of an access token that this issuer has signed, or nil.
-func (i *Issuer) ownClaims(token string) map[string]any {
-	claims := verifiedClaims(token, i.publicKeys()...)
+func (s *Server) ownClaims(token string) map[string]any {
+	claims := verifiedClaims(token, s.PublicKeys()...)
 	header, _, _ := strings.Cut(token, ".")
-	if claims["iss"] != i.url || decodeObject(header)["typ"] != "at+jwt" {
+	if claims["iss"] != s.URL() || decodeObject(header)["typ"] != "at+jwt" {
 		return nil
 	}
 	return claims
 }
 
-// publicKeys are those that are published.
-func (i *Issuer) publicKeys() []crypto.PublicKey {
-	i.mu.Lock()
-	defer i.mu.Unlock()
-	keys := []crypto.PublicKey{i.currentKey().private.Public()}
-	if i.previous != nil {
-		keys = append(keys, i.previous.private.Public())
-	}
-	return keys
-}
-
 // tokenByAssertion is the grant of RFC 7523 section 2.1. The assertion comes from a client with a key, or from this issuer,
 // and is for this issuer, by its URL or by that of the token endpoint (section 3). Without a client it is that of the
 // assertion.
-func (i *Issuer) tokenByAssertion(c *client, form url.Values) (*tokenAnswer, *oauthError) {
+func (s *Server) tokenByAssertion(c *client, form url.Values) (*tokenAnswer, *refusal) {
 	token := form.Get("assertion")
 	if token == "" {
-		return nil, &oauthError{"invalid_request", "assertion is missing"}
+		return nil, &refusal{"invalid_request", "assertion is missing"}
 	}
 	id, _ := unverifiedClaims(token)["iss"].(string)
 	var keys []crypto.PublicKey
-	signer := i.server.clients[id]
+	signer := s.clients[id]
 	switch {
 	case signer != nil && signer.key != nil:
 		keys = append(keys, signer.key)
-	case id == i.url:
-		keys = i.publicKeys()
+	case id == s.URL():
+		keys = s.PublicKeys()
 	}
 	claims := verifiedClaims(token, keys...)
 	subject, _ := claims["sub"].(string)
 	jti, hasID := claims["jti"].(string)
 	switch {
 	case claims == nil:
-		return nil, &oauthError{"invalid_grant", "the assertion is not signed by a client with a key, or by this issuer"}
+		return nil, &refusal{"invalid_grant", "the assertion is not signed by a client with a key, or by this issuer"}
 	case subject == "":
-		return nil, &oauthError{"invalid_grant", "the assertion has no sub"}
-	case !names(claims["aud"], i.url) && !names(claims["aud"], i.endpoint(tokenPath)):
-		return nil, &oauthError{"invalid_grant", "the assertion's aud is neither the issuer's URL nor that of the token endpoint"}
+		return nil, &refusal{"invalid_grant", "the assertion has no sub"}
+	case !names(claims["aud"], s.URL()) && !names(claims["aud"], s.endpoint(tokenPath)):
+		return nil, &refusal{"invalid_grant", "the assertion's aud is neither the issuer's URL nor that of the token endpoint"}
 	case !isTimely(claims, maxAssertionLife):
-		return nil, &oauthError{"invalid_grant", untimely}
+		return nil, &refusal{"invalid_grant", untimely}
 	}
 	if c == nil {
 		c = signer
 	}
 	if c == nil {
-		return nil, &oauthError{"invalid_client", "the client does not say who it is"}
+		return nil, &refusal{"invalid_client", "the client does not say who it is"}
 	}
-	granted, refused := i.termsOf(form)
+	granted, refused := s.termsOf(form)
 	if refused != nil {
 		return nil, refused
 	}
-	if hasID && !i.server.use(id, jti) {
-		return nil, &oauthError{"invalid_grant", "the assertion was used before: see its jti"}
+	if hasID && !s.use(id, jti) {
+		return nil, &refusal{"invalid_grant", "the assertion was used before: see its jti"}
 	}
-	return i.issue(c.id, subject, granted, nil), nil
+	return s.issue(c.id, subject, granted, nil), nil
 }
 
 // names reports whether an aud names an audience (RFC 7519 section 4.1.3).
@@ -292,8 +292,8 @@ func names(aud any, audience string) bool {
 }
 
 // issue makes an access token and what is said with it.
-func (i *Issuer) issue(client, subject string, granted terms, more Claims) *tokenAnswer {
-	claims := merge(more, Claims{"sub": subject, "client_id": client, "exp": time.Now().Add(i.server.lifetime)})
+func (s *Server) issue(client, subject string, granted terms, more bearertest.Claims) *tokenAnswer {
+	claims := bearertest.Claims{"sub": subject, "client_id": client, "exp": time.Now().Add(s.lifetime)}
 	scope := strings.Join(granted.scopes, " ")
 	if scope != "" {
 		claims["scope"] = scope
@@ -306,10 +306,10 @@ func (i *Issuer) issue(client, subject string, granted terms, more Claims) *toke
 		claims["aud"] = granted.audience
 	}
 	return &tokenAnswer{
-		AccessToken: i.Token(claims),
+		AccessToken: s.Token(more, claims),
 		TokenType:   "Bearer",
-		ExpiresIn:   int64(i.server.lifetime / time.Second),
-		RefreshIn:   int64(i.server.renewal / time.Second),
+		ExpiresIn:   int64(s.lifetime / time.Second),
+		RefreshIn:   int64(s.renewal / time.Second),
 		Scope:       scope,
 	}
 }

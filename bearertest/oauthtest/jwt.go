@@ -1,4 +1,4 @@
-package bearertest
+package oauthtest
 
 import (
 	"crypto"
