@@ -7,8 +7,9 @@ import (
 	"github.com/bearer-go/bearer"
 )
 
-// App is what [TestAdapter] asks an adapter's author to build with a framework: one path behind the adapter's guard, with a
-// middleware outside the guard and one inside it. Every function in it is set.
+// App is what [TestAdapter] asks an adapter's author to build with a framework: one path behind the
+// adapter's guard, with a middleware outside the guard and one inside it. Every function in it is
+// set.
 type App struct {
 	// Path is the path to serve, for every method. It has no parameters.
 	Path string
@@ -26,30 +27,31 @@ type App struct {
 	// framework's own.
 	Before func(w http.ResponseWriter, r *http.Request) (done bool)
 
-	// Group holds the requirements of a guard on a group of routes that Path is in. nil: no guard there. Empty but not nil: a
-	// guard that any token satisfies.
+	// Group holds the requirements of a guard on a group of routes that Path is in. nil: no guard
+	// there. Empty but not nil: a guard that any token satisfies.
 	Group []bearer.RouteOption
 
-	// Route holds the requirements of the guard on the route itself, inside the group's. That guard is always there; empty:
-	// any token satisfies it.
+	// Route holds the requirements of the guard on the route itself, inside the group's. That guard is
+	// always there; empty: any token satisfies it.
 	Route []bearer.RouteOption
 
-	// After is a middleware inside all guards, registered after them. It is called with the request as a middleware sees it
-	// there, and what follows runs when it returns.
+	// After is a middleware inside all guards, registered after them. It is called with the request as
+	// a middleware sees it there, and what follows runs when it returns.
 	After func(r *http.Request)
 
-	// Handler is the protected handler. claims and ok are what the adapter's accessor gives in the framework's handler; w and r
-	// are the response and the request as that handler has them. An error goes where the framework's handlers put theirs: it
-	// is returned, or added to the framework's context.
+	// Handler is the protected handler. claims and ok are what the adapter's accessor gives in the
+	// framework's handler; w and r are the response and the request as that handler has them. An error
+	// goes where the framework's handlers put theirs: it is returned, or added to the framework's
+	// context.
 	Handler func(claims *bearer.Claims, ok bool, w http.ResponseWriter, r *http.Request) error
 
-	// OnError is called with every error that reaches the framework's own error handler. It writes nothing. An adapter may
-	// hand refusals to the framework as well, but no other error.
+	// OnError is called with every error that reaches the framework's own error handler. It writes
+	// nothing. An adapter may hand refusals to the framework as well, but no other error.
 	OnError func(err error)
 }
 
-// TestAdapter tests an adapter that makes package bearer's guard a middleware of some framework. Each rule of an adapter is a
-// subtest, named after the rule.
+// TestAdapter tests an adapter that makes package bearer's guard a middleware of some framework.
+// Each rule of an adapter is a subtest, named after the rule.
 //
 // mount builds an [App] with the framework and the adapter, and nothing else: in particular nothing
 // that recovers panics but the App's Recover. It is called for each App. With net/http in place of
@@ -96,14 +98,14 @@ type adapterCase struct {
 func adapterCases() []adapterCase {
 	var cases []adapterCase
 	for _, r := range refusals {
-		cases = append(cases, adapterCase{r.name, r.isHeard})
+		cases = append(cases, adapterCase{r.name, r.isAnswered})
 	}
 	cases = append(cases, panicCases()...)
 	return append(cases, []adapterCase{
 		{"nothing inside the guard runs after a refusal", refusalEndsTheChain},
 		{"a refusal is written exactly once", refusalIsWrittenOnce},
 		{"a refusal has Cache-Control no-store and a problem+json body", refusalHasProblemBody},
-		{"a body of WithErrorHandler is sent", errorHandlerIsHeard},
+		{"a body of WithErrorHandler is sent", errorHandlerAnswers},
 		{"claims are in the accessor and in the request's context", claimsAreVisible},
 		{"every method is guarded and served", everyMethod},
 		{"an optional route passes anonymous requests", optionalRoute},

@@ -12,7 +12,8 @@ import (
 	"github.com/bearer-go/bearer"
 )
 
-// refusal is one way to be refused by a guard that demands the scope orders:read, and what the client hears (RFC 6750 section 3).
+// refusal is one way to be refused by a guard that demands the scope orders:read, and what the
+// client receives (RFC 6750 section 3).
 type refusal struct {
 	name          string
 	authorization func(*Issuer) []string // the lines of the Authorization header
@@ -80,7 +81,7 @@ func (r refusal) provoke(tb testing.TB, mount mountFunc, check func(guard string
 	}
 }
 
-func (r refusal) isHeard(tb testing.TB, mount mountFunc) {
+func (r refusal) isAnswered(tb testing.TB, mount mountFunc) {
 	tb.Helper()
 	r.provoke(tb, mount, func(guard string, v *visit) {
 		if got := v.status(); got != r.status {
@@ -148,8 +149,8 @@ func refusalHasProblemBody(tb testing.TB, mount mountFunc) {
 	}
 }
 
-// errorHandlerIsHeard finds adapters that write refusals themselves and not with WriteError.
-func errorHandlerIsHeard(tb testing.TB, mount mountFunc) {
+// errorHandlerAnswers finds adapters that write refusals themselves and not with WriteError.
+func errorHandlerAnswers(tb testing.TB, mount mountFunc) {
 	tb.Helper()
 	const page = "<h1>Sign in</h1>"
 	opt := bearer.WithErrorHandler(func(w http.ResponseWriter, _ *http.Request, _ *bearer.Error) {

@@ -44,7 +44,8 @@ func claimsAreVisible(tb testing.TB, mount mountFunc) {
 	p.do(http.MethodGet, p.bearer(Claims{"sub": "carol"})).passed(tb, "a good token")
 }
 
-// everyMethod finds adapters and mounts that exempt OPTIONS: a preflight is answered outside the guard, never inside it.
+// everyMethod finds adapters and mounts that exempt OPTIONS: a preflight is answered outside the
+// guard, never inside it.
 func everyMethod(tb testing.TB, mount mountFunc) {
 	tb.Helper()
 	p := newProbe(tb, mount, App{})
@@ -69,7 +70,8 @@ func optionalRoute(tb testing.TB, mount mountFunc) {
 			return done(w)
 		},
 	})
-	// The request with a token comes first: what the framework reuses for the next must not carry its claims over.
+	// The request with a token comes first: what the framework reuses for the next must not carry its
+	// claims over.
 	p.do(http.MethodGet, p.bearer()).passed(tb, "a good token")
 	if seen == nil || !seenOK {
 		tb.Errorf("a good token: the accessor has no claims")
@@ -110,8 +112,8 @@ func groupAndRoute(tb testing.TB, mount mountFunc) {
 	}
 }
 
-// wholeRequest finds adapters that take only the context from the request that Authenticate returns: a form that was read for
-// its token has a body to be read again.
+// wholeRequest finds adapters that take only the context from the request that Authenticate
+// returns: a form that was read for its token has a body to be read again.
 func wholeRequest(tb testing.TB, mount mountFunc) {
 	tb.Helper()
 	var line, body string
@@ -136,8 +138,8 @@ func wholeRequest(tb testing.TB, mount mountFunc) {
 	}
 }
 
-// parallelRequests has many requests meet between the guard and the handler, so that claims kept anywhere but with their
-// request are overwritten before they are read.
+// parallelRequests has many requests meet between the guard and the handler, so that claims kept
+// anywhere but with their request are overwritten before they are read.
 func parallelRequests(tb testing.TB, mount mountFunc) {
 	tb.Helper()
 	const requests = 100
@@ -202,8 +204,8 @@ func handlerError(tb testing.TB, mount mountFunc) {
 	}
 }
 
-// corsOutside shows that a browser can read a refusal (Fetch section 3.2: also a 401 needs the headers, and a preflight never
-// carries a token).
+// corsOutside shows that a browser can read a refusal (Fetch section 3.2: also a 401 needs the
+// headers, and a preflight never carries a token).
 func corsOutside(tb testing.TB, mount mountFunc) {
 	tb.Helper()
 	const origin = "https://app.test"

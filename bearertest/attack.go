@@ -25,15 +25,17 @@ import (
 //	bearertest.Attack(t, newService(issuer.URL(), issuer.Audience(), issuer.Client()), issuer,
 //		bearertest.WithRequest(func() *http.Request { return httptest.NewRequest("GET", "/orders", nil) }))
 //
-// The handler trusts the issuer, and is called in the test's own process without a socket, inside a [testing/synctest] bubble
-// as well. It answers its request, GET / unless [WithRequest] says otherwise, with a status of 2xx if there is a good token with it,
-// as [Issuer.Token] makes one; claims that the route demands are the issuer's [WithDefaultClaims]. Attack begins with that, and
-// stops if it is not so. In between it sends a good token again, for an attack must not lock out anybody else.
+// The handler trusts the issuer, and is called in the test's own process without a socket, inside a
+// [testing/synctest] bubble as well. It answers its request, GET / unless [WithRequest] says
+// otherwise, with a status of 2xx if there is a good token with it, as [Issuer.Token] makes one;
+// claims that the route demands are the issuer's [WithDefaultClaims]. Attack begins with that, and
+// stops if it is not so. In between it sends a good token again, for an attack must not lock out
+// anybody else.
 //
-// Each attack has one fault. Its name is the id of the rule that it breaks, as docs/rules.md has it,
-// and what it tries. No rule can be left out: a handler fails if an option whose name begins with
-// Insecure switches one off. The attacks on the audience change aud, or client_id if the issuer's
-// tokens have no aud; those on scopes change the claim scope, if the route demands it.
+// Each attack has one fault. Its name is the id of the rule that it breaks, as docs/rules.md has
+// it, and what it tries. No rule can be left out: a handler fails if an option whose name begins
+// with Insecure switches one off. The attacks on the audience change aud, or client_id if the
+// issuer's tokens have no aud; those on scopes change the claim scope, if the route demands it.
 //
 // Beside forged tokens it tries the ways around a guard:
 //   - The attacker has an issuer, which [Issuer.Client] reaches while Attack runs. Its tokens are
@@ -63,9 +65,11 @@ import (
 // A limit on requests, at once or in a time, stays out of the handler: Attack sends about 400, some
 // of them at the same time, and judges 429 like any other answer.
 //
-// Tokens with unknown key ids are among the attacks. A middleware may ask the issuer for new keys because of them, but not for
-// long, so that it may not find the new key after an [Issuer.Rotate]: give Attack a handler of its own. They come at the same time,
-// while the issuer takes a tenth of a second longer to answer, since a middleware that bounds how often it asks lets them wait. While the issuer is down or has another fault, a refusal may also be 503, with Retry-After.
+// Tokens with unknown key ids are among the attacks. A middleware may ask the issuer for new keys
+// because of them, but not for long, so that it may not find the new key after an [Issuer.Rotate]:
+// give Attack a handler of its own. They come at the same time, while the issuer takes a tenth of a
+// second longer to answer, since a middleware that bounds how often it asks lets them wait. While
+// the issuer is down or has another fault, a refusal may also be 503, with Retry-After.
 func Attack(t testing.TB, handler http.Handler, issuer *Issuer, opts ...AttackOption) {
 	t.Helper()
 	if handler == nil || issuer == nil {
@@ -119,7 +123,8 @@ type finding struct {
 
 func (f finding) String() string { return f.rule + "/" + f.variant + ": " + f.problem }
 
-// begin makes sure that the attacks will be refused for what is wrong with them, and says what is missing for that.
+// begin makes sure that the attacks will be refused for what is wrong with them, and says what is
+// missing for that.
 func (a *attack) begin(handler http.Handler) (problem string) {
 	good := shot{token: a.kit.issuer.Token(), put: inHeader}
 	got := a.fire(handler, good)
@@ -232,7 +237,8 @@ type shot struct {
 	stray func(got *response) bool
 }
 
-// prepare makes the variants ready that apply to the issuer and to what the options say of the handler.
+// prepare makes the variants ready that apply to the issuer and to what the options say of the
+// handler.
 func (a *attack) prepare() (list []volley) {
 	for _, rule := range slices.Concat(rules(), a.ways()) {
 		v := volley{name: rule.name}
@@ -259,8 +265,8 @@ func (a *attack) prepare() (list []volley) {
 	return append(list, a.campaigns()...)
 }
 
-// takesFrom reports whether the handler takes a token from a place beside the header. A body without a form is no such place
-// (RFC 6750 section 2.2).
+// takesFrom reports whether the handler takes a token from a place beside the header. A body
+// without a form is no such place (RFC 6750 section 2.2).
 func (a *attack) takesFrom(source bearer.TokenSource) bool {
 	if method := a.request().Method; source == bearer.FromForm() && (method == http.MethodGet || method == http.MethodHead) {
 		return false
@@ -285,7 +291,8 @@ func both(put func(*http.Request, string)) func(*http.Request, string) {
 	}
 }
 
-// secrets are texts that no answer may contain: what is planted in every forged token, and the ends of the token's parts.
+// secrets are texts that no answer may contain: what is planted in every forged token, and the ends
+// of the token's parts.
 func (s shot) secrets(k *kit) []string {
 	const size = 16
 	list := []string{k.canary}
@@ -305,13 +312,14 @@ func (a *attack) count() int {
 	return a.reached()
 }
 
-// together is how much longer the issuer takes to answer while shots come at the same time: long enough for all of them to arrive
-// before it has answered the first.
+// together is how much longer the issuer takes to answer while shots come at the same time: long
+// enough for all of them to arrive before it has answered the first.
 const together = 100 * time.Millisecond
 
-// fireAll fires the shots of a rule, one after the other. Only those with an unknown key id come at the same time, while the issuer
-// is slow: a middleware that bounds how often it asks the issuer for them answers all who wait together. Calls of the protected
-// handler count for the first of those.
+// fireAll fires the shots of a rule, one after the other. Only those with an unknown key id come at
+// the same time, while the issuer is slow: a middleware that bounds how often it asks the issuer
+// for them answers all who wait together. Calls of the protected handler count for the first of
+// those.
 func (a *attack) fireAll(handler http.Handler, rule volley) []*response {
 	answers := make([]*response, len(rule.shots))
 	if rule.name != ruleKeyID || len(answers) == 0 {

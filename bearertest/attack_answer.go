@@ -12,7 +12,8 @@ import (
 	"strings"
 )
 
-// answer is what a client has to hear: the status, and the error code of the challenge (RFC 6750 section 3.1), "" for none.
+// answer is what a client has to hear: the status, and the error code of the challenge (RFC 6750
+// section 3.1), "" for none.
 type answer struct {
 	status int
 	code   string
@@ -47,7 +48,7 @@ type response struct {
 
 func (got *response) passes() bool { return got.panicked == nil && got.status/100 == 2 }
 
-// String describes the response for somebody who has to find out what is wrong with his handler.
+// String describes the response for the developer who looks for what is wrong with the handler.
 func (got *response) String() string {
 	if got.panicked != nil {
 		return fmt.Sprintf("the handler panics: %v", got.panicked)
@@ -95,7 +96,8 @@ func hasNoStore(cacheControl string) bool {
 	})
 }
 
-// judgeUnavailable: a client that hears 503 has to learn when to come back, and not that its token is bad.
+// judgeUnavailable: a client that gets 503 has to learn when to come back, and not that its token
+// is bad.
 func (got *response) judgeUnavailable(wrong func(string, ...any)) {
 	if got.header.Get("WWW-Authenticate") != "" {
 		wrong("the answer has a WWW-Authenticate, which 503 must not")
@@ -152,13 +154,15 @@ var paramCharsets = map[string]*regexp.Regexp{
 	"scope":             regexp.MustCompile(`^[\x21\x23-\x5B\x5D-\x7E]+( [\x21\x23-\x5B\x5D-\x7E]+)*$`),
 }
 
-// challenge is one challenge of a WWW-Authenticate, its parameters by their names in lower case and unquoted.
+// challenge is one challenge of a WWW-Authenticate, its parameters by their names in lower case and
+// unquoted.
 type challenge struct {
 	scheme string
 	params map[string]string
 }
 
-// The parts of a challenge: a scheme, and parameters that are tokens or quoted strings (RFC 9110 sections 5.6 and 11.2).
+// The parts of a challenge: a scheme, and parameters that are tokens or quoted strings (RFC 9110
+// sections 5.6 and 11.2).
 const (
 	tokenPattern  = "[!#$%&'*+.^_`|~0-9A-Za-z-]+"
 	quotedPattern = `"((?:[\t \x21\x23-\x5B\x5D-\x7E]|\\[\t \x21-\x7E])*)"`
@@ -171,7 +175,8 @@ var (
 		`^(` + tokenPattern + `)[\t ]*=[\t ]*(?:` + quotedPattern + `|(` + tokenPattern + `))` + commaPattern)
 )
 
-// parseChallenges reads a field value of WWW-Authenticate. A list that ends with a comma is no list, and no parameter comes twice.
+// parseChallenges reads a field value of WWW-Authenticate. A list that ends with a comma is no
+// list, and no parameter comes twice.
 func parseChallenges(value string) (list []challenge, ok bool) {
 	if strings.HasSuffix(value, ",") {
 		return nil, false
@@ -210,7 +215,8 @@ func (got *response) judgeProblem(wrong func(string, ...any)) {
 	}
 }
 
-// judgeSilence: nothing of what was sent comes back, for whoever sees the answer may not be who sent the request.
+// judgeSilence: nothing of what was sent comes back, because the reader of the answer may not be
+// the sender of the request.
 func (got *response) judgeSilence(secrets []string) (problems []string) {
 	places := []string{"the body", got.body}
 	for name, values := range got.header {

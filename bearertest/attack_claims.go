@@ -41,7 +41,8 @@ func withSlash(url string) string {
 // plainJWT is the header of a token that does not say what it is for.
 var plainJWT = Claims{"typ": "JWT"}
 
-// A token of another kind is no access token, even if its type does not tell (RFC 8725 section 2.8).
+// A token of another kind is no access token, even if its type does not tell (RFC 8725 section
+// 2.8).
 var otherTokenVariants = []variant{
 	{name: "at_hash of an ID token", forge: func(k *kit) string {
 		return k.signed(plainJWT, Claims{"at_hash": k.canary, "nonce": k.canary})
@@ -146,7 +147,8 @@ var claimTypeVariants = []variant{
 	{name: "jti an object", forge: func(k *kit) string { return k.withClaim("jti", "{}") }},
 }
 
-// pastLeeway is more than clocks may differ, whatever the leeway is set to, and for how long the attacks before take.
+// pastLeeway is more than clocks may differ, whatever the leeway is set to, and for how long the
+// attacks before take.
 const pastLeeway = 5*time.Minute + 30*time.Second
 
 // A token has an end, and it has not passed (RFC 7519 section 4.1.4).
@@ -185,7 +187,7 @@ func (k *kit) withFraction(claim string, fromNow time.Duration) string {
 	return k.withClaim(claim, fmt.Sprintf("%d.5", time.Now().Add(fromNow).Unix()))
 }
 
-// withAudience is a token that is meant for somebody else.
+// withAudience is a token that is meant for another service.
 func (k *kit) withAudience(audience any) string {
 	return k.withClaims(Claims{k.audienceClaim: audience})
 }
@@ -199,7 +201,8 @@ func (k *kit) withAudienceLike(change func(ours string) string) string {
 	return k.withAudience(change(k.audience))
 }
 
-// The token is meant for this service, named character by character (RFC 7519 section 4.1.3, RFC 8725 section 3.9).
+// The token is meant for this service, named character by character (RFC 7519 section 4.1.3, RFC
+// 8725 section 3.9).
 var audienceVariants = []variant{
 	{name: "none", forge: func(k *kit) string { return k.withAudience(nil) }},
 	{name: "another", forge: func(k *kit) string { return k.withAudience("https://" + k.canary + ".example") }},
@@ -224,8 +227,8 @@ var audienceVariants = []variant{
 	{name: "the issuer", forge: func(k *kit) string { return k.withAudience(k.issuer.url) }},
 }
 
-// A token that is bound to a key is worth nothing to who cannot prove it, and nothing here checks a proof (RFC 7800, RFC 8705
-// section 3, RFC 9449 section 6).
+// A token that is bound to a key is worth nothing to who cannot prove it, and nothing here checks a
+// proof (RFC 7800, RFC 8705 section 3, RFC 9449 section 6).
 var confirmationVariants = []variant{
 	{name: "a DPoP key", forge: func(k *kit) string { return k.withClaims(Claims{"cnf": Claims{"jkt": k.attacker.KeyID()}}) }},
 	{name: "a certificate", forge: func(k *kit) string { return k.withClaims(Claims{"cnf": Claims{"x5t#S256": k.attacker.KeyID()}}) }},
@@ -236,7 +239,8 @@ var confirmationVariants = []variant{
 	{name: "null", forge: func(k *kit) string { return k.withClaim("cnf", "null") }},
 }
 
-// A scope is granted when it is one of the words between spaces, and these are U+0020 (RFC 6749 section 3.3).
+// A scope is granted when it is one of the words between spaces, and these are U+0020 (RFC 6749
+// section 3.3).
 var scopeVariants = []variant{
 	{name: "tabs between scopes", forge: func(k *kit) string { return k.glued("\t") }},
 	{name: "line feeds between scopes", forge: func(k *kit) string { return k.glued("\n") }},

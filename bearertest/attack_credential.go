@@ -24,7 +24,8 @@ func field(name, prefix string) func(*http.Request, string) {
 	return func(r *http.Request, token string) { r.Header.Set(name, prefix+token) }
 }
 
-// One request carries one credential: one field line, the scheme Bearer in any case, spaces, one token (RFC 6750 section 2.1).
+// One request carries one credential: one field line, the scheme Bearer in any case, spaces, one
+// token (RFC 6750 section 2.1).
 var credentialVariants = []variant{
 	{name: "two headers with one token", put: authorization("Bearer T", "Bearer T")},
 	{name: "two headers, the first bad", put: authorization("Bearer x", "Bearer T")},
@@ -53,7 +54,7 @@ var credentialVariants = []variant{
 	{name: "the scheme DPoP", put: authorization("DPoP T"), want: noCredential},
 	{name: "the scheme Basic", put: authorization("Basic T"), want: noCredential},
 	{name: "a field for proxies", put: field("Proxy-Authorization", "Bearer "), want: noCredential},
-	{name: "a field of one's own", put: field("X-Access-Token", ""), want: noCredential},
+	{name: "a field of its own", put: field("X-Access-Token", ""), want: noCredential},
 	{name: "a cookie", from: bearer.FromCookie(), want: noCredential, put: field("Cookie", "access_token=")},
 	{name: "the query", from: bearer.FromQuery(), want: noCredential, put: func(r *http.Request, token string) {
 		r.URL.RawQuery = strings.TrimPrefix(r.URL.RawQuery+"&access_token="+token, "&")
@@ -99,7 +100,8 @@ var shapeVariants = []variant{
 	{name: "the general JSON serialization", forge: (*kit).general},
 }
 
-// A token has one spelling: base64url without padding, line breaks and bits left over (RFC 7515 section 2, RFC 4648 section 3.5).
+// A token has one spelling: base64url without padding, line breaks and bits left over (RFC 7515
+// section 2, RFC 4648 section 3.5).
 var spellingVariants = []variant{
 	{name: "padding behind the header", forge: func(k *kit) string { return k.respelled(0, padded) }},
 	{name: "padding behind the payload", forge: func(k *kit) string { return k.respelled(1, padded) }},

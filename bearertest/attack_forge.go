@@ -22,8 +22,9 @@ import (
 	"time"
 )
 
-// This file holds the forgeries that take more than another text under a good signature: other shapes and spellings of a token,
-// foreign keys, and signatures that are wrong in some way. A method returns "" when the issuer's key does not lend itself to it.
+// This file holds the forgeries that take more than another text under a good signature: other
+// shapes and spellings of a token, foreign keys, and signatures that are wrong in some way. A
+// method returns "" when the issuer's key does not lend itself to it.
 
 // flattened and general are the JSON serializations of the good token (RFC 7515 section 7.2).
 func (k *kit) flattened() string {
@@ -37,10 +38,12 @@ func (k *kit) general() string {
 	}))
 }
 
-// respelled is the good token, or one like it, with one part in another spelling, signed as it is spelled. The spelling is
-// given the bytes of the part, and returns "" for a part that cannot be spelled so.
+// respelled is the good token, or one like it, with one part in another spelling, signed as it is
+// spelled. The spelling is given the bytes of the part, and returns "" for a part that cannot be
+// spelled so.
 func (k *kit) respelled(part int, spell func([]byte) string) string {
-	// A token with all letters of the alphabet in every part, and parts of a length at which bits are left over.
+	// A token with all letters of the alphabet in every part, and parts of a length at which bits are
+	// left over.
 	header, payload := roomy(k.header), roomy(k.payload)
 	switch part {
 	case 0:
@@ -59,8 +62,8 @@ func (k *kit) respelled(part int, spell func([]byte) string) string {
 	return ""
 }
 
-// roomy adds a member to a JSON object whose encoding has both - and _, and makes the whole one byte longer than full groups
-// of three.
+// roomy adds a member to a JSON object whose encoding has both - and _, and makes the whole one
+// byte longer than full groups of three.
 func roomy(object string) string {
 	object = last(object, `"marks":"??????>>>>>>"`)
 	for len(object)%3 != 1 {
@@ -86,7 +89,8 @@ func standard(data []byte) string {
 	return text
 }
 
-// leftOver is the text with a one among the bits that are left over at its end, which decoders ignore.
+// leftOver is the text with a one among the bits that are left over at its end, which decoders
+// ignore.
 func leftOver(data []byte) string {
 	const alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 	if len(data)%3 == 0 {
@@ -108,7 +112,8 @@ func (k *kit) unsigned(alg string) string {
 	return encode(mustJSON(merge(standardHeader(alg, k.issuer.KeyID())))) + "." + k.parts[1] + "."
 }
 
-// lying is a token with another alg in its header than the one it is signed with. It is none when the issuer signs with that.
+// lying is a token with another alg in its header than the one it is signed with. It is none when
+// the issuer signs with that.
 func (k *kit) lying(alg string) string {
 	const edDSA, ed25519 = "EdDSA", "Ed25519" // two names of one
 	own := k.issuer.algorithm
@@ -140,7 +145,8 @@ func (k *kit) publicPEM() []byte {
 	return pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: k.publicDER()})
 }
 
-// attacked is a token signed by the attacker under the issuer's kid, unless the header names another.
+// attacked is a token signed by the attacker under the issuer's kid, unless the header names
+// another.
 func (k *kit) attacked(header Claims) string {
 	all := Claims{"kid": k.issuer.KeyID()}
 	maps.Copy(all, header)
@@ -177,7 +183,8 @@ func (k *kit) edited(edit func(signature []byte) []byte) string {
 	return k.withSignature(edit(k.goodSignature()))
 }
 
-// ecdsa is the good token with an ECDSA signature made of its two numbers and the curve's order; none for other keys.
+// ecdsa is the good token with an ECDSA signature made of its two numbers and the curve's order;
+// none for other keys.
 func (k *kit) ecdsa(remake func(r, s, n *big.Int, size int) []byte) string {
 	public, ok := k.issuer.PublicKey().(*ecdsa.PublicKey)
 	if !ok {
@@ -204,8 +211,8 @@ func concat(size int, r, s *big.Int) []byte {
 	return slices.Concat(r.FillBytes(make([]byte, size)), s.FillBytes(make([]byte, size)))
 }
 
-// rsa is the good token with another signature of the same RSA key; none for other keys, and for the algorithms of the
-// other padding. The options say how it is made: hash, padding and salt.
+// rsa is the good token with another signature of the same RSA key; none for other keys, and for
+// the algorithms of the other padding. The options say how it is made: hash, padding and salt.
 func (k *kit) rsa(family string, options crypto.SignerOpts) string {
 	key, ok := k.private().(*rsa.PrivateKey)
 	if !ok || k.issuer.algorithm[:2] != family {
@@ -220,7 +227,8 @@ func (k *kit) rsa(family string, options crypto.SignerOpts) string {
 	return k.withSignature(signature)
 }
 
-// pss is the good token with a PSS signature whose salt has another length (RFC 7518 section 3.5); none for other algorithms.
+// pss is the good token with a PSS signature whose salt has another length (RFC 7518 section 3.5);
+// none for other algorithms.
 func (k *kit) pss(saltLength func(own crypto.Hash) int) string {
 	own, _ := k.hash()
 	return k.rsa("PS", &rsa.PSSOptions{SaltLength: saltLength(own), Hash: own})
@@ -238,7 +246,8 @@ func (k *kit) hash() (own, another crypto.Hash) {
 	}
 }
 
-// rsaPlusModulus is the good token with a signature that stands for the same number modulo the modulus.
+// rsaPlusModulus is the good token with a signature that stands for the same number modulo the
+// modulus.
 func (k *kit) rsaPlusModulus() string {
 	public, ok := k.issuer.PublicKey().(*rsa.PublicKey)
 	if !ok {
@@ -249,8 +258,8 @@ func (k *kit) rsaPlusModulus() string {
 	})
 }
 
-// ed25519PlusOrder is the good token with a signature whose second half stands for the same number modulo the order of the group
-// (RFC 8032 section 5.1.7 demands the smallest).
+// ed25519PlusOrder is the good token with a signature whose second half stands for the same number
+// modulo the order of the group (RFC 8032 section 5.1.7 demands the smallest).
 func (k *kit) ed25519PlusOrder() string {
 	if _, ok := k.issuer.PublicKey().(ed25519.PublicKey); !ok {
 		return ""
@@ -265,7 +274,8 @@ func (k *kit) ed25519PlusOrder() string {
 	})
 }
 
-// ed25519Prehashed is the good token with a signature of Ed25519ph, which no JWS algorithm is (RFC 8037 section 3.1).
+// ed25519Prehashed is the good token with a signature of Ed25519ph, which no JWS algorithm is (RFC
+// 8037 section 3.1).
 func (k *kit) ed25519Prehashed() string {
 	key, ok := k.private().(ed25519.PrivateKey)
 	if !ok {

@@ -486,7 +486,7 @@ func TestEveryWayAroundAGuardSucceedsWhereItIsOpen(t *testing.T) {
 			found := map[string]bool{}
 			for _, handler := range test.handlers {
 				if problem := attack.Begin(handler); problem != "" {
-					t.Fatal("what is of no use at all proves nothing: ", problem)
+					t.Fatal("a credential without effect proves nothing: ", problem)
 				}
 				for _, f := range attack.On(handler, test.rule) {
 					found[f.Variant] = true

@@ -13,7 +13,8 @@ import (
 
 // This file holds the attacks on the rules of a token's header.
 
-// The header is one JSON object with one reading (RFC 7515 section 4, RFC 8259), and alg, kid and typ are strings.
+// The header is one JSON object with one reading (RFC 7515 section 4, RFC 8259), and alg, kid and
+// typ are strings.
 var headerVariants = []variant{
 	{name: "alg twice", forge: func(k *kit) string { return k.withHeaderText(first(k.header, `"alg":"none"`)) }},
 	{name: "kid twice", forge: func(k *kit) string { return k.withHeaderText(first(k.header, `"kid":"other"`)) }},
@@ -135,7 +136,8 @@ var algorithmVariants = []variant{
 	{name: "ours with a space behind", forge: func(k *kit) string { return k.lying(k.issuer.algorithm + " ") }},
 }
 
-// The type is that of an access token or of a plain JWT (RFC 8725 section 3.11, RFC 9068 section 4).
+// The type is that of an access token or of a plain JWT (RFC 8725 section 3.11, RFC 9068 section
+// 4).
 var typeVariants = []variant{
 	{name: "a DPoP proof", forge: func(k *kit) string { return k.withHeader(Claims{"typ": "dpop+jwt"}) }},
 	{name: "a logout token", forge: func(k *kit) string { return k.withHeader(Claims{"typ": "logout+jwt"}) }},

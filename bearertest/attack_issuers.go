@@ -40,7 +40,7 @@ func (k *kit) raiseForeign(tb testing.TB) {
 	for _, guest := range []*Issuer{k.foreign, k.lookalike} {
 		if guest != nil {
 			guest.defaults = k.issuer.defaults
-			guest.current = k.attacker.signingKey() // for another would be dear
+			guest.current = k.attacker.signingKey() // another key would be expensive
 		}
 	}
 }

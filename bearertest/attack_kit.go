@@ -11,7 +11,8 @@ import (
 	"testing"
 )
 
-// kit is what the forgeries are made of: one issuer, a good token of it, and an attacker with a key of his own.
+// kit is what the forgeries are made of: one issuer, a good token of it, and an attacker with a key
+// of his own.
 type kit struct {
 	issuer    *Issuer
 	attacker  *Issuer // signs as if it were the issuer, with a key that is not trusted
@@ -82,7 +83,8 @@ func (k *kit) signText(header, payload string) string {
 func (k *kit) withHeaderText(text string) string { return k.signText(text, k.payload) }
 func (k *kit) withClaimsText(text string) string { return k.signText(k.header, text) }
 
-// withKeyID is a token whose only fault is its kid; "" stands for none. There is no such token when keys have no ids.
+// withKeyID is a token whose only fault is its kid; "" stands for none. There is no such token when
+// keys have no ids.
 func (k *kit) withKeyID(kid any) string {
 	if !k.keyIDs {
 		return ""
@@ -90,7 +92,8 @@ func (k *kit) withKeyID(kid any) string {
 	return k.withHeader(Claims{"kid": kid})
 }
 
-// withKeyIDAs is a token with an unknown kid, and after it the good one under another spelling of the name.
+// withKeyIDAs is a token with an unknown kid, and after it the good one under another spelling of
+// the name.
 func (k *kit) withKeyIDAs(name string) string {
 	if !k.keyIDs {
 		return ""
@@ -98,7 +101,8 @@ func (k *kit) withKeyIDAs(name string) string {
 	return k.withHeaderText(first(renamed(k.header, "kid", name), `"kid":"other"`))
 }
 
-// withEncoded is a token of the issuer with these texts as its first parts, which are signed as they stand.
+// withEncoded is a token of the issuer with these texts as its first parts, which are signed as
+// they stand.
 func (k *kit) withEncoded(header, payload string) string {
 	input := header + "." + payload
 	return input + "." + encode(k.signature(input))
@@ -131,7 +135,8 @@ func (k *kit) goodSignature() []byte {
 // withoutScopes is a token without any scope.
 func (k *kit) withoutScopes() string { return k.withClaims(Claims{"scope": nil, "scp": nil}) }
 
-// glued is a token whose scope is the good one with another separator, between scopes that nobody asks for.
+// glued is a token whose scope is the good one with another separator, between scopes that no route
+// asks for.
 func (k *kit) glued(separator string) string {
 	if len(k.scopes) == 0 {
 		return ""

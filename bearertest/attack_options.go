@@ -54,10 +54,10 @@ func WithReached(count func() int) AttackOption {
 // WithFreshHandler attacks handlers that have no keys while the issuer is down, answers web pages
 // or publishes no keys. The function is called for each fault, and returns a handler that trusts
 // the issuer like the one under attack and has asked it for nothing yet. Forged tokens are refused
-// or answered with 503. A good one is let through or answered with 503, because a refusal would tell
-// the client to throw it away. The faults are the issuer's own, so no other test uses it meanwhile;
-// one that stands is back afterwards. It panics when the function is nil. Default: Attack leaves the
-// issuer as it is.
+// or answered with 503. A good one is let through or answered with 503, because a refusal would
+// tell the client to throw it away. The faults are the issuer's own, so no other test uses it
+// meanwhile; one that stands is back afterwards. It panics when the function is nil. Default:
+// Attack leaves the issuer as it is.
 func WithFreshHandler(fresh func() http.Handler) AttackOption {
 	if fresh == nil {
 		panic("bearertest: WithFreshHandler: the function is nil")

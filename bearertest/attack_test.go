@@ -158,7 +158,7 @@ func withstands(t *testing.T, attack bearertest.AttackRun, handler http.Handler)
 func fallsToAll(t *testing.T, attack bearertest.AttackRun, handler http.Handler, rule string) []string {
 	t.Helper()
 	if problem := attack.Begin(handler); problem != "" {
-		t.Fatal("what is of no use at all proves nothing: ", problem)
+		t.Fatal("a credential without effect proves nothing: ", problem)
 	}
 	var found []string
 	for _, f := range attack.On(handler, rule) {

@@ -9,14 +9,16 @@ import (
 	"github.com/bearer-go/bearer/internal/jws"
 )
 
-// NewContext returns a context in which a handler finds claims, as behind a middleware that verified a token of them, but
-// without an issuer, keys or a request. Claims are laid over those of [Issuer.Token], by an issuer "https://issuer.test"
-// unless they name one. It is for testing a handler alone: a middleware in front of it still demands a token.
+// NewContext returns a context in which a handler finds claims, as behind a middleware that
+// verified a token of them, but without an issuer, keys or a request. Claims are laid over those of
+// [Issuer.Token], by an issuer "https://issuer.test" unless they name one. It is for testing a
+// handler alone: a middleware in front of it still demands a token.
 //
-// The claims went through the pipeline of package bearer, signed with a secret nobody else knows (so their algorithm is
-// HS256 and they have no key id), trusting the iss and the first aud that they name. The options are those of the service
-// that say how claims are read, such as bearer.RolesClaim; options about keys and algorithms do not fit. Claims that the
-// pipeline refuses, such as an exp in the past, fail the test.
+// The claims went through the pipeline of package bearer, signed with a secret that no other code
+// knows (so their algorithm is HS256 and they have no key id), trusting the iss and the first aud
+// that they name. The options are those of the service that say how claims are read, such as
+// bearer.RolesClaim; options about keys and algorithms do not fit. Claims that the pipeline
+// refuses, such as an exp in the past, fail the test.
 func NewContext(ctx context.Context, tb testing.TB, claims Claims, opts ...bearer.IssuerOption) context.Context {
 	tb.Helper()
 	const algorithm = "HS256"

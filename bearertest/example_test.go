@@ -95,7 +95,7 @@ func ExampleIssuer_SetFault() {
 	// without: 503
 }
 
-// Tokens that are signed well and wrong in one way, or signed by somebody else.
+// Tokens that are signed well and wrong in one way, or signed by another issuer.
 func ExampleIssuer_Sign() {
 	issuer, other := bearertest.NewIssuer(), bearertest.NewIssuer()
 	auth, err := bearer.New(

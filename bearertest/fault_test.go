@@ -128,8 +128,8 @@ func TestAFaultSaysItsTime(t *testing.T) {
 	}
 }
 
-// meet sends a request, without following a redirect, and says in words what came back. It reads no more than it must
-// to know, and closes the body then.
+// meet sends a request, without following a redirect, and says in words what came back. It reads no
+// more than it must to know, and closes the body then.
 func meet(client *http.Client, r *http.Request, rightAnswer []byte) string {
 	client = &http.Client{Transport: client.Transport, CheckRedirect: func(*http.Request, []*http.Request) error {
 		return http.ErrUseLastResponse
@@ -179,7 +179,8 @@ func document(tb testing.TB, issuer *bearertest.Issuer, path string) []byte {
 	return body
 }
 
-// meets compares what a client meets at each path, and how long it takes, with what the fault promises.
+// meets compares what a client meets at each path, and how long it takes, with what the fault
+// promises.
 func (e expectation) meets(t *testing.T, issuer *bearertest.Issuer, discovery []byte) {
 	t.Helper()
 	for path, want := range map[string]string{"/jwks": e.keySet, discoveryPath: e.discovery, "/other?a=b": e.other} {
@@ -325,8 +326,9 @@ func TestARequestMeetsTheFaultThatStoodWhenItCameIn(t *testing.T) {
 	})
 }
 
-// Nothing is left running when a client goes, whatever it waits for: the bubble fails otherwise. The body of the
-// request is there because net/http looks out for the end of a connection only once it was read.
+// Nothing is left running when a client goes, whatever it waits for: the bubble fails otherwise.
+// The body of the request is there because net/http looks out for the end of a connection only once
+// it was read.
 func TestAFaultEndsWithItsClient(t *testing.T) {
 	for _, expected := range everyFault() {
 		for _, method := range []string{http.MethodGet, http.MethodHead, http.MethodPost} {
@@ -357,7 +359,8 @@ var lasting = []bearertest.Fault{
 	bearertest.Slow(time.Hour), bearertest.Hang, bearertest.Drip, bearertest.Huge,
 }
 
-// A server's end does not wait for a client that waits for the server, and leaves no answer behind that looks complete.
+// A server's end does not wait for a client that waits for the server, and leaves no answer behind
+// that looks complete.
 func TestNewServerEndsWhileARequestIsUnderWay(t *testing.T) {
 	for _, fault := range lasting {
 		t.Run(string(fault), func(outer *testing.T) {
@@ -399,8 +402,8 @@ func TestNewServerEndsWhileARequestIsUnderWay(t *testing.T) {
 	}
 }
 
-// blocked returns when a goroutine that runs the function waits for its connection: a write then has filled every
-// buffer.
+// blocked returns when a goroutine that runs the function waits for its connection: a write then
+// has filled every buffer.
 func blocked(function string) {
 	stacks := make([]byte, 1<<20)
 	for {
@@ -431,7 +434,8 @@ func TestARequestWithoutAnAnswerIsAborted(t *testing.T) {
 	}
 }
 
-// An answer without a body is over with its header: the connection is free for the next request then.
+// An answer without a body is over with its header: the connection is free for the next request
+// then.
 func TestAFaultInTheBodyNeedsABody(t *testing.T) {
 	for _, fault := range []bearertest.Fault{bearertest.Drip, bearertest.Huge} {
 		t.Run(string(fault), func(t *testing.T) {
@@ -576,8 +580,9 @@ func TestRedirectLeadsToTheRightAnswers(t *testing.T) {
 	}
 }
 
-// A fault leaves a service that has its keys alone: that is what the comments promise of a good one, and what this
-// package is there to show. One without keys answers 503, or works where the fault is one bad key among good ones.
+// A fault leaves a service that has its keys alone: that is what the comments promise of a good
+// one, and what this package is there to show. One without keys answers 503, or works where the
+// fault is one bad key among good ones.
 func TestAGoodServiceOutlivesEveryFault(t *testing.T) {
 	for _, expected := range everyFault() {
 		t.Run(expected.name(), func(t *testing.T) {

@@ -19,10 +19,10 @@ const (
 // counts; [WithDefaultClaims] adds up.
 type IssuerOption func(*Issuer)
 
-// WithURL sets the issuer identifier of an issuer without a socket: the iss of its tokens, and where
-// its client finds it. The default is "https://issuer.test". So a test imitates the service's real
-// issuer, path and all, without any network. It panics unless the text is an http or https URL with
-// a host and without user, query and fragment (RFC 8414 section 2).
+// WithURL sets the issuer identifier of an issuer without a socket: the iss of its tokens, and
+// where its client finds it. The default is "https://issuer.test". So a test imitates the service's
+// real issuer, path and all, without any network. It panics unless the text is an http or https URL
+// with a host and without user, query and fragment (RFC 8414 section 2).
 func WithURL(issuer string) IssuerOption {
 	u, err := url.Parse(issuer)
 	if err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Host == "" || u.User != nil ||
@@ -42,8 +42,9 @@ func WithAudience(audience string) IssuerOption {
 }
 
 // WithAlgorithm sets the algorithm of the issuer's keys, and so of its signatures: RS256, RS384,
-// RS512, PS256, PS384, PS512, ES256, ES384, ES512, EdDSA or its other name Ed25519 (RFC 9864 section
-// 2.2). The default is ES256, whose keys cost the least to make. It panics for every other name.
+// RS512, PS256, PS384, PS512, ES256, ES384, ES512, EdDSA or its other name Ed25519 (RFC 9864
+// section 2.2). The default is ES256, whose keys cost the least to make. It panics for every other
+// name.
 func WithAlgorithm(name string) IssuerOption {
 	method, ok := jws.Lookup(name)
 	if !ok || method.Symmetric() {

@@ -24,11 +24,13 @@ type key struct {
 
 // newKey makes a key for the algorithm, which is registered and asymmetric.
 //
-// Every key is a new one, RSA keys too (about 50 ms each), so that a token of one issuer never verifies with another's key.
+// Every key is a new one, RSA keys too (about 50 ms each), so that a token of one issuer never
+// verifies with another's key.
 func newKey(name string) *key {
 	private := generate(name)
 	members := publicMembers(private.Public())
-	// The thumbprint of RFC 7638: mustJSON sorts the required members and adds no white space, as its section 3 asks.
+	// The thumbprint of RFC 7638: mustJSON sorts the required members and adds no white space, as its
+	// section 3 asks.
 	thumbprint := sha256.Sum256(mustJSON(members))
 	id := base64.RawURLEncoding.EncodeToString(thumbprint[:])
 	members["kid"], members["use"], members["alg"] = id, "sig", name
@@ -56,7 +58,8 @@ func generate(name string) crypto.Signer {
 	return private
 }
 
-// publicMembers are the members of a JWK that hold the key itself (RFC 7518 section 6, RFC 8037 section 2).
+// publicMembers are the members of a JWK that hold the key itself (RFC 7518 section 6, RFC 8037
+// section 2).
 func publicMembers(public crypto.PublicKey) map[string]string {
 	encode := base64.RawURLEncoding.EncodeToString
 	switch public := public.(type) {

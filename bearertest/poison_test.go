@@ -111,7 +111,8 @@ func TestPoisonedEntries(t *testing.T) {
 	})
 }
 
-// The keys that need the issuer's algorithm, with each type of key there is. Golang-jwt judges them.
+// The keys that need the issuer's algorithm, with each type of key there is. Golang-jwt judges
+// them.
 func TestPoisonedEntriesOfTheIssuersAlgorithm(t *testing.T) {
 	for _, algorithm := range []string{"ES256", "ES512", "PS256", "EdDSA"} {
 		t.Run(algorithm, func(t *testing.T) {

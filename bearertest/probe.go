@@ -34,7 +34,8 @@ type visit struct {
 	recovers int // calls of Recover
 }
 
-// newProbe mounts an App whose functions note their call and then do what the given App says, if anything.
+// newProbe mounts an App whose functions note their call and then do what the given App says, if
+// anything.
 func newProbe(tb testing.TB, mount mountFunc, app App, opts ...bearer.Option) *probe {
 	tb.Helper()
 	p := &probe{tb: tb, issuer: NewIssuer()}
@@ -147,7 +148,8 @@ func (v *visit) passed(tb testing.TB, name string) {
 	}
 }
 
-// ended checks that the request never came past the guard. The framework's error handler may have been told why.
+// ended checks that the request never came past the guard. The framework's error handler may have
+// been told why.
 func (v *visit) ended(tb testing.TB, name string) {
 	tb.Helper()
 	if v.panicked != nil {

@@ -10,16 +10,19 @@ import (
 	"github.com/bearer-go/bearer/internal/jws"
 )
 
-// Claims are members of a token's claims set, or of its header, laid over the ones this package chooses.
+// Claims are members of a token's claims set, or of its header, laid over the ones this package
+// chooses.
 //
-// A nil value removes the member; json.RawMessage("null") writes a JSON null. A time.Time becomes a NumericDate, in whole
-// seconds (RFC 7519 section 2). Every other value is written as [json.Marshal] writes it.
+// A nil value removes the member; json.RawMessage("null") writes a JSON null. A time.Time becomes a
+// NumericDate, in whole seconds (RFC 7519 section 2). Every other value is written as
+// [json.Marshal] writes it.
 type Claims map[string]any
 
 // tokenLifetime is the time from iat to exp of a token that does not say otherwise.
 const tokenLifetime = 5 * time.Minute
 
-// standardClaims are the claims of a token nobody asked to be different: those RFC 9068 section 2.2 requires.
+// standardClaims are the claims of a token without changes: those that RFC 9068 section 2.2
+// requires.
 func standardClaims(issuer, audience string) Claims {
 	now := time.Now()
 	return Claims{
@@ -33,7 +36,8 @@ func standardClaims(issuer, audience string) Claims {
 	}
 }
 
-// standardHeader is the header of an access token (RFC 9068 section 2.1). An empty keyID stands for none.
+// standardHeader is the header of an access token (RFC 9068 section 2.1). An empty keyID stands for
+// none.
 func standardHeader(algorithm, keyID string) Claims {
 	header := Claims{"alg": algorithm, "typ": "at+jwt"}
 	if keyID != "" {

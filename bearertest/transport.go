@@ -11,13 +11,14 @@ import (
 	"sync"
 )
 
-// inProcess is an [http.RoundTripper] that answers one origin with a handler of this process. An origin may go by
-// several names, of which the first is the one that errors mention.
+// inProcess is an [http.RoundTripper] that answers one origin with a handler of this process. An
+// origin may go by several names, of which the first is the one that errors mention.
 //
-// It is the client and the server of net/http with an in-memory pipe for a connection, rather than a response writer of our
-// own, so that a handler which stalls, drips or never ends looks to the caller exactly as it does over a socket. A pipe,
-// unlike a socket, settles inside a [testing/synctest] bubble. Each request has a connection of its own, which ends when the
-// response body is read to its end or closed, or when the request's context ends; then no goroutine is left.
+// It is the client and the server of net/http with an in-memory pipe for a connection, rather than
+// a response writer of our own, so that a handler which stalls, drips or never ends looks to the
+// caller exactly as it does over a socket. A pipe, unlike a socket, settles inside a
+// [testing/synctest] bubble. Each request has a connection of its own, which ends when the response
+// body is read to its end or closed, or when the request's context ends; then no goroutine is left.
 type inProcess struct {
 	origins []*url.URL
 	pipes   *http.Transport
@@ -29,11 +30,13 @@ type inProcess struct {
 func newInProcess(origin *url.URL, handler http.Handler, others ...*url.URL) *inProcess {
 	dial := func(context.Context, string, string) (net.Conn, error) {
 		client, server := net.Pipe()
-		// Serve comes back at once: it starts a goroutine for the connection, then finds that no other comes.
+		// Serve comes back at once: it starts a goroutine for the connection, then finds that no other
+		// comes.
 		_ = (&http.Server{Handler: handler}).Serve(&oneConn{conn: server}) //nolint:gosec // the one client is our own
 		return client, nil
 	}
-	// A connection from DialTLSContext counts as secure already, so "https" needs neither a certificate nor a handshake.
+	// A connection from DialTLSContext counts as secure already, so "https" needs neither a
+	// certificate nor a handshake.
 	pipes := &http.Transport{DialContext: dial, DialTLSContext: dial, DisableKeepAlives: true}
 	return &inProcess{origins: append([]*url.URL{origin}, others...), pipes: pipes}
 }

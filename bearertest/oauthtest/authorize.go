@@ -10,7 +10,8 @@ import (
 )
 
 const (
-	// codeLifetime is that of an authorization code. RFC 6749 section 4.1.2 recommends ten minutes at most.
+	// codeLifetime is that of an authorization code. RFC 6749 section 4.1.2 recommends ten minutes at
+	// most.
 	codeLifetime = time.Minute
 
 	defaultSubject = "alice"
@@ -29,8 +30,8 @@ type approval struct {
 	session     *session // what came of it; nil as long as the code was not used
 }
 
-// answerAuthorization is the authorization endpoint (RFC 6749 section 3.1). It approves of everything
-// that is well formed, unless it has to refuse.
+// answerAuthorization is the authorization endpoint (RFC 6749 section 3.1). It approves of
+// everything that is well formed, unless it has to refuse.
 func (s *Server) answerAuthorization(w http.ResponseWriter, r *http.Request) {
 	if r.Method != http.MethodGet {
 		w.Header().Set("Allow", http.MethodGet)
@@ -80,7 +81,8 @@ func (c *client) redirectsTo(uri string) bool {
 	return slices.Contains(c.redirectURIs, uri)
 }
 
-// approve makes a code. A login without PKCE, or with the method that hides nothing, is refused (RFC 9700 section 2.1.1).
+// approve makes a code. A login without PKCE, or with the method that hides nothing, is refused
+// (RFC 9700 section 2.1.1).
 func (s *Server) approve(c *client, query url.Values) (code string, refused *refusal) {
 	challenge := query.Get("code_challenge")
 	switch {
@@ -110,8 +112,8 @@ func (s *Server) approve(c *client, query url.Values) (code string, refused *ref
 	return code, nil
 }
 
-// isPKCE reports that a text has the form of a code_verifier, of which that of a code_challenge is a part (RFC 7636 sections
-// 4.1 and 4.2).
+// isPKCE reports whether a text has the form of a code_verifier, of which that of a code_challenge
+// is a part (RFC 7636 sections 4.1 and 4.2).
 func isPKCE(text string) bool {
 	foreign := func(r rune) bool {
 		return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') && !strings.ContainsRune("-._~", r)

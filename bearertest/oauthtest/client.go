@@ -16,12 +16,12 @@ import (
 // assertionType is the client_assertion_type of a JWT (RFC 7523 section 2.2).
 const assertionType = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 
-// maxAssertionLife is how far ahead the exp of an assertion may be. RFC 7523 section 3 lets a server refuse one that is
-// "unreasonably far in the future".
+// maxAssertionLife is how far ahead the exp of an assertion may be. RFC 7523 section 3 lets a
+// server refuse one that is "unreasonably far in the future".
 const maxAssertionLife = 5 * time.Minute
 
-// client is a client that is registered with an issuer. At most one of secret, key and certificate is set; one that has none
-// of them is public (RFC 6749 section 2.1).
+// client is a client that is registered with an issuer. At most one of secret, key and certificate
+// is set; one that has none of them is public (RFC 6749 section 2.1).
 type client struct {
 	id           string
 	secret       string
@@ -32,13 +32,14 @@ type client struct {
 
 func (c *client) public() bool { return c.secret == "" && c.key == nil && c.certificate == nil }
 
-// WithClient registers a client that has a secret. It proves itself with HTTP Basic, id and secret form-encoded first, or with
-// client_id and client_secret in the body (RFC 6749 section 2.3.1).
+// WithClient registers a client that has a secret. It proves itself with HTTP Basic, id and secret
+// form-encoded first, or with client_id and client_secret in the body (RFC 6749 section 2.3.1).
 //
-// The redirect URIs are those that the authorization endpoint may send it to, compared exactly (RFC 9700 section 2.1);
-// without any it may be every absolute URI without a fragment. Of the same id given twice, with this option or another for
-// clients, the later one counts. It panics for an id or a secret that is empty or has a character other than visible ASCII
-// and space (RFC 6749 appendix A), and for a redirect URI that is not absolute or has a fragment.
+// The redirect URIs are those that the authorization endpoint may send it to, compared exactly (RFC
+// 9700 section 2.1); without any it may be every absolute URI without a fragment. Of the same id
+// given twice, with this option or another for clients, the later one counts. It panics for an id
+// or a secret that is empty or has a character other than visible ASCII and space (RFC 6749
+// appendix A), and for a redirect URI that is not absolute or has a fragment.
 func WithClient(id, secret string, redirectURIs ...string) Option {
 	what := fmt.Sprintf("WithClient(%q)", id)
 	if !isVisible(secret) {
@@ -47,20 +48,21 @@ func WithClient(id, secret string, redirectURIs ...string) Option {
 	return register(what, &client{id: id, secret: secret, redirectURIs: redirectURIs})
 }
 
-// WithPublicClient registers a client that cannot keep a secret, such as one in a browser: it sends its client_id alone (RFC 6749
-// section 2.1). The rest is as with [WithClient].
+// WithPublicClient registers a client that cannot keep a secret, such as one in a browser: it sends
+// its client_id alone (RFC 6749 section 2.1). The rest is as with [WithClient].
 func WithPublicClient(id string, redirectURIs ...string) Option {
 	return register(fmt.Sprintf("WithPublicClient(%q)", id), &client{id: id, redirectURIs: redirectURIs})
 }
 
-// WithKeyClient registers a client that proves itself with private_key_jwt: an assertion that it signs with the private half of
-// the key, an *rsa.PublicKey, an *ecdsa.PublicKey or an ed25519.PublicKey (RFC 7523 section 2.2, OpenID Connect Core 1.0
-// section 9). The algorithm is any that the key is good for. iss and sub are the client's id; aud is the issuer's URL, as a
-// string and nothing else, because one of several audiences could use the assertion at another; exp is at most five minutes
-// ahead; and each jti is good for one request.
+// WithKeyClient registers a client that proves itself with private_key_jwt: an assertion that it
+// signs with the private half of the key, an *rsa.PublicKey, an *ecdsa.PublicKey or an
+// ed25519.PublicKey (RFC 7523 section 2.2, OpenID Connect Core 1.0 section 9). The algorithm is any
+// that the key is good for. iss and sub are the client's id; aud is the issuer's URL, as a string
+// and nothing else, because one of several audiences could use the assertion at another; exp is at
+// most five minutes ahead; and each jti is good for one request.
 //
-// The key also signs assertions for the grant of RFC 7523 section 2.1. The rest is as with [WithClient]; it panics for a key
-// that no algorithm takes.
+// The key also signs assertions for the grant of RFC 7523 section 2.1. The rest is as with
+// [WithClient]; it panics for a key that no algorithm takes.
 func WithKeyClient(id string, public crypto.PublicKey, redirectURIs ...string) Option {
 	what := fmt.Sprintf("WithKeyClient(%q)", id)
 	if !slices.ContainsFunc(signingAlgorithms, func(a *jws.Algorithm) bool { return a.Fits(public) }) {
@@ -70,10 +72,11 @@ func WithKeyClient(id string, public crypto.PublicKey, redirectURIs ...string) O
 	return register(what, &client{id: id, key: public, redirectURIs: redirectURIs})
 }
 
-// WithCertificateClient registers a client that proves itself with this very certificate in the TLS handshake and sends its
-// client_id, as self_signed_tls_client_auth has it (RFC 8705 section 2.2). It takes [bearertest.NewTLSServer], or a server of one's own
-// that asks for certificates; elsewhere nobody can be this client. Its tokens are not bound to the certificate. The rest is
-// as with [WithClient]; it panics without a certificate.
+// WithCertificateClient registers a client that proves itself with this very certificate in the TLS
+// handshake and sends its client_id, as self_signed_tls_client_auth has it (RFC 8705 section 2.2).
+// It takes [bearertest.NewTLSServer], or a server of your own that asks for certificates; elsewhere
+// this client cannot prove itself. Its tokens are not bound to the certificate. The rest is as with
+// [WithClient]; it panics without a certificate.
 func WithCertificateClient(id string, certificate *x509.Certificate, redirectURIs ...string) Option {
 	what := fmt.Sprintf("WithCertificateClient(%q)", id)
 	if certificate == nil {
@@ -95,13 +98,13 @@ func register(what string, c *client) Option {
 	return func(s *Server) { s.clients[c.id] = c }
 }
 
-// isVisible reports that a text is not empty and of VSCHAR alone (RFC 6749 appendix A).
+// isVisible reports whether a text is not empty and of VSCHAR alone (RFC 6749 appendix A).
 func isVisible(text string) bool {
 	return text != "" && !strings.ContainsFunc(text, func(r rune) bool { return r < ' ' || r > '~' })
 }
 
-// isAbsolute reports that a text is a URI with a scheme and without a fragment, as redirect URIs (RFC 6749 section 3.1.2) and
-// resources (RFC 8707 section 2) have to be.
+// isAbsolute reports whether a text is a URI with a scheme and without a fragment, as redirect URIs
+// (RFC 6749 section 3.1.2) and resources (RFC 8707 section 2) have to be.
 func isAbsolute(uri string) bool {
 	u, err := url.Parse(uri)
 	return err == nil && u.IsAbs() && !strings.Contains(uri, "#")
@@ -113,8 +116,8 @@ func proves(r *http.Request, form url.Values) bool {
 		form.Has("client_assertion") || form.Has("client_assertion_type")
 }
 
-// authenticate returns the client that makes a request. It has to prove itself in exactly one way (RFC 6749 section 2.3),
-// the one that it is registered with.
+// authenticate returns the client that makes a request. It has to prove itself in exactly one way
+// (RFC 6749 section 2.3), the one that it is registered with.
 func (s *Server) authenticate(r *http.Request, form url.Values) (*client, *refusal) {
 	const (
 		unknown = "the client is not registered, or not for this way to prove itself"
@@ -152,7 +155,8 @@ func (s *Server) authenticate(r *http.Request, form url.Values) (*client, *refus
 	return c, nil
 }
 
-// basicAuth is what [http.Request.BasicAuth] finds, with id and secret decoded (RFC 6749 section 2.3.1).
+// basicAuth is what [http.Request.BasicAuth] finds, with id and secret decoded (RFC 6749 section
+// 2.3.1).
 func basicAuth(r *http.Request) (id, secret string, ok bool) {
 	user, password, ok := r.BasicAuth()
 	id, errID := url.QueryUnescape(user)
@@ -160,7 +164,8 @@ func basicAuth(r *http.Request) (id, secret string, ok bool) {
 	return id, secret, ok && errID == nil && errSecret == nil && secret != ""
 }
 
-// presents reports whether the client's side of the TLS connection has proved to hold the certificate's key.
+// presents reports whether the client's side of the TLS connection has proved to hold the
+// certificate's key.
 func presents(r *http.Request, certificate *x509.Certificate) bool {
 	return r.TLS != nil && len(r.TLS.PeerCertificates) > 0 && r.TLS.PeerCertificates[0].Equal(certificate)
 }

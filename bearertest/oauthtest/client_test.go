@@ -52,8 +52,8 @@ func TestAClientProvesItselfInOneWay(t *testing.T) {
 		{"the later registration", basic("twice", "the later one"), nil, "200"},
 		{"the earlier registration", nothing, []string{"client_id", "twice"}, "401 invalid_client"},
 
-		{"nobody", nothing, nil, "401 invalid_client"},
-		{"somebody unknown", basic("nobody", "s3cret"), nil, "401 invalid_client"},
+		{"no client", nothing, nil, "401 invalid_client"},
+		{"an unknown client", basic("unknown", "s3cret"), nil, "401 invalid_client"},
 		{"a wrong secret", basic("orders", "S3cret"), nil, "401 invalid_client"},
 		{"another's secret", basic("orders", "another"), nil, "401 invalid_client"},
 		{"no secret", nothing, []string{"client_id", "orders"}, "401 invalid_client"},
@@ -109,7 +109,8 @@ func newECKey(tb testing.TB) *ecdsa.PrivateKey {
 	return key
 }
 
-// assert signs claims with golang-jwt, which shares no code with the issuer's signatures of assertions but the algorithms.
+// assert signs claims with golang-jwt, which shares no code with the issuer's signatures of
+// assertions but the algorithms.
 func assert(tb testing.TB, method jwt.SigningMethod, key any, claims jwt.MapClaims) string {
 	tb.Helper()
 	token, err := jwt.NewWithClaims(method, claims).SignedString(key)
@@ -292,14 +293,14 @@ func TestAnAssertionForATokenOfItsSubject(t *testing.T) {
 	}
 	issuer := newServer(oauthtest.WithKeyClient("key", key.Public()))
 	own := func() string { return issuer.Token(bearertest.Claims{"aud": issuer.URL(), "sub": "bob"}) }
-	nobody := func(*http.Request) {}
+	noClient := func(*http.Request) {}
 	for _, test := range []struct {
 		name, assertion string
 		as              func(*http.Request)
 		client          string
 	}{
 		{"from a client with a key", user(nil), asOrders, "orders"},
-		{"from that client itself", user(nil), nobody, "key"},
+		{"from that client itself", user(nil), noClient, "key"},
 		{"from this issuer", own(), asOrders, "orders"},
 		{"for the token endpoint", user(jwt.MapClaims{"aud": "https://issuer.test/token"}), asOrders, "orders"},
 		{"for several", user(jwt.MapClaims{"aud": []string{"x", "https://issuer.test"}}), asOrders, "orders"},
@@ -320,14 +321,14 @@ func TestAnAssertionForATokenOfItsSubject(t *testing.T) {
 		"no subject":              {user(jwt.MapClaims{"sub": nil}), asOrders, "400 invalid_grant"},
 		"for another":             {user(jwt.MapClaims{"aud": "https://api.test"}), asOrders, "400 invalid_grant"},
 		"for others":              {user(jwt.MapClaims{"aud": []string{"x", "y"}}), asOrders, "400 invalid_grant"},
-		"for nobody":              {user(jwt.MapClaims{"aud": nil}), asOrders, "400 invalid_grant"},
+		"for no audience":         {user(jwt.MapClaims{"aud": nil}), asOrders, "400 invalid_grant"},
 		"expired":                 {user(jwt.MapClaims{"exp": time.Now().Unix()}), asOrders, "400 invalid_grant"},
 		"without an end":          {user(jwt.MapClaims{"exp": nil}), asOrders, "400 invalid_grant"},
 		"too far ahead":           {user(jwt.MapClaims{"exp": time.Now().Add(time.Hour).Unix()}), asOrders, "400 invalid_grant"},
 		"from a client with none": {user(jwt.MapClaims{"iss": "orders"}), asOrders, "400 invalid_grant"},
 		"by another key":          {assert(t, es, newECKey(t), proof(jwt.MapClaims{"sub": "bob"})), asOrders, "400 invalid_grant"},
 		"by another issuer":       {newServer().Token(bearertest.Claims{"aud": issuer.URL()}), asOrders, "400 invalid_grant"},
-		"from nobody":             {own(), nobody, "401 invalid_client"},
+		"from no client":          {own(), noClient, "401 invalid_client"},
 		"from a bad client":       {user(nil), basic("orders", "x"), "401 invalid_client"},
 	} {
 		if got := post(t, issuer, "/token", form(test.assertion), test.as); got.outcome() != test.want {
@@ -371,7 +372,7 @@ func TestACertificateClientIsKnownByItsCertificate(t *testing.T) {
 		{"its own", []tls.Certificate{certificate}, form, "200"},
 		{"another", []tls.Certificate{selfSigned(t)}, form, "401 invalid_client"},
 		{"none", nil, form, "401 invalid_client"},
-		{"its own, for somebody else", []tls.Certificate{certificate}, with(form, "client_id", "billing"), "401 invalid_client"},
+		{"its own, for another client", []tls.Certificate{certificate}, with(form, "client_id", "billing"), "401 invalid_client"},
 		{"its own, and a secret", []tls.Certificate{certificate}, with(form, "client_secret", "x"), "401 invalid_client"},
 		{"not needed", nil, with(form, "client_id", "billing", "client_secret", "another"), "200"},
 	} {

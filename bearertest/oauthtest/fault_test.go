@@ -40,7 +40,7 @@ func TestRefuse(t *testing.T) {
 			back.Get("error") != code || back.Has("code") {
 			t.Errorf("the user is sent to %s with %v", target, back)
 		}
-		if status, _, _ := visit(t, issuer, loginForm("client_id", "nobody").Encode()); status != http.StatusBadRequest {
+		if status, _, _ := visit(t, issuer, loginForm("client_id", "unknown").Encode()); status != http.StatusBadRequest {
 			t.Errorf("an unknown client gets %d", status)
 		}
 		if err := verify(fetchKeys(t, issuer), issuer.Token()); err != nil {
@@ -52,7 +52,35 @@ func TestRefuse(t *testing.T) {
 	}
 }
 
-// What each fault makes of a request for a token, how long that takes, and whether the refresh token in it was used up.
+// A fault stands in front of a refusal, and ends without it.
+func TestRefuseIsIndependentOfTheFault(t *testing.T) {
+	server := newServer()
+	refresh := server.NewSession("orders", "alice")
+	ask := func() int {
+		form := refreshForm(refresh).Encode()
+		got, err := exchange(server.Client(), formRequest(t.Context(), server.URL()+"/token", form, asOrders))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return got.StatusCode
+	}
+	server.Refuse("invalid_grant")
+	server.SetFault(bearertest.Down)
+	if got := ask(); got != http.StatusServiceUnavailable {
+		t.Errorf("down and refusing it answers %d", got)
+	}
+	server.SetFault(bearertest.NoFault)
+	if got := ask(); got != http.StatusBadRequest {
+		t.Errorf("refusing it answers %d", got)
+	}
+	server.Refuse("")
+	if got := ask(); got != http.StatusOK {
+		t.Errorf("after both it answers %d", got)
+	}
+}
+
+// What each fault makes of a request for a token, how long that takes, and whether the refresh
+// token in it was used up.
 func TestEveryFaultAtTheTokenEndpoint(t *testing.T) {
 	const gone, right = "no answer", "200"
 	for fault, test := range map[bearertest.Fault]struct {

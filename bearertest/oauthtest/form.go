@@ -41,7 +41,8 @@ func replyUncached(w http.ResponseWriter, status int, v any) {
 	_, _ = w.Write(body)
 }
 
-// form reads a request to an endpoint that takes forms. A request with another method is answered already, and ok is false.
+// form reads a request to an endpoint that takes forms. A request with another method is answered
+// already, and ok is false.
 func form(w http.ResponseWriter, r *http.Request) (values url.Values, refused *refusal, ok bool) {
 	if r.Method != http.MethodPost {
 		w.Header().Set("Allow", http.MethodPost)
@@ -64,9 +65,9 @@ func form(w http.ResponseWriter, r *http.Request) (values url.Values, refused *r
 	return values, refused, true
 }
 
-// parameters reads an encoded form or query. A parameter without a value counts as absent, and one that is there twice is an
-// error (RFC 6749 sections 3.1 and 3.2) but for those that are lists (RFC 8707 section 2, RFC 8693 section 2.1). With such
-// an error the values are all there nevertheless.
+// parameters reads an encoded form or query. A parameter without a value counts as absent, and one
+// that is there twice is an error (RFC 6749 sections 3.1 and 3.2) but for those that are lists (RFC
+// 8707 section 2, RFC 8693 section 2.1). With such an error the values are all there nevertheless.
 func parameters(encoded string) (values url.Values, refused *refusal) {
 	values, err := url.ParseQuery(encoded)
 	if err != nil {

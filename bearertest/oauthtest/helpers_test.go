@@ -41,7 +41,8 @@ func fields(pairs ...string) url.Values {
 	return form
 }
 
-// with is a form with further fields in place of those of the same name; an empty value takes one away.
+// with is a form with further fields in place of those of the same name; an empty value takes one
+// away.
 func with(form url.Values, pairs ...string) url.Values {
 	form = maps.Clone(form)
 	for pair := range slices.Chunk(pairs, 2) {
@@ -214,7 +215,8 @@ type answer struct {
 	body []byte
 }
 
-// exchange sends a request and reads the answer to its end. The answer is there even when its body breaks off.
+// exchange sends a request and reads the answer to its end. The answer is there even when its body
+// breaks off.
 func exchange(client *http.Client, r *http.Request) (answer, error) {
 	response, err := client.Do(r)
 	if err != nil {
@@ -249,7 +251,8 @@ func fetchKeys(tb testing.TB, issuer *oauthtest.Server) []byte {
 	return body
 }
 
-// verify checks a token with golang-jwt and keyfunc against a key set: a judge that shares no code with the issuer.
+// verify checks a token with golang-jwt and keyfunc against a key set: a judge that shares no code
+// with the issuer.
 func verify(keySet []byte, token string) error {
 	keys, err := keyfunc.NewJWKSetJSON(keySet)
 	if err != nil {

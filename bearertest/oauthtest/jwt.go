@@ -10,7 +10,8 @@ import (
 	"github.com/bearer-go/bearer/internal/jws"
 )
 
-// signingAlgorithms are the algorithms that a client may sign its assertions with: all that are asymmetric.
+// signingAlgorithms are the algorithms that a client may sign its assertions with: all that are
+// asymmetric.
 var signingAlgorithms = lookUp("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA")
 
 func lookUp(names ...string) []*jws.Algorithm {
@@ -23,7 +24,8 @@ func lookUp(names ...string) []*jws.Algorithm {
 	return found
 }
 
-// verifiedClaims are the claims of a JWT that one of the keys has signed, with whatever algorithm is for it, or nil.
+// verifiedClaims are the claims of a JWT that one of the keys has signed, with whatever algorithm
+// is for it, or nil.
 func verifiedClaims(token string, keys ...crypto.PublicKey) map[string]any {
 	input, signature, _ := cutLast(token, ".")
 	header, _, _ := strings.Cut(token, ".")
@@ -32,7 +34,7 @@ func verifiedClaims(token string, keys ...crypto.PublicKey) map[string]any {
 	algorithm, known := jws.Lookup(alg)
 	sum, err := base64.RawURLEncoding.Strict().DecodeString(signature)
 	if _, critical := members["crit"]; !known || critical || err != nil {
-		return nil // a header that demands what nobody here knows is refused (RFC 7515 section 4.1.11)
+		return nil // a header that demands what this server does not know is refused (RFC 7515 section 4.1.11)
 	}
 	for _, key := range keys {
 		if algorithm.Fits(key) && algorithm.Verify(input, sum, key) == nil {
@@ -67,8 +69,8 @@ func decodeObject(text string) map[string]any {
 // untimely is what is wrong with a JWT that is not, where the longest is maxAssertionLife.
 const untimely = "the assertion's exp is missing, past or more than five minutes ahead, or its nbf is not past"
 
-// isTimely reports that a JWT is good now: its exp is there and ahead, by no more than so much, and its nbf is not (RFC 7519
-// sections 4.1.4 and 4.1.5).
+// isTimely reports whether a JWT is good now: its exp is there and ahead, by no more than so much,
+// and its nbf is not (RFC 7519 sections 4.1.4 and 4.1.5).
 func isTimely(claims map[string]any, longest time.Duration) bool {
 	now := float64(time.Now().UnixMilli()) / 1000
 	exp, ok := claims["exp"].(float64)

@@ -51,13 +51,13 @@ func TestALoginFromItsStartToItsEnd(t *testing.T) {
 
 func TestALoginIsAsItsRequestSays(t *testing.T) {
 	issuer := newServer(oauthtest.WithPublicClient("app", "https://app.test/callback", "com.example.app:/back"))
-	t.Run("somebody else, without state and openid", func(t *testing.T) {
+	t.Run("another user, without state and openid", func(t *testing.T) {
 		form := login(t, issuer, "login_hint", "bob", "state", "", "scope", "a")
 		got, claims := token(t, issuer, form, asOrders)
 		has(t, "the token", claims, map[string]any{"sub": "bob", "scope": "a"})
 		has(t, "the answer", got.members, map[string]any{"id_token": nil})
 		if _, _, back := visit(t, issuer, loginForm("state", "").Encode()); back.Has("state") {
-			t.Error("there is a state that nobody sent")
+			t.Error("there is a state that the client did not send")
 		}
 	})
 	t.Run("a public client", func(t *testing.T) {
@@ -82,7 +82,7 @@ func TestABadLoginIsToldToTheClientOrToTheUser(t *testing.T) {
 	issuer := newServer(oauthtest.WithClient("app", "x", "https://app.test/callback"))
 	for name, query := range map[string]string{
 		"no client":               loginForm("client_id", "").Encode(),
-		"an unknown client":       loginForm("client_id", "nobody").Encode(),
+		"an unknown client":       loginForm("client_id", "unknown").Encode(),
 		"no redirect_uri":         loginForm("redirect_uri", "").Encode(),
 		"a relative redirect_uri": loginForm("redirect_uri", "/callback").Encode(),
 		"a fragment":              loginForm("redirect_uri", "https://app.test/#a").Encode(),
@@ -158,7 +158,8 @@ func TestACodeIsGoodForWhomAndWhatItWasMadeFor(t *testing.T) {
 	}
 }
 
-// A verifier may have from 43 to 128 characters, of those that a URL need not escape (RFC 7636 section 4.1).
+// A verifier may have from 43 to 128 characters, of those that a URL need not escape (RFC 7636
+// section 4.1).
 func TestAVerifierHasTheFormOfOne(t *testing.T) {
 	for name, test := range map[string]struct {
 		verifier string

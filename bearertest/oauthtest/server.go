@@ -18,7 +18,7 @@ const (
 	revocationPath    = "/revoke"
 )
 
-// Server is an authorization server for tests, strictly by the book. It is an [bearertest.Issuer]
+// Server is an authorization server for tests, strictly by the book. It is a [bearertest.Issuer]
 // with endpoints, which its discovery document names:
 //
 //   - The token endpoint, POST /token, has the grants client_credentials, authorization_code with
@@ -26,9 +26,9 @@ const (
 //     7523). Every scope is granted, and resource and audience become the token's aud (RFC 8707). A
 //     refresh token is good for one use, which brings the next; a second use ends the session (RFC
 //     9700 section 4.14.2). With the scope openid a login brings an ID token, too.
-//   - The authorization endpoint, GET /authorize, approves at once, for the subject in login_hint or
-//     else "alice", and sends the user back with code, state and iss (RFC 9207). A code is good for
-//     one minute and one use.
+//   - The authorization endpoint, GET /authorize, approves at once, for the subject in login_hint
+//     or else "alice", and sends the user back with code, state and iss (RFC 9207). A code is good
+//     for one minute and one use.
 //   - The revocation endpoint is POST /revoke (RFC 7009).
 //
 // The faults of the issuer ([bearertest.Issuer.SetFault]) meet every endpoint. Refuse is for errors
@@ -88,8 +88,8 @@ func WithTokenLifetime(life time.Duration) Option {
 }
 
 // WithRefreshIn makes the token endpoint say when it wants a token to be renewed, in the member
-// refresh_in that some servers have. There is none by default. It panics unless the time is a number
-// of whole seconds above zero.
+// refresh_in that some servers have. There is none by default. It panics unless the time is a
+// number of whole seconds above zero.
 func WithRefreshIn(after time.Duration) Option {
 	mustSeconds("WithRefreshIn", after)
 	return func(s *Server) { s.renewal = after }

@@ -85,7 +85,7 @@ func TestATokenIsGoodForTheServiceItIsFor(t *testing.T) {
 
 func TestTheTermsOfATokenAreTheRequests(t *testing.T) {
 	form := fields("grant_type", "client_credentials")
-	scoped := bearertest.WithDefaultClaims(bearertest.Claims{"scope": "orders:read", "sub": "nobody", "tenant": "shop"})
+	scoped := bearertest.WithDefaultClaims(bearertest.Claims{"scope": "orders:read", "sub": "mallory", "tenant": "shop"})
 	for _, test := range []struct {
 		name   string
 		issuer []bearertest.IssuerOption

@@ -57,8 +57,9 @@ func (s *Server) Sessions() int {
 	return len(s.live)
 }
 
-// EndSessions ends the sessions of these subjects, or all of them if none is named, as an administrator may. Their refresh
-// tokens are good no more; access tokens are good until they expire.
+// EndSessions ends the sessions of these subjects, or all of them if none is named, as an
+// administrator may. Their refresh tokens are good no more; access tokens are good until they
+// expire.
 func (s *Server) EndSessions(subjects ...string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -98,7 +99,8 @@ func (s *Server) refresh(c *client, form url.Values) (family *session, next stri
 	return family, next, granted, nil
 }
 
-// answerRevocation is the revocation endpoint (RFC 7009). It goes by the token and never by token_type_hint.
+// answerRevocation is the revocation endpoint (RFC 7009). It goes by the token and never by
+// token_type_hint.
 func (s *Server) answerRevocation(w http.ResponseWriter, r *http.Request) {
 	values, refused, ok := form(w, r)
 	if !ok {
@@ -119,8 +121,8 @@ func (s *Server) answerRevocation(w http.ResponseWriter, r *http.Request) {
 	w.WriteHeader(http.StatusOK)
 }
 
-// revoke revokes a token. One that is unknown is as good as revoked (RFC 7009 section 2.2), one of another client is none of
-// this client's business (section 2.1).
+// revoke revokes a token. One that is unknown is as good as revoked (RFC 7009 section 2.2), one of
+// another client is none of this client's business (section 2.1).
 func (s *Server) revoke(c *client, token string) *refusal {
 	if token == "" {
 		return &refusal{"invalid_request", "token is missing"}

@@ -94,7 +94,7 @@ func TestSessionsAreMadeCountedAndEnded(t *testing.T) {
 	}
 	got, claims := token(t, issuer, refreshForm(alice), asOrders)
 	has(t, "the token", claims, map[string]any{"scope": "orders:read"})
-	issuer.EndSessions("alice", "nobody")
+	issuer.EndSessions("alice", "mallory")
 	if issuer.Sessions() != 2 || !issuer.Revoked(got.text("refresh_token")) || issuer.Revoked(bob) {
 		t.Errorf("there are %d sessions, want 2", issuer.Sessions())
 	}
@@ -124,7 +124,7 @@ func TestRevocation(t *testing.T) {
 	}{
 		{"nothing", url.Values{}, asOrders, "400 invalid_request", "", 3},
 		{"an unknown token", fields("token", "unknown"), asOrders, "200", "", 3},
-		{"nobody", fields("token", next), func(*http.Request) {}, "401 invalid_client", "", 3},
+		{"no client", fields("token", next), func(*http.Request) {}, "401 invalid_client", "", 3},
 		{"another's refresh token", fields("token", next), basic("billing", "another"), "400 invalid_grant", "", 3},
 		{"another's access token", fields("token", access), basic("billing", "another"), "400 invalid_grant", "", 3},
 		{"an access token", fields("token", access, "token_type_hint", "refresh_token"), asOrders, "200", access, 3},
@@ -146,7 +146,8 @@ func TestRevocation(t *testing.T) {
 	}
 }
 
-// Many who use one refresh token at once are as good as a thief: one gets a token, and the session ends.
+// Many who use one refresh token at once are as good as a thief: one gets a token, and the session
+// ends.
 func TestConcurrentUsesOfARefreshToken(t *testing.T) {
 	issuer := newServer()
 	refresh := issuer.NewSession("orders", "alice")

@@ -9,7 +9,8 @@ import (
 // terms are what a token is to allow, and where.
 type terms struct{ scopes, audience []string }
 
-// termsOf reads them from a request. A scope that it does not name is the one in the issuer's [bearertest.WithDefaultClaims], if any.
+// termsOf reads them from a request. A scope that it does not name is the one in the issuer's
+// [bearertest.WithDefaultClaims], if any.
 func (s *Server) termsOf(form url.Values) (terms, *refusal) {
 	scope := form.Get("scope")
 	for _, name := range strings.Split(scope, " ") {
@@ -28,8 +29,8 @@ func (s *Server) termsOf(form url.Values) (terms, *refusal) {
 	return terms{strings.Fields(scope), slices.Concat(form["resource"], form["audience"])}, nil
 }
 
-// within returns the terms of a later request of a session (RFC 6749 section 6, RFC 8707 section 2.2): what the form leaves
-// out is as granted, and it may name nothing else than was.
+// within returns the terms of a later request of a session (RFC 6749 section 6, RFC 8707 section
+// 2.2): what the form leaves out is as granted, and it may name nothing else than was.
 func (granted terms) within(s *Server, form url.Values) (terms, *refusal) {
 	asked, refused := s.termsOf(form)
 	if refused != nil {

@@ -29,7 +29,8 @@ var grantTypes = []string{"client_credentials", "authorization_code", "refresh_t
 // forever is longer than any token lasts.
 const forever = 100 * 365 * 24 * time.Hour
 
-// tokenAnswer is what the token endpoint says when all is well (RFC 6749 section 5.1, RFC 8693 section 2.2.1).
+// tokenAnswer is what the token endpoint says when all is well (RFC 6749 section 5.1, RFC 8693
+// section 2.2.1).
 type tokenAnswer struct {
 	AccessToken     string `json:"access_token"`
 	IssuedTokenType string `json:"issued_token_type,omitempty"`
@@ -84,8 +85,8 @@ func (s *Server) token(r *http.Request, form url.Values) (*tokenAnswer, *refusal
 	return nil, &refusal{"unsupported_grant_type", "nothing is known of this grant_type"}
 }
 
-// tokenOfClient is the grant of RFC 6749 section 4.4. The token is for the client itself, which its sub says, too (RFC 9068
-// section 2.2).
+// tokenOfClient is the grant of RFC 6749 section 4.4. The token is for the client itself, which its
+// sub says, too (RFC 9068 section 2.2).
 func (s *Server) tokenOfClient(c *client, form url.Values) (*tokenAnswer, *refusal) {
 	if c.public() {
 		return nil, &refusal{"unauthorized_client", "a public client cannot prove who it is"}
@@ -128,7 +129,8 @@ func (s *Server) redeem(c *client, form url.Values) (a *approval, refresh string
 	case a == nil || a.client != c:
 		return refuse("the code is not one that this client was given")
 	case a.session != nil:
-		// Who comes second may be the one it was meant for: nobody keeps what the first got (RFC 6749 section 4.1.2).
+		// The second client may be the one it was meant for: the first loses what it got (RFC 6749
+		// section 4.1.2).
 		delete(s.live, a.session)
 		return refuse("the code was used before; what came of it is revoked")
 	case !time.Now().Before(a.expiry):
@@ -186,8 +188,9 @@ func (s *Server) tokenByRefresh(c *client, form url.Values) (*tokenAnswer, *refu
 	return answer, nil
 }
 
-// tokenByExchange is the grant of RFC 8693. It takes the access tokens of this issuer, as they are or as JWTs. The new token
-// is for the subject of the one; act says who acts for it, if an actor_token does (section 4.1).
+// tokenByExchange is the grant of RFC 8693. It takes the access tokens of this issuer, as they are
+// or as JWTs. The new token is for the subject of the one; act says who acts for it, if an
+// actor_token does (section 4.1).
 func (s *Server) tokenByExchange(c *client, form url.Values) (*tokenAnswer, *refusal) {
 	if wanted := form.Get("requested_token_type"); wanted != "" && wanted != typeAccessToken {
 		return nil, &refusal{"invalid_request", "requested_token_type is not " + typeAccessToken}
@@ -216,7 +219,8 @@ func (s *Server) tokenByExchange(c *client, form url.Values) (*tokenAnswer, *ref
 	return answer, nil
 }
 
-// exchanged is the sub of a token in an exchange. Whatever is wrong with it is an invalid_request (RFC 8693 section 2.2.2).
+// exchanged is the sub of a token in an exchange. Whatever is wrong with it is an invalid_request
+// (RFC 8693 section 2.2.2).
 func (s *Server) exchanged(form url.Values, name string) (subject string, refused *refusal) {
 	if kind := form.Get(name + "_type"); kind != typeAccessToken && kind != typeJWT {
 		return "", &refusal{"invalid_request", name + "_type is neither " + typeAccessToken + " nor " + typeJWT}
@@ -239,9 +243,9 @@ func (s *Server) ownClaims(token string) map[string]any {
 	return claims
 }
 
-// tokenByAssertion is the grant of RFC 7523 section 2.1. The assertion comes from a client with a key, or from this issuer,
-// and is for this issuer, by its URL or by that of the token endpoint (section 3). Without a client it is that of the
-// assertion.
+// tokenByAssertion is the grant of RFC 7523 section 2.1. The assertion comes from a client with a
+// key, or from this issuer, and is for this issuer, by its URL or by that of the token endpoint
+// (section 3). Without a client it is that of the assertion.
 func (s *Server) tokenByAssertion(c *client, form url.Values) (*tokenAnswer, *refusal) {
 	token := form.Get("assertion")
 	if token == "" {
