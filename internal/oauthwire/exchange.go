@@ -28,8 +28,8 @@ const (
 )
 
 var (
-	errNoAnswer  = fmt.Errorf("no complete answer within %s: %w", RequestTimeout, context.DeadlineExceeded)
-	errNoProof   = fmt.Errorf("the client's authentication was not made within %s: %w",
+	errNoAnswer = fmt.Errorf("no complete answer within %s: %w", RequestTimeout, context.DeadlineExceeded)
+	errNoProof  = fmt.Errorf("the client's authentication was not made within %s: %w",
 		RequestTimeout, context.DeadlineExceeded)
 	errPlainMTLS = errors.New("a client certificate is shown to an https URL only")
 )
