@@ -26,6 +26,7 @@ type claimsHandle struct{ *content }
 
 // content is what claims say.
 type content struct {
+	keyID, algorithm    string // first, beside what every hit of the cache reads
 	issuer, subject, id string
 	clientID, sessionID string
 	acr                 string
@@ -34,7 +35,6 @@ type content struct {
 	issuedAt, authTime  time.Time
 	scopes, roles       []string
 	confirmation        confirmation
-	keyID, algorithm    string
 	payload             string // the claims set as signed, strictly valid
 
 	// The lists above are stored here when they are short, as they nearly always are: one

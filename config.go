@@ -137,7 +137,7 @@ func (c *config) buildVerifier(m *optional.Mistakes, v *verifier) {
 		size.entries = 0
 	}
 	v.headers.seed = maphash.MakeSeed()
-	v.cache = tokencache.New[*verified](size.entries, size.bytes)
+	v.cache = tokencache.New[verified](size.entries, size.bytes)
 }
 
 func (c *config) buildIssuers(m *optional.Mistakes, b *built) {

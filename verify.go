@@ -16,25 +16,25 @@ type verifier struct {
 	issuers       map[string]*issuer // by the exact value of iss
 	longestIssuer int                // bytes of an iss that can be one of them, however it is escaped
 	maxTokenSize  int
-	cache         *tokencache.Cache[*verified]
+	cache         *tokencache.Cache[verified]
 	headers       headerMemo
 	buffers       sync.Pool // of *[]byte, to decode tokens into
 }
 
-// verified is a token that passed every check, in one allocation: its claims, and what is looked at
-// again each time. It is a fact and never a decision. It is shared, and never changes.
+// verified is a token that passed every check, in one allocation: what is looked at again each time,
+// and its claims. It is a fact and never a decision. It is shared, and never changes.
 type verified struct {
-	claims  Claims
-	handle  claimsHandle
-	content content
-	plain   principal // for requests whose Authorization header is "Bearer" and the token
-
+	plain    principal // for requests whose Authorization header is "Bearer" and the token
 	by       *verifier
 	issuer   *issuer
 	key      *keyset.Key // that verified the signature; nil for a secret
 	kid      string      // of the header
 	token    string
 	from, to time.Time // judgeTimes lets it pass at the first and until just before the second
+
+	claims  Claims
+	handle  claimsHandle
+	content content
 }
 
 // principal is a verified token as the context of a request carries it. Package fmt follows one
@@ -61,7 +61,7 @@ func (v *verifier) verify(ctx context.Context, token string, ev *Event) (*verifi
 			return nil, err
 		}
 		if valid {
-			return known.Value, nil
+			return &known.Value, nil
 		}
 		v.cache.Remove(known)
 	}
@@ -92,7 +92,9 @@ func (v *verifier) verify(ctx context.Context, token string, ev *Event) (*verifi
 
 	v.headers.add(signed.headerText, signed.header)
 
-	result := &verified{by: v, issuer: iss, key: key, kid: signed.header.kid, token: token}
+	entry := new(tokencache.Entry[verified])
+	result := &entry.Value
+	result.by, result.issuer, result.key, result.kid, result.token = v, iss, key, signed.header.kid, token
 	result.claims.claimsHandle, result.handle.content = &result.handle, &result.content
 	result.plain.verified = result
 	claims := &result.content
@@ -110,7 +112,7 @@ func (v *verifier) verify(ctx context.Context, token string, ev *Event) (*verifi
 	result.from, result.to = iss.rules.validity(claims, now)
 	if size := result.size(); v.cache.Stores(size) {
 		result.token = strings.Clone(token) // it is part of a header, which would stay in memory
-		v.cache.Add(result.token, size, result)
+		v.cache.Add(result.token, size, entry)
 	}
 	return result, nil
 }

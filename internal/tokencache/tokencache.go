@@ -84,18 +84,19 @@ func New[V any](entries, bytes int) *Cache[V] {
 	}
 }
 
-// Entry is a token and its value.
+// Entry is a token and its value. They are one piece of memory, and what [Cache.Get] looks at is
+// beside the value: with many tokens, a hit mostly waits for memory. An Entry must not be copied.
 type Entry[V any] struct {
-	Value V
-
-	token string
-	hash  uint64 // of the token: it finds the entry, and decides nothing
-	size  int    // in bytes
+	later *Entry[V] // in the queue
+	gone  bool      // from the chain, though not from the queue
+	size  int       // in bytes
 
 	uses  atomic.Int32
 	next  atomic.Pointer[Entry[V]] // in the chain
-	later *Entry[V]                // in the queue
-	gone  bool                     // from the chain, though not from the queue
+	hash  uint64                   // of the token: it finds the entry, and decides nothing
+	token string
+
+	Value V
 }
 
 // table is an array of chains.
@@ -162,15 +163,15 @@ func (c *Cache[V]) Stores(size int) bool {
 	return c.maxEntries > 0 && size+overhead <= min(c.maxBytes/(2*smallPart), maxSize)
 }
 
-// Add stores a value under a token, in the place of an older one. The size is about what the value
-// takes in bytes, with the token. Nothing is stored if the cache does not [Cache.Stores] it, or if
-// too many tokens have the same hash. The caller must have cloned the token if it is part of a
+// Add stores a new entry under a token, in the place of an older one. The size is about what the
+// value takes in bytes, with the token. Nothing is stored if the cache does not [Cache.Stores] it, or
+// if too many tokens have the same hash. The caller must have cloned the token if it is part of a
 // longer text, which would stay in memory.
-func (c *Cache[V]) Add(token string, size int, value V) {
+func (c *Cache[V]) Add(token string, size int, e *Entry[V]) {
 	if !c.Stores(size) {
 		return
 	}
-	e := &Entry[V]{Value: value, token: token, hash: c.hash(token), size: size + overhead}
+	e.token, e.hash, e.size = token, c.hash(token), size+overhead
 
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -31,12 +31,17 @@ func hashOf(text string) (sum uint64) {
 	return sum
 }
 
+// add adds a token and its value.
+func add(c *tokencache.Cache[string], token string, size int, value string) {
+	c.Add(token, size, &tokencache.Entry[string]{Value: value})
+}
+
 // use looks a token up, adds it if it is missing, and reports whether it was there.
 func use(c *tokencache.Cache[string], token string, size int) (hit bool) {
 	if e := c.Get(token); e != nil {
 		return true
 	}
-	c.Add(token, size, token)
+	add(c, token, size, token)
 	return false
 }
 
@@ -45,8 +50,8 @@ func TestGetReturnsWhatWasAdded(t *testing.T) {
 	if c.Get("a") != nil {
 		t.Error("an empty cache has an entry")
 	}
-	c.Add("a", 1, "one")
-	c.Add("a", 1, "two")
+	add(c, "a", 1, "one")
+	add(c, "a", 1, "two")
 	if e := c.Get("a"); e == nil || e.Value != "two" {
 		t.Errorf("the entry is %v", e)
 	}
@@ -64,7 +69,7 @@ func TestCacheOfNoEntriesStoresNothing(t *testing.T) {
 	if c.Stores(1) {
 		t.Error("it says that it stores")
 	}
-	c.Add("a", 1, "one")
+	add(c, "a", 1, "one")
 	if table, ghosts := c.Slots(); c.Get("a") != nil || table+ghosts != 0 {
 		t.Error("it stores")
 	}
@@ -412,7 +417,7 @@ func TestConcurrentUse(t *testing.T) {
 						e := c.Get(text)
 						switch {
 						case e == nil:
-							c.Add(text, small, text)
+							add(c, text, small, text)
 						case e.Value != text:
 							t.Errorf("%q has the value %q", text, e.Value)
 							return
