@@ -73,11 +73,11 @@ func readHeader(text string, buffer []byte) (h header, err *Error) {
 	jsonErr := strictjson.Walk(raw, maxHeaderNames, func(name, value []byte) (err error) {
 		switch string(name) {
 		case "alg":
-			alg, err := boundedText(value, maxAlgorithm)
-			if err != nil || alg == "" {
+			alg, err := bounded(value, maxAlgorithm)
+			if err != nil || len(alg) == 0 {
 				return errMalformed
 			}
-			h.alg, _ = jws.Lookup(alg)
+			h.alg, _ = jws.Lookup(string(alg))
 			signed = true
 		case "kid":
 			h.kid, err = boundedText(value, maxKeyID)
@@ -103,22 +103,28 @@ func readHeader(text string, buffer []byte) (h header, err *Error) {
 	}
 }
 
-// boundedText reads a JSON string of at most so many bytes. It returns tooLong for a longer one.
+// boundedText is bounded as a string.
 func boundedText(value []byte, longest int) (string, error) {
+	text, err := bounded(value, longest)
+	return string(text), err
+}
+
+// bounded reads a JSON string of at most so many bytes. It returns tooLong for a longer one.
+func bounded(value []byte, longest int) ([]byte, error) {
 	if value[0] != '"' {
-		return "", errMalformed
+		return nil, errMalformed
 	}
 	if len(value) > strictjson.MaxSpelling(longest) {
-		return tooLong, nil
+		return []byte(tooLong), nil
 	}
 	s, ok := strictjson.String(value)
 	switch {
 	case !ok:
-		return "", errMalformed
+		return nil, errMalformed
 	case len(s) > longest:
-		return tooLong, nil
+		return []byte(tooLong), nil
 	default:
-		return string(s), nil
+		return s, nil
 	}
 }
 
