@@ -34,7 +34,7 @@ tidy:
 build-each:
 	.ci/each go build -o /dev/null ./...
 
-# This library beside its peers and the bare signature, in one program; writes docs/benchmarks.md and its chart. About 4 minutes
+# This library beside its peers and the bare signature, in one program; writes docs/benchmarks.md and its chart. About 6 minutes
 # on a machine that does nothing else. With HAProxy on the PATH it is measured, too.
 bench:
 	GOWORK=off go run -C bench . -cpu 1 -write ../docs

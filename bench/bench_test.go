@@ -1,6 +1,8 @@
 package main_test
 
 import (
+	"encoding/xml"
+	"math"
 	"os"
 	"path/filepath"
 	"strings"
@@ -9,7 +11,8 @@ import (
 	bench "github.com/bearer-go/bearer/bench"
 )
 
-// Every guard lets the good token through, and none that is forged, expired, or meant for or made by somebody else.
+// Every guard lets the good token through, and refuses one that is forged, expired, of another issuer
+// or for another audience.
 func TestGuardsAreGuards(t *testing.T) {
 	for _, alg := range bench.Algorithms() {
 		t.Run(alg, func(t *testing.T) {
@@ -64,7 +67,32 @@ func TestSmoke(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !strings.Contains(string(chart), "<svg") || !strings.Contains(string(chart), "ES256") {
-		t.Error("the chart is no chart")
+	for _, want := range []string{
+		"<svg", ">ES256<", ">bearer, cached<", ">golang-jwt v5 + keyfunc v3<", " µs<", `text-anchor="end"`, "prefers-color-scheme: dark",
+	} {
+		if !strings.Contains(string(chart), want) {
+			t.Errorf("the chart has no %q", want)
+		}
+	}
+}
+
+// The rows of the chart are sorted by the first algorithm, and a missing figure leaves a gap.
+func TestChartIsSorted(t *testing.T) {
+	chart := bench.Chart(map[string][3]float64{
+		"slow": {30_000, 60_000, math.NaN()}, "fast": {150, 160, 170}, "<middle>": {900, 800, 700},
+	})
+	last := 0
+	for _, row := range []string{">fast<", ">&lt;middle&gt;<", ">slow<"} {
+		at := strings.Index(chart, row)
+		if at < last {
+			t.Errorf("%s is not in its place", row)
+		}
+		last = at
+	}
+	if n := strings.Count(chart, `class="value"`); n != 8 {
+		t.Errorf("%d values, want 8", n)
+	}
+	if err := xml.Unmarshal([]byte(chart), new(struct{})); err != nil {
+		t.Errorf("the chart is not XML: %v", err)
 	}
 }

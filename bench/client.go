@@ -76,28 +76,27 @@ func (c *client) each(requests [][]byte) error {
 	return nil
 }
 
-// load sends the requests for some time and returns how many were answered in a second. A core serves its connections in turns,
-// each with one request under way.
-func (c *client) load(requests [][]byte, d time.Duration) (float64, error) {
+// load sends the requests for some time and returns how many were answered. A core serves its
+// connections in turns, each with one request under way.
+func (c *client) load(requests [][]byte, d time.Duration) (answered int, err error) {
 	var wg sync.WaitGroup
 	cores := clients()
 	counts, errs := make([]int, cores), make([]error, cores)
-	started := time.Now()
+	end := time.Now().Add(d)
 	for core := range cores {
 		var mine []*connection
 		for i := core; i < len(c.open); i += cores {
 			mine = append(mine, c.open[i])
 		}
 		wg.Go(func() {
-			counts[core], errs[core] = inTurns(mine, requests, core*len(requests)/cores, started.Add(d))
+			counts[core], errs[core] = inTurns(mine, requests, core*len(requests)/cores, end)
 		})
 	}
 	wg.Wait()
-	took, total := time.Since(started), 0
 	for _, n := range counts {
-		total += n
+		answered += n
 	}
-	return float64(total) / took.Seconds(), errors.Join(errs...)
+	return answered, errors.Join(errs...)
 }
 
 func inTurns(open []*connection, requests [][]byte, next int, end time.Time) (answered int, err error) {

@@ -1,135 +1,45 @@
 package main
 
 import (
-	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
-	"net"
-	"net/http"
-	"os"
-	"os/exec"
 	"runtime"
 	"slices"
-	"strconv"
-	"strings"
 	"time"
 )
 
-// serveFlag makes this program the server of a measurement. It is not for people.
-const serveFlag = "-serve"
-
 // The names of the servers.
 const (
-	openServer     = "no auth"
+	openServer     = "no guard"
+	againServer    = "no guard, a second process" // shows how far two equal processes differ
 	cachedServer   = cachedName
 	uncachedServer = uncachedName
 	golangServer   = golangName
 )
 
-var servers = []string{openServer, cachedServer, uncachedServer, golangServer}
+// servers get one token again and again. The first cachingServers of them also get many tokens in
+// turns, which makes no difference to those that verify each token in full.
+var servers = []string{openServer, againServer, cachedServer, uncachedServer, golangServer}
 
-// order is what the child is told, on its standard input, which it reads to the end of its life.
-type order struct {
-	Guard string `json:"guard"`
-	Alg   string `json:"alg"`
-	JWKS  []byte `json:"jwks"`
-}
+const cachingServers = 3
 
-// serve is the child: it says on its output where it listens, and ends with its input.
-func serve(in io.Reader, out io.Writer) error {
-	decoder := json.NewDecoder(in)
-	var o order
-	if err := decoder.Decode(&o); err != nil {
-		return err
-	}
-	var handler http.Handler = http.HandlerFunc(protected)
-	if o.Guard != openServer {
-		var err error
-		if handler, err = guardOf(o.Guard).build(&scene{alg: o.Alg, jwks: o.JWKS}); err != nil {
-			return err
-		}
-	}
-	listener, err := new(net.ListenConfig).Listen(context.Background(), "tcp", "127.0.0.1:0")
-	if err != nil {
-		return err
-	}
-	server := &http.Server{Handler: handler, ReadHeaderTimeout: time.Minute}
-	failed := make(chan error, 1)
-	go func() { failed <- server.Serve(listener) }()
-	fmt.Fprintln(out, listener.Addr())
-	go func() {
-		_, _ = io.Copy(io.Discard, in) // until the parent ends, however it does
-		_ = server.Close()
-	}()
-	if err := <-failed; !errors.Is(err, http.ErrServerClosed) {
-		return err
-	}
-	return nil
-}
-
-// target is a server under load.
-type target struct {
-	name    string
-	address string
-	pid     int
-	open    bool // to everybody
-	stop    func() error
-}
-
-// startServer starts a child with one core.
-func (b *bench) startServer(guard string) (*target, error) {
-	program, err := os.Executable()
-	if err != nil {
-		return nil, err
-	}
-	s := b.scenes["RS256"]
-	text, err := json.Marshal(order{guard, s.alg, s.jwks})
-	if err != nil {
-		return nil, err
-	}
-	command := exec.CommandContext(context.Background(), program, serveFlag)
-	command.Env = append(os.Environ(), "GOMAXPROCS=1")
-	command.Stderr = os.Stderr
-	in, err := command.StdinPipe()
-	if err != nil {
-		return nil, err
-	}
-	out, err := command.StdoutPipe()
-	if err != nil {
-		return nil, err
-	}
-	if err := command.Start(); err != nil {
-		return nil, err
-	}
-	stop := func() error {
-		_ = in.Close()
-		return command.Wait()
-	}
-	var address string
-	if _, err = in.Write(text); err == nil {
-		_, err = fmt.Fscanln(out, &address)
-	}
-	if err != nil {
-		return nil, errors.Join(fmt.Errorf("the server %q does not start: %w", guard, err), stop())
-	}
-	return &target{guard, address, command.Process.Pid, guard == openServer, stop}, nil
-}
+// isOpen reports whether a server has no guard.
+func isOpen(server string) bool { return server == openServer || server == againServer }
 
 // endToEndKey names a figure.
 func endToEndKey(server string, tokens int) string {
 	return fmt.Sprintf("endtoend/%s/%d", server, tokens)
 }
 
-// endToEnd measures requests per second over loopback, with connections that are kept alive. The server is a process of its
-// own with one core; the load comes from this one, with what is left. Processes of one program differ in speed by where they
-// happen to lie in memory, so the servers are started anew several times.
+// endToEnd measures what a request over loopback costs the server in processor time. Each server is a
+// process of its own with one core. The load comes from this process, with the cores that are left.
+// Equal processes differ by where they lie in memory, so the servers are started several times, and
+// each start gives one ratio.
 func (b *bench) endToEnd() error {
 	tokens := b.liveTokens()
 	for range b.starts {
 		if err := b.withServers(func(targets []*target) error {
-			return b.underLoad(endToEndKey, targets, tokens[:1], tokens)
+			return errors.Join(b.underLoad(endToEndKey, targets, tokens[:1]), b.underLoad(endToEndKey, targets[:cachingServers], tokens))
 		}); err != nil {
 			return err
 		}
@@ -145,8 +55,8 @@ func (b *bench) withServers(f func([]*target) error) (err error) {
 			err = errors.Join(err, t.stop())
 		}
 	}()
-	for _, guard := range servers {
-		t, err := b.startServer(guard)
+	for _, name := range servers {
+		t, err := b.startServer(name)
 		if err != nil {
 			return err
 		}
@@ -155,90 +65,107 @@ func (b *bench) withServers(f func([]*target) error) (err error) {
 	return f(targets)
 }
 
-// underLoad loads servers in turns, with each of the lists of tokens, and notes the medians of this and all earlier calls.
-func (b *bench) underLoad(key func(string, int) string, targets []*target, lists ...[]string) error {
+// loadResult is what came of sending requests to a server for some time.
+type loadResult struct {
+	answered        int
+	took, processor time.Duration // of the clock, and of the server's processor
+}
+
+func (l *loadResult) add(other loadResult) {
+	l.answered += other.answered
+	l.took += other.took
+	l.processor += other.processor
+}
+
+// underLoad sends requests to the servers in turns. The turns are short and many, and every second
+// round goes backwards, so that whatever slows the machine for a while slows all servers. All turns
+// of a server together are one run of its figure.
+func (b *bench) underLoad(key func(string, int) string, targets []*target, tokens []string) error {
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(clients()))
-	for _, tokens := range lists {
-		requests := rawRequests(tokens)
+	targets, requests := slices.Clone(targets), rawRequests(tokens)
+	for _, t := range targets {
+		if err := b.warm(t, requests); err != nil {
+			return fmt.Errorf("%s: %w", t.name, err)
+		}
+	}
+	sums := make(map[*target]*loadResult)
+	for range b.loads {
 		for _, t := range targets {
-			if err := b.warm(t, requests); err != nil {
+			one, err := t.load(requests, b.load)
+			if err != nil {
 				return fmt.Errorf("%s: %w", t.name, err)
 			}
-		}
-		for range b.loads {
-			for _, t := range targets {
-				rate, busy, err := t.load(requests, b.load)
-				if err != nil {
-					return fmt.Errorf("%s: %w", t.name, err)
-				}
-				name := key(t.name, len(tokens))
-				one := figureOf(append(b.figures[name].runs, 1e9/rate))
-				b.busy[name] = append(b.busy[name], busy)
-				one.busy = median(slices.Clone(b.busy[name]))
-				b.figures[name] = one
+			if sums[t] == nil {
+				sums[t] = new(loadResult)
 			}
+			sums[t].add(one)
 		}
+		slices.Reverse(targets)
+	}
+	for t, sum := range sums {
+		name := key(t.name, len(tokens))
+		b.loaded[name] = append(b.loaded[name], *sum)
+		b.figures[name] = processorFigure(b.loaded[name])
 	}
 	return nil
 }
 
-// warm makes sure that a server lets good tokens pass, each of them once, so that what can be cached is, and no forged one.
+// processorFigure is the processor time of a request, of which each load is one run.
+func processorFigure(loads []loadResult) figure {
+	var ns, rates, busy []float64
+	for _, l := range loads {
+		ns = append(ns, float64(l.processor)/float64(l.answered))
+		rates = append(rates, float64(l.answered)/l.took.Seconds())
+		busy = append(busy, l.processor.Seconds()/l.took.Seconds())
+	}
+	one := figureOf(ns)
+	one.rate, one.busy = median(rates), median(busy)
+	return one
+}
+
+// warm makes sure that a server lets good tokens pass, each of them once, so that what can be cached
+// is, and no forged one.
 func (b *bench) warm(t *target, requests [][]byte) error {
-	if err := t.each(requests); err != nil {
+	c, err := dial(t.address)
+	if err != nil {
 		return err
 	}
-	if _, _, err := t.load(requests, b.load); err != nil { // until its heap has the size that it keeps
+	defer c.close()
+	if err := c.each(requests); err != nil {
+		return err
+	}
+	if _, err := t.load(requests, b.load); err != nil { // until its heap has the size that it keeps
 		return err
 	}
 	if t.open {
 		return nil
 	}
-	if err := t.each(rawRequests([]string{b.scenes["RS256"].forged})); !errors.Is(err, errRefused) {
+	if err := c.each(rawRequests([]string{b.scenes["RS256"].forged})); !errors.Is(err, errRefused) {
 		return fmt.Errorf("a forged token is not refused: %w", err)
 	}
 	return nil
 }
 
-// load returns requests per second, and which share of the time the server used a core.
-func (t *target) load(requests [][]byte, d time.Duration) (rate, busy float64, err error) {
+// load sends requests for some time.
+func (t *target) load(requests [][]byte, d time.Duration) (done loadResult, err error) {
 	c, err := dial(t.address)
 	if err != nil {
-		return 0, 0, err
+		return loadResult{}, err
 	}
 	defer c.close()
-	before := processorTime(t.pid)
-	rate, err = c.load(requests, d)
-	return rate, (processorTime(t.pid) - before).Seconds() / d.Seconds(), err
-}
-
-// each sends each request once.
-func (t *target) each(requests [][]byte) error {
-	c, err := dial(t.address)
+	before, err := t.processor()
 	if err != nil {
-		return err
+		return loadResult{}, err
 	}
-	defer c.close()
-	return c.each(requests)
+	started := time.Now()
+	if done.answered, err = c.load(requests, d); err != nil {
+		return loadResult{}, err
+	}
+	done.took = time.Since(started)
+	after, err := t.processor()
+	done.processor = after - before
+	return done, err
 }
 
-// clients is how many cores the load may take: one is the server's.
+// clients are the cores for this process, while a server has one for itself.
 func clients() int { return max(1, runtime.NumCPU()-1) }
-
-// processorTime is what a process has used so far, where /proc tells; elsewhere 0.
-func processorTime(pid int) time.Duration {
-	text, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
-	if err != nil {
-		return 0
-	}
-	_, rest, _ := strings.Cut(string(text), ") ") // after the program's name
-	fields := strings.Fields(rest)
-	if len(fields) < 13 {
-		return 0
-	}
-	user, err1 := strconv.ParseInt(fields[11], 10, 64)
-	system, err2 := strconv.ParseInt(fields[12], 10, 64)
-	if err1 != nil || err2 != nil {
-		return 0
-	}
-	return time.Duration(user+system) * 10 * time.Millisecond // a tick is 1/100 s to every program
-}

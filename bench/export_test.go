@@ -2,11 +2,13 @@ package main
 
 import (
 	"io"
+	"maps"
 	"path/filepath"
+	"slices"
 )
 
-// Smoke runs the sections that need no sockets with the least effort, writes report and chart into the folder and returns the
-// report.
+// Smoke runs the sections that need no sockets with the least effort. It writes the chart into the
+// folder and returns the report.
 func Smoke(folder string) (string, error) {
 	e := effortOf(true)
 	e.scan /= 4
@@ -25,7 +27,14 @@ func Smoke(folder string) (string, error) {
 	if err := b.chart(filepath.Join(folder, chartName)); err != nil {
 		return "", err
 	}
-	return b.markdown(true)
+	return b.markdown(true), nil
+}
+
+// Chart draws rows, each with a figure for each of the chart's algorithms.
+func Chart(rows map[string][3]float64) string {
+	return drawChart(slices.Collect(maps.Keys(rows)), func(row, alg string) float64 {
+		return rows[row][slices.Index(chartAlgorithms, alg)]
+	})
 }
 
 // Algorithms are those that are measured.

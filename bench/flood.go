@@ -25,8 +25,8 @@ const (
 
 var floodRows = []string{quietRow, unknownKidRow, forgedRow}
 
-// flood measures how long good tokens take, which are cached, while one goroutine sends forged ones as fast as it can, all of them
-// different. Both are in one process, with a core each.
+// flood measures how long good tokens take, which are cached, while one goroutine sends forged ones as
+// fast as it can, all of them different. Both are in one process, with a core each.
 func (b *bench) flood() error {
 	if !canScale() {
 		b.say("flood: NOT measured: there is one core")

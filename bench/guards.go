@@ -41,19 +41,23 @@ type guard struct {
 	not    []string // algorithms it cannot do
 	note   string   // what a reader should know of its configuration
 
-	// build returns the protected handler. It pins the scene's key, checks signature, algorithm, issuer, audience and times as far
-	// as the library can, and hands over claims in which the handler finds subject, client, scope and roles.
+	// build returns the protected handler. It pins the scene's key, and checks signature, algorithm,
+	// issuer, audience and times as far as the library can. The handler gets claims with subject,
+	// client, scope and roles.
 	build func(*scene) (http.Handler, error)
 }
 
 func (g guard) can(alg string) bool { return !slices.Contains(g.not, alg) }
 
-// The names of this library's rows.
+// libraryName begins the names of this library's rows.
+const libraryName = "bearer"
+
+// The names of guards.
 const (
-	cachedName   = "this library, cached"
-	uncachedName = "this library, cache off"
-	ginName      = "this library, cached, Gin"
-	echoName     = "this library, cached, Echo v4"
+	cachedName   = libraryName + ", cached"
+	uncachedName = libraryName + ", cache off"
+	ginName      = libraryName + ", cached, Gin"
+	echoName     = libraryName + ", cached, Echo v4"
 	golangName   = "golang-jwt v5 + keyfunc v3"
 	echoJWTName  = "echo-jwt v4"
 	auth0Name    = "auth0 go-jwt-middleware v2"
@@ -72,11 +76,11 @@ var guards = []guard{
 	},
 	{
 		name: echoJWTName, module: "github.com/labstack/echo-jwt/v4", isPeer: true, build: echoJWT,
-		note: "SigningKeys; issuer and audience by a claims type with Validate, for it has no options for them",
+		note: "SigningKeys; issuer and audience by a claims type with Validate, because it has no options for them",
 	},
 	{
 		name: "gin-jwt v2", module: "github.com/appleboy/gin-jwt/v2", isPeer: true, build: ginJWT,
-		note: "KeyFunc and ParseOptions; issuer and audience in Authorizator, for it has no options for them; on golang-jwt v4",
+		note: "KeyFunc and ParseOptions; issuer and audience in Authorizator, because it has no options for them; on golang-jwt v4",
 	},
 	{
 		name: "jwtauth v5", module: "github.com/go-chi/jwtauth/v5", isPeer: true, build: chiJWTAuth,
@@ -92,7 +96,7 @@ var guards = []guard{
 	},
 	{
 		name: "jwx v3", module: "github.com/lestrrat-go/jwx/v3", isPeer: true, build: jwxV3,
-		note: "jwt.Parse in a small middleware, WithKey: a key set, which looks at kid, takes it longer",
+		note: "jwt.Parse in a small middleware, WithKey: with a key set, which looks at kid, it takes longer",
 	},
 }
 
@@ -116,7 +120,8 @@ func peerNames(alg string) (names []string) {
 	return names
 }
 
-// checked builds a guard and makes sure that it is one: it lets a good token through, and neither a forged one nor none.
+// checked builds a guard and makes sure that it is one: it lets a good token through, and refuses bad
+// ones and requests without a token.
 func (g guard) checked(s *scene) (h http.Handler, err error) {
 	defer func() {
 		if said := recover(); said != nil {
@@ -152,7 +157,7 @@ const (
 	uncached caching = false
 )
 
-// newAuth is this library as its README configures it, with a pinned key.
+// newAuth is bearer as its README configures it, with a pinned key.
 func newAuth(s *scene, c caching, opts ...bearer.Option) (*bearer.Middleware, error) {
 	issuer := []bearer.IssuerOption{bearer.Keys(jwks.Static(s.jwks)), bearer.Algorithms(s.alg)}
 	if secret, ok := s.public.([]byte); ok {
@@ -267,7 +272,7 @@ type accessClaims struct {
 	Tenant   string   `json:"tenant"`
 }
 
-// checkedClaims are asked for their own opinion by golang-jwt's validator.
+// checkedClaims have a Validate that golang-jwt's validator calls.
 type checkedClaims struct{ accessClaims }
 
 // Validate implements [jwt.ClaimsValidator].

@@ -52,7 +52,7 @@ frontend guarded
 // haproxyKey names a figure.
 func haproxyKey(server string, _ int) string { return "haproxy/" + server }
 
-// haproxy measures requests per second of HAProxy with and without jwt_verify, when there is one.
+// haproxy measures what a request costs HAProxy with and without jwt_verify, if it is installed.
 func (b *bench) haproxy() (err error) {
 	program, err := exec.LookPath("haproxy")
 	if err != nil {
@@ -83,7 +83,7 @@ func (b *bench) haproxy() (err error) {
 	}
 	var said bytes.Buffer
 	if text, err := exec.CommandContext(context.Background(), program, "-c", "-f", configFile).CombinedOutput(); err != nil {
-		b.say("haproxy: NOT measured: it does not take the configuration:\n%s", text)
+		b.say("haproxy: NOT measured: it refuses the configuration:\n%s", text)
 		return nil // an old one, or one without OpenSSL; the report says so
 	}
 	command := exec.CommandContext(context.Background(), program, "-db", "-f", configFile)
@@ -97,7 +97,8 @@ func (b *bench) haproxy() (err error) {
 	}()
 	targets := []*target{{name: openProxy, open: true}, {name: guardsProxy}}
 	for i, t := range targets {
-		t.address, t.pid = fmt.Sprintf("127.0.0.1:%d", ports[i]), command.Process.Pid
+		t.address = fmt.Sprintf("127.0.0.1:%d", ports[i])
+		t.processor = func() (time.Duration, error) { return processorOf(command.Process.Pid) }
 		if err := listens(t.address); err != nil {
 			return fmt.Errorf("%w\n%s", err, said.String())
 		}
@@ -113,6 +114,16 @@ func haproxyVersion(program string) string {
 	}
 	line, _, _ := strings.Cut(string(text), "\n")
 	return line
+}
+
+// processorOf is the processor time that the first thread of a process has used, which Linux tells.
+func processorOf(pid int) (used time.Duration, err error) {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/schedstat", pid))
+	if err != nil {
+		return 0, err
+	}
+	_, err = fmt.Sscan(string(text), (*int64)(&used))
+	return used, err
 }
 
 func freePorts(n int) (ports []int, err error) {
@@ -138,7 +149,7 @@ func listens(address string) error {
 		}
 		select {
 		case <-ctx.Done():
-			return fmt.Errorf("nobody listens on %s: %w", address, err)
+			return fmt.Errorf("nothing listens on %s: %w", address, err)
 		case <-time.After(20 * time.Millisecond):
 		}
 	}

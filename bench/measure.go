@@ -18,14 +18,14 @@ type subject struct {
 // figure is what one operation costs.
 type figure struct {
 	ns, allocs, bytes float64
-	busy              float64   // which share of the time a server used its core; 0 when that is not known
+	rate, busy        float64   // of a server: requests per second, and the share of its core it used
 	runs              []float64 // the nanoseconds of each round, where there were rounds
 }
 
 // figures are all that was measured, by "section/variant/subject".
 type figures map[string]figure
 
-// ns returns nanoseconds, or NaN when they were not measured. What is reckoned with NaN is NaN.
+// ns returns nanoseconds, or NaN if they were not measured. What is computed with NaN is NaN.
 func (f figures) ns(name string) float64 {
 	if one, ok := f[name]; ok {
 		return one.ns
@@ -33,18 +33,38 @@ func (f figures) ns(name string) float64 {
 	return math.NaN()
 }
 
-// ratio returns how many times the nanoseconds of another one are. Where both took turns, it is the median of the rounds' ratios:
-// what slows the machine in a round slows both, and so has no say in it.
+// ratio returns how many times as long one takes as the other. Where both took turns, it is the
+// median of the rounds' ratios: what slows the machine in a round slows both and cancels out.
 func (f figures) ratio(name, other string) float64 {
-	runs, others := f[name].runs, f[other].runs
-	if len(runs) == 0 || len(runs) != len(others) {
+	ratios := f.ratios(name, other)
+	if len(ratios) == 0 {
 		return f.ns(name) / f.ns(other)
+	}
+	return median(ratios)
+}
+
+// ratios are those of the rounds, sorted.
+func (f figures) ratios(name, other string) []float64 {
+	runs, others := f[name].runs, f[other].runs
+	if len(runs) != len(others) {
+		return nil
 	}
 	ratios := make([]float64, len(runs))
 	for i := range runs {
 		ratios[i] = runs[i] / others[i]
 	}
-	return median(ratios)
+	slices.Sort(ratios)
+	return ratios
+}
+
+// spread writes the range in which the middle half of the ratios are.
+func (f figures) spread(name, other string) string {
+	ratios := f.ratios(name, other)
+	if len(ratios) == 0 {
+		return missing
+	}
+	quarter := len(ratios) / 4
+	return times(ratios[quarter]) + " to " + times(ratios[len(ratios)-1-quarter])
 }
 
 func (f figures) allocs(name string) float64 {
@@ -54,8 +74,8 @@ func (f figures) allocs(name string) float64 {
 	return math.NaN()
 }
 
-// measure takes the subjects through the rounds, in turns, so that whatever slows the machine for a while slows all of them,
-// and notes the median of each as "prefix/name".
+// measure runs the subjects in rounds, in turns, so that whatever slows the machine for a while slows
+// all of them. The median of each becomes the figure "prefix/name".
 func (b *bench) measure(prefix string, subjects []subject) {
 	runs := make([][]figure, len(subjects))
 	times := make([]int, len(subjects))
@@ -83,8 +103,9 @@ func calibrate(s subject, d time.Duration) int {
 	}
 }
 
-// once measures one round. The heap is swept before, so that nobody pays for another's garbage. Then there is a round that does not
-// count: it takes back from the operating system the memory that the subject works in, and leaves the processor as the subject does.
+// once measures one round. The heap is collected before, so that no subject pays for another's garbage.
+// Then there is a round that does not count: it gets from the operating system the memory that the
+// subject works in, and leaves the processor's caches as the subject does.
 func once(s subject, n int) figure {
 	var before, after runtime.MemStats
 	runtime.GC()
@@ -115,7 +136,7 @@ func medianFigure(runs []figure) figure {
 	return all
 }
 
-// figureOf is what came of rounds that took so many nanoseconds.
+// figureOf is the figure of rounds, from the nanoseconds that an operation took in each.
 func figureOf(ns []float64) figure { return figure{ns: median(slices.Clone(ns)), runs: ns} }
 
 // perOperation turns rates per second into nanoseconds.

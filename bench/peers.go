@@ -24,7 +24,7 @@ const (
 	bareEchoName = "Echo without auth"
 )
 
-// peers measures one request through each guard, a good token, with each algorithm, and what no guard can go below.
+// peers measures one request with a good token through each guard, with each algorithm, and the floors.
 func (b *bench) peers() error {
 	for _, alg := range b.algorithms {
 		s := b.scenes[alg]
@@ -90,7 +90,7 @@ func (s *scene) raw() func(n int) {
 	}
 }
 
-// method is the part of golang-jwt that this library uses.
+// method is the part of golang-jwt that bearer uses.
 func (s *scene) method() func(n int) {
 	input, signature := signed(s.token)
 	text, method := string(input), jwt.GetSigningMethod(s.alg)

@@ -45,7 +45,7 @@ type badRequest struct {
 	reason        bearer.Reason
 }
 
-// badRequests are what strangers send.
+// badRequests are what attackers send.
 func (s *scene) badRequests() []badRequest {
 	parts := strings.Split(s.token, ".")
 	header, claims := s.header(), s.claims(0)
@@ -114,8 +114,8 @@ func (s *scene) big(header string) string {
 	return s.sign(header, claims+"]}")
 }
 
-// refusals measures what it costs to say no: until it is decided (Authenticate alone), with the answer written, and by some
-// of the peers, who have no such seam.
+// refusals measures what a refusal costs: the decision (Authenticate alone), the whole guard with the
+// answer written, and some of the peers, which cannot be split so.
 func (b *bench) refusals() error {
 	s := b.scenes["RS256"]
 	auth, err := newAuth(s, cached)
@@ -155,7 +155,7 @@ func (b *bench) refusals() error {
 
 // decides is refuses up to the decision.
 func decides(auth *bearer.Middleware, authorization string) func(n int) {
-	r, guard := request(authorization), auth.Guard()
+	guard, r := auth.Guard(), request(authorization)
 	return func(n int) {
 		for range n {
 			if _, err := guard.Authenticate(r); err == nil {

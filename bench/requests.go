@@ -8,7 +8,7 @@ import (
 // path is where the requests go.
 const path = "/orders"
 
-// passedStatus is what the protected handler answers, and nobody else.
+// passedStatus is what only the protected handler answers.
 const passedStatus = http.StatusNoContent
 
 // sink is a ResponseWriter that costs nothing, and says what was answered.
@@ -32,7 +32,7 @@ func (w *sink) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// reset makes it as good as new.
+// reset makes it ready for the next request.
 func (w *sink) reset() {
 	w.status, w.bytes = 0, 0
 	if len(w.header) > 0 {

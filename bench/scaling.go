@@ -30,7 +30,7 @@ func scalingKey(row string, gogc, cores int) string {
 	return fmt.Sprintf("scaling/%s/%d/%d", row, gogc, cores)
 }
 
-// canScale says whether there are cores enough.
+// canScale reports whether there are enough cores.
 func canScale() bool { return runtime.NumCPU() >= 2 }
 
 // scaling measures how many requests all cores together do. Each has a request and a writer of its own.

@@ -24,14 +24,14 @@ import (
 const (
 	herdCallers  = 20
 	herdPatience = 10 * time.Second       // of each of them
-	herdPoll     = 5 * time.Millisecond   // between two questions of the one who waits for the issuer to be well again
+	herdPoll     = 5 * time.Millisecond   // between two attempts of the caller that waits for the issuer to recover
 	herdPause    = 500 * time.Millisecond // that package tokens makes after a first failure, at most
 )
 
 // The names of the rows.
 const (
 	clockRow  = "time.Now alone"
-	sourceRow = "this library"
+	sourceRow = libraryName
 	oauth2Row = "x/oauth2"
 	cloudRow  = "cloud.google.com/go/auth"
 )
@@ -45,7 +45,7 @@ var (
 func freshKey(row string, cores int) string { return fmt.Sprintf("fresh/%d/%s", cores, row) }
 func herdKey(row, what string) string       { return "herd/" + row + "/" + what }
 
-// fresh measures handing out a token that is at hand and has an hour to go.
+// fresh measures handing out a token that is there already and has an hour to go.
 func (b *bench) fresh() error {
 	ctx := context.Background()
 	manager, err := newTokenManager(tokens.FetcherFunc(func(context.Context, tokens.Request) (*tokens.Response, error) {
@@ -140,8 +140,8 @@ func (f *failing) ServeHTTP(w http.ResponseWriter, _ *http.Request) {
 	fmt.Fprint(w, `{"access_token":"a","token_type":"Bearer","expires_in":3600}`)
 }
 
-// herd lets many callers ask for a token at once, at an issuer that is down, and then one until the issuer is well again. Each library
-// has an issuer of its own, and asks it with its own client.
+// herd lets many callers ask for a token at once while the issuer is down, and then one until the
+// issuer has recovered. Each library has an issuer of its own, and asks it with its own client.
 func (b *bench) herd() error {
 	for _, row := range herdRows {
 		if err := b.herdOf(row); err != nil {
