@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"runtime"
 	"slices"
 	"time"
@@ -39,7 +40,9 @@ func (b *bench) endToEnd() error {
 	tokens := b.liveTokens()
 	for range b.starts {
 		if err := b.withServers(func(targets []*target) error {
-			return errors.Join(b.underLoad(endToEndKey, targets, tokens[:1]), b.underLoad(endToEndKey, targets[:cachingServers], tokens))
+			return errors.Join(
+				b.underLoad(endToEndKey, targets, tokens[:1]),
+				b.underLoad(endToEndKey, targets[:cachingServers], tokens))
 		}); err != nil {
 			return err
 		}
@@ -77,9 +80,9 @@ func (l *loadResult) add(other loadResult) {
 	l.processor += other.processor
 }
 
-// underLoad sends requests to the servers in turns. The turns are short and many, and every second
-// round goes backwards, so that whatever slows the machine for a while slows all servers. All turns
-// of a server together are one run of its figure.
+// underLoad sends requests to the servers in turns. The turns are short and many, so that whatever
+// slows the machine for a while slows all servers. Each round has another order, so that none always
+// follows the same other one. All turns of a server together are one run of its figure.
 func (b *bench) underLoad(key func(string, int) string, targets []*target, tokens []string) error {
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(clients()))
 	targets, requests := slices.Clone(targets), rawRequests(tokens)
@@ -100,7 +103,7 @@ func (b *bench) underLoad(key func(string, int) string, targets []*target, token
 			}
 			sums[t].add(one)
 		}
-		slices.Reverse(targets)
+		rand.Shuffle(len(targets), func(i, j int) { targets[i], targets[j] = targets[j], targets[i] })
 	}
 	for t, sum := range sums {
 		name := key(t.name, len(tokens))
