@@ -232,10 +232,5 @@ func (e *ConfigError) Error() string { return optional.Mistake(*e).Text("bearer"
 
 // configErrors returns the mistakes as one error, or nil if there are none.
 func configErrors(mistakes []optional.Mistake) error {
-	errs := make([]error, len(mistakes))
-	for i, m := range mistakes {
-		e := ConfigError(m)
-		errs[i] = &e
-	}
-	return errors.Join(errs...)
+	return optional.Join(mistakes, func(m optional.Mistake) error { return new(ConfigError(m)) })
 }

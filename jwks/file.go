@@ -4,22 +4,24 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
+	"io/fs"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
-	"runtime"
-	"syscall"
 	"time"
 
+	"github.com/bearer-go/bearer/internal/atomicfile"
 	"github.com/bearer-go/bearer/internal/strictjson"
 	"github.com/bearer-go/bearer/internal/webclient"
 )
 
-// maxFile is what a file can be long: the longest key set, and room for what stands around it.
+// maxFile is the most bytes that a file can have: the longest key set, and room for what stands
+// around it.
 const maxFile = webclient.MaxBody + 64<<10
 
-// file keeps the last known good keys of one source. It holds a JSON object of three members: the source, when its keys were
-// asked for (RFC 3339), and the JWK Set as it was fetched, which is judged anew when it is read.
+// file keeps the last known good keys of one source. It holds a JSON object of three members: the
+// source, when its keys were asked for (RFC 3339), and the JWK Set as it was fetched, which is
+// judged again when it is read.
 type file struct {
 	path, source string
 }
@@ -41,23 +43,15 @@ var (
 
 // read returns what the file holds. The error is [fs.ErrNotExist] when there is no file.
 func (f *file) read() (kept, error) {
-	opened, err := os.OpenFile(f.path, os.O_RDONLY|syscall.O_NONBLOCK, 0) // or else a pipe would wait for its other end
-	if err != nil {
-		return kept{}, err
-	}
-	defer func() { _ = opened.Close() }()
-	info, err := opened.Stat()
-	if err != nil {
-		return kept{}, err
-	}
-	if !info.Mode().IsRegular() {
-		return kept{}, errIrregular
-	}
-	// Windows has other permissions than these, and shows every file that is not read-only as one that all may write.
-	if runtime.GOOS != "windows" && info.Mode().Perm()&0o002 != 0 {
-		return kept{}, errWritable
-	}
-	document, err := io.ReadAll(io.LimitReader(opened, maxFile+1))
+	document, err := atomicfile.Read(os.OpenFile, f.path, maxFile, func(info fs.FileInfo) error {
+		switch {
+		case !info.Mode().IsRegular():
+			return errIrregular
+		case atomicfile.Allows(info, 0o002):
+			return errWritable
+		}
+		return nil
+	})
 	if err != nil {
 		return kept{}, err
 	}
@@ -96,37 +90,34 @@ func (k kept) judge(now time.Time, maxAge time.Duration) error {
 	}
 }
 
-// write replaces the file as a whole: whoever reads it, even after a crash, finds the keys before or these.
-func (f *file) write(document string, loaded time.Time) (err error) {
+// write replaces the file as a whole. A reader finds the keys before or these, even after a crash.
+func (f *file) write(document string, loaded time.Time) error {
 	source, err := json.Marshal(f.source)
 	if err != nil {
 		return err
 	}
-	// The text of the keys stands in it as it came: package json would make it up to six times as long.
-	content := fmt.Appendf(nil, "{\"source\":%s,\n\"loaded\":%q,\n\"jwks\":%s}\n", source, loaded.UTC().Format(time.RFC3339Nano), document)
+	// The text of the keys stands in it as it came: package json would make it up to six times as
+	// long.
+	content := fmt.Appendf(nil, "{\"source\":%s,\n\"loaded\":%q,\n\"jwks\":%s}\n",
+		source, loaded.UTC().Format(time.RFC3339Nano), document)
 	// The file that is there is better than one that cannot be read.
 	if _, err := f.parse(string(content)); err != nil {
 		return fmt.Errorf("it could not be read back: %w", err)
 	}
 
-	temporary, err := os.CreateTemp(filepath.Dir(f.path), "."+filepath.Base(f.path)+".*") // with the permissions 0600
+	dir, err := os.OpenRoot(filepath.Dir(f.path))
 	if err != nil {
 		return err
 	}
-	defer func() {
-		if err != nil {
-			_ = os.Remove(temporary.Name())
-		}
-	}()
-	_, err = temporary.Write(content)
-	if err == nil {
-		err = temporary.Sync()
-	}
-	if closeErr := temporary.Close(); err == nil {
-		err = closeErr
-	}
-	if err != nil {
+	defer func() { _ = dir.Close() }()
+	_, name := filepath.Split(f.path)                       // "" if the path is that of a folder, which is an error below
+	temporary := fmt.Sprintf(".%s.%d", name, rand.Uint32()) //nolint:gosec // it tells processes apart and is no secret
+	if err := atomicfile.Write(dir, temporary, content); err != nil {
 		return err
 	}
-	return os.Rename(temporary.Name(), f.path)
+	if err := dir.Rename(temporary, name); err != nil {
+		_ = dir.Remove(temporary)
+		return err
+	}
+	return atomicfile.SyncDir(dir)
 }

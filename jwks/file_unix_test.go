@@ -8,6 +8,8 @@ import (
 	"syscall"
 	"testing"
 	"testing/synctest"
+
+	"github.com/bearer-go/bearer/jwks"
 )
 
 func TestFileIsForItsOwnerAlone(t *testing.T) {
@@ -85,5 +87,20 @@ func TestFileMayBeALink(t *testing.T) {
 		k.wantReplaced("a link") // the link itself: what it leads to stays as it was
 		k.path = target
 		k.wantUsed("old")
+	})
+}
+
+// A path that ends in a slash names no file, and none is made in the folder.
+func TestFileThatIsNamedAsAFolder(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var log logs
+		k := keep{t, issuer(edJWK("a")), t.TempDir() + "/"}
+		set := k.open(jwks.WithLogger(log.logger()))
+		want(t, set, "a", "EdDSA", "found")
+		synctest.Wait()
+		k.wantEntries()
+		if n := len(log.lines("cannot be written")); n != 1 {
+			t.Errorf("logged %d failures, want 1", n)
+		}
 	})
 }

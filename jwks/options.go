@@ -149,13 +149,7 @@ func InsecureHTTP() Option {
 // configure collects what the options say, and judges each.
 func configure(options []Option) *config {
 	c := new(config)
-	for i, option := range options {
-		if option == nil {
-			c.Add("New", "nil", "option %d is nil; leave it out", i+1)
-			continue
-		}
-		option(c)
-	}
+	optional.Apply(&c.Mistakes, "New", options, c)
 	optional.Once(&c.Mistakes, "WithHTTPClient", &c.client, nil)
 	if c.client.Given() && c.client.Get() == nil {
 		c.Add("WithHTTPClient", "nil", "give a client, or leave the option out")
@@ -212,12 +206,7 @@ func either[T any](first, second optional.Value[T]) optional.Value[T] {
 
 // err returns every mistake, or nil.
 func (c *config) err() error {
-	errs := make([]error, len(c.All))
-	for i, m := range c.All {
-		e := ConfigError(m)
-		errs[i] = &e
-	}
-	return errors.Join(errs...)
+	return optional.Join(c.All, func(m optional.Mistake) error { return new(ConfigError(m)) })
 }
 
 // policy is for how long keys are used, and waited for.

@@ -3,6 +3,8 @@ package tokens
 import (
 	"net/http"
 	"strings"
+
+	"github.com/bearer-go/bearer/internal/grammar"
 )
 
 const maxChallenges = 8 << 10 // bytes of an answer's WWW-Authenticate, all of its lines together; longer ones are not read
@@ -63,7 +65,7 @@ func readChallenges(list string) (says, ok bool) {
 			name, rest = cutToken(s)
 			bearer, coded, bare, open = strings.EqualFold(name, "Bearer"), false, true, true
 		case before == spaceGap && bare:
-			rest = cutToken68(s)
+			rest = s[grammar.Token68Prefix(s):]
 			bare, open = false, false
 		default:
 			return false, false
@@ -112,23 +114,8 @@ func cutParam(s string) (name, value, rest string, ok bool) {
 
 // cutToken cuts off a token (RFC 9110 section 5.6.2), "" if there is none.
 func cutToken(s string) (token, rest string) {
-	n := 0
-	for n < len(s) && (isAlphanumeric(s[n]) || strings.IndexByte("!#$%&'*+-.^_`|~", s[n]) >= 0) {
-		n++
-	}
+	n := grammar.TokenPrefix(s)
 	return s[:n], s[n:]
-}
-
-// cutToken68 cuts off a token68 (RFC 9110 section 11.2).
-func cutToken68(s string) (rest string) {
-	n := 0
-	for n < len(s) && (isAlphanumeric(s[n]) || strings.IndexByte("-._~+/", s[n]) >= 0) {
-		n++
-	}
-	if n == 0 {
-		return s
-	}
-	return strings.TrimLeft(s[n:], "=")
 }
 
 // cutQuoted cuts off a quoted string (RFC 9110 section 5.6.4), and returns what it stands for. It
@@ -148,8 +135,4 @@ func cutQuoted(s string) (value, rest string, ok bool) {
 		b.WriteByte(s[i])
 	}
 	return "", "", false
-}
-
-func isAlphanumeric(c byte) bool {
-	return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9'
 }

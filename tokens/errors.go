@@ -6,6 +6,8 @@ import (
 	"net/http"
 	"strings"
 	"time"
+
+	"github.com/bearer-go/bearer/internal/optional"
 )
 
 var (
@@ -114,4 +116,25 @@ func (e *Error) Permanent() bool {
 		return false
 	}
 	return e.Status < http.StatusInternalServerError && permanent[e.Code]
+}
+
+// ConfigError is one mistake in a configuration. [NewManager] and [Source.Transport] return all of
+// them at once, joined with [errors.Join].
+type ConfigError struct {
+	// Option is the option or the function at fault, such as "WithMaxKeys".
+	Option string
+	// Subject is what it was given for. It is "" here: every option is for the whole.
+	Subject string
+	// Value is what was given. It is "" for secrets and for values that cannot be printed.
+	Value string
+	// Problem says what is wrong with the value and what to do.
+	Problem string
+}
+
+// Error returns the option, the value and what to do, in one line.
+func (e *ConfigError) Error() string { return optional.Mistake(*e).Text("tokens") }
+
+// configErrors returns the mistakes as one error, or nil if there are none.
+func configErrors(mistakes []optional.Mistake) error {
+	return optional.Join(mistakes, func(m optional.Mistake) error { return new(ConfigError(m)) })
 }

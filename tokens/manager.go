@@ -5,17 +5,11 @@ import (
 	"context"
 	"crypto/rand"
 	"crypto/sha256"
-	"errors"
 	"log/slog"
 	"sync"
 	"time"
 
 	"github.com/bearer-go/bearer/internal/pacing"
-)
-
-const (
-	defaultMaxKeys      = 4096
-	defaultFetchTimeout = 15 * time.Second
 )
 
 // Manager keeps one token for each [Key]. It is made by [NewManager], does nothing until a token is
@@ -54,27 +48,18 @@ type sourceID struct {
 	caller string // a keyed hash of the caller's tokens, "" for a source that they do not matter to
 }
 
-// NewManager returns a Manager over a Fetcher. It does no I/O and starts nothing. When several
-// things are wrong the error says all of them.
+// NewManager returns a Manager over a Fetcher. It does no I/O and starts nothing. The error is
+// every mistake in the configuration, each a [*ConfigError].
 func NewManager(fetcher Fetcher, opts ...ManagerOption) (*Manager, error) {
-	m := &Manager{hiddenManager: &hiddenManager{&managerState{
-		fetcher: fetcher, timeout: defaultFetchTimeout, maxKeys: defaultMaxKeys, logger: slog.Default(),
-		sources: make(map[sourceID]*list.Element), order: list.New(), renewals: new(pacing.Allowance),
-	}}}
-	c := managerConfig{m: m, seen: make(map[string]bool)}
-	if f, ok := fetcher.(FetcherFunc); fetcher == nil || ok && f == nil {
-		c.addError("NewManager: the Fetcher is nil")
-	}
-	for _, opt := range opts {
-		if opt == nil {
-			c.addError("NewManager: an option is nil; leave it out")
-			continue
-		}
-		opt(&c)
-	}
-	if err := errors.Join(c.errs...); err != nil {
+	c := configureManager(fetcher, opts)
+	if err := configErrors(c.All); err != nil {
 		return nil, err
 	}
+	m := &Manager{hiddenManager: &hiddenManager{&managerState{
+		fetcher: fetcher, observe: c.observe.Get(), logger: c.logger.Or(slog.Default()),
+		timeout: c.timeout.Or(defaultFetchTimeout), maxKeys: c.maxKeys.Or(defaultMaxKeys),
+		sources: make(map[sourceID]*list.Element), order: list.New(), renewals: new(pacing.Allowance),
+	}}}
 	if f, ok := fetcher.(pacing.Sharer); ok {
 		m.renewals = f.Allowance()
 	}

@@ -185,11 +185,12 @@ func TestNewManagerReportsEveryMistake(t *testing.T) {
 		t.Error("a nil FetcherFunc")
 	}
 	_, err := tokens.NewManager(&server{}, tokens.WithMaxKeys(1), tokens.WithMaxKeys(2), tokens.WithFetchTimeout(1), tokens.WithFetchTimeout(1))
-	if err == nil || !strings.Contains(err.Error(), "MaxKeys: given twice") || !strings.Contains(err.Error(), "FetchTimeout: given twice") {
+	if err == nil || !strings.Contains(err.Error(), "WithMaxKeys(2): set more than once") ||
+		!strings.Contains(err.Error(), "WithFetchTimeout(1ns): set more than once") {
 		t.Errorf("error %v", err)
 	}
 	_, err = tokens.NewManager(nil, nil, tokens.WithMaxKeys(0), tokens.WithFetchTimeout(0), tokens.WithLogger(nil), tokens.WithObserver(nil))
-	for _, want := range []string{"the Fetcher is nil", "an option is nil", "MaxKeys(0)", "FetchTimeout(0s)", "Logger(nil)", "Observer(nil)"} {
+	for _, want := range []string{"the Fetcher is nil", "option 1 is nil", "MaxKeys(0)", "FetchTimeout(0s)", "Logger(nil)", "Observer(nil)"} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("error %v does not say %q", err, want)
 		}

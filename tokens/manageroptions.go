@@ -2,30 +2,29 @@ package tokens
 
 import (
 	"context"
-	"fmt"
 	"log/slog"
+	"strconv"
 	"time"
+
+	"github.com/bearer-go/bearer/internal/optional"
+)
+
+const (
+	defaultMaxKeys      = 4096
+	defaultFetchTimeout = 15 * time.Second
 )
 
 // A ManagerOption changes what a [Manager] does. Each may be given once.
 type ManagerOption func(*managerConfig)
 
+// managerConfig is what the options say, and what is wrong with it.
 type managerConfig struct {
-	m    *Manager
-	seen map[string]bool
-	errs []error
-}
+	optional.Mistakes
 
-// once refuses an option that is given twice.
-func (c *managerConfig) once(option string) {
-	if c.seen[option] {
-		c.addError("%s: given twice; keep one", option)
-	}
-	c.seen[option] = true
-}
-
-func (c *managerConfig) addError(format string, args ...any) {
-	c.errs = append(c.errs, fmt.Errorf("tokens: "+format, args...))
+	maxKeys optional.Value[int]
+	timeout optional.Value[time.Duration]
+	logger  optional.Value[*slog.Logger]
+	observe optional.Value[func(context.Context, Event)]
 }
 
 // WithMaxKeys sets how many keys a Manager remembers, 4096 by default. When there is one more, the
@@ -36,27 +35,13 @@ func (c *managerConfig) addError(format string, args ...any) {
 // If the Fetcher needs tokens of the callers, each that they bring counts as a key, and so does the
 // key itself.
 func WithMaxKeys(n int) ManagerOption {
-	return func(c *managerConfig) {
-		c.once("WithMaxKeys")
-		if n < 1 {
-			c.addError("WithMaxKeys(%d): a Manager needs at least 1", n)
-			return
-		}
-		c.m.maxKeys = n
-	}
+	return func(c *managerConfig) { c.maxKeys.Set(n) }
 }
 
 // WithFetchTimeout sets how long one [Fetcher.Fetch] may take, 15 seconds by default. Those who
 // wait for it wait no longer, and less if their own contexts say so.
 func WithFetchTimeout(d time.Duration) ManagerOption {
-	return func(c *managerConfig) {
-		c.once("WithFetchTimeout")
-		if d <= 0 {
-			c.addError("WithFetchTimeout(%s): give a time above zero", d)
-			return
-		}
-		c.m.timeout = d
-	}
+	return func(c *managerConfig) { c.timeout.Set(d) }
 }
 
 // WithLogger sets where the Manager logs, [slog.Default] by default: at Warn when there is no
@@ -66,14 +51,7 @@ func WithFetchTimeout(d time.Duration) ManagerOption {
 // the stack and without its value. One in discovery, in a certificate function, or in a Store in
 // the background is logged by [slog.Default]. One of the log handler itself goes no further.
 func WithLogger(l *slog.Logger) ManagerOption {
-	return func(c *managerConfig) {
-		c.once("WithLogger")
-		if l == nil {
-			c.addError("WithLogger(nil): leave it out for slog.Default, or give slog.New(slog.DiscardHandler)")
-			return
-		}
-		c.m.logger = l
-	}
+	return func(c *managerConfig) { c.logger.Set(l) }
 }
 
 // WithObserver sets a function that is told of every [Event], for metrics and traces. It is called
@@ -81,12 +59,31 @@ func WithLogger(l *slog.Logger) ManagerOption {
 // must not close the Manager, which would wait for it. A panic of it is logged, and goes no
 // further.
 func WithObserver(observe func(context.Context, Event)) ManagerOption {
-	return func(c *managerConfig) {
-		c.once("WithObserver")
-		if observe == nil {
-			c.addError("WithObserver(nil): leave it out")
-			return
-		}
-		c.m.observe = observe
+	return func(c *managerConfig) { c.observe.Set(observe) }
+}
+
+// configureManager collects what the options say, and judges it all.
+func configureManager(fetcher Fetcher, opts []ManagerOption) *managerConfig {
+	c := new(managerConfig)
+	if f, ok := fetcher.(FetcherFunc); fetcher == nil || ok && f == nil {
+		c.Add("NewManager", "nil", "the Fetcher is nil; give one, such as a grant of an oauth.Client")
 	}
+	optional.Apply(&c.Mistakes, "NewManager", opts, c)
+	optional.Once(&c.Mistakes, "WithMaxKeys", &c.maxKeys, strconv.Itoa)
+	if n := c.maxKeys.Get(); c.maxKeys.Given() && n < 1 {
+		c.Add("WithMaxKeys", strconv.Itoa(n), "a Manager needs at least 1")
+	}
+	optional.Once(&c.Mistakes, "WithFetchTimeout", &c.timeout, time.Duration.String)
+	if d := c.timeout.Get(); c.timeout.Given() && d <= 0 {
+		c.Add("WithFetchTimeout", d.String(), "give a time above zero")
+	}
+	optional.Once(&c.Mistakes, "WithLogger", &c.logger, nil)
+	if c.logger.Given() && c.logger.Get() == nil {
+		c.Add("WithLogger", "nil", "give a logger; slog.New(slog.DiscardHandler) is silent")
+	}
+	optional.Once(&c.Mistakes, "WithObserver", &c.observe, nil)
+	if c.observe.Given() && c.observe.Get() == nil {
+		c.Add("WithObserver", "nil", "give a function, or leave the option out")
+	}
+	return c
 }

@@ -7,20 +7,27 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/bearer-go/bearer/internal/grammar"
 	"github.com/bearer-go/bearer/internal/weburl"
 )
 
 // destination is whom a request is for. That of a redirect is the same only if all of it is.
 type destination struct {
-	connects origin       // where the connection goes
-	asks     origin       // whom it asks for there
-	user     url.Userinfo // which package net/http makes an Authorization header of, also when a server has put it into a redirect
+	connects weburl.Origin // where the connection goes
+	asks     weburl.Origin // whom it asks for there
+
+	// user is what package net/http makes an Authorization header of, also when a server has put it
+	// into a redirect.
+	user url.Userinfo
 }
 
 // destinationOf is zero, and so on no list, where it is not clear whom a request is for.
 func destinationOf(req *http.Request) destination {
 	u := req.URL
-	if u == nil || hasOtherHost(req.Header) || u.Opaque != "" && (u.Opaque[0] != '/' || strings.HasPrefix(u.Opaque, "//")) { // names a host beside the others
+	if u == nil || hasOtherHost(req.Header) {
+		return destination{}
+	}
+	if u.Opaque != "" && (u.Opaque[0] != '/' || strings.HasPrefix(u.Opaque, "//")) { // names another host
 		return destination{}
 	}
 	d := destination{connects: originOf(u.Scheme, u.Host)}
@@ -33,54 +40,36 @@ func destinationOf(req *http.Request) destination {
 	return d
 }
 
-// origin is what RFC 6454 section 4 makes of a URL. The zero origin is none.
-type origin struct{ scheme, host, port string }
-
-// originOf is the zero origin if there is no host, or one that is not in ASCII: letters that fold
-// or map to others are not compared here, and never equal.
-func originOf(scheme, hostport string) origin {
-	u := url.URL{Host: hostport}
-	host, port := u.Hostname(), u.Port()
-	if host == "" || strings.ContainsFunc(host, func(r rune) bool { return r <= ' ' || r >= 0x7f }) {
-		return origin{}
+// originOf returns the origin that a request or a configuration names. It is the zero Origin if
+// there is no host, or one that is not in ASCII: letters that fold or map to others are never
+// compared.
+func originOf(scheme, hostport string) weburl.Origin {
+	o := weburl.OriginOf(scheme, hostport)
+	if o.Host == "" || !grammar.IsFieldVChar(hostport) {
+		return weburl.Origin{}
 	}
-	if port == "" {
-		port = "443"
-		if scheme == "http" {
-			port = "80"
-		}
-	}
-	return origin{scheme, strings.ToLower(host), port}
-}
-
-// String returns the origin as a URL.
-func (o origin) String() string {
-	host := o.host
-	if strings.Contains(host, ":") {
-		host = "[" + host + "]"
-	}
-	return o.scheme + "://" + host + ":" + o.port
+	return o
 }
 
 // readOrigin reads the origin of a URL in a configuration. Its errors complete a sentence that
 // begins with what the URL is.
-func readOrigin(text string, plainHTTP bool) (origin, error) {
+func readOrigin(text string, plainHTTP bool) (weburl.Origin, error) {
 	if err := weburl.Check(text, true); err != nil {
-		return origin{}, err
+		return weburl.Origin{}, err
 	}
 	u, err := url.Parse(text)
 	if err != nil {
-		return origin{}, err
+		return weburl.Origin{}, err
 	}
 	o := originOf(u.Scheme, u.Host)
-	port, _ := strconv.ParseUint(o.port, 10, 16) // of one that is too large, another
+	port, _ := strconv.ParseUint(o.Port, 10, 16) // of one that is too large, another
 	switch {
-	case o == origin{} || strings.Contains(o.host, "*"):
-		return origin{}, errors.New("has a host that is a pattern, or not in ASCII; name each host, as Punycode if need be")
-	case strconv.FormatUint(port, 10) != o.port || port == 0:
-		return origin{}, errors.New("has a port that no request could have; give one from 1 to 65535, or none")
-	case o.scheme == "http" && !plainHTTP && !weburl.Loopback(o.host):
-		return origin{}, errors.New("is not https: an attacker on the way could read the token; use https, or InsecureHTTP")
+	case o == weburl.Origin{} || strings.Contains(o.Host, "*"):
+		return weburl.Origin{}, errors.New("has a host that is a pattern, or not in ASCII; name each host, as Punycode if need be")
+	case strconv.FormatUint(port, 10) != o.Port || port == 0:
+		return weburl.Origin{}, errors.New("has a port that no request could have; give one from 1 to 65535, or none")
+	case o.Scheme == "http" && !plainHTTP && !weburl.Loopback(o.Host):
+		return weburl.Origin{}, errors.New("is not https: an attacker on the way could read the token; use https, or InsecureHTTP")
 	}
 	return o, nil
 }

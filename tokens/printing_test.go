@@ -180,7 +180,21 @@ func (p printParts) samples(t *testing.T) []printed {
 	unavailable := &tokens.UnavailableError{Err: failure}
 	auth := oauth.ClientSecretPost(tokens.NewSecret(printSecret))
 	assertion := func(context.Context, tokens.Key) (tokens.Secret, error) { return secret, nil }
+	const password = "https://orders:" + printSecret + "@login.example"
+	_, badIssuer := oauth.NewClient(password, "orders", auth, oauth.WithTokenEndpoint(password))
+	_, badSecret := oauth.NewClient("https://login.example", "orders", oauth.ClientSecretPost(tokens.NewSecret(printSecret+"\n")))
+	_, badLogin := session.NewLogin(t.Context(), p.client, password, session.WithParameter("state", printSecret))
+	_, badStore := session.NewFileStore("", keys)
+	_, badManager := tokens.NewManager(nil)
+	_, badTransport := p.source.Transport(nil, tokens.WithOrigins(password))
 	return []printed{
+		printedAs("tokens.ConfigError", false, mistake[*tokens.ConfigError](t, badManager)),
+		printedAs("tokens.ConfigError", false, *mistake[*tokens.ConfigError](t, badTransport)),
+		printedAs("oauth.ConfigError", false, mistake[*oauth.ConfigError](t, badIssuer)),
+		printedAs("oauth.ConfigError", false, *mistake[*oauth.ConfigError](t, badSecret)),
+		printedAs("oauth.ClientAuth", true, oauth.ClientSecretBasic(tokens.NewSecret(printSecret+"\n"))),
+		printedAs("session.ConfigError", false, mistake[*session.ConfigError](t, badLogin)),
+		printedAs("session.ConfigError", false, *mistake[*session.ConfigError](t, badStore)),
 		printedAs("oauth.AssertionOption", false, oauth.WithRS256()),
 		printedAs("oauth.Client", true, p.client),
 		printedAs("oauth.Client", true, *p.client),
@@ -230,6 +244,16 @@ func (p printParts) samples(t *testing.T) []printed {
 		printedAs("session.NewMemoryStore", true, p.store),
 		printedAs("session.NewSealedStore", true, sealed),
 	}
+}
+
+// mistake returns the first mistake of a constructor.
+func mistake[E error](t *testing.T, err error) E {
+	t.Helper()
+	first, ok := errors.AsType[E](err)
+	if !ok {
+		t.Fatalf("a %T has no %T in it", err, first)
+	}
+	return first
 }
 
 // leaks are the forms in which something printed can be seen, beside itself.

@@ -2,7 +2,6 @@ package tokens
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -66,34 +65,26 @@ type hiddenTransport struct{ *transportState }
 type transportState struct {
 	base      http.RoundTripper
 	source    *Source
-	origins   map[origin]bool
+	origins   map[weburl.Origin]bool
 	plainHTTP bool
 }
 
 // Transport returns an [http.RoundTripper] that attaches the token of s. Base is what sends the
 // requests, nil for [http.DefaultTransport]. It does no I/O.
 //
-// It is an error if no origin is known that the token is for; see [WithOrigins]. When several
-// things are wrong the error says all of them.
+// It is an error if no origin is known that the token is for; see [WithOrigins]. The error is every
+// mistake in the configuration, each a [*ConfigError].
 func (s *Source) Transport(base http.RoundTripper, opts ...TransportOption) (*Transport, error) {
-	var c transportConfig
-	for _, opt := range opts {
-		if opt == nil {
-			c.addError("Transport: an option is nil; leave it out")
-			continue
-		}
-		opt(&c)
+	c, origins := configureTransport(s.key, opts)
+	if err := configErrors(c.All); err != nil {
+		return nil, err
 	}
 	if base == nil {
 		base = http.DefaultTransport
 	}
-	t := &Transport{hiddenTransport: &hiddenTransport{&transportState{
-		base: base, source: s, origins: c.list(s.key), plainHTTP: c.plainHTTP,
-	}}}
-	if err := errors.Join(c.errs...); err != nil {
-		return nil, err
-	}
-	return t, nil
+	return &Transport{hiddenTransport: &hiddenTransport{&transportState{
+		base: base, source: s, origins: origins, plainHTTP: c.plainHTTP,
+	}}}, nil
 }
 
 // RoundTrip sends a request, with the token if it is one that gets it; see [Transport]. If
@@ -242,7 +233,7 @@ func (t *Transport) judge(req *http.Request) (verdict, error) {
 	if own && req.Response == nil {
 		return untouched, nil
 	}
-	if o := here.connects; o.scheme == "http" && !t.plainHTTP && !weburl.Loopback(o.host) && t.listsHost(o.host) {
+	if o := here.connects; o.Scheme == "http" && !t.plainHTTP && !weburl.Loopback(o.Host) && t.listsHost(o.Host) {
 		return untouched, fmt.Errorf("tokens: the request to %s is refused because it is not https, and its host is one that gets "+
 			"a token; use https, or the option InsecureHTTP if others encrypt", o)
 	}
@@ -269,7 +260,7 @@ func (t *Transport) lists(d destination) bool { return t.origins[d.connects] && 
 
 func (t *Transport) listsHost(host string) bool {
 	for o := range t.origins {
-		if o.host == host {
+		if o.Host == host {
 			return true
 		}
 	}

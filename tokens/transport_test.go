@@ -209,8 +209,8 @@ func TestTransportConfiguration(t *testing.T) {
 		{"the order does not matter", "", []tokens.TransportOption{tokens.WithOrigins("http://a.example"), tokens.InsecureHTTP()}, nil},
 		{"an empty list", transportService, transportOrigins(), []string{"the list is empty"}},
 		{"an empty origin", transportService, transportOrigins(""), []string{"is not an absolute https URL"}},
-		{"twice", "", append(transportOrigins("https://a.example"), tokens.WithOrigins("https://b.example")), []string{"given twice"}},
-		{"nil", transportService, []tokens.TransportOption{nil}, []string{"an option is nil"}},
+		{"twice", "", append(transportOrigins("https://a.example"), tokens.WithOrigins("https://b.example")), []string{"WithOrigins: set more than once"}},
+		{"nil", transportService, []tokens.TransportOption{nil}, []string{"option 1 is nil"}},
 		{"a path", "", transportOrigins("https://a.example/v1"), []string{"has a path or a query"}},
 		{"a query", "", transportOrigins("https://a.example?x"), []string{"has a path or a query"}},
 		{"an empty query", "", transportOrigins("https://a.example?"), []string{"has a path or a query"}},
@@ -228,8 +228,9 @@ func TestTransportConfiguration(t *testing.T) {
 			"all at once", "",
 			[]tokens.TransportOption{nil, tokens.WithOrigins("http://a.example", "https://b.example/x", "ftp://c.example"), tokens.WithOrigins("x")},
 			[]string{
-				"an option is nil", "given twice", `"http://a.example" is not https`, `"https://b.example/x" has a path`,
-				`"ftp://c.example" is not an absolute https URL`, `"x" is not an absolute https URL`,
+				"option 1 is nil", "set more than once",
+				`WithOrigins("http://a.example"): is not https`, `WithOrigins("https://b.example/x"): has a path`,
+				`WithOrigins("ftp://c.example"): is not an absolute https URL`, `WithOrigins("x"): is not an absolute https URL`,
 			},
 		},
 	}

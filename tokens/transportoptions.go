@@ -1,43 +1,35 @@
 package tokens
 
 import (
-	"fmt"
 	"net/url"
+	"slices"
+	"strconv"
 
+	"github.com/bearer-go/bearer/internal/optional"
 	"github.com/bearer-go/bearer/internal/weburl"
 )
 
 // A TransportOption changes what a [Transport] does.
 type TransportOption func(*transportConfig)
 
+// transportConfig is what the options say, and what is wrong with it.
 type transportConfig struct {
-	origins   []string
-	listed    bool // WithOrigins was given
-	plainHTTP bool
-	errs      []error
-}
+	optional.Mistakes
 
-func (c *transportConfig) addError(format string, args ...any) {
-	c.errs = append(c.errs, fmt.Errorf("tokens: "+format, args...))
+	origins   optional.Value[[]string]
+	plainHTTP bool
 }
 
 // WithOrigins lists the origins whose requests get the token, as URLs that have a scheme, a host
 // and perhaps a port, and nothing more (RFC 6454): "https://billing.example.com". The default is
-// the origin of [Key.Resource], if that is an https or http URL.
+// the origin of [Key.Resource], if that is an https or http URL. It may be given once.
 //
-// A path, a query or a pattern is an error, and so is an empty list, for a token that may go
-// anywhere is stolen by an attacker who can make the service call a URL. A host that is not in
-// ASCII is listed, and asked for, by its name in Punycode.
+// A path, a query or a pattern is an error, and so is an empty list: a token that may go anywhere
+// is stolen by an attacker who can make the service call a URL. A host that is not in ASCII is
+// listed, and asked for, by its name in Punycode.
 func WithOrigins(urls ...string) TransportOption {
-	return func(c *transportConfig) {
-		if len(urls) == 0 {
-			c.addError("WithOrigins: the list is empty; name an origin, or leave the option out")
-		}
-		if c.listed {
-			c.addError("WithOrigins: given twice; name all of them in one")
-		}
-		c.listed, c.origins = true, append(c.origins, urls...)
-	}
+	urls = slices.Clone(urls)
+	return func(c *transportConfig) { c.origins.Set(append(c.origins.Get(), urls...)) }
 }
 
 // InsecureHTTP allows that the token is sent by plain http to hosts other than this one, where a
@@ -49,30 +41,44 @@ func InsecureHTTP() TransportOption {
 	return func(c *transportConfig) { c.plainHTTP = true }
 }
 
-// list is the origins that get the token of a key.
-func (c *transportConfig) list(key Key) map[origin]bool {
-	list := make(map[origin]bool)
-	if !c.listed {
-		resource, err := url.Parse(key.Resource)
-		if err != nil || resource.Scheme != "https" && resource.Scheme != "http" {
-			c.addError("Transport: no origin is known that the token is for; list it with WithOrigins, or give the service's URL as Key.Resource")
-			return nil
-		}
-		o, err := readOrigin(key.Resource, c.plainHTTP)
-		if err != nil {
-			c.addError("Transport: Key.Resource %q %w", weburl.Redacted(key.Resource), err)
-		}
-		list[o] = true
+// configureTransport collects what the options say, and judges it all. It returns the origins that
+// get the token of the key.
+func configureTransport(key Key, opts []TransportOption) (*transportConfig, map[weburl.Origin]bool) {
+	c := new(transportConfig)
+	optional.Apply(&c.Mistakes, "Transport", opts, c)
+	optional.Once(&c.Mistakes, "WithOrigins", &c.origins, nil)
+	list := make(map[weburl.Origin]bool)
+	if !c.origins.Given() {
+		list[c.originOfResource(key.Resource)] = true
+		return c, list
 	}
-	for _, text := range c.origins {
+	if len(c.origins.Get()) == 0 {
+		c.Add("WithOrigins", "", "the list is empty; name an origin, or leave the option out")
+	}
+	for _, text := range c.origins.Get() {
 		o, err := readOrigin(text, c.plainHTTP)
 		if err == nil {
 			err = checkBare(text)
 		}
 		if err != nil {
-			c.addError("WithOrigins: %q %w", weburl.Redacted(text), err)
+			c.Add("WithOrigins", strconv.Quote(weburl.Redacted(text)), "%v", err)
 		}
 		list[o] = true
 	}
-	return list
+	return c, list
+}
+
+// originOfResource returns the origin of [Key.Resource].
+func (c *transportConfig) originOfResource(text string) weburl.Origin {
+	resource, err := url.Parse(text)
+	if err != nil || resource.Scheme != "https" && resource.Scheme != "http" {
+		c.Add("Transport", "", "no origin is known that the token is for; "+
+			"list it with WithOrigins, or give the service's URL as Key.Resource")
+		return weburl.Origin{}
+	}
+	o, err := readOrigin(text, c.plainHTTP)
+	if err != nil {
+		c.Add("Transport", "", "Key.Resource %q %v", weburl.Redacted(text), err)
+	}
+	return o
 }

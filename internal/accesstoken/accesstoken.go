@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"github.com/bearer-go/bearer/internal/grammar"
 )
 
 const (
@@ -61,16 +63,6 @@ func AgesOf(expiresIn, refreshIn time.Duration) Ages {
 	return a
 }
 
-// IsSendable reports whether a token can stand in a header: b64token of RFC 6750 section 2.1, or at
-// least visible ASCII, which is what RFC 6749 appendix A.12 allows, and not too long for one.
-func IsSendable(token string) bool {
-	if len(token) > MaxSize {
-		return false
-	}
-	for i := range len(token) {
-		if token[i] <= ' ' || token[i] >= 0x7f {
-			return false
-		}
-	}
-	return token != ""
-}
+// IsSendable reports whether a token can stand in a header. It is visible ASCII, of which RFC 6750
+// section 2.1 allows some and RFC 6749 appendix A.12 all, and at most [MaxSize] long.
+func IsSendable(token string) bool { return len(token) <= MaxSize && grammar.IsFieldVChar(token) }

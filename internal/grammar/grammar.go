@@ -32,6 +32,10 @@ func IsVSCHAR(text string) bool { return consistsOf(text, vschar) }
 // IsFieldVChar is printable ASCII without the space: what a header field can hold as one word.
 func IsFieldVChar(text string) bool { return consistsOf(text, vchar) }
 
+// IsParameterName is a param-name or response-name of RFC 6749 section 8.2: letters, digits and
+// "-._". Error codes are made of these characters in practice, too.
+func IsParameterName(text string) bool { return consistsOf(text, nameChar) }
+
 // Lower returns a text with A to Z in lower case. Unicode's rules would let look-alikes match, such
 // as U+212A, the Kelvin sign.
 func Lower(text string) string {
@@ -71,6 +75,7 @@ const (
 	nqschar
 	vschar
 	vchar
+	nameChar
 )
 
 // classes says which classes each character is in. No character beyond ASCII is in any.
@@ -83,6 +88,7 @@ var classes = func() (table [256]class) {
 	const alphanumeric = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
 	add(token, alphanumeric+"!#$%&'*+-.^_`|~")
 	add(token68, alphanumeric+"-._~+/")
+	add(nameChar, alphanumeric+"-._")
 	for c := byte(' '); c <= '~'; c++ {
 		table[c] |= vschar
 		if c != ' ' {

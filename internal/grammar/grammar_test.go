@@ -27,6 +27,7 @@ func TestClassesHoldTheCharactersOfTheirRFC(t *testing.T) {
 		{"NQSCHAR", grammar.IsNQSCHAR, between(0x20, 0x21) + between(0x23, 0x5b) + between(0x5d, 0x7e)},
 		{"VSCHAR", grammar.IsVSCHAR, between(0x20, 0x7e)},
 		{"VCHAR", grammar.IsFieldVChar, between(0x21, 0x7e)},
+		{"name-char", grammar.IsParameterName, alphanumeric + "-._"},
 	} {
 		for c := range 256 {
 			text, want := string([]byte{byte(c)}), strings.IndexByte(class.has, byte(c)) >= 0

@@ -4,7 +4,6 @@ import (
 	"crypto"
 	"crypto/ecdsa"
 	"crypto/ed25519"
-	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/rsa"
 	"encoding/asn1"
@@ -20,20 +19,23 @@ import (
 type Signer struct {
 	algorithm *Algorithm
 	key       crypto.Signer
+	public    crypto.PublicKey
 	opts      crypto.SignerOpts
 }
+
+// ErrNotForKey means that an algorithm was named that is not one for the key.
+var ErrNotForKey = errors.New("the algorithm is not one for the key")
 
 var (
 	errNoSigner  = errors.New("the signer is nil; give the private key, or what signs with it")
 	errHalfKey   = errors.New("the private key is empty or cut short; give the whole of it")
-	errWeakRSA   = fmt.Errorf("the RSA key does not have %d to %d bits; make another one", MinRSABits, MaxRSABits)
+	errWeakRSA   = fmt.Errorf("the RSA key has fewer than %d bits; make a longer one", MinRSABits)
 	errNoKeyType = errors.New("the key cannot be used; give one of RSA, P-256, P-384, P-521 or Ed25519")
-	errNotForKey = errors.New("the algorithm is not one for the key")
 	errSignature = errors.New("the signer returned no signature of its key over its input")
 )
 
 // NewSigner returns a Signer for a private key. The algorithm is that of the key: for RSA keys
-// PS256 unless a name is given, such as RS256. The key's private part is not used yet.
+// PS256 unless a name is given, such as RS256. Nothing is signed yet.
 func NewSigner(key crypto.Signer, algorithm string) (*Signer, error) {
 	if v := reflect.ValueOf(key); !v.IsValid() || v.Kind() == reflect.Pointer && v.IsNil() {
 		return nil, errNoSigner
@@ -42,49 +44,35 @@ func NewSigner(key crypto.Signer, algorithm string) (*Signer, error) {
 		return nil, errHalfKey
 	}
 	public := key.Public()
-	if algorithm == "" {
-		name, err := usualAlgorithm(public)
-		if err != nil {
-			return nil, err
+	algorithms, err := signingAlgorithms(public)
+	if err != nil {
+		return nil, err
+	}
+	for _, a := range algorithms {
+		if algorithm == "" || algorithm == a.Name {
+			return &Signer{a, key, public, a.signerOpts()}, nil
 		}
-		algorithm = name
 	}
-	a, ok := Lookup(algorithm)
-	if !ok || a.Symmetric() || !a.Fits(public) {
-		return nil, errNotForKey
-	}
-	return &Signer{a, key, a.signerOpts()}, nil
+	return nil, ErrNotForKey
 }
 
 // Algorithm returns the name of the algorithm, for the member alg of a header.
 func (s *Signer) Algorithm() string { return s.algorithm.Name }
 
-// usualAlgorithm is the algorithm of a key that nothing else was chosen for.
-func usualAlgorithm(public crypto.PublicKey) (string, error) {
-	switch key := public.(type) {
-	case *rsa.PublicKey:
-		if key == nil || key.N == nil || !ps256.Fits(key) {
-			return "", errWeakRSA
+// signingAlgorithms returns the algorithms that a key can sign with, the usual one first. An RSA
+// key of one's own may be longer than one that is only verified with.
+func signingAlgorithms(public crypto.PublicKey) ([]*Algorithm, error) {
+	if key, ok := public.(*rsa.PublicKey); ok {
+		if key == nil || key.N == nil || key.N.BitLen() < MinRSABits {
+			return nil, errWeakRSA
 		}
-		return ps256.Name, nil
-	case *ecdsa.PublicKey:
-		if key == nil {
-			return "", errNoKeyType
-		}
-		switch key.Curve {
-		case elliptic.P256():
-			return es256.Name, nil
-		case elliptic.P384():
-			return es384.Name, nil
-		case elliptic.P521():
-			return es512.Name, nil
-		}
-	case ed25519.PublicKey:
-		if len(key) == ed25519.PublicKeySize {
-			return eddsa.Name, nil
-		}
+		return []*Algorithm{ps256, ps384, ps512, rs256, rs384, rs512}, nil
 	}
-	return "", errNoKeyType
+	fitting := Fitting(public)
+	if len(fitting) == 0 {
+		return nil, errNoKeyType
+	}
+	return fitting, nil
 }
 
 // isWhole reports whether a key in memory has its private part. Without it some keys of package
@@ -120,12 +108,12 @@ func (s *Signer) Sign(header, payload any) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("the signer failed: %w", err)
 	}
-	if key, ok := s.key.Public().(*ecdsa.PublicKey); ok {
+	if key, ok := s.public.(*ecdsa.PublicKey); ok {
 		if signature, err = joinASN1(signature, (key.Curve.Params().BitSize+7)/8); err != nil {
 			return "", err
 		}
 	}
-	if s.algorithm.Verify(input, signature, s.key.Public()) != nil {
+	if s.algorithm.Verify(input, signature, s.public) != nil {
 		return "", errSignature
 	}
 	return input + "." + Encode(signature), nil

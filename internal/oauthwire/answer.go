@@ -7,6 +7,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"github.com/bearer-go/bearer/internal/grammar"
 	"github.com/bearer-go/bearer/internal/webclient"
 	"github.com/bearer-go/bearer/tokens"
 )
@@ -68,7 +69,7 @@ func (a *answer) problem() (code, description string) {
 
 // showsCode reports whether a text may be shown as an error code.
 func (a *answer) showsCode(code string) bool {
-	return len(code) <= maxCode && !strings.ContainsFunc(code, isNotCode) &&
+	return len(code) <= maxCode && grammar.IsParameterName(code) &&
 		((&tokens.Error{Code: code}).Permanent() || !a.quoted(code))
 }
 
@@ -82,10 +83,6 @@ func (a *answer) description(text string) string {
 		return ""
 	}
 	return strings.Clone(text[:min(len(text), maxDescription)])
-}
-
-func isNotCode(r rune) bool {
-	return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') && !strings.ContainsRune("._-", r)
 }
 
 // LoginError is the error that the answer to a login names (RFC 6749 section 4.1.2.1), as far as it

@@ -3,7 +3,11 @@ package oauthwire
 import (
 	"errors"
 	"net/url"
+	"strings"
+	"unicode"
+	"unicode/utf8"
 
+	"github.com/bearer-go/bearer/internal/grammar"
 	"github.com/bearer-go/bearer/tokens"
 )
 
@@ -36,12 +40,35 @@ func (c *Client) CheckKey(key tokens.Key, subject bool) error {
 	refuse(!subject && key.Subject != "", errSubject)
 	refuse(subject && key.Subject == "", errNoSubject)
 	refuse(key.Resource != "" && !IsURI(key.Resource), errResource)
-	refuse(!isText(key.Audience), errAudience)
-	refuse(key.Scope != "" && !isScopeList(key.Scope), errScopes)
+	refuse(!IsText(key.Audience), errAudience)
+	refuse(key.Scope != "" && !IsScopeList(key.Scope), errScopes)
 	if len(errs) > 0 {
 		return BadRequest(errors.Join(errs...))
 	}
 	return nil
+}
+
+// IsURI reports whether a text is an absolute URI without a user name and a fragment.
+func IsURI(text string) bool {
+	u, err := url.Parse(text)
+	return err == nil && u.IsAbs() && u.User == nil && u.Host+u.Opaque+u.Path != "" &&
+		grammar.IsFieldVChar(text) && !strings.Contains(text, "#")
+}
+
+// IsText reports whether a text is UTF-8 without control characters. It may be empty.
+func IsText(text string) bool {
+	return utf8.ValidString(text) && !strings.ContainsFunc(text, unicode.IsControl)
+}
+
+// IsScopeList reports whether a text is a scope of RFC 6749 section 3.3: one or more scope-tokens
+// with one space between them.
+func IsScopeList(text string) bool {
+	for scope := range strings.SplitSeq(text, " ") {
+		if !grammar.IsScopeToken(scope) {
+			return false
+		}
+	}
+	return true
 }
 
 // KeyForm returns the form of a request for a key.

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/bearer-go/bearer/internal/accesstoken"
+	"github.com/bearer-go/bearer/internal/grammar"
 	"github.com/bearer-go/bearer/internal/strictjson"
 	"github.com/bearer-go/bearer/tokens"
 )
@@ -58,7 +59,7 @@ func (a *answer) token() (response *tokens.Response, issued string, err error) {
 		return nil, "", accesstoken.ErrType
 	case len(response.Scope) > accesstoken.MaxScope:
 		return nil, "", accesstoken.ErrScopeSize
-	case !IsScope(response.Scope):
+	case response.Scope != "" && !grammar.IsNQSCHAR(response.Scope): // servers differ in the spaces between scopes
 		return nil, "", errScope
 	case !isRefreshToken(response.RefreshToken.Reveal()):
 		return nil, "", errRefreshToken
@@ -66,8 +67,11 @@ func (a *answer) token() (response *tokens.Response, issued string, err error) {
 	return response, issued, nil
 }
 
-// isRefreshToken reports whether a text can be sent back as a refresh token.
-func isRefreshToken(text string) bool { return len(text) <= accesstoken.MaxSize && IsPrintable(text) }
+// isRefreshToken reports whether a text can be sent back as a refresh token. An empty text is none,
+// which is allowed.
+func isRefreshToken(text string) bool {
+	return text == "" || len(text) <= accesstoken.MaxSize && grammar.IsVSCHAR(text)
+}
 
 // isJSON reports whether an answer says that it is JSON, or says nothing (RFC 6749 section 5.1, RFC
 // 6839 section 3.1).

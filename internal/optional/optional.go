@@ -5,6 +5,7 @@
 package optional
 
 import (
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -69,6 +70,28 @@ type Mistakes struct {
 // Add adds a mistake. The format and its arguments give the problem.
 func (m *Mistakes) Add(option, value, format string, args ...any) {
 	m.All = append(m.All, Mistake{option, m.Subject, value, fmt.Sprintf(format, args...)})
+}
+
+// Join returns the mistakes as errors of a package, joined with [errors.Join], or nil if there are
+// none.
+func Join(mistakes []Mistake, as func(Mistake) error) error {
+	errs := make([]error, len(mistakes))
+	for i, m := range mistakes {
+		errs[i] = as(m)
+	}
+	return errors.Join(errs...)
+}
+
+// Apply gives each option the configuration. A nil option is a mistake in a call of the
+// constructor.
+func Apply[C any, O ~func(*C)](m *Mistakes, constructor string, options []O, config *C) {
+	for i, option := range options {
+		if option == nil {
+			m.Add(constructor, "nil", "option %d is nil; leave it out", i+1)
+			continue
+		}
+		option(config)
+	}
 }
 
 // Once adds a mistake if the option was given more than once. show prints the value; nil prints

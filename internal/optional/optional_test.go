@@ -1,6 +1,7 @@
 package optional_test
 
 import (
+	"errors"
 	"strconv"
 	"testing"
 
@@ -42,6 +43,29 @@ func TestOnceWithoutAPrinterShowsNoValue(t *testing.T) {
 	optional.Once(&m, "HMACSecret", &v, nil)
 	if got := m.All[0].Text("bearer"); got != "bearer: HMACSecret: set more than once; keep one" {
 		t.Errorf("text is %q", got)
+	}
+}
+
+func TestApplySkipsAndReportsNilOptions(t *testing.T) {
+	type config struct{ n int }
+	type option func(*config)
+	add := func(n int) option { return func(c *config) { c.n += n } }
+	var m optional.Mistakes
+	var c config
+	optional.Apply(&m, "New", []option{add(1), nil, add(2), nil}, &c)
+	if c.n != 3 {
+		t.Errorf("the options were not applied: %d", c.n)
+	}
+	err := optional.Join(m.All, func(m optional.Mistake) error { return errors.New(m.Text("bearer")) })
+	const want = "bearer: New(nil): option 2 is nil; leave it out\nbearer: New(nil): option 4 is nil; leave it out"
+	if err == nil || err.Error() != want {
+		t.Errorf("error is %v, want %s", err, want)
+	}
+}
+
+func TestJoinOfNoMistakesIsNoError(t *testing.T) {
+	if err := optional.Join(nil, func(optional.Mistake) error { return errors.New("called") }); err != nil {
+		t.Errorf("error is %v", err)
 	}
 }
 

@@ -11,6 +11,8 @@ import (
 	"os"
 	"strings"
 	"syscall"
+
+	"github.com/bearer-go/bearer/internal/grammar"
 )
 
 // maxShown is how much of an error's text is shown, in bytes, where there are names in it that the
@@ -88,11 +90,11 @@ func fixed(err error) error {
 	return errHidden
 }
 
-// Printable replaces whatever in a text may not stand in an error's description (RFC 6749 section
-// 5.2), so that no server forges a line of a log or moves a terminal's cursor.
+// Printable replaces each character that may not stand in an error's description (RFC 6749 section
+// 5.2), so that an attacker can neither forge a line of a log nor move a terminal's cursor.
 func Printable(text string) string {
 	return strings.Map(func(r rune) rune {
-		if r < ' ' || r > '~' || r == '"' || r == '\\' {
+		if !grammar.IsNQSCHAR(string(r)) {
 			return '?'
 		}
 		return r

@@ -72,7 +72,8 @@ func WithinOrigin(client *http.Client) {
 		if len(via) > maxRedirects {
 			return ErrRedirects
 		}
-		if weburl.Origin(request.URL) != weburl.Origin(via[0].URL) {
+		to, from := request.URL, via[0].URL
+		if weburl.OriginOf(to.Scheme, to.Host) != weburl.OriginOf(from.Scheme, from.Host) {
 			return ErrOtherOrigin
 		}
 		if next != nil {

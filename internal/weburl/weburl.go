@@ -80,15 +80,6 @@ func SameIssuer(document, configured string) error {
 	}
 }
 
-// Origin is the scheme, host and port of a URL (RFC 6454 section 4).
-func Origin(u *url.URL) string {
-	port := u.Port()
-	if port == "" {
-		port = map[string]string{"https": "443", "http": "80"}[u.Scheme]
-	}
-	return u.Scheme + "://" + strings.ToLower(u.Hostname()) + ":" + port
-}
-
 // Loopback reports whether a host is this machine by its name or address alone.
 func Loopback(host string) bool {
 	ip, err := netip.ParseAddr(host)
@@ -96,14 +87,15 @@ func Loopback(host string) bool {
 }
 
 // Redacted returns a URL as it may be shown to an operator: without a password, and without
-// anything where an @ makes it likely that there is one in a text that is no URL.
+// anything where an @ makes it likely that there is one in a text that is no URL, such as one
+// without its scheme.
 func Redacted(text string) string {
 	u, err := url.Parse(text)
 	switch {
 	case err == nil && u.User != nil:
 		u.User = url.User("redacted")
 		return u.String()
-	case err != nil && strings.Contains(text, "@"):
+	case (err != nil || u.Opaque != "") && strings.Contains(text, "@"):
 		return "redacted"
 	}
 	return text

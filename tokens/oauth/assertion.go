@@ -3,29 +3,21 @@ package oauth
 import (
 	"context"
 	"crypto"
-	"crypto/ecdsa"
-	"crypto/ed25519"
-	"crypto/elliptic"
 	"crypto/rand"
-	"crypto/rsa"
-	"encoding/asn1"
-	"encoding/base64"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"math/big"
 	"net/http"
 	"net/url"
-	"reflect"
 	"time"
 	"unicode/utf8"
 
+	"github.com/bearer-go/bearer/internal/jws"
 	"github.com/bearer-go/bearer/internal/oauthwire"
+	"github.com/bearer-go/bearer/internal/optional"
 )
 
 const (
 	assertionLife = time.Minute // for which an assertion is good: for one request
-	minRSABits    = 2048        // RFC 7518 section 3.3
 
 	assertionType = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer" // RFC 7523 section 2.2
 )
@@ -33,7 +25,12 @@ const (
 // An AssertionOption changes what [PrivateKeyJWT] signs.
 type AssertionOption func(*assertionConfig)
 
-type assertionConfig struct{ rs256 bool }
+// assertionConfig is what the options say, and what is wrong with it.
+type assertionConfig struct {
+	optional.Mistakes
+
+	rs256 bool
+}
 
 // WithRS256 makes [PrivateKeyJWT] sign with RS256 instead of PS256, for a server that knows no
 // other algorithm for RSA keys. With another key it is an error.
@@ -53,29 +50,29 @@ func WithRS256() AssertionOption { return func(c *assertionConfig) { c.rs256 = t
 // that waits should end by itself. A request is given up if its signature takes longer than 10
 // seconds.
 func PrivateKeyJWT(signer crypto.Signer, keyID string, opts ...AssertionOption) ClientAuth {
-	var config assertionConfig
-	var errs []error
-	for _, opt := range opts {
-		if opt == nil {
-			errs = append(errs, errors.New("PrivateKeyJWT: an option is nil; leave it out"))
-			continue
-		}
-		opt(&config)
-	}
+	config := new(assertionConfig)
+	optional.Apply(&config.Mistakes, "PrivateKeyJWT", opts, config)
 	if !utf8.ValidString(keyID) {
-		errs = append(errs, errors.New("PrivateKeyJWT: the key's identifier is not UTF-8"))
+		config.Add("PrivateKeyJWT", "", "the key's identifier is not UTF-8")
 	}
-	algorithm, err := algorithmOf(signer, config.rs256)
-	if err != nil {
-		errs = append(errs, fmt.Errorf("PrivateKeyJWT: %w", err))
+	algorithm := "" // that of the key
+	if config.rs256 {
+		algorithm = "RS256"
 	}
-	if err := errors.Join(errs...); err != nil {
-		return ClientAuth{err: err}
+	key, err := jws.NewSigner(signer, algorithm)
+	switch {
+	case errors.Is(err, jws.ErrNotForKey):
+		config.Add("WithRS256", "", "it is for RSA keys; leave the option out")
+	case err != nil:
+		config.Add("PrivateKeyJWT", "", "%v", err)
+	}
+	if len(config.All) > 0 {
+		return ClientAuth{mistakes: config.All}
 	}
 	return ClientAuth{wire: oauthwire.Auth{Apply: func(
 		_ context.Context, c *oauthwire.Client, form url.Values, _ http.Header,
 	) ([]string, error) {
-		assertion, err := algorithm.assert(signer, keyID, c.ID, c.Issuer)
+		assertion, err := assert(key, keyID, c.ID, c.Issuer)
 		if err != nil {
 			return nil, fmt.Errorf("the client's assertion cannot be made: %w", err)
 		}
@@ -86,138 +83,13 @@ func PrivateKeyJWT(signer crypto.Signer, keyID string, opts ...AssertionOption) 
 	}}}
 }
 
-// algorithm signs (RFC 7518 section 3.1, RFC 8037 section 3.1).
-type algorithm struct {
-	name string
-	opts crypto.SignerOpts
-
-	// finish verifies a signature and puts it into the form that a JWS has it in.
-	finish func(signed, signature []byte) ([]byte, error)
-}
-
-var (
-	errNoSigner  = errors.New("the signer is nil; give the private key, or what signs with it")
-	errHalfKey   = errors.New("the private key is empty or cut short; give the whole of it")
-	errWeakRSA   = fmt.Errorf("the RSA key has fewer than %d bits; make a longer one", minRSABits)
-	errNoKeyType = errors.New("the key cannot be used; give one of RSA, P-256, P-384, P-521 or Ed25519")
-	errNotRSA    = errors.New("WithRS256 is for RSA keys; leave the option out")
-	errSignature = errors.New("the signer gave no signature of its key over what it was given")
-)
-
-// algorithmOf returns the algorithm for a signer's key.
-func algorithmOf(signer crypto.Signer, rs256 bool) (*algorithm, error) {
-	if v := reflect.ValueOf(signer); !v.IsValid() || v.Kind() == reflect.Pointer && v.IsNil() {
-		return nil, errNoSigner
-	}
-	if !isWhole(signer) {
-		return nil, errHalfKey
-	}
-	public := signer.Public()
-	if _, ok := public.(*rsa.PublicKey); rs256 && !ok {
-		return nil, errNotRSA
-	}
-	switch key := public.(type) {
-	case *rsa.PublicKey:
-		switch {
-		case key == nil || key.N == nil || key.N.BitLen() < minRSABits:
-			return nil, errWeakRSA
-		case rs256:
-			return rs256With(key), nil
-		}
-		return ps256With(key), nil
-	case *ecdsa.PublicKey:
-		if key == nil {
-			return nil, errNoKeyType
-		}
-		switch key.Curve {
-		case elliptic.P256():
-			return ecdsaWith(key, "ES256", crypto.SHA256), nil
-		case elliptic.P384():
-			return ecdsaWith(key, "ES384", crypto.SHA384), nil
-		case elliptic.P521():
-			return ecdsaWith(key, "ES512", crypto.SHA512), nil
-		}
-	case ed25519.PublicKey:
-		if len(key) == ed25519.PublicKeySize {
-			return ed25519With(key), nil
-		}
-	}
-	return nil, errNoKeyType
-}
-
-// isWhole reports whether a key in memory has its private part: without it some of those of package
-// crypto panic.
-func isWhole(signer crypto.Signer) bool {
-	switch key := signer.(type) {
-	case ed25519.PrivateKey:
-		return len(key) == ed25519.PrivateKeySize
-	case *ed25519.PrivateKey:
-		return len(*key) == ed25519.PrivateKeySize
-	case *rsa.PrivateKey:
-		return key.D != nil
-	case *ecdsa.PrivateKey:
-		return key.D != nil && key.X != nil && key.Y != nil //nolint:staticcheck // deprecated is changing them
-	}
-	return true
-}
-
-func rs256With(key *rsa.PublicKey) *algorithm {
-	return &algorithm{"RS256", crypto.SHA256, func(signed, signature []byte) ([]byte, error) {
-		return signature, rsa.VerifyPKCS1v15(key, crypto.SHA256, digest(crypto.SHA256, signed), signature)
-	}}
-}
-
-func ps256With(key *rsa.PublicKey) *algorithm {
-	opts := &rsa.PSSOptions{SaltLength: rsa.PSSSaltLengthEqualsHash, Hash: crypto.SHA256} // RFC 7518 section 3.5
-	return &algorithm{"PS256", opts, func(signed, signature []byte) ([]byte, error) {
-		return signature, rsa.VerifyPSS(key, crypto.SHA256, digest(crypto.SHA256, signed), signature, opts)
-	}}
-}
-
-func ecdsaWith(key *ecdsa.PublicKey, name string, hash crypto.Hash) *algorithm {
-	return &algorithm{name, hash, func(signed, signature []byte) ([]byte, error) {
-		if !ecdsa.VerifyASN1(key, digest(hash, signed), signature) {
-			return nil, errSignature
-		}
-		return joinASN1(signature, (key.Curve.Params().BitSize+7)/8)
-	}}
-}
-
-func ed25519With(key ed25519.PublicKey) *algorithm {
-	return &algorithm{"EdDSA", crypto.Hash(0), func(signed, signature []byte) ([]byte, error) {
-		if !ed25519.Verify(key, signed, signature) {
-			return nil, errSignature
-		}
-		return signature, nil
-	}}
-}
-
-func digest(hash crypto.Hash, signed []byte) []byte {
-	h := hash.New()
-	h.Write(signed)
-	return h.Sum(nil)
-}
-
-// joinASN1 turns the two numbers of an ECDSA signature, which verified, into their octets one after
-// the other (RFC 7518 section 3.4).
-func joinASN1(signature []byte, size int) ([]byte, error) {
-	var numbers struct{ R, S *big.Int }
-	if rest, err := asn1.Unmarshal(signature, &numbers); err != nil || len(rest) > 0 {
-		return nil, errSignature
-	}
-	joined := make([]byte, 2*size)
-	numbers.R.FillBytes(joined[:size])
-	numbers.S.FillBytes(joined[size:])
-	return joined, nil
-}
-
-// assert makes an assertion.
-func (a *algorithm) assert(signer crypto.Signer, keyID, clientID, issuer string) (string, error) {
+// assert returns an assertion, which is good for one request.
+func assert(key *jws.Signer, keyID, clientID, issuer string) (string, error) {
 	header := struct {
 		Algorithm string `json:"alg"`
 		Type      string `json:"typ"`
 		KeyID     string `json:"kid,omitempty"`
-	}{a.name, "JWT", keyID}
+	}{key.Algorithm(), "JWT", keyID}
 	now := time.Now()
 	claims := struct {
 		Issuer   string `json:"iss"`
@@ -227,27 +99,5 @@ func (a *algorithm) assert(signer crypto.Signer, keyID, clientID, issuer string)
 		IssuedAt int64  `json:"iat"`
 		Expiry   int64  `json:"exp"`
 	}{clientID, clientID, issuer, rand.Text(), now.Unix(), now.Add(assertionLife).Unix()}
-	head, err := segment(header)
-	if err != nil {
-		return "", err
-	}
-	body, err := segment(claims)
-	if err != nil {
-		return "", err
-	}
-	signed := []byte(head + "." + body)
-	signature, err := crypto.SignMessage(signer, rand.Reader, signed, a.opts)
-	if err != nil {
-		return "", fmt.Errorf("the signer failed: %w", err)
-	}
-	if signature, err = a.finish(signed, signature); err != nil {
-		return "", errSignature
-	}
-	return string(signed) + "." + base64.RawURLEncoding.EncodeToString(signature), nil
-}
-
-// segment is a part of a JWS before its signature.
-func segment(v any) (string, error) {
-	text, err := json.Marshal(v)
-	return base64.RawURLEncoding.EncodeToString(text), err
+	return key.Sign(header, claims)
 }

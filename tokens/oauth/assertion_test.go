@@ -219,8 +219,8 @@ func TestKeysThatCannotSignAssertions(t *testing.T) {
 		"a short Ed25519 key":     {&assertionSigner{public: ed25519.PublicKey{1}}, "", nil, "the key cannot be used"},
 		"no public key":           {&assertionSigner{}, "", nil, "the key cannot be used"},
 		"another curve":           {keys["P-224"], "", nil, "the key cannot be used"},
-		"RS256 with another key":  {keys["P-256"], "", options{oauth.WithRS256()}, "RS256 is for RSA keys"},
-		"a nil option":            {keys["P-256"], "", options{nil}, "an option is nil"},
+		"RS256 with another key":  {keys["P-256"], "", options{oauth.WithRS256()}, "WithRS256: it is for RSA keys"},
+		"a nil option":            {keys["P-256"], "", options{nil}, "PrivateKeyJWT(nil): option 1 is nil"},
 		"a key id that is no text": {
 			keys["P-256"], "\xff", nil, "the key's identifier is not UTF-8",
 		},
@@ -242,7 +242,7 @@ func TestKeysThatCannotSignAssertions(t *testing.T) {
 
 func TestSignersThatFailOrGiveNonsense(t *testing.T) {
 	errKMS := errors.New("the service for keys is down")
-	const none = "gave no signature"
+	const none = "returned no signature"
 	for _, kind := range []string{"RSA", "P-256", "P-384", "P-521", "Ed25519"} {
 		key := assertionKeys()[kind]
 		for name, tt := range map[string]struct {

@@ -1,11 +1,8 @@
 package oauth
 
 import (
-	"errors"
-
 	"github.com/bearer-go/bearer/internal/oauthwire"
 	"github.com/bearer-go/bearer/internal/secretprint"
-	"github.com/bearer-go/bearer/internal/weburl"
 )
 
 // opaque makes a type print as "[secret]" that embeds it.
@@ -34,38 +31,16 @@ var _ = oauthwire.Register(func(client any) *oauthwire.Client {
 // by character. It must be an https URL without user name, query and fragment; http is for loopback
 // addresses, or [InsecureHTTP]. The identifier is printable ASCII (RFC 6749 appendix A.1).
 //
-// NewClient does no I/O. When several things are wrong the error says all of them.
+// NewClient does no I/O. The error is every mistake in the configuration, each a [*ConfigError].
 func NewClient(issuer, id string, auth ClientAuth, opts ...ClientOption) (*Client, error) {
-	var config clientConfig
-	for _, opt := range opts {
-		if opt == nil {
-			config.addError("NewClient: an option is nil; leave it out")
-			continue
-		}
-		opt(&config)
-	}
-	if err := weburl.CheckIssuer(issuer, config.insecureHTTP); err != nil {
-		config.addError("NewClient: the issuer %q %w; give the https URL that the server names as its issuer",
-			weburl.Redacted(issuer), err)
-	}
-	if id == "" || !oauthwire.IsPrintable(id) {
-		config.addError("NewClient: the client's identifier is empty or not printable ASCII; give it as the server registered it")
-	}
-	switch {
-	case auth.wire.Apply == nil && auth.err == nil:
-		config.addError("NewClient: the ClientAuth is empty; make one with ClientSecretBasic or another function")
-	case auth.err != nil:
-		config.addError("%w", auth.err)
-	}
-	config.checkEndpoint("WithTokenEndpoint", config.given.Token)
-	config.checkEndpoint("WithRevocationEndpoint", config.given.Revocation)
-	config.checkEndpoint("WithAuthorizationEndpoint", config.given.Authorization)
-	tokenClient, discoveryClient := config.clients(auth.wire.Certificate)
-	if err := errors.Join(config.errs...); err != nil {
+	c := configure(issuer, id, auth, opts)
+	tokenClient, discoveryClient := c.clients(auth.wire.Certificate)
+	if err := configErrors(c.All); err != nil {
 		return nil, err
 	}
 	return &Client{hiddenClient: &hiddenClient{oauthwire.New(oauthwire.Config{
-		Issuer: issuer, ID: id, Auth: auth.wire, InsecureHTTP: config.insecureHTTP, Given: config.given, MaxRequests: config.maxRequests,
+		Issuer: issuer, ID: id, Auth: auth.wire,
+		InsecureHTTP: c.insecureHTTP.Given(), Given: c.endpoints(), MaxRequests: c.maxRequests.Get(),
 		TokenClient: tokenClient, DiscoveryClient: discoveryClient,
 	})}}, nil
 }

@@ -32,7 +32,7 @@ func TestNewClientJudgesItsConfiguration(t *testing.T) {
 		},
 		"http elsewhere, allowed": {"http://login.example.com", "orders", good, options{oauth.InsecureHTTP()}, ""},
 		"allowed twice": {
-			"http://login.example.com", "orders", good, options{oauth.InsecureHTTP(), oauth.InsecureHTTP()}, "InsecureHTTP: given twice",
+			"http://login.example.com", "orders", good, options{oauth.InsecureHTTP(), oauth.InsecureHTTP()}, "InsecureHTTP: set more than once",
 		},
 		"no issuer":                 {"", "orders", good, nil, "is empty"},
 		"an issuer with a query":    {tokenstest.Issuer + "?x", "orders", good, nil, "has a query"},
@@ -46,24 +46,26 @@ func TestNewClientJudgesItsConfiguration(t *testing.T) {
 		"an identifier with a DEL":   {tokenstest.Issuer, "a\x7f", good, nil, "not printable ASCII"},
 		"an identifier not in ASCII": {tokenstest.Issuer, "bücher", good, nil, "not printable ASCII"},
 		"no authentication":          {tokenstest.Issuer, "orders", oauth.ClientAuth{}, nil, "the ClientAuth is empty"},
-		"a nil option":               {tokenstest.Issuer, "orders", good, options{nil}, "an option is nil"},
+		"a nil option":               {tokenstest.Issuer, "orders", good, options{nil}, "NewClient(nil): option 1 is nil"},
 		"a nil HTTP client": {
-			tokenstest.Issuer, "orders", good, options{oauth.WithHTTPClient(nil)}, "HTTPClient: the client is nil",
+			tokenstest.Issuer, "orders", good, options{oauth.WithHTTPClient(nil)}, "WithHTTPClient(nil): give a client",
 		},
 		"two HTTP clients": {
 			tokenstest.Issuer, "orders", good,
 			options{oauth.WithHTTPClient(&http.Client{}), oauth.WithHTTPClient(&http.Client{})},
-			"HTTPClient: given twice",
+			"WithHTTPClient: set more than once",
 		},
-		"an empty endpoint": {tokenstest.Issuer, "orders", good, options{oauth.WithTokenEndpoint("")}, "TokenEndpoint: the URL is empty"},
+		"an empty endpoint": {tokenstest.Issuer, "orders", good, options{oauth.WithTokenEndpoint("")}, `WithTokenEndpoint(""): the URL is empty`},
 		"two endpoints": {
 			tokenstest.Issuer, "orders", good,
 			options{oauth.WithTokenEndpoint(tokenstest.TokenURL), oauth.WithTokenEndpoint(tokenstest.TokenURL)},
-			"TokenEndpoint: given twice",
+			`WithTokenEndpoint("` + tokenstest.TokenURL + `"): set more than once`,
 		},
 		"an endpoint with a query": {tokenstest.Issuer, "orders", good, options{oauth.WithTokenEndpoint(tokenstest.TokenURL + "?a=b")}, ""},
 		"an endpoint with a fragment": {
-			tokenstest.Issuer, "orders", good, options{oauth.WithTokenEndpoint(tokenstest.TokenURL + "#a")}, "TokenEndpoint: the URL",
+			tokenstest.Issuer, "orders", good,
+			options{oauth.WithTokenEndpoint(tokenstest.TokenURL + "#a")},
+			`WithTokenEndpoint("` + tokenstest.TokenURL + `#a"): the URL has a fragment`,
 		},
 		"an endpoint with a user": {
 			tokenstest.Issuer, "orders", good, options{oauth.WithRevocationEndpoint("https://svc:hunter2@a.example")}, "has a user name",
@@ -82,10 +84,10 @@ func TestNewClientJudgesItsConfiguration(t *testing.T) {
 			tokenstest.Issuer, "orders", oauth.ClientSecretPost(tokens.NewSecret("hunter2\n")), nil, "ClientSecretPost: the secret is empty or not printable",
 		},
 		"no secret function": {
-			tokenstest.Issuer, "orders", oauth.ClientSecretBasicFunc(nil), nil, "ClientSecretBasicFunc: the function is nil",
+			tokenstest.Issuer, "orders", oauth.ClientSecretBasicFunc(nil), nil, "ClientSecretBasicFunc(nil): the function is nil",
 		},
 		"no other secret function": {
-			tokenstest.Issuer, "orders", oauth.ClientSecretPostFunc(nil), nil, "ClientSecretPostFunc: the function is nil",
+			tokenstest.Issuer, "orders", oauth.ClientSecretPostFunc(nil), nil, "ClientSecretPostFunc(nil): the function is nil",
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -108,7 +110,7 @@ func TestNewClientSaysEveryMistakeAtOnce(t *testing.T) {
 	if err == nil {
 		t.Fatal("no error")
 	}
-	for _, want := range []string{"issuer", "identifier", "ClientSecretBasic", "an option", "HTTPClient", "TokenEndpoint", "RevocationEndpoint"} {
+	for _, want := range []string{"issuer", "identifier", "ClientSecretBasic", "option 1", "HTTPClient(nil)", `TokenEndpoint("x")`, `RevocationEndpoint("")`} {
 		if n := strings.Count(err.Error(), want+" "); n == 0 && !strings.Contains(err.Error(), want+":") {
 			t.Errorf("nothing about %s in %v", want, err)
 		}
@@ -117,6 +119,32 @@ func TestNewClientSaysEveryMistakeAtOnce(t *testing.T) {
 		if !strings.HasPrefix(line, "oauth: ") {
 			t.Errorf("%q does not say where it is from", line)
 		}
+	}
+	tokenstest.WantConfigErrors(t, err,
+		oauth.ConfigError{Option: "NewClient", Value: "nil"}, oauth.ConfigError{Option: "NewClient", Value: `""`},
+		oauth.ConfigError{Option: "NewClient"}, oauth.ConfigError{Option: "ClientSecretBasic"},
+		oauth.ConfigError{Option: "WithHTTPClient", Value: "nil"},
+		oauth.ConfigError{Option: "WithTokenEndpoint", Value: `"x"`}, oauth.ConfigError{Option: "WithRevocationEndpoint", Value: `""`},
+	)
+	for _, test := range []struct {
+		auth oauth.ClientAuth
+		opts []oauth.ClientOption
+		want []oauth.ConfigError
+	}{
+		{oauth.ClientAuth{}, []oauth.ClientOption{oauth.WithMaxRequests(0)}, []oauth.ConfigError{{Option: "NewClient"}, {Option: "WithMaxRequests", Value: "0"}}},
+		{
+			oauth.NoClientAuth(),
+			[]oauth.ClientOption{oauth.WithMaxRequests(0), oauth.WithMaxRequests(2)},
+			[]oauth.ConfigError{{Option: "WithMaxRequests", Value: "2"}},
+		},
+		{
+			oauth.PrivateKeyJWT(clientKey(t), "\xff", nil, oauth.WithRS256()), nil,
+			[]oauth.ConfigError{{Option: "PrivateKeyJWT", Value: "nil"}, {Option: "PrivateKeyJWT"}, {Option: "WithRS256"}},
+		},
+		{oauth.TLSClientAuthFunc(nil), nil, []oauth.ConfigError{{Option: "TLSClientAuthFunc", Value: "nil"}}},
+	} {
+		_, err := oauth.NewClient(tokenstest.Issuer, "orders", test.auth, test.opts...)
+		tokenstest.WantConfigErrors(t, err, test.want...)
 	}
 }
 

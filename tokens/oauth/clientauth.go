@@ -11,7 +11,9 @@ import (
 	"net/url"
 
 	"github.com/bearer-go/bearer/internal/contain"
+	"github.com/bearer-go/bearer/internal/grammar"
 	"github.com/bearer-go/bearer/internal/oauthwire"
+	"github.com/bearer-go/bearer/internal/optional"
 	"github.com/bearer-go/bearer/tokens"
 )
 
@@ -21,20 +23,24 @@ import (
 type ClientAuth struct {
 	opaque
 
-	err  error // what is wrong with it
-	wire oauthwire.Auth
+	mistakes []optional.Mistake
+	wire     oauthwire.Auth
 }
 
-// badAuth is a ClientAuth that cannot be used.
-func badAuth(format string, args ...any) ClientAuth {
-	return ClientAuth{err: fmt.Errorf(format, args...)}
+// badAuth returns a ClientAuth that cannot be used.
+func badAuth(function, value string, err error) ClientAuth {
+	return ClientAuth{mistakes: []optional.Mistake{{Option: function, Value: value, Problem: err.Error()}}}
 }
 
-// A secret is VSCHAR (RFC 6749 appendix A.2).
-var errSecret = errors.New("the secret is empty or not printable ASCII; mind the newline at the end of a file")
+var (
+	errFunction = errors.New("the function is nil")
+
+	// A secret is VSCHAR (RFC 6749 appendix A.2).
+	errSecret = errors.New("the secret is empty or not printable ASCII; mind the newline at the end of a file")
+)
 
 func checkSecret(secret tokens.Secret) error {
-	if text := secret.Reveal(); text == "" || !oauthwire.IsPrintable(text) {
+	if !grammar.IsVSCHAR(secret.Reveal()) {
 		return errSecret
 	}
 	return nil
@@ -62,7 +68,7 @@ func readSecret(ctx context.Context, secret func(context.Context) (tokens.Secret
 // does. The secret is printable ASCII; an empty one is an error of [NewClient].
 func ClientSecretBasic(secret tokens.Secret) ClientAuth {
 	if err := checkSecret(secret); err != nil {
-		return badAuth("ClientSecretBasic: %w", err)
+		return badAuth("ClientSecretBasic", "", err)
 	}
 	return ClientSecretBasicFunc(fixed(secret))
 }
@@ -72,7 +78,7 @@ func ClientSecretBasic(secret tokens.Secret) ClientAuth {
 // server refused, as invalid_client, is not sent again for a while; another one is sent at once.
 func ClientSecretBasicFunc(secret func(context.Context) (tokens.Secret, error)) ClientAuth {
 	if secret == nil {
-		return badAuth("ClientSecretBasicFunc: the function is nil")
+		return badAuth("ClientSecretBasicFunc", "nil", errFunction)
 	}
 	return ClientAuth{wire: oauthwire.Auth{Apply: func(
 		ctx context.Context, c *oauthwire.Client, _ url.Values, header http.Header,
@@ -93,7 +99,7 @@ func ClientSecretBasicFunc(secret func(context.Context) (tokens.Secret, error)) 
 // error of [NewClient].
 func ClientSecretPost(secret tokens.Secret) ClientAuth {
 	if err := checkSecret(secret); err != nil {
-		return badAuth("ClientSecretPost: %w", err)
+		return badAuth("ClientSecretPost", "", err)
 	}
 	return ClientSecretPostFunc(fixed(secret))
 }
@@ -102,7 +108,7 @@ func ClientSecretPost(secret tokens.Secret) ClientAuth {
 // [ClientSecretBasicFunc].
 func ClientSecretPostFunc(secret func(context.Context) (tokens.Secret, error)) ClientAuth {
 	if secret == nil {
-		return badAuth("ClientSecretPostFunc: the function is nil")
+		return badAuth("ClientSecretPostFunc", "nil", errFunction)
 	}
 	return ClientAuth{wire: oauthwire.Auth{Apply: func(
 		ctx context.Context, c *oauthwire.Client, form url.Values, _ http.Header,
@@ -123,7 +129,7 @@ func ClientSecretPostFunc(secret func(context.Context) (tokens.Secret, error)) C
 // mtls_endpoint_aliases, if it does (section 5).
 func TLSClientAuth(certificate tls.Certificate) ClientAuth {
 	if err := checkCertificate(&certificate); err != nil {
-		return badAuth("TLSClientAuth: %w", err)
+		return badAuth("TLSClientAuth", "", err)
 	}
 	return TLSClientAuthFunc(func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return &certificate, nil })
 }
@@ -132,7 +138,7 @@ func TLSClientAuth(certificate tls.Certificate) ClientAuth {
 // each connection, as [tls.Config.GetClientCertificate] is, at several at once.
 func TLSClientAuthFunc(certificate func(*tls.CertificateRequestInfo) (*tls.Certificate, error)) ClientAuth {
 	if certificate == nil {
-		return badAuth("TLSClientAuthFunc: the function is nil")
+		return badAuth("TLSClientAuthFunc", "nil", errFunction)
 	}
 	contained := func(info *tls.CertificateRequestInfo) (*tls.Certificate, error) {
 		var got *tls.Certificate

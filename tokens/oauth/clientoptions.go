@@ -2,10 +2,12 @@ package oauth
 
 import (
 	"crypto/tls"
-	"fmt"
 	"net/http"
+	"strconv"
 
+	"github.com/bearer-go/bearer/internal/grammar"
 	"github.com/bearer-go/bearer/internal/oauthwire"
+	"github.com/bearer-go/bearer/internal/optional"
 	"github.com/bearer-go/bearer/internal/webclient"
 	"github.com/bearer-go/bearer/internal/weburl"
 )
@@ -14,16 +16,16 @@ import (
 // An empty value is an error.
 type ClientOption func(*clientConfig)
 
+// clientConfig is what the options say, and what is wrong with it.
 type clientConfig struct {
-	client       *http.Client
-	insecureHTTP bool
-	given        oauthwire.Endpoints
-	maxRequests  int // 0 for the default
-	errs         []error
-}
+	optional.Mistakes
 
-func (c *clientConfig) addError(format string, args ...any) {
-	c.errs = append(c.errs, fmt.Errorf("oauth: "+format, args...))
+	client        optional.Value[*http.Client]
+	insecureHTTP  optional.Value[struct{}]
+	maxRequests   optional.Value[int]
+	token         optional.Value[string]
+	revocation    optional.Value[string]
+	authorization optional.Value[string]
 }
 
 // WithHTTPClient makes the requests go through this client: its transport (and so its proxy and
@@ -38,15 +40,7 @@ func (c *clientConfig) addError(format string, args ...any) {
 // refresh token that was rotated. If that was replaced by something else than an [*http.Transport],
 // they go through it as it is.
 func WithHTTPClient(client *http.Client) ClientOption {
-	return func(c *clientConfig) {
-		switch {
-		case client == nil:
-			c.addError("WithHTTPClient: the client is nil; give one, or leave the option out")
-		case c.client != nil:
-			c.addError("WithHTTPClient: given twice; keep one")
-		}
-		c.client = client
-	}
+	return func(c *clientConfig) { c.client.Set(client) }
 }
 
 // InsecureHTTP allows http URLs to hosts other than this one. An attacker on the way can then read
@@ -54,72 +48,93 @@ func WithHTTPClient(client *http.Client) ClientOption {
 // is https and its document names them. A proxy that [WithHTTPClient] names explicitly gets the
 // requests to them as well, and can read what is in them; that of the environment does not.
 func InsecureHTTP() ClientOption {
-	return func(c *clientConfig) {
-		if c.insecureHTTP {
-			c.addError("InsecureHTTP: given twice; keep one")
-		}
-		c.insecureHTTP = true
-	}
+	return func(c *clientConfig) { c.insecureHTTP.Set(struct{}{}) }
 }
 
 // WithMaxRequests sets how many requests a Client makes at once to the token endpoint, and to the
 // revocation endpoint besides: 16 of each by default, at least 1. Further requests wait, the first
 // one first, for three quarters of the time that their contexts leave them;
-// [tokens.WithFetchTimeout] counts that time too. Only a request with a refresh token or a code waits
-// for all of it. A request is given up after 10 seconds, so that an endpoint which answers some of
-// them never keeps the others waiting for longer.
+// [tokens.WithFetchTimeout] counts that time too. Only a request with a refresh token or a code
+// waits for all of it. A request is given up after 10 seconds, so that an endpoint which answers
+// some of them never keeps the others waiting for longer.
 //
-// Of the requests to the token endpoint a quarter, rounded up, is kept free of those that outsiders can
-// cause in any number, each with another token or code: [Client.Exchange], [Client.JWTBearer], the
-// end of a login, and the first use of an adopted refresh token. With 1 nothing is kept free.
+// Of the requests to the token endpoint a quarter, rounded up, is kept free of those that outsiders
+// can cause in any number, each with another token or code: [Client.Exchange], [Client.JWTBearer],
+// the end of a login, and the first use of an adopted refresh token. With 1 nothing is kept free.
 func WithMaxRequests(n int) ClientOption {
-	return func(c *clientConfig) {
-		switch {
-		case n < 1:
-			c.addError("WithMaxRequests(%d): a Client needs at least 1", n)
-		case c.maxRequests != 0:
-			c.addError("WithMaxRequests: given twice; keep one")
-		}
-		c.maxRequests = max(n, 1)
-	}
+	return func(c *clientConfig) { c.maxRequests.Set(n) }
 }
 
 // WithTokenEndpoint is where tokens are asked for (RFC 6749 section 3.2), instead of what discovery
 // says. With it no discovery is made for a token. It must be an https URL without user name and
 // fragment; it may have a query. http is for loopback addresses, or [InsecureHTTP].
 func WithTokenEndpoint(url string) ClientOption {
-	return func(c *clientConfig) { c.endpoint("WithTokenEndpoint", &c.given.Token, url) }
+	return func(c *clientConfig) { c.token.Set(url) }
 }
 
 // WithRevocationEndpoint is where tokens are revoked (RFC 7009 section 2), instead of what
 // discovery says; see [WithTokenEndpoint].
 func WithRevocationEndpoint(url string) ClientOption {
-	return func(c *clientConfig) { c.endpoint("WithRevocationEndpoint", &c.given.Revocation, url) }
+	return func(c *clientConfig) { c.revocation.Set(url) }
 }
 
 // WithAuthorizationEndpoint is where people log in (RFC 6749 section 3.1), instead of what
 // discovery says; see [WithTokenEndpoint]. With both no discovery is made for a login, so it is not
 // known whether the server names itself in its answer (RFC 9207).
 func WithAuthorizationEndpoint(url string) ClientOption {
-	return func(c *clientConfig) { c.endpoint("WithAuthorizationEndpoint", &c.given.Authorization, url) }
+	return func(c *clientConfig) { c.authorization.Set(url) }
 }
 
-func (c *clientConfig) endpoint(option string, field *string, text string) {
-	switch {
-	case text == "":
-		c.addError("%s: the URL is empty; give one, or leave the option out", option)
-	case *field != "":
-		c.addError("%s: given twice; keep one", option)
+// configure collects what the options say, and judges it all.
+func configure(issuer, id string, auth ClientAuth, opts []ClientOption) *clientConfig {
+	c := new(clientConfig)
+	optional.Apply(&c.Mistakes, "NewClient", opts, c)
+	if err := weburl.CheckIssuer(issuer, c.insecureHTTP.Given()); err != nil {
+		c.Add("NewClient", quoted(issuer), "the issuer %v; give the https URL that the server names as its issuer", err)
 	}
-	*field = text
+	if !grammar.IsVSCHAR(id) {
+		c.Add("NewClient", "", "the client's identifier is empty or not printable ASCII; "+
+			"give it as the server registered it")
+	}
+	if auth.wire.Apply == nil && len(auth.mistakes) == 0 {
+		c.Add("NewClient", "", "the ClientAuth is empty; make one with ClientSecretBasic or another function")
+	}
+	c.All = append(c.All, auth.mistakes...)
+	optional.Once(&c.Mistakes, "WithHTTPClient", &c.client, nil)
+	if c.client.Given() && c.client.Get() == nil {
+		c.Add("WithHTTPClient", "nil", "give a client, or leave the option out")
+	}
+	optional.Once(&c.Mistakes, "InsecureHTTP", &c.insecureHTTP, nil)
+	optional.Once(&c.Mistakes, "WithMaxRequests", &c.maxRequests, strconv.Itoa)
+	if n := c.maxRequests.Get(); c.maxRequests.Given() && n < 1 {
+		c.Add("WithMaxRequests", strconv.Itoa(n), "a Client needs at least 1")
+	}
+	c.judgeEndpoint("WithTokenEndpoint", &c.token)
+	c.judgeEndpoint("WithRevocationEndpoint", &c.revocation)
+	c.judgeEndpoint("WithAuthorizationEndpoint", &c.authorization)
+	return c
 }
 
-func (c *clientConfig) checkEndpoint(option, text string) {
-	if text == "" {
+func (c *clientConfig) judgeEndpoint(option string, v *optional.Value[string]) {
+	optional.Once(&c.Mistakes, option, v, quoted)
+	if !v.Given() {
 		return
 	}
-	if err := weburl.Check(text, c.insecureHTTP); err != nil {
-		c.addError("%s: the URL %q %w; give the https URL of the endpoint", option, weburl.Redacted(text), err)
+	text := v.Get()
+	if text == "" {
+		c.Add(option, quoted(text), "the URL is empty; give one, or leave the option out")
+	} else if err := weburl.Check(text, c.insecureHTTP.Given()); err != nil {
+		c.Add(option, quoted(text), "the URL %v; give the https URL of the endpoint", err)
+	}
+}
+
+// quoted shows a URL without a password.
+func quoted(url string) string { return strconv.Quote(weburl.Redacted(url)) }
+
+// endpoints returns those that discovery does not have to find.
+func (c *clientConfig) endpoints() oauthwire.Endpoints {
+	return oauthwire.Endpoints{
+		Token: c.token.Get(), Revocation: c.revocation.Get(), Authorization: c.authorization.Get(),
 	}
 }
 
@@ -130,8 +145,8 @@ type getCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error
 // nil.
 func (c *clientConfig) clients(certificate getCertificate) (tokenClient, discoveryClient *http.Client) {
 	tokenClient, discoveryClient = new(http.Client), new(http.Client)
-	if c.client != nil {
-		*tokenClient = *c.client
+	if given := c.client.Get(); given != nil {
+		*tokenClient = *given
 	} else if transport := webclient.Transport(); transport != nil {
 		tokenClient.Transport = transport
 	}
@@ -155,7 +170,7 @@ func (c *clientConfig) presentCertificate(client *http.Client, certificate getCe
 	transport, ok := given.(*http.Transport)
 	//nolint:staticcheck // DialTLS is deprecated, but a transport honours it
 	if !ok || transport.DialTLSContext != nil || transport.DialTLS != nil {
-		c.addError("WithHTTPClient: a %T cannot be given the client's certificate, or dials TLS on its own; "+
+		c.Add("WithHTTPClient", "", "a %T cannot be given the client's certificate, or dials TLS on its own; "+
 			"give an *http.Transport that does not, or leave the option out", given)
 		return
 	}

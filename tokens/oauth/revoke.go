@@ -10,10 +10,6 @@ import (
 	"github.com/bearer-go/bearer/tokens"
 )
 
-// ErrNoRevocation means that the authorization server names no endpoint where tokens are revoked;
-// see [Client.Revoke].
-var ErrNoRevocation = errors.New("oauth: the server has no revocation endpoint")
-
 var errNoSuchToken = errors.New("there is no token to revoke: it is empty")
 
 // Revoke tells the authorization server that a token is not to be used any more (RFC 7009). The

@@ -1,6 +1,10 @@
 package session
 
-import "fmt"
+import (
+	"fmt"
+
+	"github.com/bearer-go/bearer/internal/optional"
+)
 
 // StoreError is what came of a [Store] that could not do its part. It is a matter of trying again.
 type StoreError struct {
@@ -15,3 +19,24 @@ func (e *StoreError) Error() string {
 
 // Unwrap returns Err.
 func (e *StoreError) Unwrap() error { return e.Err }
+
+// ConfigError is one mistake in a configuration. [New], [NewLogin], [NewFileStore] and
+// [NewSealedStore] return all of them at once, joined with [errors.Join].
+type ConfigError struct {
+	// Option is the option or the function at fault, such as "WithResource".
+	Option string
+	// Subject is what it was given for. It is "" here: every option is for the whole.
+	Subject string
+	// Value is what was given. It is "" for secrets and for values that cannot be printed.
+	Value string
+	// Problem says what is wrong with the value and what to do.
+	Problem string
+}
+
+// Error returns the option, the value and what to do, in one line.
+func (e *ConfigError) Error() string { return optional.Mistake(*e).Text("session") }
+
+// configErrors returns the mistakes as one error, or nil if there are none.
+func configErrors(mistakes []optional.Mistake) error {
+	return optional.Join(mistakes, func(m optional.Mistake) error { return new(ConfigError(m)) })
+}

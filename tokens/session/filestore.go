@@ -8,15 +8,17 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	mathrand "math/rand/v2"
 	"os"
 	"path/filepath"
 	"runtime"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/bearer-go/bearer/internal/atomicfile"
 )
 
 // NewFileStore returns a [Store] that keeps each record in a file of its own in one directory,
@@ -54,28 +56,28 @@ import (
 // A lock ends at once when its process does. One that is merely stopped (SIGSTOP) holds its locks
 // on, until it is ended or goes on.
 //
-// There are such locks on Linux, macOS, the BSDs and Windows; elsewhere NewFileStore returns an
+// Linux, macOS, the BSDs and Windows have such locks; on other systems NewFileStore returns an
 // error. Windows has other permissions than those above, which are not looked at: make the
 // directory where only this user can write.
+//
+// The error is every mistake in the configuration, each a [*ConfigError].
 func NewFileStore(dir string, keys SealKeys, opts ...StoreOption) (Store, error) {
-	label, errs := newStoreConfig("NewFileStore", opts)
+	c := configureStore("NewFileStore", keys, opts)
 	if dir == "" {
-		errs = append(errs, errors.New("session: the directory of the file store is empty"))
-	}
-	if keys == nil {
-		errs = append(errs, errNoSealKeys)
+		c.Add("NewFileStore", `""`, "the directory of the file store is empty; name one")
 	}
 	if !canLockFiles {
-		errs = append(errs, fmt.Errorf("session: there is no file store on %s, which has no file locks", runtime.GOOS))
+		c.Add("NewFileStore", "", "there is no file store on %s, which has no file locks", runtime.GOOS)
 	}
-	dir, err := filepath.Abs(dir)
+	absolute, err := filepath.Abs(dir)
 	if err != nil {
-		errs = append(errs, fmt.Errorf("session: the directory of the file store cannot be told: %w", err))
+		c.Add("NewFileStore", strconv.Quote(dir), "the directory cannot be found: %v", err)
 	}
-	if errs != nil {
-		return nil, errors.Join(errs...)
+	if err := configErrors(c.All); err != nil {
+		return nil, err
 	}
-	return &fileStore{hiddenFile: &hiddenFile{&fileState{dir: dir, keys: keys, binding: binding{sealedForFile, label}}}}, nil
+	b := binding{sealedForFile, c.label.Get()}
+	return &fileStore{hiddenFile: &hiddenFile{&fileState{dir: absolute, keys: keys, binding: b}}}, nil
 }
 
 type fileStore struct {
@@ -166,7 +168,7 @@ func (s *fileStore) Save(ctx context.Context, name string, data []byte, version 
 			return err
 		}
 		sealed := sealRecord(sealers, s.binding, name, append(plain, data...))
-		if err := writeFile(dir, files.saveNew, sealed); err != nil {
+		if err := atomicfile.Write(dir, files.saveNew, sealed); err != nil {
 			return err
 		}
 		if ctx.Err() != nil { // bringing it to the disk may have taken a while
@@ -249,7 +251,7 @@ func (s *fileStore) change(ctx context.Context, dir *os.Root, name string, do fu
 	if err := do(dir, files); err != nil {
 		return s.failed(err)
 	}
-	return s.failed(syncDir(dir))
+	return s.failed(atomicfile.SyncDir(dir))
 }
 
 // failed names the directory in the system's errors, which have no more than a file's name.
@@ -273,7 +275,7 @@ func (s *fileStore) makeDir() (*os.Root, error) {
 	}
 	// What is in a directory is lost with it.
 	if parent, err := os.OpenRoot(filepath.Dir(filepath.Clean(s.dir))); err == nil {
-		err = syncDir(parent)
+		err = atomicfile.SyncDir(parent)
 		_ = parent.Close()
 		if err != nil {
 			return nil, err
@@ -295,9 +297,9 @@ func (s *fileStore) openDir() (*os.Root, error) {
 	info, err := dir.Stat(".")
 	switch {
 	case err != nil:
-	case runtime.GOOS != "windows" && info.Mode().Perm()&0o022 != 0:
+	case atomicfile.Allows(info, 0o022):
 		err = fmt.Errorf("session: others may write the directory %s: allow only its owner to write (chmod 0700)", s.dir)
-	case isStrangers(info):
+	case atomicfile.IsStrangers(info):
 		err = fmt.Errorf("session: the directory %s belongs to another user than this process runs as", s.dir)
 	}
 	if err != nil {
@@ -370,22 +372,15 @@ func lockFile(ctx context.Context, dir *os.Root, name string) (*fileLock, error)
 }
 
 func readRecord(dir *os.Root, b binding, name string, sealers []sealer) (data []byte, version int64, err error) {
-	file, err := dir.OpenFile(filesOf(name).record, os.O_RDONLY|openNoWait, 0)
+	sealed, err := atomicfile.Read(dir.OpenFile, filesOf(name).record, maxKept, func(info fs.FileInfo) error {
+		if !info.Mode().IsRegular() {
+			return fmt.Errorf("%w: it is not a regular file", ErrCannotUnseal)
+		}
+		return nil
+	})
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, 0, ErrNotFound
 	}
-	if err != nil {
-		return nil, 0, err
-	}
-	defer func() { _ = file.Close() }()
-	info, err := file.Stat()
-	if err != nil {
-		return nil, 0, err
-	}
-	if !info.Mode().IsRegular() {
-		return nil, 0, fmt.Errorf("%w: it is not a regular file", ErrCannotUnseal)
-	}
-	sealed, err := io.ReadAll(io.LimitReader(file, maxKept+1))
 	if err != nil {
 		return nil, 0, err
 	}
@@ -409,25 +404,4 @@ func newVersion(current int64) int64 {
 			return version
 		}
 	}
-}
-
-// writeFile makes a file and brings it to the disk. What has its name is removed and never opened:
-// it may be a pipe, which would be waited for, or a link to another file.
-func writeFile(dir *os.Root, name string, content []byte) error {
-	_ = dir.Remove(name) // what cannot be removed is in the way of the next
-	file, err := dir.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
-	if err != nil {
-		return err
-	}
-	_, err = file.Write(content)
-	if err == nil {
-		err = file.Sync()
-	}
-	if closeErr := file.Close(); err == nil {
-		err = closeErr
-	}
-	if err != nil {
-		_ = dir.Remove(name)
-	}
-	return err
 }

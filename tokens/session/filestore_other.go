@@ -7,12 +7,8 @@ import (
 	"os"
 )
 
-// canLockFiles is why NewFileStore returns an error, so that nothing below is reached but
-// isStrangers.
+// canLockFiles is why NewFileStore returns an error, so that nothing below is reached.
 const canLockFiles = false
-
-// openNoWait is not known here.
-const openNoWait = 0
 
 type fileLock struct{}
 
@@ -21,7 +17,3 @@ func tryLockFile(*os.Root, string) (*fileLock, error) { return nil, errors.ErrUn
 func (*fileLock) release() {}
 
 func (*fileLock) remove(*os.Root) {}
-
-func syncDir(*os.Root) error { return nil }
-
-func isStrangers(os.FileInfo) bool { return false }

@@ -19,6 +19,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/bearer-go/bearer/tokens/internal/tokenstest"
 	"github.com/bearer-go/bearer/tokens/session"
 )
 
@@ -27,6 +28,8 @@ func TestFileStoreReportsEveryMistake(t *testing.T) {
 	if store != nil || err == nil {
 		t.Fatalf("NewFileStore of nothing: %v, error %v", store, err)
 	}
+	tokenstest.WantConfigErrors(t, err, session.ConfigError{Option: "NewFileStore", Value: "nil"},
+		session.ConfigError{Option: "NewFileStore", Value: `""`})
 	for _, part := range []string{"the directory of the file store is empty", "keys to seal records with are nil"} {
 		if !strings.Contains(err.Error(), part) {
 			t.Errorf("the error %q does not say %q", err, part)

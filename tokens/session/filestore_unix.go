@@ -6,13 +6,11 @@ import (
 	"errors"
 	"os"
 	"syscall"
+
+	"github.com/bearer-go/bearer/internal/atomicfile"
 )
 
 const canLockFiles = true
-
-// openNoWait lets a file be opened that turns out to be a pipe: or else that would wait for its
-// other end.
-const openNoWait = syscall.O_NONBLOCK
 
 // fileLock is a lock by flock(2). It is the opened file's, not the process's: it keeps out others
 // of the same process, too, and the kernel ends it with the process.
@@ -23,7 +21,7 @@ type fileLock struct {
 
 // tryLockFile locks a file, which is made if it is not there. It returns nil when another has it.
 func tryLockFile(dir *os.Root, name string) (*fileLock, error) {
-	file, err := dir.OpenFile(name, os.O_RDWR|os.O_CREATE|openNoWait, 0o600)
+	file, err := dir.OpenFile(name, os.O_RDWR|os.O_CREATE|atomicfile.NoWait, 0o600)
 	if err != nil {
 		return nil, err
 	}
@@ -68,22 +66,4 @@ func (l *fileLock) remove(dir *os.Root) {
 		_ = dir.Remove(l.name)
 	}
 	l.release()
-}
-
-// syncDir brings the names in a directory to the disk.
-func syncDir(dir *os.Root) error {
-	opened, err := dir.Open(".")
-	if err != nil {
-		return err
-	}
-	err = opened.Sync()
-	_ = opened.Close()
-	return err
-}
-
-// isStrangers reports whether a file belongs to another user than root or the one that this process
-// runs as.
-func isStrangers(info os.FileInfo) bool {
-	stat, ok := info.Sys().(*syscall.Stat_t)
-	return !ok || stat.Uid != 0 && int(stat.Uid) != os.Geteuid()
 }

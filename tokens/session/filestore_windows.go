@@ -9,9 +9,6 @@ import (
 
 const canLockFiles = true
 
-// openNoWait is for pipes, which do not stand in folders here.
-const openNoWait = 0
-
 // errSharingViolation is ERROR_SHARING_VIOLATION, which package syscall does not have.
 const errSharingViolation syscall.Errno = 32
 
@@ -43,9 +40,3 @@ func (l *fileLock) release() { _ = syscall.CloseHandle(l.handle) }
 // remove ends the lock. The file stays: one that is being removed can for a moment not be opened,
 // which looks like a lack of permission.
 func (l *fileLock) remove(*os.Root) { l.release() }
-
-// syncDir does nothing: Windows has no such call for directories.
-func syncDir(*os.Root) error { return nil }
-
-// isStrangers reports nothing: see NewFileStore.
-func isStrangers(os.FileInfo) bool { return false }

@@ -1,17 +1,15 @@
 package session
 
-import (
-	"context"
-	"errors"
-	"fmt"
-)
+import "github.com/bearer-go/bearer/internal/optional"
 
 // A StoreOption changes what [NewFileStore] and [NewSealedStore] do. Each may be given once.
 type StoreOption func(*storeConfig)
 
+// storeConfig is what the options say, and what is wrong with it.
 type storeConfig struct {
-	label string
-	errs  []error
+	optional.Mistakes
+
+	label optional.Value[string]
 }
 
 // WithLabel binds the records of a Store to a text: what was sealed under another label, or under
@@ -22,30 +20,21 @@ type storeConfig struct {
 // to another directory. It has 1 to 256 characters of UTF-8, none of them a control character. The
 // default is none.
 func WithLabel(label string) StoreOption {
-	return func(c *storeConfig) {
-		switch {
-		case checkName(context.Background(), label) != nil:
-			c.errs = append(c.errs, errLabel)
-		case c.label != "":
-			c.errs = append(c.errs, errors.New("session: WithLabel: given twice; keep one"))
-		}
-		c.label = label
-	}
+	return func(c *storeConfig) { c.label.Set(label) }
 }
 
-var errLabel = fmt.Errorf("session: WithLabel: the label must have 1 to %d characters of UTF-8 and no control character", maxName)
-
-// newStoreConfig reads options and reports all that is wrong with them.
-func newStoreConfig(constructor string, opts []StoreOption) (label string, errs []error) {
-	var c storeConfig
-	for _, opt := range opts {
-		if opt == nil {
-			c.errs = append(c.errs, fmt.Errorf("session: %s: an option is nil; leave it out", constructor))
-			continue
-		}
-		opt(&c)
+// configureStore collects what the options say, and judges it with what all stores have.
+func configureStore(constructor string, keys SealKeys, opts []StoreOption) *storeConfig {
+	c := new(storeConfig)
+	if keys == nil {
+		c.Add(constructor, "nil", "the keys to seal records with are nil: see SealKeysFromFile")
 	}
-	return c.label, c.errs
+	optional.Apply(&c.Mistakes, constructor, opts, c)
+	optional.Once(&c.Mistakes, "WithLabel", &c.label, nil)
+	if c.label.Given() && !isName(c.label.Get()) {
+		c.Add("WithLabel", "", "the label must have 1 to %d characters of UTF-8 and no control character", maxName)
+	}
+	return c
 }
 
 // binding is what a record is sealed for, so that one cannot pass for another.

@@ -58,8 +58,8 @@ func TestLabelReportsEveryMistake(t *testing.T) {
 			"too long":  {[]session.StoreOption{session.WithLabel(strings.Repeat("l", 257))}, "1 to 256 characters"},
 			"a control": {[]session.StoreOption{session.WithLabel("a\x00b")}, "no control character"},
 			"no UTF-8":  {[]session.StoreOption{session.WithLabel("\xff")}, "UTF-8"},
-			"twice":     {[]session.StoreOption{session.WithLabel("a"), session.WithLabel("b")}, "given twice"},
-			"nil":       {[]session.StoreOption{nil}, "an option is nil"},
+			"twice":     {[]session.StoreOption{session.WithLabel("a"), session.WithLabel("b")}, "WithLabel: set more than once"},
+			"nil":       {[]session.StoreOption{nil}, "(nil): option 1 is nil"},
 		} {
 			if store, err := open(test.opts...); store != nil || err == nil || !strings.Contains(err.Error(), test.says) {
 				t.Errorf("%s, %s: error %v, want one that says %q", kind, name, err, test.says)

@@ -14,6 +14,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/bearer-go/bearer/internal/grammar"
 	"github.com/bearer-go/bearer/internal/oauthwire"
 	"github.com/bearer-go/bearer/tokens"
 	"github.com/bearer-go/bearer/tokens/oauth"
@@ -76,43 +77,28 @@ type loginState struct {
 // with a private-use scheme that has a dot in it (section 7.1); no fragment. The context is for
 // discovery, which is made once for an [oauth.Client].
 //
-// When several arguments are wrong the error says all of them, and the server is not asked.
+// The server is asked only if nothing is wrong with the configuration. Otherwise the error is every
+// mistake in it, each a [*ConfigError].
 func NewLogin(ctx context.Context, client *oauth.Client, redirectURI string, opts ...LoginOption) (*Login, error) {
-	c, config := oauthwire.Of(client), loginConfig{extra: make(url.Values)}
-	if c == nil {
-		return nil, errors.New("session: NewLogin: the Client is nil; make one with oauth.NewClient")
-	}
-	if err := checkRedirectURI(redirectURI); err != nil {
-		config.addError("NewLogin: the redirect URI %w; give the one that is registered at the server", err)
-	}
-	for _, opt := range opts {
-		if opt == nil {
-			config.addError("NewLogin: an option is nil; leave it out")
-			continue
-		}
-		opt(&config)
-	}
-	config.errs = append(config.errs, c.CheckKey(config.key, false))
-	for _, uri := range config.resources[min(1, len(config.resources)):] {
-		config.errs = append(config.errs, c.CheckKey(tokens.Key{Resource: uri}, false))
-	}
-	if err := errors.Join(config.errs...); err != nil {
+	wire := oauthwire.Of(client)
+	c := configureLogin(wire, redirectURI, opts)
+	if err := configErrors(c.All); err != nil {
 		return nil, err
 	}
-	found, err := c.LoginEndpoints(ctx)
+	found, err := wire.LoginEndpoints(ctx)
 	if err != nil {
 		return nil, err
 	}
 	now := time.Now()
 	l := &Login{hiddenLogin: &hiddenLogin{&loginState{
-		client: c, key: config.key, resources: config.resources, redirectURI: redirectURI,
+		client: wire, key: c.key(), resources: c.resources.Get(), redirectURI: redirectURI,
 		state: random(), verifier: random(), issParameter: found.IssParameter, end: now.Add(loginLifetime),
 	}}}
 	l.endWall = l.end.Round(0)
-	if slices.Contains(strings.Fields(config.key.Scope), "openid") {
+	if slices.Contains(strings.Fields(l.key.Scope), "openid") {
 		l.nonce = random()
 	}
-	if l.url, err = l.location(found, config.extra); err != nil {
+	if l.url, err = l.location(found, c.extra); err != nil {
 		return nil, &tokens.Error{Op: oauthwire.OpLogin, Err: err}
 	}
 	return l, nil
@@ -243,7 +229,7 @@ func (l *Login) read(back url.Values) (code string, err error) {
 		return "", oauthwire.LoginError(back.Get("error"), back.Get("error_description"), l.state, l.verifier)
 	}
 	code = back.Get("code")
-	if code == "" || len(code) > maxLoginCode || !oauthwire.IsPrintable(code) {
+	if len(code) > maxLoginCode || !grammar.IsVSCHAR(code) {
 		return "", &tokens.Error{Op: oauthwire.OpLogin, Err: errors.New("the answer has no code that could be exchanged")}
 	}
 	return code, nil

@@ -387,6 +387,17 @@ func TestLoginRefusesConfigurations(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
+	_, err := session.NewLogin(t.Context(), nil, "https://a:b@app.test/", session.WithScope("a"), session.WithScope("b\n"), session.WithAudience("\x00"),
+		session.WithResource("urn:a", "https://u:hunter2@a.test", "urn:a"), session.WithParameter("prompt", "a"), session.WithParameter("Prompt", "b"))
+	tokenstest.WantConfigErrors(
+		t, err, session.ConfigError{Option: "NewLogin", Value: "nil"},
+		session.ConfigError{Option: "NewLogin", Value: `"https://redacted@app.test/"`},
+		session.ConfigError{Option: "WithScope", Value: `"b\n"`}, session.ConfigError{Option: "WithScope", Value: `"b\n"`},
+		session.ConfigError{Option: "WithAudience", Value: `"\x00"`},
+		session.ConfigError{Option: "WithResource", Value: `"https://redacted@a.test"`},
+		session.ConfigError{Option: "WithResource", Value: `"urn:a"`},
+		session.ConfigError{Option: "WithParameter", Value: `"Prompt"`},
+	)
 	for _, name := range []string{
 		"state", "code_challenge", "code_challenge_method", "redirect_uri", "client_id", "response_type", "response_mode", "nonce",
 		"scope", "resource", "audience", "request", "request_uri", "client_secret", "client_assertion", "client_assertion_type", "code",

@@ -2,11 +2,14 @@ package session
 
 import (
 	"errors"
-	"fmt"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 
+	"github.com/bearer-go/bearer/internal/grammar"
+	"github.com/bearer-go/bearer/internal/oauthwire"
+	"github.com/bearer-go/bearer/internal/optional"
 	"github.com/bearer-go/bearer/internal/weburl"
 	"github.com/bearer-go/bearer/tokens"
 )
@@ -17,60 +20,39 @@ const maxResources = 16 // that a login can be for
 // empty value is an error.
 type LoginOption func(*loginConfig)
 
+// loginConfig is what the options say, and what is wrong with it.
 type loginConfig struct {
-	key       tokens.Key // its Resource is the first of those below
-	resources []string
-	extra     url.Values
-	errs      []error
+	optional.Mistakes
+
+	scope      optional.Value[string]
+	resources  optional.Value[[]string]
+	audience   optional.Value[string]
+	parameters []parameter
+
+	extra url.Values // the parameters, as they are sent
 }
 
-func (c *loginConfig) addError(format string, args ...any) {
-	c.errs = append(c.errs, fmt.Errorf("session: "+format, args...))
-}
+type parameter struct{ name, value string }
 
 // WithScope says what the tokens allow (RFC 6749 section 3.3). Servers have scopes of their own for
 // a refresh token, such as "offline_access"; with "openid" there is an ID token. The default is the
 // server's.
 func WithScope(scopes ...string) LoginOption {
-	return func(c *loginConfig) { c.set("WithScope", &c.key.Scope, strings.Join(scopes, " ")) }
+	return func(c *loginConfig) { c.scope.Set(strings.Join(scopes, " ")) }
 }
 
 // WithResource says for which services the tokens are (RFC 8707 section 2): absolute URIs without a
 // fragment, as [tokens.Key].Resource names them. The first access token is for the first of them,
 // and those of a [Session] can be for each, and for no other. The default is the server's.
 func WithResource(uris ...string) LoginOption {
-	return func(c *loginConfig) {
-		if len(uris) == 0 || len(uris) > maxResources {
-			c.addError("WithResource: %d resources; name 1 to %d, or leave the option out", len(uris), maxResources)
-			return
-		}
-		c.set("WithResource", &c.key.Resource, uris[0])
-		for i, uri := range uris[1:] {
-			switch {
-			case uri == "":
-				c.addError("WithResource: a value is empty; leave it out")
-			case slices.Contains(uris[:i+1], uri):
-				c.addError("WithResource: a value is there twice; leave one out")
-			}
-		}
-		c.resources = slices.Clone(uris)
-	}
+	uris = slices.Clone(uris)
+	return func(c *loginConfig) { c.resources.Set(uris) }
 }
 
 // WithAudience is the name that some servers use instead of [WithResource]. It is that of
 // [tokens.Key].Audience.
 func WithAudience(name string) LoginOption {
-	return func(c *loginConfig) { c.set("WithAudience", &c.key.Audience, name) }
-}
-
-func (c *loginConfig) set(option string, field *string, value string) {
-	switch {
-	case value == "":
-		c.addError("%s: the value is empty; give one, or leave the option out", option)
-	case *field != "":
-		c.addError("%s: given twice; keep one", option)
-	}
-	*field = value
+	return func(c *loginConfig) { c.audience.Set(name) }
 }
 
 // reserved are the parameters that are not for WithParameter: what this package sends and judges,
@@ -86,20 +68,91 @@ var reserved = []string{
 // OpenID Connect Core section 3.1.2.1. Each name may be given once. Those that this package sends,
 // or that would replace them, are refused. Names that differ in case only count as one.
 func WithParameter(name, value string) LoginOption {
-	return func(c *loginConfig) {
+	return func(c *loginConfig) { c.parameters = append(c.parameters, parameter{name, value}) }
+}
+
+// configureLogin collects what the options say, and judges it all. The client may be nil.
+func configureLogin(client *oauthwire.Client, redirectURI string, opts []LoginOption) *loginConfig {
+	c := &loginConfig{extra: make(url.Values)}
+	if client == nil {
+		c.Add("NewLogin", "nil", "the Client is nil; make one with oauth.NewClient")
+	}
+	if err := checkRedirectURI(redirectURI); err != nil {
+		c.Add("NewLogin", strconv.Quote(weburl.Redacted(redirectURI)),
+			"the redirect URI %v; give the one that is registered at the server", err)
+	}
+	optional.Apply(&c.Mistakes, "NewLogin", opts, c)
+	c.judgeTexts()
+	c.judgeResources()
+	for _, p := range c.parameters {
+		c.judgeParameter(p)
+	}
+	return c
+}
+
+func (c *loginConfig) judgeTexts() {
+	optional.Once(&c.Mistakes, "WithScope", &c.scope, strconv.Quote)
+	switch scope := c.scope.Get(); {
+	case !c.scope.Given():
+	case scope == "":
+		c.Add("WithScope", `""`, "the value is empty; give one, or leave the option out")
+	case !oauthwire.IsScopeList(scope):
+		c.Add("WithScope", strconv.Quote(scope), "it is not made of scopes (RFC 6749 section 3.3)")
+	}
+	optional.Once(&c.Mistakes, "WithAudience", &c.audience, strconv.Quote)
+	switch name := c.audience.Get(); {
+	case !c.audience.Given():
+	case name == "":
+		c.Add("WithAudience", `""`, "the value is empty; give one, or leave the option out")
+	case !oauthwire.IsText(name):
+		c.Add("WithAudience", strconv.Quote(name), "it has a control character, or is not UTF-8")
+	}
+}
+
+func (c *loginConfig) judgeResources() {
+	optional.Once(&c.Mistakes, "WithResource", &c.resources, nil)
+	uris := c.resources.Get()
+	if c.resources.Given() && (len(uris) == 0 || len(uris) > maxResources) {
+		c.Add("WithResource", "", "%d resources; name 1 to %d, or leave the option out", len(uris), maxResources)
+		return
+	}
+	for i, uri := range uris {
+		shown := strconv.Quote(weburl.Redacted(uri))
 		switch {
-		case !isParameterName(name):
-			c.addError("WithParameter(%q): a name has letters, digits and \"-._\" (RFC 6749 section 8.2)", name)
-		case slices.ContainsFunc(reserved, func(other string) bool { return strings.EqualFold(other, name) }):
-			c.addError("WithParameter(%q): this parameter is not to be set; leave it out", name)
-		case hasParameter(c.extra, name):
-			c.addError("WithParameter(%q): given twice; keep one (RFC 6749 section 3.1)", name)
-		case value == "":
-			c.addError("WithParameter(%q): the value is empty; give one, or leave the option out", name)
-		default:
-			c.extra.Set(name, value)
+		case uri == "":
+			c.Add("WithResource", shown, "a value is empty; leave it out")
+		case !oauthwire.IsURI(uri):
+			c.Add("WithResource", shown, "it is not an absolute URI without a user name and a fragment (RFC 8707 section 2)")
+		case slices.Contains(uris[:i], uri):
+			c.Add("WithResource", shown, "a value is there twice; leave one out")
 		}
 	}
+}
+
+// judgeParameter takes a parameter over if it can be sent.
+func (c *loginConfig) judgeParameter(p parameter) {
+	shown := strconv.Quote(p.name) // the value may be a person's
+	switch {
+	case !grammar.IsParameterName(p.name):
+		c.Add("WithParameter", shown, "a name has letters, digits and \"-._\" (RFC 6749 section 8.2)")
+	case slices.ContainsFunc(reserved, func(other string) bool { return strings.EqualFold(other, p.name) }):
+		c.Add("WithParameter", shown, "this parameter is not to be set; leave it out")
+	case hasParameter(c.extra, p.name):
+		c.Add("WithParameter", shown, "set more than once; keep one (RFC 6749 section 3.1)")
+	case p.value == "":
+		c.Add("WithParameter", shown, "the value is empty; give one, or leave the option out")
+	default:
+		c.extra.Set(p.name, p.value)
+	}
+}
+
+// key is what the first token will be for.
+func (c *loginConfig) key() tokens.Key {
+	key := tokens.Key{Scope: c.scope.Get(), Audience: c.audience.Get()}
+	if uris := c.resources.Get(); len(uris) > 0 {
+		key.Resource = uris[0]
+	}
+	return key
 }
 
 // hasParameter reports whether a query has a parameter, in whatever case: some servers do not tell
@@ -111,12 +164,6 @@ func hasParameter(query url.Values, name string) bool {
 		}
 	}
 	return false
-}
-
-func isParameterName(name string) bool {
-	return name != "" && !strings.ContainsFunc(name, func(r rune) bool {
-		return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') && !strings.ContainsRune("-._", r)
-	})
 }
 
 // checkRedirectURI judges where the browser is to come back to.

@@ -104,11 +104,6 @@ func openRecord(sealers []sealer, b binding, name string, sealed []byte) ([]byte
 	return nil, fmt.Errorf("%w: it has been changed, or is the record of another name or label", ErrCannotUnseal)
 }
 
-var (
-	errNoSealKeys = errors.New("session: the keys to seal records with are nil: see SealKeysFromFile")
-	errNoStore    = errors.New("session: the Store to be sealed is nil")
-)
-
 // NewSealedStore returns a [Store] that keeps its records in another one, sealed with AES-256-GCM:
 // who can read that one, or a backup of it, learns the names, when a record changes and how long it
 // is, and no token. A record that was changed, or put in the place of another name's, is
@@ -117,18 +112,18 @@ var (
 //
 // What it cannot detect is an old record put back in its own place, by an attacker or from a
 // backup: the other Store is trusted to have the last one.
+//
+// The error is every mistake in the configuration, each a [*ConfigError].
 func NewSealedStore(store Store, keys SealKeys, opts ...StoreOption) (Store, error) {
-	label, errs := newStoreConfig("NewSealedStore", opts)
+	c := configureStore("NewSealedStore", keys, opts)
 	if store == nil {
-		errs = append(errs, errNoStore)
+		c.Add("NewSealedStore", "nil", "the Store to be sealed is nil")
 	}
-	if keys == nil {
-		errs = append(errs, errNoSealKeys)
+	if err := configErrors(c.All); err != nil {
+		return nil, err
 	}
-	if errs != nil {
-		return nil, errors.Join(errs...)
-	}
-	return &sealedStore{hiddenSealed: &hiddenSealed{&sealedState{store, keys, binding{sealedForStore, label}}}}, nil
+	b := binding{sealedForStore, c.label.Get()}
+	return &sealedStore{hiddenSealed: &hiddenSealed{&sealedState{store, keys, b}}}, nil
 }
 
 type sealedStore struct {

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/bearer-go/bearer/tokens/internal/tokenstest"
 	"github.com/bearer-go/bearer/tokens/session"
 )
 
@@ -20,6 +21,8 @@ func TestSealedReportsEveryMistake(t *testing.T) {
 	if store != nil || err == nil {
 		t.Fatalf("Sealed(nil, nil): %v, error %v", store, err)
 	}
+	tokenstest.WantConfigErrors(t, err, session.ConfigError{Option: "NewSealedStore", Value: "nil"},
+		session.ConfigError{Option: "NewSealedStore", Value: "nil"})
 	for _, part := range []string{"the Store to be sealed is nil", "keys to seal records with are nil"} {
 		if !strings.Contains(err.Error(), part) {
 			t.Errorf("the error %q does not say %q", err, part)

@@ -6,10 +6,11 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"io"
+	"io/fs"
 	"os"
-	"runtime"
 	"strings"
+
+	"github.com/bearer-go/bearer/internal/atomicfile"
 )
 
 // SealKeys returns the keys that records are sealed with, 32 random bytes each: the first seals,
@@ -50,23 +51,17 @@ func SealKeysFromFile(path string) SealKeys {
 }
 
 func readKeyFile(path string) (string, error) {
-	file, err := os.OpenFile(path, os.O_RDONLY|openNoWait, 0) //nolint:gosec // who configures the service names the file
-	if err != nil {
-		return "", err
-	}
-	defer func() { _ = file.Close() }()
-	info, err := file.Stat()
-	switch {
-	case err != nil:
-		return "", err
-	case !info.Mode().IsRegular():
-		return "", errors.New("the file with the keys is not a regular file")
-	case runtime.GOOS != "windows" && info.Mode().Perm()&0o077 != 0:
-		return "", errors.New("the file with the keys is open to others: allow only its owner to read or write it (chmod 0600)")
-	case isStrangers(info):
-		return "", errors.New("the file with the keys belongs to another user than this process runs as")
-	}
-	text, err := io.ReadAll(io.LimitReader(file, maxKeyFile+1))
+	text, err := atomicfile.Read(os.OpenFile, path, maxKeyFile, func(info fs.FileInfo) error {
+		switch {
+		case !info.Mode().IsRegular():
+			return errors.New("the file with the keys is not a regular file")
+		case atomicfile.Allows(info, 0o077):
+			return errors.New("the file with the keys is open to others: allow only its owner to read or write it (chmod 0600)")
+		case atomicfile.IsStrangers(info):
+			return errors.New("the file with the keys belongs to another user than this process runs as")
+		}
+		return nil
+	})
 	if err != nil {
 		return "", err
 	}

@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 
 	"github.com/bearer-go/bearer/internal/oauthwire"
+	"github.com/bearer-go/bearer/internal/optional"
 	"github.com/bearer-go/bearer/internal/pacing"
 	"github.com/bearer-go/bearer/tokens"
 	"github.com/bearer-go/bearer/tokens/oauth"
@@ -51,27 +52,26 @@ type sessionState struct {
 
 // New returns the session with this name. The name is whatever the application tells its sessions
 // apart by, such as a user's id; it is not sent, and is in the Store as a hash. The options are
-// those of a [tokens.Manager]. New does no I/O and starts nothing. When several things are wrong
-// the error says all of them.
+// those of a [tokens.Manager]. New does no I/O and starts nothing. The error is every mistake in
+// the configuration, each a [*ConfigError], or a [*tokens.ConfigError] if it is in one of the
+// options.
 func New(client *oauth.Client, store Store, name string, opts ...tokens.ManagerOption) (*Session, error) {
-	var errs []error
+	var m optional.Mistakes
 	if oauthwire.Of(client) == nil {
-		errs = append(errs, errors.New("session: New: the Client is nil"))
+		m.Add("New", "nil", "the Client is nil; make one with oauth.NewClient")
 	}
 	if store == nil {
-		errs = append(errs, errors.New("session: New: the Store is nil; give one, such as NewMemoryStore()"))
+		m.Add("New", "nil", "the Store is nil; give one, such as NewMemoryStore()")
 	}
 	if name == "" {
-		errs = append(errs, errors.New("session: New: the name is empty; give one that tells this session from others"))
+		m.Add("New", `""`, "the name is empty; give one that tells this session from others")
 	}
 	s := &Session{hiddenSession: &hiddenSession{&sessionState{
 		client: client, wire: oauthwire.Of(client), name: name, refresher: newRefresher(client, store),
 	}}}
 	var err error
-	if s.manager, err = tokens.NewManager(sessionFetcher{s.refresher, name}, opts...); err != nil {
-		errs = append(errs, err)
-	}
-	if err := errors.Join(errs...); err != nil {
+	s.manager, err = tokens.NewManager(sessionFetcher{s.refresher, name}, opts...)
+	if err := errors.Join(configErrors(m.All), err); err != nil {
 		return nil, err
 	}
 	s.plain = s.manager.Source(s.key(tokens.Key{}))

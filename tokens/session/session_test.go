@@ -15,6 +15,7 @@ import (
 	"github.com/bearer-go/bearer/bearertest"
 	"github.com/bearer-go/bearer/bearertest/oauthtest"
 	"github.com/bearer-go/bearer/tokens"
+	"github.com/bearer-go/bearer/tokens/internal/tokenstest"
 	"github.com/bearer-go/bearer/tokens/session"
 )
 
@@ -22,6 +23,15 @@ func TestNewSaysAllThatIsWrong(t *testing.T) {
 	_, err := session.New(nil, nil, "", tokens.WithMaxKeys(0), nil)
 	if err == nil || len(strings.Split(err.Error(), "\n")) != 5 {
 		t.Errorf("error %v", err)
+	}
+	own, ok := err.(interface{ Unwrap() []error })
+	if !ok || len(own.Unwrap()) != 2 {
+		t.Fatalf("%v is not joined", err)
+	}
+	tokenstest.WantConfigErrors(t, own.Unwrap()[0], session.ConfigError{Option: "New", Value: "nil"},
+		session.ConfigError{Option: "New", Value: "nil"}, session.ConfigError{Option: "New", Value: `""`})
+	if e, ok := errors.AsType[*tokens.ConfigError](err); !ok || e.Option != "NewManager" {
+		t.Errorf("%v has no mistake of the Manager's options", err)
 	}
 }
 

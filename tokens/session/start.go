@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"time"
 
+	"github.com/bearer-go/bearer/internal/grammar"
 	"github.com/bearer-go/bearer/internal/oauthwire"
 	"github.com/bearer-go/bearer/tokens"
 )
@@ -92,7 +93,7 @@ func (s *Session) Adopt(ctx context.Context, refreshToken tokens.Secret) error {
 	switch {
 	case s.closed.Load():
 		return tokens.ErrClosed
-	case refreshToken.Reveal() == "" || !oauthwire.IsPrintable(refreshToken.Reveal()):
+	case !grammar.IsVSCHAR(refreshToken.Reveal()):
 		return errors.New("session: Adopt: the refresh token is empty or not printable ASCII (RFC 6749 appendix A.17)")
 	}
 	l, err := s.acquire(ctx)

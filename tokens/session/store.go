@@ -45,13 +45,13 @@ type Store interface {
 	// made later has a version that the old one never had.
 	Delete(ctx context.Context, name string) error
 
-	// Lock waits until no other caller has locked the name, and locks it. The lock ends with unlock,
-	// with the process, or after the lease, whichever is first, so that a caller that is gone stops
-	// no other for ever: Save's version is what keeps a late writer from doing harm. The lease is
-	// above zero. unlock may be called more than once, and after the lease does nothing. When the
-	// context ends first the error is its cause; one that ends later does not end the lock. A name
-	// can be locked that has no record, and stays locked when its record is saved or deleted: a
-	// lock stops only those who lock.
+	// Lock waits until no other caller has locked the name, and locks it. The lock ends with
+	// unlock, with the process, or after the lease, whichever is first, so that a caller that is
+	// gone stops no other for ever: Save's version is what keeps a late writer from doing harm. The
+	// lease is above zero. unlock may be called more than once, and after the lease does nothing.
+	// When the context ends first the error is its cause; one that ends later does not end the
+	// lock. A name can be locked that has no record, and stays locked when its record is saved or
+	// deleted: a lock stops only those who lock.
 	Lock(ctx context.Context, name string, lease time.Duration) (unlock func(), err error)
 }
 
@@ -73,12 +73,17 @@ func checkName(ctx context.Context, name string) error {
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
-	// A character has at most four bytes. Longer names need not be looked through.
-	if name == "" || len(name) > maxName*utf8.UTFMax || utf8.RuneCountInString(name) > maxName ||
-		!utf8.ValidString(name) || strings.ContainsFunc(name, unicode.IsControl) {
+	if !isName(name) {
 		return errName
 	}
 	return nil
+}
+
+// isName reports whether a record can have this name. A character has at most four bytes, so that
+// longer texts need not be looked through.
+func isName(text string) bool {
+	return text != "" && len(text) <= maxName*utf8.UTFMax && utf8.RuneCountInString(text) <= maxName &&
+		utf8.ValidString(text) && !strings.ContainsFunc(text, unicode.IsControl)
 }
 
 // checkLock judges what Lock begins with.
