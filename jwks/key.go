@@ -83,6 +83,7 @@ var (
 	errType      = errors.New("its type is not RSA, EC or OKP")
 	errCurve     = errors.New("its curve is not P-256, P-384, P-521 or Ed25519")
 	errMaterial  = errors.New("a member of its type is missing or broken, or its point is not on its curve")
+	errCoord     = errors.New("a coordinate does not have the full size of its curve")
 
 	errNil        = errors.New("it is nil or incomplete")
 	errSupport    = errors.New("it is not an RSA, ECDSA or Ed25519 public key")
@@ -151,7 +152,30 @@ func (m jwkMembers) key(id string) (*key, error) {
 	if err != nil {
 		return nil, err
 	}
-	return newKey(material, id, algorithm, issuer)
+	key, err := newKey(material, id, algorithm, issuer)
+	if err != nil {
+		return nil, err
+	}
+	// jwkset also reads coordinates without their leading zeros, or with more of them.
+	if public, ok := key.Public.(*ecdsa.PublicKey); ok && !m.hasFullCoordinates(public.Curve) {
+		return nil, errCoord
+	}
+	return key, nil
+}
+
+// hasFullCoordinates reports whether each coordinate has the size of the curve's field, leading zeros
+// included (RFC 7518 section 6.2.1.2). On P-521 the first byte is 0 in every second coordinate, and
+// issuers are known to leave it out: there a shorter one is as good.
+func (m jwkMembers) hasFullCoordinates(curve elliptic.Curve) bool {
+	full := (curve.Params().BitSize + 7) / 8
+	for _, name := range []string{"x", "y"} {
+		text := strings.TrimRight(m.text(name), "=") // jwkset forgives padding
+		size := base64.RawURLEncoding.DecodedLen(len(text))
+		if size != full && (curve != elliptic.P521() || size > full) {
+			return false
+		}
+	}
+	return true
 }
 
 // issuer reads the member that says whose tokens the key signs; nil if there is none. A member that

@@ -2,9 +2,11 @@ package jwks_test
 
 import (
 	"crypto"
+	"crypto/ecdsa"
 	"crypto/ed25519"
 	"crypto/elliptic"
 	"crypto/rsa"
+	"encoding/base64"
 	"encoding/binary"
 	"encoding/hex"
 	"encoding/json"
@@ -74,10 +76,36 @@ func offTheCurve() jwk {
 	return k.with(jwk{"y": b64(y)})
 }
 
+// keyWithLeadingZero is a key whose point has a 0 at this place. The coordinate x begins at 1, y behind
+// it.
+func keyWithLeadingZero(curve elliptic.Curve, place int) *ecdsa.PublicKey {
+	for {
+		key := newECKey(curve).PublicKey
+		if point, err := key.Bytes(); err == nil && point[place] == 0 {
+			return &key
+		}
+	}
+}
+
+// resized is a coordinate with a zero more, or a byte less, in front.
+func resized(coordinate any, by int) string {
+	b, err := base64.RawURLEncoding.DecodeString(coordinate.(string))
+	if err != nil {
+		panic(err)
+	}
+	if by > 0 {
+		return b64(append(make([]byte, by), b...))
+	}
+	return b64(b[-by:])
+}
+
 // One bad entry never takes the good one beside it down, is logged once with its reason, and keeps its key id known.
 // Rules: key.quality.
 func TestKeysThatAreRefused(t *testing.T) {
 	rs, ec, ed := newJWK("k", rsaKey.Public()), newJWK("k", p256Key.Public()), newJWK("k", edKey.Public())
+	p256 := elliptic.P256()
+	zeroX, zeroY := newJWK("k", keyWithLeadingZero(p256, 1)), newJWK("k", keyWithLeadingZero(p256, 33))
+	p521 := newJWK("k", p521Key.Public())
 	bound := func(issuer string) jwk { return ed.with(jwk{"issuer": json.RawMessage(issuer)}) }
 	type refused struct {
 		entry  any
@@ -183,12 +211,18 @@ func TestKeysThatAreRefused(t *testing.T) {
 		"EC x above the field": {
 			ec.with(jwk{"x": b64(append([]byte{1}, make([]byte, 32)...))}), "ES256", "not on its curve",
 		},
-		"EC on another curve":       {ec.with(jwk{"crv": "P-384"}), "ES384", "not on its curve"},
-		"EC on secp256k1":           {ec.with(jwk{"crv": "secp256k1"}), "ES256", "curve is not"},
-		"EC on P-224":               {newJWK("k", newECKey(elliptic.P224()).Public()), "ES256", "curve is not"},
-		"EC on Ed25519":             {ec.with(jwk{"crv": "Ed25519"}), "ES256", "curve is not"},
-		"EC curve in small letters": {ec.with(jwk{"crv": "p-256"}), "ES256", "curve is not"},
-		"OKP without x":             {ed.with(jwk{"x": nil}), "EdDSA", "missing or broken"},
+		"EC x without its leading zero": {zeroX.with(jwk{"x": resized(zeroX["x"], -1)}), "ES256", "full size"},
+		"EC y without its leading zero": {zeroY.with(jwk{"y": resized(zeroY["y"], -1)}), "ES256", "full size"},
+		"EC x after a zero":             {ec.with(jwk{"x": resized(ec["x"], 1)}), "ES256", "full size"},
+		"EC y after a zero":             {ec.with(jwk{"y": resized(ec["y"], 1)}), "ES256", "full size"},
+		"P-521 x after a zero":          {p521.with(jwk{"x": resized(p521["x"], 1)}), "ES512", "full size"},
+		"EC x after a zero, padded":     {ec.with(jwk{"x": resized(ec["x"], 1) + "="}), "ES256", "full size"},
+		"EC on another curve":           {ec.with(jwk{"crv": "P-384"}), "ES384", "not on its curve"},
+		"EC on secp256k1":               {ec.with(jwk{"crv": "secp256k1"}), "ES256", "curve is not"},
+		"EC on P-224":                   {newJWK("k", newECKey(elliptic.P224()).Public()), "ES256", "curve is not"},
+		"EC on Ed25519":                 {ec.with(jwk{"crv": "Ed25519"}), "ES256", "curve is not"},
+		"EC curve in small letters":     {ec.with(jwk{"crv": "p-256"}), "ES256", "curve is not"},
+		"OKP without x":                 {ed.with(jwk{"x": nil}), "EdDSA", "missing or broken"},
 		"OKP X25519": {
 			ed.with(jwk{"crv": "X25519", "x": b64(append([]byte{9}, make([]byte, 31)...))}),
 			"EdDSA", "not an RSA, ECDSA or Ed25519",
@@ -246,6 +280,10 @@ func TestKeysThatAreUsed(t *testing.T) {
 	almost3 := &rsa.PublicKey{N: almostROCA(3), E: 65537}
 	almost167 := &rsa.PublicKey{N: almostROCA(167), E: 65537}
 	rs, ec, ed := newJWK("k", rsaKey.Public()), newJWK("k", p256Key.Public()), newJWK("k", edKey.Public())
+	zeroX, zeroY := keyWithLeadingZero(elliptic.P256(), 1), keyWithLeadingZero(elliptic.P256(), 33)
+	largeX := keyWithLeadingZero(elliptic.P521(), 1)
+	shortX := newJWK("k", largeX)
+	shortX["x"] = resized(shortX["x"], -1)
 	exponent3 := rsaKey.PublicKey
 	exponent3.E = 3
 	exponent17 := rsaKey.PublicKey
@@ -265,6 +303,10 @@ func TestKeysThatAreUsed(t *testing.T) {
 		"RSA, ROCA but for 167": {newJWK("k", almost167), allRSA, "", almost167},
 		"RSA padded":            {rs.with(jwk{"e": "AQAB==", "n": rs["n"].(string) + "=="}), allRSA, "", rsaKey.Public()},
 		"P-256":                 {ec, "ES256", "", p256Key.Public()},
+		"P-256, x from 0":       {newJWK("k", zeroX), "ES256", "", zeroX},
+		"P-256, y from 0":       {newJWK("k", zeroY), "ES256", "", zeroY},
+		"P-521, x without a 0":  {shortX, "ES512", "", largeX},
+		"P-256 padded":          {ec.with(jwk{"x": ec["x"].(string) + "="}), "ES256", "", p256Key.Public()},
 		"P-384":                 {newJWK("k", p384Key.Public()), "ES384", "", p384Key.Public()},
 		"P-521":                 {newJWK("k", p521Key.Public()).with(jwk{"alg": "ES512"}), "ES512", "ES512", p521Key.Public()},
 		"Ed25519":               {ed, "EdDSA Ed25519", "", edKey.Public()},
