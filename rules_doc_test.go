@@ -15,6 +15,8 @@ import (
 	"github.com/bearer-go/bearer/internal/reference"
 )
 
+const rulesColumns = 7 // of the tables in docs/rules.md
+
 // documentedRule is one row of the tables in docs/rules.md.
 type documentedRule struct {
 	id                      string
@@ -24,9 +26,8 @@ type documentedRule struct {
 // docs/rules.md lists every rule. The attack suite, the reference and the tests cite rules by their
 // ids, and each rule is held by the tests that its row names.
 func TestRulesPageAgreesWithTheCode(t *testing.T) {
-	const columns = 7
 	rules := make(map[string]documentedRule)
-	for _, row := range tableRows(t, "docs/rules.md", "", columns) {
+	for _, row := range tableRows(t, "docs/rules.md", "", rulesColumns) {
 		rule := documentedRule{codeOf(row[0])[0], codeOf(row[4]), codeOf(row[5]), codeOf(row[6])}
 		if !regexp.MustCompile(`^[a-z]+\.[a-z]+(-[a-z]+)*$`).MatchString(rule.id) {
 			t.Errorf("%s is not an id: use two dotted words in lower case", rule.id)
@@ -78,9 +79,8 @@ func TestRulesPageAgreesWithTheCode(t *testing.T) {
 // The reasons and the options in docs/rules.md are those of the code. Every reason, and every option
 // that switches a check off, is on the page.
 func TestRulesPageHasEveryReasonAndInsecureOption(t *testing.T) {
-	const columns = 7
 	documented := make(map[string]bool)
-	for _, row := range tableRows(t, "docs/rules.md", "", columns) {
+	for _, row := range tableRows(t, "docs/rules.md", "", rulesColumns) {
 		for _, name := range slices.Concat(codeOf(row[4]), codeOf(row[5])) {
 			documented[name] = true
 		}
