@@ -7,11 +7,9 @@ import (
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/rsa"
-	"crypto/sha256"
 	"crypto/x509"
 	"encoding/asn1"
 	"encoding/base64"
-	"encoding/json"
 	"encoding/pem"
 	"fmt"
 	"math/big"
@@ -19,144 +17,40 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/bearer-go/bearer"
 	"github.com/golang-jwt/jwt/v5"
 )
 
-// signer signs real claims with a private key of Wycheproof's.
-type signer struct {
-	jwk    vectorJWK
-	alg    string
-	method jwt.SigningMethod
-	key    any // []byte, *rsa.PrivateKey or *ecdsa.PrivateKey
+// Each algorithm's tokens are taken apart and put together wrongly. The whole Middleware tells the good
+// from the manipulated.
+// Rules: jws.signature, jws.one-spelling, jws.compact.
+func TestManipulatedTokensAreRefused(t *testing.T) {
+	t.Parallel()
+	for _, alg := range []string{
+		"HS256", "HS384", "HS512", "RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256",
+	} {
+		t.Run(alg, func(t *testing.T) {
+			t.Parallel()
+			checkManipulations(t, ownGroup(t, alg, fixedKey(t, alg)))
+		})
+	}
 }
 
-// newSigner takes the algorithm of the key, or that of the group's first token where the key names none that exists.
-func newSigner(t testing.TB, g vectorGroup) signer {
+func checkManipulations(t *testing.T, g vectorGroup) {
 	t.Helper()
-	s := signer{jwk: jwksOf(t, g.Private)[0]}
-	s.alg = s.jwk.algorithm()
-	if s.method = jwt.GetSigningMethod(s.alg); s.method == nil {
-		var header struct{ Alg string }
-		raw, _, _ := strings.Cut(g.Tests[0].token(t), ".")
-		if err := json.Unmarshal(s.jwk.bytes(t, raw), &header); err != nil {
-			t.Fatal(err)
-		}
-		s.alg, s.method = header.Alg, jwt.GetSigningMethod(header.Alg)
-	}
-	number := func(value string) *big.Int { return new(big.Int).SetBytes(s.jwk.bytes(t, value)) }
-	switch method := s.method.(type) {
-	case *jwt.SigningMethodHMAC:
-		s.key = s.jwk.bytes(t, s.jwk.K)
-	case *jwt.SigningMethodECDSA:
-		curve := map[int]elliptic.Curve{256: elliptic.P256(), 521: elliptic.P521()}[method.CurveBits]
-		key, err := ecdsa.ParseRawPrivateKey(curve, s.jwk.bytes(t, s.jwk.D))
-		if err != nil {
-			t.Fatal(err)
-		}
-		s.key = key
-	default:
-		s.key = &rsa.PrivateKey{
-			PublicKey: rsa.PublicKey{N: number(s.jwk.N), E: int(number(s.jwk.E).Int64())},
-			D:         number(s.jwk.D), Primes: []*big.Int{number(s.jwk.P), number(s.jwk.Q)},
-		}
-	}
-	return s
-}
-
-func (s signer) signWith(t testing.TB, method jwt.SigningMethod, input string) []byte {
-	t.Helper()
-	signature, err := method.Sign(input, s.key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return signature
-}
-
-// sign makes a token of the two parts, whatever is wrong with them.
-func (s signer) sign(t testing.TB, header, payload string) string {
-	t.Helper()
-	input := header + "." + payload
-	return withSignature(input, s.signWith(t, s.method, input))
-}
-
-func withSignature(input string, signature []byte) string {
-	return input + "." + base64.RawURLEncoding.EncodeToString(signature)
-}
-
-// header is a header for the algorithm, of a length that leaves bits unused in its last base64url digit.
-func (s signer) header(alg string) string {
-	return unusedBits(fmt.Sprintf(`{"alg":%q,"kid":%q}`, alg, s.jwk.Kid))
-}
-
-// goodClaims is a payload that every check of a default tuple accepts.
-func goodClaims() string {
-	return unusedBits(fmt.Sprintf(`{"iss":%q,"aud":%q,"sub":"alice","exp":%d}`, iss, aud, time.Now().Unix()+3600))
-}
-
-func unusedBits(text string) string {
-	for len(text)%3 == 0 {
-		text += " "
-	}
-	return text
-}
-
-// takeOver signs an input with the PKCS #1 padding of a vector: the vector's signature is undone, the hash in it exchanged,
-// and the result signed again. False when the hash itself was manipulated and is not there.
-func (s signer) takeOver(t testing.TB, v vector, input string) ([]byte, bool) {
-	t.Helper()
-	token := v.token(t)
-	dot := strings.LastIndexByte(token, '.')
-	before, after := sha256.Sum256([]byte(token[:dot])), sha256.Sum256([]byte(input))
-	em := s.jwk.encodedMessage(t, s.jwk.bytes(t, token[dot+1:]))
-	i := bytes.LastIndex(em, before[:])
-	if i < 0 {
-		return nil, false
-	}
-	copy(em[i:], after[:])
-	n := new(big.Int).SetBytes(s.jwk.bytes(t, s.jwk.N))
-	d := new(big.Int).SetBytes(s.jwk.bytes(t, s.jwk.D))
-	return new(big.Int).Exp(new(big.Int).SetBytes(em), d, n).FillBytes(make([]byte, (n.BitLen()+7)/8)), true
-}
-
-// refusedGroups are those of json_web_signature_test.json whose key must not verify any token: ES521 is no algorithm, and
-// the others are keys for encryption.
-var refusedGroups = []int{11, 15, 17, 18, 19, 20}
-
-// What Wycheproof does to tokens without claims is done here to real ones, signed with its private keys, and the whole
-// Middleware must tell the good from the manipulated.
-func TestManipulatedClaims(t *testing.T) {
-	for i, g := range readVectors(t, wycheproofJWS).Groups {
-		t.Run(fmt.Sprintf("%d %s", i, g.Comment), func(t *testing.T) {
-			s := newSigner(t, g)
-			header, payload := b64(s.header(s.alg)), b64(goodClaims())
-			good := s.sign(t, header, payload)
-			auth, err := bearer.New(bearer.WithIssuer(iss, aud, g.options(t, good)...))
-			if slices.Contains(refusedGroups, i) {
-				if err == nil {
-					_, err = auth.Guard().Verify(t.Context(), good)
-				}
-				if err == nil {
-					t.Fatal("a key that must not be used verified a token")
-				}
-				return
+	s := newSigner(t, g)
+	header, payload := b64(s.header(s.alg)), b64(goodClaims())
+	good := s.sign(t, header, payload)
+	auth := mustNew(t, bearer.WithIssuer(iss, aud, g.options(t, good)...))
+	wantReason(t, auth, good, "")
+	wantReason(t, auth, s.sign(t, b64(fmt.Sprintf("{ \"kid\" : %q,\n\t\"alg\" : %q }", s.jwk.Kid, s.alg)), payload), "")
+	for _, m := range s.manipulations(t, header, payload) {
+		t.Run(m.name, func(t *testing.T) {
+			if m.token == good {
+				t.Fatal("nothing was manipulated")
 			}
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer func() { _ = auth.Close() }()
-			wantReason(t, auth, good, "")
-			wantReason(t, auth, s.sign(t, b64(fmt.Sprintf("{ \"kid\" : %q,\n\t\"alg\" : %q }", s.jwk.Kid, s.alg)), payload), "")
-			for _, m := range s.manipulations(t, header, payload) {
-				t.Run(m.name, func(t *testing.T) {
-					if m.token == good {
-						t.Fatal("nothing was manipulated")
-					}
-					wantReason(t, auth, m.token, m.want)
-				})
-			}
+			wantReason(t, auth, m.token, m.want)
 		})
 	}
 }
@@ -222,7 +116,9 @@ func (s signer) shapes(t testing.TB, header, payload string, add func(bearer.Rea
 	malformed("unused bits in the header, signed", s.sign(t, other(header), payload))
 	malformed("unused bits in the payload", header+"."+other(payload)+"."+signature)
 	malformed("unused bits in the payload, signed", s.sign(t, header, other(payload)))
-	malformed("unused bits in the signature", header+"."+payload+"."+other(signature))
+	if len(signature)%4 != 0 { // 48 bytes leave no bit unused
+		malformed("unused bits in the signature", header+"."+payload+"."+other(signature))
+	}
 }
 
 // headers are the manipulations of what was signed, and of what the header says about it.
@@ -258,7 +154,7 @@ func (s signer) headers(t testing.TB, header, payload string, add func(bearer.Re
 	foreign := b64(fmt.Sprintf(`{"alg":%q,"kid":%q,"jwk":%s}`, s.alg, s.jwk.Kid, embedded))
 	add(bearer.ReasonSignature, "embedded jwk", attacker.sign(t, foreign, payload))
 
-	// The public key, which everybody has, taken for a secret.
+	// The public key, which an attacker has, taken for a secret.
 	for form, secret := range s.publicBytes(t) {
 		for _, alg := range []string{"HS256", "HS384", "HS512"} {
 			confused := signer{jwk: s.jwk, alg: alg, method: jwt.GetSigningMethod(alg), key: secret}
@@ -314,10 +210,10 @@ func (s signer) attacker(t testing.TB) (signer, string) {
 	}
 }
 
-// attackerRSA is made once: RSA keys are dear.
+// attackerRSA is made once: RSA keys are expensive.
 var attackerRSA = sync.OnceValues(func() (*rsa.PrivateKey, error) { return rsa.GenerateKey(rand.Reader, 2048) })
 
-// publicBytes are the forms in which a public key may be at hand where a secret is asked for.
+// publicBytes are the forms in which a careless verifier may take a public key for a secret.
 func (s signer) publicBytes(t testing.TB) map[string][]byte {
 	t.Helper()
 	private, ok := s.key.(crypto.Signer)
@@ -457,66 +353,5 @@ func (s signer) ecdsaSignatures(t testing.TB, input string, add func(bearer.Reas
 		for j, z := range edges {
 			bad("R is "+names[i]+", S is "+names[j], pair(r, z, size))
 		}
-	}
-}
-
-// takenPaddings is how many of Wycheproof's 214 PKCS #1 paddings, the good one among them, hold the hash unharmed.
-const takenPaddings = 198
-
-// Wycheproof's wrong PKCS #1 paddings, taken over to the hash of real claims.
-// Rules: jws.signature.
-func TestManipulatedPadding(t *testing.T) {
-	group := readVectors(t, wycheproofJWS).Groups[2]
-	s := newSigner(t, group)
-	input := b64(s.header(s.alg)) + "." + b64(goodClaims())
-	auth := mustNew(t, bearer.WithIssuer(iss, aud, group.options(t, input)...))
-	taken := 0
-	for _, v := range group.Tests {
-		if !slices.Contains(v.Flags, "ModifiedPadding") && v.Result != "valid" {
-			continue
-		}
-		signature, ok := s.takeOver(t, v, input)
-		if !ok {
-			continue
-		}
-		taken++
-		t.Run(fmt.Sprintf("%d %s", v.ID, v.Comment), func(t *testing.T) {
-			want := bearer.ReasonSignature
-			if v.Result == "valid" {
-				want = ""
-			}
-			wantReason(t, auth, withSignature(input, signature), want)
-		})
-	}
-	if taken != takenPaddings {
-		t.Errorf("%d paddings were taken over, want %d", taken, takenPaddings)
-	}
-}
-
-// The keys of json_web_key_test.json verify real claims exactly where Wycheproof says that they verify anything.
-// Rules: key.quality.
-func TestWeakAndMisusedKeysVerifyNoClaims(t *testing.T) {
-	for i, g := range readVectors(t, wycheproofJWK).Groups {
-		t.Run(fmt.Sprintf("%d %s", i, g.Comment), func(t *testing.T) {
-			s := newSigner(t, g)
-			input := b64(s.header(s.alg)) + "." + b64(goodClaims())
-			var signature []byte
-			if _, ok := s.key.(*rsa.PrivateKey); ok { // crypto/rsa may refuse to sign with such a key
-				if signature, ok = s.takeOver(t, g.Tests[0], input); !ok {
-					t.Fatal("the vector is not signed with the key")
-				}
-			} else {
-				signature = s.signWith(t, s.method, input)
-			}
-			token := withSignature(input, signature)
-			auth, err := bearer.New(bearer.WithIssuer(iss, aud, g.options(t, token)...))
-			if err == nil {
-				defer func() { _ = auth.Close() }()
-				_, err = auth.Guard().Verify(t.Context(), token)
-			}
-			if accepted, want := err == nil, g.Tests[0].Result == "valid"; accepted != want {
-				t.Errorf("accepted is %v (%v), want %v", accepted, err, want)
-			}
-		})
 	}
 }
