@@ -1,0 +1,231 @@
+package bearer_test
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/bearer-go/bearer"
+	"github.com/bearer-go/bearer/jwks"
+)
+
+// Bits of FuzzConfig's flags: which options are given.
+const (
+	withAudiences = 1 << iota
+	withAudienceClaim
+	withJWKSURL
+	withDiscover
+	withRemote
+	withStatic
+	withPEM
+	withAlgorithms
+	withTokenTypes
+	withRFC9068
+	withLeeway
+	withMaxLifetime
+	withScopeClaim
+	withRolesClaim
+	withHMACSecret
+	withAnyAudience
+	withInsecureHTTP
+	withNoExpiry
+	withRealm
+	withMetadata
+	withMaxTokenSize
+	withTokensFrom
+	withTwoIssuers
+	withTwoLeeways
+)
+
+type configSeed struct {
+	issuer, audience, text string // text: what every other option takes
+	leeway, lifetime       int64
+	size                   int
+	flags                  uint32
+}
+
+const secretMark = "never-in-an-error:"
+
+func (s configSeed) options() []bearer.Option {
+	var issuerOpts []bearer.IssuerOption
+	var opts []bearer.Option
+	for flag, opt := range map[uint32]bearer.IssuerOption{
+		withAudiences:     bearer.Audiences(s.text),
+		withAudienceClaim: bearer.AudienceClaim(s.text),
+		withJWKSURL:       bearer.JWKSURL(s.text),
+		withDiscover:      bearer.Keys(jwks.Discover(s.text)),
+		withRemote:        bearer.Keys(jwks.Remote(s.text)),
+		withStatic:        bearer.Keys(jwks.Static([]byte(s.text))),
+		withPEM:           bearer.Keys(jwks.PEM([]byte(s.text))),
+		withAlgorithms:    bearer.Algorithms(s.text),
+		withTokenTypes:    bearer.TokenTypes(s.text),
+		withRFC9068:       bearer.RFC9068(),
+		withLeeway:        bearer.Leeway(time.Duration(s.leeway)),
+		withMaxLifetime:   bearer.MaxLifetime(time.Duration(s.lifetime)),
+		withScopeClaim:    bearer.ScopeClaim(s.text),
+		withRolesClaim:    bearer.RolesClaim(s.text),
+		withHMACSecret:    bearer.HMACSecret([]byte(secretMark + s.text)),
+		withAnyAudience:   bearer.InsecureAnyAudience(),
+		withInsecureHTTP:  bearer.InsecureHTTP(),
+		withNoExpiry:      bearer.InsecureNoExpiry(),
+		withTwoLeeways:    bearer.Leeway(time.Duration(s.leeway)),
+	} {
+		if s.flags&flag != 0 {
+			issuerOpts = append(issuerOpts, opt)
+		}
+	}
+	for flag, opt := range map[uint32]bearer.Option{
+		withRealm:        bearer.WithRealm(s.text),
+		withMetadata:     bearer.WithResourceMetadata(bearer.ResourceMetadata{Resource: s.text, Scopes: []string{s.audience}}),
+		withMaxTokenSize: bearer.WithMaxTokenSize(s.size),
+		withTokensFrom:   bearer.WithTokensFrom(bearer.FromHeader(), bearer.FromCookie(s.text)),
+		withTwoIssuers:   bearer.WithIssuer(s.issuer, s.audience, issuerOpts...),
+	} {
+		if s.flags&flag != 0 {
+			opts = append(opts, opt)
+		}
+	}
+	return append(opts, bearer.WithIssuer(s.issuer, s.audience, issuerOpts...))
+}
+
+var configSeeds = []configSeed{
+	{issuer: "https://issuer.example", audience: "orders"},
+	{issuer: "http://127.0.0.1:8080", audience: "orders"},
+	{issuer: "http://issuer.example", audience: "orders"},
+	{issuer: "http://issuer.example", audience: "orders", flags: withInsecureHTTP},
+	{issuer: "https://issuer.example"},
+	{issuer: "https://issuer.example", flags: withAnyAudience},
+	{issuer: "https://issuer.example", audience: "orders", flags: withAnyAudience},
+	{audience: "orders"},
+	{issuer: "joe", audience: "orders", text: strings.Repeat("k", 32), flags: withHMACSecret},
+	{issuer: "joe", audience: "orders", text: "HS512", flags: withHMACSecret | withAlgorithms},
+	{issuer: "joe", audience: "orders", text: "RS256", flags: withHMACSecret | withAlgorithms},
+	{issuer: "https://issuer.example", audience: "orders", text: "RS256", flags: withAlgorithms},
+	{issuer: "https://issuer.example", audience: "orders", text: "nOnE", flags: withAlgorithms},
+	{issuer: "https://issuer.example", audience: "orders", text: "HS256", flags: withAlgorithms},
+	{issuer: "https://issuer.example", audience: "orders", text: "https://keys.example/jwks", flags: withJWKSURL},
+	{issuer: "https://issuer.example", audience: "orders", text: "http://keys.example/jwks", flags: withRemote},
+	{issuer: "https://issuer.example", audience: "orders", text: "https://other.example", flags: withDiscover},
+	{issuer: "joe", audience: "orders", text: `{"keys":[{"kty":"OKP","crv":"Ed25519","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}]}`, flags: withStatic},
+	{issuer: "joe", audience: "orders", text: `{"keys":[]}`, flags: withStatic},
+	{issuer: "joe", audience: "orders", text: "-----BEGIN PUBLIC KEY-----\n-----END PUBLIC KEY-----\n", flags: withPEM},
+	{issuer: "joe", audience: "orders", text: "-----BEGIN PUBLIC KEY-----\nMCowBQYDK2VwAyEA11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo=\n-----END PUBLIC KEY-----\n", flags: withPEM},
+	{issuer: "https://issuer.example", audience: "orders", leeway: int64(6 * time.Minute), flags: withLeeway},
+	{issuer: "https://issuer.example", audience: "orders", leeway: -1, flags: withLeeway},
+	{issuer: "https://issuer.example", audience: "orders", lifetime: -1, flags: withMaxLifetime},
+	{issuer: "https://issuer.example", audience: "orders", size: 1<<20 + 1, flags: withMaxTokenSize},
+	{issuer: "https://issuer.example", audience: "orders", leeway: int64(time.Minute), lifetime: int64(time.Hour), flags: withLeeway | withMaxLifetime},
+	{issuer: "https://issuer.example", audience: "orders", flags: withTwoLeeways | withLeeway},
+	{issuer: "https://issuer.example", audience: "orders", flags: withTwoIssuers},
+	{issuer: "https://issuer.example", audience: "orders", flags: withRFC9068 | withTokenTypes | withNoExpiry | withAudienceClaim | withAnyAudience},
+	{issuer: "https://issuer.example", audience: "orders", text: "x", size: 1, flags: withAudiences | withScopeClaim | withRolesClaim | withMaxTokenSize | withTokensFrom},
+	{issuer: "https://issuer.example", audience: "orders", flags: withAudiences | withScopeClaim | withRolesClaim | withMaxTokenSize | withTokensFrom | withRealm},
+	{issuer: "https://issuer.example", audience: "orders", text: "https://api.example/v1", flags: withMetadata | withRealm},
+	{issuer: "https://issuer.example", audience: `a"b`, text: "https://api.example", flags: withMetadata},
+	{issuer: "https://issuer.example", audience: "orders", text: `https://api.example/"`, flags: withMetadata},
+	{issuer: "https://issuer.example", audience: "orders", text: `a", error="x`, flags: withRealm},
+	{issuer: "https://issuer.example", audience: "orders", text: "a\r\nX: y", flags: withRealm},
+	{issuer: "joe", audience: "orders", text: strings.Repeat("k", 32), flags: withHMACSecret | withJWKSURL},
+	{issuer: "https://issuer.example", audience: "orders", text: "x", flags: withRFC9068 | withTokenTypes},
+	{issuer: "https://issuer.example", audience: "orders", flags: withRFC9068 | withNoExpiry},
+	{issuer: "https://issuer.example", audience: "orders", text: "x", flags: withRFC9068 | withAudienceClaim},
+	{issuer: "https://issuer.example", flags: withRFC9068 | withAnyAudience},
+}
+
+// everyConfigSeed adds each option alone, with nothing in it and with something.
+func everyConfigSeed() []configSeed {
+	seeds := slices.Clone(configSeeds)
+	for flag := uint32(withAudiences); flag <= withTwoLeeways; flag <<= 1 {
+		for _, text := range []string{"", "x"} {
+			seeds = append(seeds, configSeed{issuer: "https://issuer.example", audience: "orders", text: text, flags: flag})
+		}
+	}
+	return seeds
+}
+
+// New never panics and does no I/O. Each of its errors is a *ConfigError that says something and keeps the secret; and a
+// configuration that it accepts is one that was meant: nothing empty, nothing out of bounds, and closed to unsigned tokens.
+func FuzzConfig(f *testing.F) {
+	seeds := everyConfigSeed()
+	checkSeeds(f, seeds, func(s configSeed) bool { _, err := bearer.New(s.options()...); return err == nil })
+	for _, s := range seeds {
+		f.Add(s.issuer, s.audience, s.text, s.leeway, s.lifetime, s.size, s.flags)
+	}
+	f.Fuzz(func(t *testing.T, issuer, audience, text string, leeway, lifetime int64, size int, flags uint32) {
+		s := configSeed{issuer, audience, text, leeway, lifetime, size, flags}
+		offline := &http.Client{Transport: roundTripper(func(*http.Request) (*http.Response, error) {
+			t.Error("New or an unsigned token caused I/O")
+			return nil, errors.New("offline")
+		})}
+		auth, err := bearer.New(append(s.options(), bearer.WithHTTPClient(offline))...)
+		if err != nil {
+			if auth != nil {
+				t.Error("a Middleware beside an error")
+			}
+			for _, mistake := range configErrors(t, err) {
+				if mistake.Option == "" || mistake.Problem == "" {
+					t.Errorf("an error that says nothing: %+v", mistake)
+				}
+				if strings.Contains(mistake.Error(), secretMark) {
+					t.Errorf("an error with the secret: %v", mistake)
+				}
+			}
+			return
+		}
+		defer func() { _ = auth.Close() }()
+		s.checkMeant(t)
+		claims := b64(fmt.Sprintf(`{"iss":%q,"aud":%q,"exp":4102444799}`, issuer, audience))
+		for _, token := range []string{
+			b64(`{"alg":"none"}`) + "." + claims + ".",
+			b64(`{"alg":"none"}`) + "." + claims + ".AAAA",
+			hmacToken(t, "HS256", []byte(""), map[string]any{"iss": issuer, "aud": audience, "exp": int64(4102444799)}),
+		} {
+			if _, err := auth.Guard().Verify(t.Context(), token); err == nil {
+				t.Errorf("accepts %s", token)
+			}
+		}
+	})
+}
+
+// checkMeant fails the test for an accepted configuration that nobody can have meant.
+func (s configSeed) checkMeant(t testing.TB) {
+	t.Helper()
+	has := func(flags uint32) bool { return s.flags&flags != 0 }
+	for problem, found := range map[string]bool{
+		"no issuer":                           s.issuer == "",
+		"no audience":                         s.audience == "" && !has(withAnyAudience),
+		"an audience that is not looked at":   s.audience != "" && has(withAnyAudience),
+		"an empty option":                     s.text == "" && has(withAudiences|withAudienceClaim|withAlgorithms|withTokenTypes|withScopeClaim|withRolesClaim|withRealm|withMetadata|withTokensFrom),
+		"no keys":                             s.text == "" && has(withJWKSURL|withDiscover|withRemote|withStatic|withPEM),
+		"a leeway out of bounds":              has(withLeeway) && (s.leeway < 0 || s.leeway > int64(5*time.Minute)),
+		"a lifetime that is none":             has(withMaxLifetime) && s.lifetime <= 0,
+		"a size out of bounds":                has(withMaxTokenSize) && (s.size < 1 || s.size > 1<<20),
+		"an option twice":                     has(withTwoLeeways) && has(withLeeway) || has(withTwoIssuers),
+		"alg none":                            has(withAlgorithms) && strings.EqualFold(s.text, "none"),
+		"a short secret":                      has(withHMACSecret) && len(secretMark)+len(s.text) < 32,
+		"a secret beside public keys":         has(withHMACSecret) && has(withJWKSURL|withDiscover|withRemote|withStatic|withPEM),
+		"RFC 9068 and what contradicts it":    has(withRFC9068) && has(withTokenTypes|withNoExpiry|withAudienceClaim|withAnyAudience),
+		"keys over http":                      has(withJWKSURL|withRemote|withDiscover) && !has(withInsecureHTTP) && !isSafe(s.text),
+		"discovery over http":                 !has(withJWKSURL|withDiscover|withRemote|withStatic|withPEM|withHMACSecret|withInsecureHTTP) && !isSafe(s.issuer),
+		"a realm that breaks out of a header": has(withRealm) && strings.ContainsAny(s.text, "\"\\\r\n"),
+	} {
+		if found {
+			t.Errorf("accepted: %s (%+v)", problem, s)
+		}
+	}
+}
+
+// isSafe reports whether nobody on the network can change what is fetched from a URL.
+func isSafe(text string) bool {
+	u, err := url.Parse(text)
+	if err != nil {
+		return false
+	}
+	host := u.Hostname()
+	return u.Scheme == "https" || u.Scheme == "http" && (host == "localhost" || host == "::1" || strings.HasPrefix(host, "127."))
+}
