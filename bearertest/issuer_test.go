@@ -2,9 +2,6 @@ package bearertest_test
 
 import (
 	"crypto"
-	"crypto/ecdsa"
-	"crypto/ed25519"
-	"crypto/rsa"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
@@ -21,85 +18,10 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/MicahParks/keyfunc/v3"
-	"github.com/golang-jwt/jwt/v5"
-
 	"github.com/bearer-go/bearer"
 	"github.com/bearer-go/bearer/bearertest"
+	"github.com/golang-jwt/jwt/v5"
 )
-
-var algorithms = []string{
-	"RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA", "Ed25519",
-}
-
-const discoveryPath = "/.well-known/openid-configuration"
-
-// get returns the status, the content type and the body of an answer.
-func get(tb testing.TB, client *http.Client, address string) (int, string, []byte) {
-	tb.Helper()
-	got, err := exchange(client, request(tb.Context(), http.MethodGet, address, nil))
-	if err != nil {
-		tb.Fatal(err)
-	}
-	return got.StatusCode, got.Header.Get("Content-Type"), got.body
-}
-
-// fetchKeys walks from the issuer's URL to its keys, as a resource server does, and returns the key set.
-func fetchKeys(tb testing.TB, issuer *bearertest.Issuer) []byte {
-	tb.Helper()
-	address := strings.TrimSuffix(issuer.URL(), "/") + discoveryPath
-	status, contentType, body := get(tb, issuer.Client(), address)
-	if status != http.StatusOK || contentType != "application/json" {
-		tb.Fatalf("discovery answers %d, %s: %s", status, contentType, body)
-	}
-	var document struct {
-		Issuer  string   `json:"issuer"`
-		JWKSURI string   `json:"jwks_uri"`
-		Algs    []string `json:"id_token_signing_alg_values_supported"`
-	}
-	if err := json.Unmarshal(body, &document); err != nil {
-		tb.Fatal(err)
-	}
-	if document.Issuer != issuer.URL() || !slices.Equal(document.Algs, []string{issuer.Algorithm()}) {
-		tb.Errorf("the discovery document says %+v", document)
-	}
-	status, contentType, body = get(tb, issuer.Client(), document.JWKSURI)
-	if status != http.StatusOK || contentType != "application/jwk-set+json" {
-		tb.Fatalf("the key set answers %d, %s: %s", status, contentType, body)
-	}
-	if !json.Valid(body) || string(body) != string(issuer.KeySet()) {
-		tb.Errorf("KeySet() is not what is served: %s", body)
-	}
-	return body
-}
-
-// verify checks a token with golang-jwt and keyfunc against a key set: a judge that shares no code with the issuer.
-func verify(keySet []byte, token string) error {
-	keys, err := keyfunc.NewJWKSetJSON(keySet)
-	if err != nil {
-		return err
-	}
-	_, err = jwt.Parse(token, keys.Keyfunc, jwt.WithExpirationRequired())
-	return err
-}
-
-// parts returns the decoded header and payload of a token, as text and as members.
-func parts(tb testing.TB, token string) (raw [2]string, members [2]map[string]any) {
-	tb.Helper()
-	segments := strings.Split(token, ".")
-	if len(segments) != 3 {
-		tb.Fatalf("the token has %d parts", len(segments))
-	}
-	for i := range raw {
-		data, err := base64.RawURLEncoding.DecodeString(segments[i])
-		if err != nil {
-			tb.Fatal(err)
-		}
-		raw[i] = string(data)
-		_ = json.Unmarshal(data, &members[i])
-	}
-	return raw, members
-}
 
 func TestEveryAlgorithmSignsWhatItsPublishedKeyVerifies(t *testing.T) {
 	for _, name := range algorithms {
@@ -139,22 +61,6 @@ func TestEveryAlgorithmSignsWhatItsPublishedKeyVerifies(t *testing.T) {
 			}
 			publicKeyFits(t, name, issuer.PublicKey())
 		})
-	}
-}
-
-func publicKeyFits(t *testing.T, algorithm string, public crypto.PublicKey) {
-	t.Helper()
-	var ok bool
-	switch algorithm[:2] {
-	case "RS", "PS":
-		_, ok = public.(*rsa.PublicKey)
-	case "ES":
-		_, ok = public.(*ecdsa.PublicKey)
-	case "Ed":
-		_, ok = public.(ed25519.PublicKey)
-	}
-	if !ok {
-		t.Errorf("PublicKey() is a %T", public)
 	}
 }
 
@@ -308,16 +214,6 @@ func TestSignRawSignsTheBytesAsTheyAre(t *testing.T) {
 	}
 }
 
-// verifySignature checks the signature of an ES256 issuer's token and nothing else of it.
-func verifySignature(issuer *bearertest.Issuer, token string) error {
-	dot := strings.LastIndex(token, ".")
-	signature, err := base64.RawURLEncoding.DecodeString(token[dot+1:])
-	if err != nil {
-		return err
-	}
-	return jwt.SigningMethodES256.Verify(token[:dot], signature, issuer.PublicKey())
-}
-
 func TestRotateKeepsThePreviousKeyPublished(t *testing.T) {
 	issuer := bearertest.NewIssuer()
 	first, firstID := issuer.Token(), issuer.KeyID()
@@ -372,20 +268,6 @@ func TestRotateWithoutOverlapWithdrawsEveryOlderKey(t *testing.T) {
 	if err := verify(fetchKeys(t, issuer), third); err != nil {
 		t.Errorf("Rotate withdraws a key that was current: %v", err)
 	}
-}
-
-// conditional asks for the key set with these If-None-Match lines.
-func conditional(tb testing.TB, issuer *bearertest.Issuer, method string, lines ...string) answer {
-	tb.Helper()
-	r := request(tb.Context(), method, issuer.URL()+"/jwks", nil)
-	for _, line := range lines {
-		r.Header.Add("If-None-Match", line)
-	}
-	got, err := exchange(issuer.Client(), r)
-	if err != nil {
-		tb.Fatal(err)
-	}
-	return got
 }
 
 // RFC 9110 section 13.1.2: a list of entity tags, of which one matches by the weak comparison, or "*".
