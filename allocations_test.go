@@ -64,7 +64,7 @@ func pinned(t testing.TB, issuer *bearertest.Issuer, opts ...bearer.Option) *bea
 
 // What handing claims over costs anyone is the floor. A token that is known costs two allocations more at most, whatever its
 // algorithm is and wherever its issuer's keys come from.
-func TestAllocationsOfAKnownToken(t *testing.T) {
+func TestKnownTokenKeepsToItsAllocations(t *testing.T) {
 	type key struct{}
 	r := get("")
 	floor := testing.AllocsPerRun(500, func() { _ = r.WithContext(context.WithValue(r.Context(), key{}, r)) })
@@ -90,7 +90,7 @@ func TestAllocationsOfAKnownToken(t *testing.T) {
 }
 
 // What a route demands of a known token costs no memory, however much the token says and wherever in it the claim stands.
-func TestAllocationsOfRequirements(t *testing.T) {
+func TestRequirementsKeepToTheirAllocations(t *testing.T) {
 	issuer := bearertest.NewIssuer()
 	auth := pinned(t, issuer)
 	reqs := map[string]bearer.Requirement{
@@ -133,7 +133,7 @@ func TestAllocationsOfRequirements(t *testing.T) {
 }
 
 // A token that comes for the first time costs little more than its signature.
-func TestAllocationsOfANewToken(t *testing.T) {
+func TestNewTokenKeepsToItsAllocations(t *testing.T) {
 	for alg, budget := range map[string]float64{"RS256": 20, "ES256": 32, "EdDSA": 10} {
 		t.Run(alg, func(t *testing.T) {
 			issuer := bearertest.NewIssuer(bearertest.WithAlgorithm(alg))
@@ -149,7 +149,7 @@ func TestAllocationsOfANewToken(t *testing.T) {
 }
 
 // A refusal costs the sender more than it costs this service: what is allocated for it does not grow with what was sent.
-func TestAllocationsOfARefusal(t *testing.T) {
+func TestRefusalKeepsToItsAllocations(t *testing.T) {
 	issuer := bearertest.NewIssuer()
 	long := func(n int) string { return strings.Repeat("x", n) }
 	brackets := func(n int) string { return `{"a":` + strings.Repeat("[", n) }
@@ -264,7 +264,7 @@ func TestAllocationsOfARefusal(t *testing.T) {
 }
 
 // On a route with requirements a refusal costs one error, which names them, whatever it is for.
-func TestAllocationsOfARoutesRefusal(t *testing.T) {
+func TestRouteRefusalKeepsToItsAllocations(t *testing.T) {
 	auth := pinned(t, bearertest.NewIssuer())
 	guard := auth.Guard(bearer.Scopes("orders:read"))
 	for _, authorization := range []string{"", "Basic YTpi", "Bearer x", "Bearer " + strings.Repeat("x", 20<<10)} {

@@ -126,7 +126,7 @@ func TestRequirementsAreCheckedOnEveryHit(t *testing.T) {
 // The clock decides to the nanosecond, for known tokens as for new ones.
 // Rules: guard.cached.
 // Rules: guard.cached.
-func TestKnownTokensExpireToTheNanosecond(t *testing.T) {
+func TestCachedTokenExpiresToTheNanosecond(t *testing.T) {
 	for name, leeway := range map[string]time.Duration{"no leeway": 0, "a leeway": 17 * time.Second} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -154,7 +154,7 @@ func TestKnownTokensExpireToTheNanosecond(t *testing.T) {
 }
 
 // A token without exp is verified anew every five minutes.
-func TestTokensWithoutExpiryAreVerifiedAnew(t *testing.T) {
+func TestCachedTokenWithoutExpiryIsVerifiedAgainAfterFiveMinutes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var last bearer.Event
 		secret := []byte(strings.Repeat("s", 32))
@@ -179,7 +179,7 @@ func TestTokensWithoutExpiryAreVerifiedAnew(t *testing.T) {
 // What the issuer does to its keys takes effect on the next request of a known token.
 // Rules: guard.cached.
 // Rules: guard.cached.
-func TestKeysOfKnownTokens(t *testing.T) {
+func TestCachedTokenExpiresWithItsKey(t *testing.T) {
 	key := pairs()[0]
 	named := merged(key.jwk, c{"kid": "a"})
 	const name = "https://one.example"
@@ -280,7 +280,7 @@ func TestKeysOfKnownTokens(t *testing.T) {
 }
 
 // A request that waits for keys is judged by the time at which it has them, not by that of its arrival.
-func TestTheClockAfterWaitingForKeys(t *testing.T) {
+func TestTokenIsJudgedByTheTimeAtWhichItsKeysCame(t *testing.T) {
 	const name = "https://one.example"
 	for what, test := range map[string]struct {
 		idle, delay time.Duration
@@ -310,7 +310,7 @@ func TestTheClockAfterWaitingForKeys(t *testing.T) {
 	}
 }
 
-func TestCacheOptions(t *testing.T) {
+func TestCacheOptionsHaveBounds(t *testing.T) {
 	trust := bearer.WithIssuer("https://issuer.test", "api")
 	const most, least = 1 << 24, 64 << 10
 	for name, test := range map[string]struct {
@@ -355,7 +355,7 @@ func heap() int {
 }
 
 // WithCache: how many bytes they take in memory. So the bound is one of memory, and not of what was counted.
-func TestMemoryOfTheCache(t *testing.T) {
+func TestCacheKeepsToItsMemory(t *testing.T) {
 	for name, test := range map[string]struct {
 		entries, bytes int
 		more           func(i int) string // claims
@@ -432,7 +432,7 @@ func TestLargeTokensAreNotCached(t *testing.T) {
 }
 
 // Whatever goes on at the same time, nobody gets another token's claims, nor one whose key is withdrawn, and the cache holds together.
-func TestCacheStorm(t *testing.T) {
+func TestCacheNeverMixesTokensUnderConcurrentUse(t *testing.T) {
 	const goroutines, bursts, requests, tokens = 8, 12, 60, 40
 	for name, entries := range map[string]int{"room for some": 15, "room for all": 1000, "one entry": 1} {
 		t.Run(name, func(t *testing.T) {

@@ -18,7 +18,7 @@ import (
 // What the client receives, row by row (RFC 6750 section 3, RFC 9470 section 3, RFC 9728 section
 // 5.1, RFC 9457).
 // Rules: guard.fixed-text.
-func TestAnswers(t *testing.T) {
+func TestEverySituationHasItsChallenge(t *testing.T) {
 	issuer := bearertest.NewIssuer(bearertest.WithDefaultClaims(c{"scope": "a"}))
 	plain := newAuth(t, issuer)
 	full := newAuth(t, issuer, bearer.WithRealm("orders"), bearer.WithResourceMetadata(bearer.ResourceMetadata{Resource: "https://api.example/v1"}))
@@ -100,7 +100,7 @@ func checkProblem(t testing.TB, w *httptest.ResponseRecorder, status int, code s
 
 // No text that goes to a client depends on the request, and every description keeps to RFC 6750's characters.
 // Rules: guard.fixed-text.
-func TestEveryReasonHasItsAnswer(t *testing.T) {
+func TestEveryReasonHasFixedText(t *testing.T) {
 	for _, reason := range []bearer.Reason{
 		bearer.ReasonClosed, bearer.ReasonMissingToken, bearer.ReasonOtherScheme, bearer.ReasonMultipleTokens, bearer.ReasonMalformedRequest,
 		bearer.ReasonTokenTooLarge, bearer.ReasonMalformedToken, bearer.ReasonUnsupportedHeader, bearer.ReasonUnknownIssuer, bearer.ReasonAlgorithm,
@@ -126,7 +126,7 @@ func TestEveryReasonHasItsAnswer(t *testing.T) {
 }
 
 // Requests that are refused for one reason share an error, but for what their routes say.
-func TestRefusalsOfRoutesDoNotMix(t *testing.T) {
+func TestRefusalsOfDifferentRoutesDoNotMix(t *testing.T) {
 	auth := newAuth(t, bearertest.NewIssuer())
 	wants := map[string][]bearer.RouteOption{
 		"Bearer": nil, `Bearer scope="a"`: {bearer.Scopes("a")}, `Bearer scope="b c"`: {bearer.Scopes("b"), bearer.Any(bearer.Scopes("c"), bearer.Scopes("d"))},
@@ -160,7 +160,7 @@ func TestRefusalsAreNeverChanged(t *testing.T) {
 }
 
 // WriteError speaks and never decides: whatever it is given, it does not let a request pass as good.
-func TestWriteErrorOfAnotherError(t *testing.T) {
+func TestWriteErrorNeverLetsARequestPass(t *testing.T) {
 	auth := newAuth(t, bearertest.NewIssuer())
 	for _, err := range []error{nil, errors.New("secret"), (*bearer.Error)(nil), &bearer.Error{}, bearer.Refusal("x")} {
 		t.Run(fmt.Sprintf("%T", err), func(t *testing.T) {
@@ -177,7 +177,7 @@ func TestWriteErrorOfAnotherError(t *testing.T) {
 }
 
 // An error handler supplies a body and nothing else.
-func TestErrorHandler(t *testing.T) {
+func TestErrorHandlerSuppliesTheBodyAlone(t *testing.T) {
 	issuer := bearertest.NewIssuer()
 	for name, tt := range map[string]struct {
 		f    func(http.ResponseWriter, *http.Request, *bearer.Error)
@@ -224,7 +224,7 @@ func TestErrorHandler(t *testing.T) {
 }
 
 // What stands outside the guard may have prepared the answer for another body, or for encoding it.
-func TestRefusalBehindOtherMiddleware(t *testing.T) {
+func TestRefusalDropsTheContentLengthOfOuterMiddleware(t *testing.T) {
 	page := bearer.WithErrorHandler(func(w http.ResponseWriter, _ *http.Request, _ *bearer.Error) { _, _ = w.Write([]byte("a page")) })
 	for _, opts := range [][]bearer.Option{nil, {page}} {
 		auth, w := newAuth(t, bearertest.NewIssuer(), opts...), httptest.NewRecorder()
@@ -238,7 +238,7 @@ func TestRefusalBehindOtherMiddleware(t *testing.T) {
 }
 
 // On a real connection a HEAD request is refused like a GET, without a body.
-func TestRefusedHead(t *testing.T) {
+func TestRefusedHEADHasNoBody(t *testing.T) {
 	auth := newAuth(t, bearertest.NewIssuer())
 	server := httptest.NewServer(auth.Handler(&spy{}))
 	defer server.Close()

@@ -25,7 +25,7 @@ func verified(t testing.TB, auth *bearer.Middleware, token string) *bearer.Claim
 	return claims
 }
 
-func TestClaimsAccessors(t *testing.T) {
+func TestClaimsAccessorsReturnWhatTheTokenSays(t *testing.T) {
 	issuer := bearertest.NewIssuer()
 	at := time.Unix(time.Now().Unix(), 0)
 	claims := verified(t, newAuth(t, issuer), issuer.Token(c{
@@ -53,7 +53,7 @@ func TestClaimsAccessors(t *testing.T) {
 
 // Scopes come from scope and scp, as a string or an array, and split on U+0020 alone (RFC 6749 section 3.3).
 // Rules: route.scope.
-func TestScopes(t *testing.T) {
+func TestScopesComeFromScopeAndSCP(t *testing.T) {
 	issuer := bearertest.NewIssuer()
 	standard, own := newAuth(t, issuer), newTuple(t, issuer, bearer.ScopeClaim("ext.permissions"))
 	tests := []struct {
@@ -90,7 +90,7 @@ func TestScopes(t *testing.T) {
 }
 
 // Rules: route.role.
-func TestRoles(t *testing.T) {
+func TestRolesComeFromTheRolesClaim(t *testing.T) {
 	issuer := bearertest.NewIssuer()
 	tests := []struct {
 		name   string
@@ -212,7 +212,7 @@ func TestDecodeAgreesWithEncodingJSON(t *testing.T) {
 	}
 }
 
-func TestDecodeErrors(t *testing.T) {
+func TestDecodeReportsErrors(t *testing.T) {
 	issuer := bearertest.NewIssuer()
 	claims := verified(t, newAuth(t, issuer), issuer.Token())
 	if err := claims.Decode(nil); err == nil {
@@ -245,13 +245,13 @@ func TestClaimsDoNotPrint(t *testing.T) {
 }
 
 // Claims that no Middleware made say nothing, and none of their methods panics.
-func TestClaimsOfNoMiddleware(t *testing.T) {
+func TestClaimsThatNoMiddlewareMadeAreEmpty(t *testing.T) {
 	for name, claims := range map[string]*bearer.Claims{"nil": nil, "zero": {}} {
 		v := reflect.ValueOf(claims)
 		for method := range v.Type().Methods() {
 			switch method.Name {
 			case "Format", "String", "LogValue":
-				continue // see TestFixedTexts
+				continue // see TestPrintedTextIsFixed
 			}
 			t.Run(name+" "+method.Name, func(t *testing.T) {
 				var args []reflect.Value

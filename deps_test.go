@@ -40,7 +40,7 @@ func goToolIn(t testing.TB, dir string, env []string, args ...string) string {
 }
 
 // A user of net/http gets these modules and no other.
-func TestModulesOfTheCore(t *testing.T) {
+func TestCoreHasFiveModules(t *testing.T) {
 	want := []string{
 		"github.com/MicahParks/jwkset",
 		"github.com/MicahParks/keyfunc/v3",
@@ -207,7 +207,7 @@ var arrows = map[string][]string{
 var forTests = []string{"bearertest", "tokens/session/storetest", "tokens/internal/tokenstest", "internal/vectors"}
 
 // Arrows between packages point one way, and testing is for tests and for what users test with.
-func TestArrows(t *testing.T) {
+func TestPackagesImportDownwards(t *testing.T) {
 	seen := make(map[string]bool)
 	for _, file := range goFiles(t) {
 		if strings.HasSuffix(file.path, "_test.go") {

@@ -15,7 +15,7 @@ import (
 
 // The Authorization header has one scheme and one token (RFC 6750 section 2.1, RFC 9110 section 11).
 // Rules: request.scheme, request.grammar.
-func TestAuthorizationHeader(t *testing.T) {
+func TestAuthorizationHeaderHasOneSchemeAndOneToken(t *testing.T) {
 	issuer := bearertest.NewIssuer()
 	auth, token := newAuth(t, issuer), issuer.Token()
 	tests := []struct {
@@ -111,7 +111,7 @@ var places = map[string]struct {
 
 // A token counts where it is looked for, and nowhere else.
 // Rules: request.location.
-func TestTokenSources(t *testing.T) {
+func TestTokenCountsOnlyInEnabledPlaces(t *testing.T) {
 	issuer := bearertest.NewIssuer()
 	token := issuer.Token()
 	for enabled, where := range places {
@@ -145,7 +145,7 @@ func TestTokenSources(t *testing.T) {
 
 // Exactly one credential: tokens in two enabled places are refused, also when they are equal.
 // Rules: request.single-credential.
-func TestTokensInTwoPlaces(t *testing.T) {
+func TestTokensInTwoPlacesAreRefused(t *testing.T) {
 	issuer := bearertest.NewIssuer()
 	token := issuer.Token()
 	for name, p := range places {
@@ -183,7 +183,7 @@ func TestTokensInTwoPlaces(t *testing.T) {
 
 // More than one Authorization header is refused wherever tokens are looked for, and before a form is waited for.
 // Rules: request.single-credential.
-func TestTwoHeadersWithAnotherSource(t *testing.T) {
+func TestTwoAuthorizationHeadersAreRefusedWithAnySource(t *testing.T) {
 	issuer := bearertest.NewIssuer()
 	for name, r := range map[string]*http.Request{"cookie": inCookie(issuer.Token()), "form": inForm("")} {
 		auth := newAuth(t, issuer, bearer.WithTokensFrom(places[name].from, bearer.FromHeader()))
@@ -203,7 +203,7 @@ func (f readerFunc) Read(b []byte) (int, error) { return f(b) }
 
 // Package net/http passes over a cookie it cannot read. Here it is a credential that was sent.
 // Rules: request.readable.
-func TestMalformedCookie(t *testing.T) {
+func TestUnreadableCookieIsRefused(t *testing.T) {
 	issuer := bearertest.NewIssuer()
 	auth, good := newAuth(t, issuer, bearer.WithTokensFrom(bearer.FromCookie())), "access_token="+issuer.Token()
 	for cookie, status := range map[string]int{
@@ -220,7 +220,7 @@ func TestMalformedCookie(t *testing.T) {
 }
 
 // Rules: request.location.
-func TestNamedTokenSources(t *testing.T) {
+func TestTokenSourcesTakeNames(t *testing.T) {
 	issuer := bearertest.NewIssuer()
 	token := issuer.Token()
 	auth := newAuth(t, issuer, bearer.WithTokensFrom(bearer.FromQuery("jwt"), bearer.FromCookie("session")))
@@ -239,7 +239,7 @@ func TestNamedTokenSources(t *testing.T) {
 
 // A query that cannot be read in full could hide a second token.
 // Rules: request.readable.
-func TestMalformedQuery(t *testing.T) {
+func TestUnreadableQueryIsRefused(t *testing.T) {
 	issuer := bearertest.NewIssuer()
 	auth := newAuth(t, issuer, bearer.WithTokensFrom(bearer.FromHeader(), bearer.FromQuery()))
 	r := inHeader(issuer.Token())
@@ -249,7 +249,7 @@ func TestMalformedQuery(t *testing.T) {
 }
 
 // The handler reads a form as if nobody had read it before (RFC 6750 section 2.2).
-func TestFormSource(t *testing.T) {
+func TestFormSourceLeavesTheFormToTheHandler(t *testing.T) {
 	issuer := bearertest.NewIssuer()
 	token := issuer.Token()
 	auth := newAuth(t, issuer, bearer.WithTokensFrom(bearer.FromForm()))
@@ -285,7 +285,7 @@ func TestFormSource(t *testing.T) {
 // Otherwise the request would be anonymous on an optional route, and a second token could hide
 // behind a good one.
 // Rules: request.readable.
-func TestFormsThatCannotBeLookedInto(t *testing.T) {
+func TestUnreadableFormIsRefused(t *testing.T) {
 	issuer := bearertest.NewIssuer()
 	auth := newAuth(t, issuer, bearer.WithTokensFrom(bearer.FromHeader(), bearer.FromForm()))
 	const form = "application/x-www-form-urlencoded"
@@ -389,7 +389,7 @@ func TestFormsThatCannotBeLookedInto(t *testing.T) {
 }
 
 // Package net/http quotes a trailer that it cannot read. The cause of a refusal does not.
-func TestMalformedTrailerOfAFormIsNotQuoted(t *testing.T) {
+func TestUnreadableTrailerOfAFormIsNotQuoted(t *testing.T) {
 	const request = "POST / HTTP/1.1\r\nHost: api.example\r\n" +
 		"Content-Type: application/x-www-form-urlencoded\r\nTransfer-Encoding: chunked\r\n\r\n" +
 		"3\r\na=b\r\n0\r\nAuthorization Bearer s3cr3t\r\n\r\n"
@@ -418,7 +418,7 @@ type failingReader struct{}
 func (failingReader) Read([]byte) (int, error) { return 0, io.ErrUnexpectedEOF }
 
 // The token is stripped from the handshake before the handler runs, so that it is never negotiated or echoed.
-func TestWebSocketSource(t *testing.T) {
+func TestWebSocketSourceStripsTheToken(t *testing.T) {
 	issuer := bearertest.NewIssuer()
 	token := issuer.Token()
 	auth := newAuth(t, issuer, bearer.WithTokensFrom(bearer.FromWebSocket()))
@@ -447,7 +447,7 @@ func TestWebSocketSource(t *testing.T) {
 
 // Optional lets only a request without any credential pass.
 // Rules: request.optional.
-func TestOptional(t *testing.T) {
+func TestOptionalPassesOnlyRequestsWithoutCredential(t *testing.T) {
 	issuer := bearertest.NewIssuer(bearertest.WithDefaultClaims(c{"scope": "a"}))
 	auth, token := newAuth(t, issuer), issuer.Token()
 	tests := []struct {

@@ -11,7 +11,7 @@ import (
 )
 
 // Headers that differ in a byte are not confused.
-func TestHeadersAreNotConfused(t *testing.T) {
+func TestHeadersThatDifferInOneByteAreToldApart(t *testing.T) {
 	auth := newPress().auth(t, bearer.WithoutCache())
 	secret := []byte(strings.Repeat("s", 32))
 	claims := c{"iss": pressIssuer, "aud": "api", "exp": int64(4102444800)}
@@ -83,7 +83,7 @@ func TestHeadersAreJudgedByEachIssuer(t *testing.T) {
 }
 
 // A member of a wrong type is refused, however long it is.
-func TestHeaderMembersOfAnotherType(t *testing.T) {
+func TestHeaderMembersOfAWrongTypeAreRefused(t *testing.T) {
 	issuer := bearertest.NewIssuer()
 	auth := newAuth(t, issuer)
 	for _, name := range []string{"alg", "kid", "typ"} {

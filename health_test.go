@@ -79,7 +79,7 @@ func TestReadyHandlerAnswersGETAndHEADAlone(t *testing.T) {
 	}
 }
 
-func TestStats(t *testing.T) {
+func TestStatsDescribeEveryIssuer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		issuer := bearertest.NewIssuer()
 		auth := mustNew(t, bearer.WithHTTPClient(issuer.Client()),

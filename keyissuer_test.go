@@ -47,7 +47,7 @@ func tenantToken(iss, kid string, key pair) string {
 
 // The key set that all tenants share binds each key to issuers by its member issuer.
 // Rules: key.issuer-member.
-func TestCommonKeySet(t *testing.T) {
+func TestKeyWithAnIssuerSignsForThatIssuerAlone(t *testing.T) {
 	organizations, persons, unbound := pairs()[0], pairs()[1], pairs()[7]
 	server := &keyServer{}
 	server.publish(boundJWK(organizations, "org", anyTenant), boundJWK(persons, "msa", personal),
@@ -79,7 +79,7 @@ func TestCommonKeySet(t *testing.T) {
 }
 
 // The operator is told what a client cannot be: the key is there, for other issuers.
-func TestKeyOfAnotherIssuerIsSaidToTheOperator(t *testing.T) {
+func TestKeyOfAnotherIssuerIsReportedToTheOperator(t *testing.T) {
 	server := &keyServer{}
 	server.publish(boundJWK(pairs()[1], "msa", personal))
 	auth := withCommonSet(t, contoso, server)
@@ -113,7 +113,7 @@ func TestKeyOfAnotherIssuerIsNotSearchedFor(t *testing.T) {
 }
 
 // Of the keys under one key id those for other issuers are passed over.
-func TestKeysOfOneKeyIDForSeveralIssuers(t *testing.T) {
+func TestKeysOfOtherIssuersWithTheSameKeyIDArePassedOver(t *testing.T) {
 	first, second := pairs()[0], pairs()[1]
 	for name, test := range map[string]struct {
 		keys          []c
@@ -139,7 +139,7 @@ func TestKeysOfOneKeyIDForSeveralIssuers(t *testing.T) {
 
 // What the key set says of a key's issuer takes effect on the next request of a known token.
 // Rules: key.issuer-member.
-func TestKnownTokensAreCheckedForTheIssuerOfTheirKey(t *testing.T) {
+func TestCachedTokenIsCheckedForTheIssuerOfItsKey(t *testing.T) {
 	key := pairs()[0]
 	for name, test := range map[string]struct {
 		issuer any
@@ -184,7 +184,7 @@ func TestKnownTokensAreCheckedForTheIssuerOfTheirKey(t *testing.T) {
 
 // Who publishes keys for issuers of their own takes no place from this issuer's: neither with many
 // of its key id, nor with one where a token names none.
-func TestKeysOfOtherIssuersTakeNoPlace(t *testing.T) {
+func TestKeysOfOtherIssuersDoNotCountAsCandidates(t *testing.T) {
 	own, other := pairs()[0], pairs()[1]
 	var crowd []c
 	for _, iss := range []string{fabrikam, personal, contosoV1, "https://a.example", "https://b.example"} {

@@ -11,7 +11,7 @@ import (
 )
 
 // The document stands where RFC 9728 section 3.1 puts it, and says what section 2 defines.
-func TestResourceMetadata(t *testing.T) {
+func TestResourceMetadataIsServedWhereRFC9728Says(t *testing.T) {
 	issuer := bearertest.NewIssuer()
 	for name, tt := range map[string]struct {
 		opts []bearer.Option
@@ -70,7 +70,7 @@ func TestResourceMetadataLeavesOutNamesThatAreNoURLs(t *testing.T) {
 	}
 }
 
-func TestWithoutResourceMetadata(t *testing.T) {
+func TestWithoutResourceMetadataThereIsNoDocument(t *testing.T) {
 	path, h := newAuth(t, bearertest.NewIssuer()).ResourceMetadata()
 	w := httptest.NewRecorder()
 	h.ServeHTTP(w, get(""))

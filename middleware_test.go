@@ -32,7 +32,7 @@ func TestHandlerAttachesClaims(t *testing.T) {
 }
 
 // Require is Handler for chains.
-func TestRequire(t *testing.T) {
+func TestRequireWrapsAHandler(t *testing.T) {
 	issuer := bearertest.NewIssuer()
 	inner := &spy{}
 	h := newAuth(t, issuer).Require(bearer.Scopes("a"))(inner)
@@ -63,7 +63,7 @@ func TestNoMethodIsExempt(t *testing.T) {
 // A second guard of the same Middleware checks only its requirements. A guard of another Middleware
 // verifies the token again.
 // Rules: guard.nested.
-func TestGuardsTogether(t *testing.T) {
+func TestInnerGuardChecksOnlyItsOwnRequirements(t *testing.T) {
 	issuer := bearertest.NewIssuer(bearertest.WithDefaultClaims(c{"scope": "a"}))
 	var events []bearer.Event
 	auth := newAuth(t, issuer, bearer.WithObserver(func(_ context.Context, e bearer.Event) { events = append(events, e) }))
@@ -104,7 +104,7 @@ func TestGuardsTogether(t *testing.T) {
 }
 
 // A context can be handed on to another request, such as one out of a batch: with a credential of its own it is verified.
-func TestRequestsWithTheContextOfAnother(t *testing.T) {
+func TestContextOfAnotherRequestDoesNotReplaceACredential(t *testing.T) {
 	issuer := bearertest.NewIssuer()
 	auth := newAuth(t, issuer)
 	outer, err := auth.Guard().Authenticate(inHeader(issuer.Token()))
@@ -165,7 +165,7 @@ func TestFuncSeesTheHandlersRequest(t *testing.T) {
 }
 
 // An anonymous request carries nobody's claims, wherever they came from.
-func TestAnonymousTakesForeignClaimsAway(t *testing.T) {
+func TestAnonymousRequestCarriesNoClaims(t *testing.T) {
 	issuer := bearertest.NewIssuer()
 	one, other := newAuth(t, issuer), newAuth(t, bearertest.NewIssuer(bearertest.WithURL("https://other.example")))
 	claims := verified(t, one, issuer.Token())
@@ -213,7 +213,7 @@ func TestNewContextIsNoCredential(t *testing.T) {
 }
 
 // One decision event per request, and every field a value this service knew before.
-func TestEvents(t *testing.T) {
+func TestObserverGetsOneEventPerRequest(t *testing.T) {
 	issuer := bearertest.NewIssuer()
 	down := bearertest.NewIssuer()
 	var events []bearer.Event
@@ -307,7 +307,7 @@ func TestLogCarriesNothingOfTheToken(t *testing.T) {
 }
 
 // New does nothing, the first request fetches, and many at once fetch once (the claims of none reach another).
-func TestParallelRequests(t *testing.T) {
+func TestParallelFirstRequestsShareOneFetch(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		issuer := bearertest.NewIssuer()
 		auth := newAuth(t, issuer)
@@ -333,7 +333,7 @@ func TestParallelRequests(t *testing.T) {
 
 // An issuer's outage is 503 with the time to the next attempt, never 401; when it is back, so is the service.
 // Rules: key.available.
-func TestIssuerOutage(t *testing.T) {
+func TestIssuerOutageIsAnsweredWith503(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		issuer := bearertest.NewIssuer()
 		auth := newAuth(t, issuer)
@@ -390,7 +390,7 @@ func TestReadyAsksEveryIssuer(t *testing.T) {
 
 // After Close every answer is 503, also for a request whose token would be good, and also on an optional route.
 // Rules: guard.closed.
-func TestClose(t *testing.T) {
+func TestClosedMiddlewareLetsNothingPass(t *testing.T) {
 	issuer := bearertest.NewIssuer()
 	auth := newAuth(t, issuer)
 	good := inHeader(issuer.Token())
@@ -414,7 +414,7 @@ func TestClose(t *testing.T) {
 }
 
 // Verify has no request: an empty token is none, and Optional does not let it pass.
-func TestVerifyOfNothing(t *testing.T) {
+func TestVerifyRefusesAnEmptyToken(t *testing.T) {
 	auth := newAuth(t, bearertest.NewIssuer())
 	wantReason(t, auth, "", bearer.ReasonMissingToken)
 	wantReason(t, auth, "", bearer.ReasonMissingToken, bearer.Optional())

@@ -16,7 +16,7 @@ import (
 // another Authorization header than the verified one. The observer gets no event for a request that
 // counts as verified, so the events show which ones do.
 // Rules: guard.nested.
-func TestWhichRequestsCountAsVerified(t *testing.T) {
+func TestRequestCountsAsVerifiedOnlyWithItsCredential(t *testing.T) {
 	issuer := bearertest.NewIssuer()
 	events := 0
 	auth := newAuth(
@@ -142,7 +142,7 @@ func TestWhichRequestsCountAsVerified(t *testing.T) {
 }
 
 // A request counts as verified, wherever the token stood, as long as its Authorization header stays as it was.
-func TestVerifiedWithAnUnchangedHeader(t *testing.T) {
+func TestRequestStaysVerifiedWithAnUnchangedHeader(t *testing.T) {
 	issuer := bearertest.NewIssuer()
 	auth := newAuth(t, issuer)
 	cookie := get("Basic dXNlcjpwYXNz")
@@ -175,7 +175,7 @@ func TestVerifiedWithAnUnchangedHeader(t *testing.T) {
 }
 
 // What a Func puts in the place of the header is not what was verified: a guard behind it judges that anew.
-func TestHeadersThatAFuncChanges(t *testing.T) {
+func TestHeaderThatAFuncChangesIsVerifiedAgain(t *testing.T) {
 	issuer := bearertest.NewIssuer()
 	auth := newAuth(t, issuer, bearer.WithTokensFrom(bearer.FromHeader(), bearer.FromCookie()))
 	token := issuer.Token()

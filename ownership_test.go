@@ -23,7 +23,7 @@ import (
 
 // What the caller does with a list after the call changes nothing, be it one that was given or one that was returned. There is a
 // case for every function and method that takes or returns one.
-func TestListsStayTheCallersOwn(t *testing.T) {
+func TestListsBelongToTheCaller(t *testing.T) {
 	cases := ownershipCases()
 	for name, dir := range guarded {
 		for function, signature := range exportedSignatures(name, apiOf(t, dir)) {

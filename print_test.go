@@ -258,7 +258,7 @@ func TestNothingPrintsSecrets(t *testing.T) {
 }
 
 // What is in use can be printed at any time: printing reads nothing that changes, and waits for no lock.
-func TestPrintingWhatIsInUse(t *testing.T) {
+func TestPrintingNeedsNoLock(t *testing.T) {
 	s := newSecrets(t)
 	var wg sync.WaitGroup
 	stop := make(chan struct{})
@@ -292,7 +292,7 @@ func TestPrintingWhatIsInUse(t *testing.T) {
 }
 
 // The text is fixed, and says what it stands for.
-func TestFixedTexts(t *testing.T) {
+func TestPrintedTextIsFixed(t *testing.T) {
 	s := newSecrets(t)
 	for _, sample := range []any{s.auth, s.samples["bearer.Claims"][0], s.samples["jwks.Set"][0]} {
 		want := strings.TrimPrefix(fmt.Sprintf("%T{...}", sample), "*")

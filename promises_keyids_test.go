@@ -209,7 +209,7 @@ func (d distant) RoundTrip(r *http.Request) (*http.Response, error) {
 }
 
 // The same over sockets, one step after the other: how long each takes makes no difference.
-func TestUnsteadyIssuerOverSockets(t *testing.T) {
+func TestUnsteadyIssuerIsSurvivedOverSockets(t *testing.T) {
 	const connections, requests = 32, 40
 	issuer := bearertest.NewServer(t)
 	auth := newAuth(t, issuer)

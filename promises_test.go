@@ -49,7 +49,7 @@ var promises = map[string]func(*testing.T){
 }
 
 // Rules: key.available.
-func TestPromises(t *testing.T) {
+func TestEveryPromiseHolds(t *testing.T) {
 	for name, test := range promises {
 		t.Run(name, test)
 	}
@@ -516,7 +516,7 @@ func promiseOfClose(t *testing.T) {
 }
 
 // What holds in a bubble holds over a socket, too, as far as it needs no clock.
-func TestPromisesOverASocket(t *testing.T) {
+func TestPromisesHoldOverASocket(t *testing.T) {
 	faults := []bearertest.Fault{
 		bearertest.Down, bearertest.Huge, bearertest.HTML200, bearertest.EmptyKeys, bearertest.Redirect,
 		bearertest.Hang, bearertest.Drip,

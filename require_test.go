@@ -17,7 +17,7 @@ import (
 )
 
 // Rules: route.scope, route.role, route.claim, route.acr, route.func.
-func TestRequirements(t *testing.T) {
+func TestRequirementsDecideByTheClaims(t *testing.T) {
 	issuer := bearertest.NewIssuer(bearertest.WithDefaultClaims(c{
 		"scope": "read write", "roles": []string{"editor", "viewer"}, "tenant": "acme", "admin": false, "level": 3,
 		"acr": "mfa", "auth_time": time.Now().Add(-time.Minute), "groups": []any{"a", 7, true},
@@ -81,7 +81,7 @@ func TestRequirements(t *testing.T) {
 
 // What the claims say about authentication decides, to the second; without auth_time nothing is known.
 // Rules: route.auth-age.
-func TestAuthMaxAgeBounds(t *testing.T) {
+func TestAuthMaxAgeCountsToTheSecond(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		issuer := bearertest.NewIssuer()
 		auth := mustNew(t, bearer.WithIssuer(issuer.URL(), issuer.Audience(), bearer.Keys(jwks.Static(issuer.KeySet()))))
@@ -100,7 +100,7 @@ func TestAuthMaxAgeBounds(t *testing.T) {
 
 // A Func sees the request and the claims; its error is for the log alone and can be found by the operator.
 // Rules: route.func.
-func TestFunc(t *testing.T) {
+func TestFuncDecidesByRequestAndClaims(t *testing.T) {
 	issuer := bearertest.NewIssuer()
 	auth := newAuth(t, issuer)
 	cause := errors.New("wrong tenant")
@@ -130,7 +130,7 @@ func TestFunc(t *testing.T) {
 
 // An unset variable must not open a route: what no token can have is a mistake when the route is wired.
 // Rules: config.no-empty-value.
-func TestMistakesInRouteOptions(t *testing.T) {
+func TestMistakesInRouteOptionsPanic(t *testing.T) {
 	auth := newAuth(t, bearertest.NewIssuer())
 	for name, test := range map[string]struct {
 		opt  bearer.RouteOption

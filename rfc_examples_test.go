@@ -69,7 +69,7 @@ func readRFCExamples(t testing.TB) (examples rfcExamples) {
 func advanceTo(unix int64) { <-time.After(time.Until(time.Unix(unix, 0))) }
 
 // Each token that an RFC prints, through the steps up to the signature and through the whole.
-func TestRFCTokens(t *testing.T) {
+func TestRFCTokensGetTheirAnswers(t *testing.T) {
 	examples := readRFCExamples(t)
 	const expired = bearer.ReasonExpired
 	expectations := map[string]struct {
@@ -116,7 +116,7 @@ func TestRFCTokens(t *testing.T) {
 }
 
 // RFC 7515 appendices A.1 to A.3 sign the claims of RFC 7519 section 3.1.
-func TestRFC7519Claims(t *testing.T) {
+func TestRFC7519ClaimsAreAccepted(t *testing.T) {
 	example := readRFCExamples(t).JWS[0]
 	synctest.Test(t, func(t *testing.T) {
 		opts := append(vectorGroup{Public: example.JWK}.options(t, example.Token), bearer.InsecureAnyAudience())
@@ -137,7 +137,7 @@ func TestRFC7519Claims(t *testing.T) {
 }
 
 // The unsecured examples fail by their shape. With any signature at all, it is the algorithm and the extension that are refused.
-func TestRFCHeadersWithSignature(t *testing.T) {
+func TestRFCUnsecuredHeadersAreRefusedWithASignature(t *testing.T) {
 	auth := mustNew(t, bearer.WithIssuer("joe", aud, bearer.HMACSecret(bytes.Repeat([]byte("k"), 32))))
 	for id, want := range map[string]bearer.Reason{
 		"rfc7515-a5":   bearer.ReasonAlgorithm,
@@ -197,7 +197,7 @@ func with(claims map[string]any, name string, value any) map[string]any {
 }
 
 // RFC 9068 section 3 prints the claims set and the header of an access token, with typ as at+JWT, in mixed case.
-func TestRFC9068Example(t *testing.T) {
+func TestRFC9068ExampleIsAccepted(t *testing.T) {
 	example := readRFCExamples(t).RFC9068
 	s := newRFCSigner(t, "RjEwOwOA")
 	const issuer, resource, issued, expires = "https://authorization-server.example.com/", "https://rs.example.com/", 1618354090, 1639528912
@@ -233,7 +233,7 @@ func TestRFC9068Example(t *testing.T) {
 }
 
 // Tokens bound to a key (RFC 9449 section 6.1) or to a certificate (RFC 8705 section 3.1) are no bearer tokens.
-func TestRFCBoundTokens(t *testing.T) {
+func TestRFCBoundTokensAreRefused(t *testing.T) {
 	examples := readRFCExamples(t)
 	s := newRFCSigner(t, "k")
 	header := map[string]any{"alg": "RS256", "kid": "k", "typ": "at+jwt"}
@@ -282,7 +282,7 @@ func challengeParams(t testing.TB, value string) (scheme string, params map[stri
 }
 
 // In each situation for which an RFC prints a challenge, ours has the same parameters.
-func TestRFCChallenges(t *testing.T) {
+func TestRFCChallengesHaveTheSameParameters(t *testing.T) {
 	s := newRFCSigner(t, "k")
 	tuple := bearer.WithIssuer(iss, aud, s.source())
 	token := func(name string, value any) string {

@@ -153,7 +153,7 @@ func TestNoTestSleeps(t *testing.T) {
 const maxFirstProgram = 12
 
 // The README's programs compile, each as a module of its own beside this one, and the first is as short as it says.
-func TestREADMEPrograms(t *testing.T) {
+func TestREADMEProgramsCompile(t *testing.T) {
 	programs := readmePrograms(t)
 	if len(programs) == 0 {
 		t.Fatal("README.md has no Go program")

@@ -31,7 +31,7 @@ func edit(token string, part int, f func(string) string) string {
 // A token has one spelling, that of compact serialization (RFC 7515 section 7.1, RFC 4648 section
 // 3.5).
 // Rules: jws.compact, jws.one-spelling.
-func TestTokenShape(t *testing.T) {
+func TestTokenHasOneSpelling(t *testing.T) {
 	issuer := bearertest.NewIssuer()
 	auth, good := newAuth(t, issuer), issuer.Token()
 	wantReason(t, auth, good, "")
@@ -69,7 +69,7 @@ func nextBase64(digit byte) byte {
 }
 
 // Rules: jws.size.
-func TestTokenSize(t *testing.T) {
+func TestTokenLongerThanTheLimitIsRefused(t *testing.T) {
 	issuer := bearertest.NewIssuer()
 	token := issuer.Token(c{"padding": strings.Repeat("x", 100)})
 	exact := newAuth(t, issuer, bearer.WithMaxTokenSize(len(token)))
@@ -85,7 +85,7 @@ func TestTokenSize(t *testing.T) {
 // The header is one JSON object with one reading, and an extension is never ignored (RFC 7515
 // section 4.1.11).
 // Rules: jws.header, jws.crit, key.kid.
-func TestTokenHeader(t *testing.T) {
+func TestTokenHeaderIsReadStrictly(t *testing.T) {
 	issuer := bearertest.NewIssuer()
 	auth := newAuth(t, issuer)
 	payload := payloadOf(t, issuer.Token())
@@ -156,7 +156,7 @@ func TestEmbeddedKeysAreNotUsed(t *testing.T) {
 
 // The algorithm and the type are on the issuer's lists.
 // Rules: jws.alg-allowed, jws.typ-allowed.
-func TestAlgorithmAndType(t *testing.T) {
+func TestAlgorithmAndTypeAreOnTheIssuersLists(t *testing.T) {
 	issuer := bearertest.NewIssuer()
 	tests := []struct {
 		name   string
@@ -197,7 +197,7 @@ func TestAlgorithmAndType(t *testing.T) {
 
 // Every algorithm verifies what it signed, and Ed25519 (RFC 9864) is EdDSA's other name on both sides.
 // Rules: jws.alg-allowed, jws.signature.
-func TestEveryAlgorithm(t *testing.T) {
+func TestEveryAlgorithmVerifiesItsTokens(t *testing.T) {
 	for _, name := range []string{"RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA", "Ed25519"} {
 		t.Run(name, func(t *testing.T) {
 			issuer := bearertest.NewIssuer(bearertest.WithAlgorithm(name))
@@ -223,7 +223,7 @@ func TestEveryAlgorithm(t *testing.T) {
 }
 
 // Rules: jws.alg-allowed.
-func TestHMAC(t *testing.T) {
+func TestHMACIsAcceptedOnlyWhereConfigured(t *testing.T) {
 	secret := []byte(strings.Repeat("k", 64))
 	for alg, opts := range map[string][]bearer.IssuerOption{
 		"HS256": {bearer.HMACSecret(secret)},
@@ -241,7 +241,7 @@ func TestHMAC(t *testing.T) {
 
 // A token that shows itself to be of another kind is refused, unless its typ says at+jwt.
 // Rules: claims.access-token.
-func TestOtherKindsOfToken(t *testing.T) {
+func TestOtherKindsOfTokenAreRefused(t *testing.T) {
 	issuer := bearertest.NewIssuer()
 	auth := newAuth(t, issuer)
 	for name, claims := range map[string]c{
@@ -359,7 +359,7 @@ func TestClaimsAreReadStrictly(t *testing.T) {
 
 // Under a clock that stands still the bounds are exact.
 // Rules: claims.exp, claims.nbf, claims.iat, claims.lifetime.
-func TestTimes(t *testing.T) {
+func TestTimesHaveExactBounds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		now := time.Now()
 		issuer := bearertest.NewIssuer()
@@ -408,7 +408,7 @@ func TestTimes(t *testing.T) {
 }
 
 // Rules: claims.aud.
-func TestAudience(t *testing.T) {
+func TestAudienceNamesTheService(t *testing.T) {
 	issuer := bearertest.NewIssuer(bearertest.WithAudience("orders"))
 	url := issuer.URL()
 	keys := bearer.Keys(jwks.Static(issuer.KeySet()))
@@ -450,7 +450,7 @@ func TestAudience(t *testing.T) {
 
 // RFC 7800 section 3.1: a bound token is not a bearer token while nothing checks the proof.
 // Rules: claims.cnf.
-func TestSenderConstrainedTokens(t *testing.T) {
+func TestSenderConstrainedTokensAreRefused(t *testing.T) {
 	issuer := bearertest.NewIssuer()
 	auth, loose := newAuth(t, issuer), newTuple(t, issuer, bearer.InsecureIgnoreConfirmation())
 	for _, cnf := range []any{c{"jkt": "x"}, c{"x5t#S256": "x"}, c{}, "x", json.RawMessage("null")} {
@@ -460,7 +460,7 @@ func TestSenderConstrainedTokens(t *testing.T) {
 }
 
 // Rules: claims.required.
-func TestRFC9068Profile(t *testing.T) {
+func TestRFC9068ProfileRequiresItsClaims(t *testing.T) {
 	issuer := bearertest.NewIssuer()
 	auth := newTuple(t, issuer, bearer.RFC9068())
 	wantReason(t, auth, issuer.Token(), "")
@@ -499,7 +499,7 @@ func TestFirstFailingStepDecides(t *testing.T) {
 }
 
 // A signature is looked at when it is as long as that of the largest RSA key, 8192 bits, and no token is that has a longer one.
-func TestLongestSignature(t *testing.T) {
+func TestSignatureLongerThanAnyKeyIsRefused(t *testing.T) {
 	issuer := bearertest.NewIssuer()
 	auth := newAuth(t, issuer)
 	for _, claims := range []c{nil, {"padding": strings.Repeat("x", 4<<10)}} {
@@ -515,7 +515,7 @@ func TestLongestSignature(t *testing.T) {
 
 // Go's base64 decoder skips line breaks. Wherever they stand, and whatever the length of the part, they make another spelling.
 // Rules: jws.one-spelling.
-func TestLineBreaksAnywhere(t *testing.T) {
+func TestLineBreaksAnywhereAreRefused(t *testing.T) {
 	issuer := bearertest.NewIssuer(bearertest.WithAlgorithm("EdDSA"))
 	auth := newAuth(t, issuer)
 	for n := range 4 {
@@ -542,7 +542,7 @@ func TestAuthTimeBeyondTheYear9999IsAbsent(t *testing.T) {
 }
 
 // Requests that wait for keys hold no more memory than their tokens need.
-func TestWaitingRequestsHoldLittle(t *testing.T) {
+func TestWaitingRequestsHoldLittleMemory(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		issuer := bearertest.NewIssuer()
 		issuer.SetFault(bearertest.Hang)

@@ -508,7 +508,7 @@ func TestEveryWayAroundAGuardSucceedsWhereItIsOpen(t *testing.T) {
 
 // What is no hole is not taken for one: CORS outside the guard, a route for health, another with a
 // guard of its own, a router that knows one method.
-func TestAttackPassesWhatStandsBesideAGuard(t *testing.T) {
+func TestAttackPassesSafeRoutesBesideAGuard(t *testing.T) {
 	s := newService(t)
 	mux := http.NewServeMux()
 	mux.Handle("GET /orders", s.guarded())
@@ -574,7 +574,7 @@ func TestAttackersIssuerIsReachedDuringTheAttackAlone(t *testing.T) {
 	}
 }
 
-func TestAttackOptionsOfNothing(t *testing.T) {
+func TestAttackOptionsWithEmptyValuesPanic(t *testing.T) {
 	for name, option := range map[string]func(){
 		"WithReached":      func() { bearertest.WithReached(nil) },
 		"WithFreshHandler": func() { bearertest.WithFreshHandler(nil) },
@@ -614,7 +614,7 @@ func TestAttackStopsWhenAnOptionDoesNotFit(t *testing.T) {
 
 // The end of a token is found with handlers whose clocks are coarse, and is missed by none that
 // lets it through.
-func TestAttackFindsTheEndOfATokenByAnyClock(t *testing.T) {
+func TestAttackFindsTheEndOfATokenByACoarseClock(t *testing.T) {
 	const leeway = 30
 	for name, test := range map[string]struct {
 		clock func() func() int64 // in seconds
@@ -646,7 +646,7 @@ func TestAttackFindsTheEndOfATokenByAnyClock(t *testing.T) {
 }
 
 // Tokens without any audience are attacked too: what does not apply to them is left out.
-func TestAttackOfTokensWithoutAnAudience(t *testing.T) {
+func TestAttackFailsTokensWithoutAnAudienceByThatRuleAlone(t *testing.T) {
 	issuer := bearertest.NewIssuer(bearertest.WithDefaultClaims(bearertest.Claims{"aud": nil, "client_id": nil}))
 	auth, err := bearer.New(bearer.WithIssuer(issuer.URL(), "", bearer.InsecureAnyAudience()), bearer.WithHTTPClient(issuer.Client()))
 	if err != nil {

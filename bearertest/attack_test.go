@@ -259,7 +259,7 @@ func TestAttackPassesTheMiddleware(t *testing.T) {
 
 // What a handler accepts beyond the rules is found, each time by the attacks that were made for it and by no other.
 // Rules: config.insecure.
-func TestAttackFailsWhatIsSwitchedOffOrNotSaid(t *testing.T) {
+func TestAttackFailsInsecureOptionsThatItIsNotToldOf(t *testing.T) {
 	issuer := bearertest.NewIssuer()
 	sources := []bearer.TokenSource{bearer.FromHeader(), bearer.FromCookie(), bearer.FromQuery()}
 	all := func(rule string) (names []string) {

@@ -139,7 +139,7 @@ func TestTokenIsAnAccessTokenOfRFC9068(t *testing.T) {
 	})
 }
 
-func TestClaimsAreLaidOverTheStandardOnes(t *testing.T) {
+func TestClaimsReplaceTheStandardOnes(t *testing.T) {
 	at := time.Date(2030, 1, 2, 3, 4, 5, 999, time.FixedZone("", 3600))
 	shared := bearertest.Claims{"scope": "orders:read"}
 	issuer := bearertest.NewIssuer(
@@ -185,7 +185,7 @@ func TestClaimsAreLaidOverTheStandardOnes(t *testing.T) {
 	})
 }
 
-func TestSignSaysInTheHeaderWhatItIsTold(t *testing.T) {
+func TestSignSetsTheGivenHeaderMembers(t *testing.T) {
 	issuer := bearertest.NewIssuer()
 	token := issuer.Sign(bearertest.Claims{"typ": nil, "alg": "none", "crit": []string{"exp"}}, bearertest.Claims{"sub": "bob"})
 	_, members := parts(t, token)
@@ -239,7 +239,7 @@ func TestRotateKeepsThePreviousKeyPublished(t *testing.T) {
 	}
 }
 
-func TestRotateBeforeFirstUse(t *testing.T) {
+func TestRotateBeforeFirstUseMakesOneKey(t *testing.T) {
 	issuer := bearertest.NewIssuer()
 	issuer.Rotate()
 	if err := verify(fetchKeys(t, issuer), issuer.Token()); err != nil {
@@ -271,7 +271,7 @@ func TestRotateWithoutOverlapWithdrawsEveryOlderKey(t *testing.T) {
 }
 
 // RFC 9110 section 13.1.2: a list of entity tags, of which one matches by the weak comparison, or "*".
-func TestTheKeySetIsNotSentToWhoHasIt(t *testing.T) {
+func TestKeySetIsNotSentToAClientThatHasIt(t *testing.T) {
 	issuer := bearertest.NewIssuer(bearertest.WithCacheControl("max-age=60"))
 	tag := conditional(t, issuer, http.MethodGet).Header.Get("ETag")
 	if len(tag) < 20 || tag[0] != '"' || tag[len(tag)-1] != '"' {
@@ -329,7 +329,7 @@ func TestTheKeySetIsNotSentToWhoHasIt(t *testing.T) {
 	}
 }
 
-func TestTheETagIsThatOfTheContent(t *testing.T) {
+func TestETagIsThatOfTheContent(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		issuer := bearertest.NewIssuer()
 		seen := make(map[string]string)
@@ -462,7 +462,7 @@ func TestHandleAnswersForAPath(t *testing.T) {
 	}
 }
 
-func TestTheIssuerAnswersBelowItsURLAlone(t *testing.T) {
+func TestIssuerAnswersBelowItsURLAlone(t *testing.T) {
 	const discovery = discoveryPath
 	for _, test := range []struct {
 		url, method, path string
@@ -505,7 +505,7 @@ func TestTheIssuerAnswersBelowItsURLAlone(t *testing.T) {
 	}
 }
 
-func TestAnIssuerServesSeveralBubbles(t *testing.T) {
+func TestIssuerServesSeveralBubbles(t *testing.T) {
 	issuer := bearertest.NewIssuer()
 	for range 2 {
 		synctest.Test(t, func(t *testing.T) {
@@ -560,7 +560,7 @@ func TestNewServerRefusesAURL(t *testing.T) {
 	}
 }
 
-func TestMisusePanicsWithAClearText(t *testing.T) {
+func TestIssuerMisusePanicsWithAClearText(t *testing.T) {
 	for name, misuse := range map[string]func(){
 		`WithAlgorithm("none")`:       func() { bearertest.WithAlgorithm("none") },
 		`WithAlgorithm("HS256")`:      func() { bearertest.WithAlgorithm("HS256") },
@@ -606,7 +606,7 @@ func TestMisusePanicsWithAClearText(t *testing.T) {
 	}
 }
 
-func TestAnIssuerIsSafeForConcurrentUse(t *testing.T) {
+func TestIssuerIsSafeForConcurrentUse(t *testing.T) {
 	issuer := bearertest.NewIssuer(bearertest.WithDefaultClaims(bearertest.Claims{"scope": "orders:read"}))
 	var group sync.WaitGroup
 	for i := range 20 {

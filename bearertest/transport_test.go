@@ -105,7 +105,7 @@ func (c *closing) Close() error {
 	return nil
 }
 
-func TestTransportDoesNotFollowARedirectOutOfTheProcess(t *testing.T) {
+func TestTransportStaysInTheProcessOnARedirect(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		client := clientOf(func(w http.ResponseWriter, r *http.Request) {
 			http.Redirect(w, r, "https://elsewhere.test/jwks", http.StatusFound)

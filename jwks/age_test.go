@@ -116,7 +116,7 @@ func (c waitingContext) Done() <-chan struct{} {
 
 // A fetch that was under way when the machine fell asleep brings keys that are as old as the sleep.
 // A request that came afterwards, and joined it, is not served from them.
-func TestFetchThatSleptIsNotTheLastWord(t *testing.T) {
+func TestKeysOfAFetchThatSleptAreNotServed(t *testing.T) {
 	for name, slept := range map[string]time.Duration{
 		"keys that are stale when they come":   time.Hour,
 		"keys that are expired when they come": 7 * day,

@@ -9,7 +9,7 @@ import (
 )
 
 // AppendKeys leaves what is there where it is, and adds nothing to it when it fails.
-func TestAppendKeysAppends(t *testing.T) {
+func TestAppendKeysKeepsWhatIsThere(t *testing.T) {
 	a, b := edJWK("a"), edJWK("b")
 	set := issuer(a, b).remote(t)
 	keys := []jwks.Key{keyOf(t, set, "b", "EdDSA")}
@@ -22,7 +22,7 @@ func TestAppendKeysAppends(t *testing.T) {
 }
 
 // The time that an answer comes with is when it was true, and not when it was asked for.
-func TestTimeOfAnAnswer(t *testing.T) {
+func TestAnswerComesWithTheTimeAtWhichItWasTrue(t *testing.T) {
 	const wait = time.Second
 	for name, kid := range map[string]string{"found": "a", "not found": "z"} {
 		t.Run(name, func(t *testing.T) {

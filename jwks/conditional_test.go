@@ -41,7 +41,7 @@ func wantTag(t *testing.T, w *web, url, etag string) {
 // untilStale lets so much time pass that the next request waits for a refresh.
 func untilStale() { <-time.After(2 * time.Hour) }
 
-func TestEntityTagsThatAreSentBack(t *testing.T) {
+func TestEntityTagsAreSentBack(t *testing.T) {
 	for name, test := range map[string]struct {
 		etag string
 		sent bool
@@ -105,7 +105,7 @@ func TestEntityTagsThatAreSentBack(t *testing.T) {
 }
 
 // A cache that is stuck would keep a withdrawn key alive for ever.
-func TestUnchangedForADayIsNotBelieved(t *testing.T) {
+func TestUnchangedIsNotBelievedForMoreThanADay(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := issuer(edJWK("a"))
 		w.put(keysURL, tagged(`"1"`, keySet(edJWK("a"))))
@@ -176,7 +176,7 @@ func TestUnchangedKeysAreFreshAgain(t *testing.T) {
 }
 
 // Only who has keys can hear that they did not change.
-func TestUnchangedIsAFailureForThoseWhoDidNotAsk(t *testing.T) {
+func TestUnchangedIsAFailureWithoutACondition(t *testing.T) {
 	unchanged := says(304, "", "ETag", `"1"`, "Cache-Control", "max-age=3600")
 	for name, test := range map[string]struct {
 		before  page // of the keys; nil for none

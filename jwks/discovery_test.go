@@ -15,7 +15,7 @@ func metadata(issuer, keysURL string) string {
 	return `{"issuer":"` + issuer + `","jwks_uri":"` + keysURL + `"}`
 }
 
-func TestDiscoveryLocations(t *testing.T) {
+func TestDiscoveryTriesItsLocationsInOrder(t *testing.T) {
 	const openID, oauth = "/.well-known/openid-configuration", "/.well-known/oauth-authorization-server"
 	for name, test := range map[string]struct {
 		issuer   string
@@ -99,7 +99,7 @@ func TestDiscoveryLocations(t *testing.T) {
 	}
 }
 
-func TestDiscoveryNotAfterATransportError(t *testing.T) {
+func TestDiscoveryEndsAtATransportError(t *testing.T) {
 	w := issuer(edJWK("a"))
 	w.put(issuerURL+"/.well-known/oauth-authorization-server", w.pages[discoveryURL])
 	w.put(discoveryURL, down)

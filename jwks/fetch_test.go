@@ -93,7 +93,7 @@ func TestRequestsSayWhatTheyAccept(t *testing.T) {
 func redirects(to string) page { return says(302, "", "Location", to) }
 
 // Rules: key.https.
-func TestRedirects(t *testing.T) {
+func TestRedirectsStayWithinTheirOrigin(t *testing.T) {
 	for name, test := range map[string]struct{ to, expected string }{
 		"to another path":           {"/elsewhere", "found"},
 		"to the default port":       {"https://issuer.test:443/elsewhere", "found"},
@@ -140,7 +140,7 @@ func TestAtMostFiveRedirects(t *testing.T) {
 	}
 }
 
-func TestGivenClientKeepsItsSayAndIsNotChanged(t *testing.T) {
+func TestGivenClientDecidesAndIsNotChanged(t *testing.T) {
 	refused := errors.New("not there")
 	var asked []string
 	w := newWeb()
@@ -193,7 +193,7 @@ func TestFetchEndsAfterFiveSeconds(t *testing.T) {
 }
 
 // Over a socket, with the default client, which is allowed http on loopback and keeps no connection.
-func TestDefaultClient(t *testing.T) {
+func TestDefaultClientFetchesOverASocket(t *testing.T) {
 	var closed sync.WaitGroup
 	closed.Add(2) // the connections of two requests
 	mux := http.NewServeMux()

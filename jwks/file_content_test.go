@@ -16,7 +16,7 @@ import (
 	"github.com/bearer-go/bearer/jwks"
 )
 
-func TestFilesThatAreUsed(t *testing.T) {
+func TestReadableFilesAreUsed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		k := newKeep(t, edJWK("old"))
 		good := k.read()
@@ -94,7 +94,7 @@ func TestFileThatCouldNotBeReadIsNotWritten(t *testing.T) {
 }
 
 // A source's name may need an escape in JSON.
-func TestFileOfAnyURL(t *testing.T) {
+func TestFileIsUsedForAnyURL(t *testing.T) {
 	for _, url := range []string{
 		issuerURL + "/keys?p=policy&q=<\"'>\\", issuerURL + "/sch\u00fcssel", issuerURL + strings.Repeat("/long", 10_000),
 	} {
@@ -111,7 +111,7 @@ func TestFileOfAnyURL(t *testing.T) {
 	}
 }
 
-func TestFilesThatAreNotUsed(t *testing.T) {
+func TestBadFilesAreNotUsed(t *testing.T) {
 	key := edJWK("old")
 	synctest.Test(t, func(t *testing.T) {
 		k := newKeep(t, key)

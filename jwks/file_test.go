@@ -146,7 +146,7 @@ func TestRestartDuringAnOutage(t *testing.T) {
 }
 
 // Without a file the same outage is felt: what the file is for.
-func TestRestartWithoutAFile(t *testing.T) {
+func TestRestartWithoutAFileIsCold(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		k := keep{t, newWeb(), filepath.Join(t.TempDir(), "keys")}
 		k.w.put(keysURL, hangs)
@@ -292,7 +292,7 @@ func TestFileIsReadOnceWhenTheSetIsNeeded(t *testing.T) {
 	})
 }
 
-func TestFileThatCannotBeWritten(t *testing.T) {
+func TestFileThatCannotBeWrittenIsLogged(t *testing.T) {
 	failOn := func(t *testing.T) func(error) {
 		return func(err error) {
 			t.Helper()
@@ -441,7 +441,7 @@ func TestNewestKeysStayInTheFileOfAClosedSet(t *testing.T) {
 	})
 }
 
-func TestNobodyWaitsForTheLogOfTheFile(t *testing.T) {
+func TestRequestsDoNotWaitForTheLogOfTheFile(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		k := newKeep(t, edJWK("a"))
 		good := k.read()
@@ -457,7 +457,7 @@ func TestNobodyWaitsForTheLogOfTheFile(t *testing.T) {
 	})
 }
 
-func TestFileIsGoneWhenItIsGone(t *testing.T) {
+func TestRemovedFileIsNotUsed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		k := newKeep(t, edJWK("old"))
 		if err := os.Remove(k.path); err != nil {

@@ -49,7 +49,7 @@ func TestFileIsForItsOwnerAlone(t *testing.T) {
 }
 
 // Opening a pipe waits for its other end, and reading a device may never end.
-func TestFilesThatAreNoFiles(t *testing.T) {
+func TestFilesThatAreNotRegularAreRefused(t *testing.T) {
 	for name, test := range map[string]struct {
 		put  func(path string) error
 		says string

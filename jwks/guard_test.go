@@ -25,7 +25,7 @@ const (
 )
 
 // Each range is refused from its first address to its last, and what is beside it is public.
-func TestRangesThatAreNotPublic(t *testing.T) {
+func TestRangesThatAreNotPublicAreRefused(t *testing.T) {
 	for first, last := range map[string]string{
 		"0.0.0.0":        "0.255.255.255",
 		"10.0.0.0":       "10.255.255.255",
@@ -68,7 +68,7 @@ func TestRangesThatAreNotPublic(t *testing.T) {
 	}
 }
 
-func TestAddressesThatAreNotPublic(t *testing.T) {
+func TestAddressesThatAreNotPublicAreRefused(t *testing.T) {
 	for name, addresses := range map[string]string{
 		"metadata of clouds":   "169.254.169.254 169.254.170.2 100.100.100.200 192.0.0.192 fd00:ec2::254 fd20:ce::254",
 		"inside a range":       "10.1.2.3 127.0.0.53 172.20.1.1 192.168.1.1 239.1.2.3 240.0.0.0 2001:20::1 3fff:800::1",
@@ -89,7 +89,7 @@ func TestAddressesThatAreNotPublic(t *testing.T) {
 	checkPublic(t, netip.Addr{}, false)
 }
 
-func TestPublicAddresses(t *testing.T) {
+func TestPublicAddressesAreAllowed(t *testing.T) {
 	for _, text := range []string{
 		"1.1.1.1", "8.8.8.8", "2000::", "2001:4860:4860::8888", "2606:4700::1111", "3ffe:ffff::1", "3fff:ffff::1",
 	} {
@@ -112,7 +112,7 @@ func checkPublic(t *testing.T, a netip.Addr, public bool) {
 }
 
 // What the guard lets through is not dialed here: a test must not depend on the Internet.
-func TestWhatTheGuardedDialerIsAllowed(t *testing.T) {
+func TestGuardedDialerReachesPublicAddressesAlone(t *testing.T) {
 	for _, test := range []struct {
 		network, address string
 		allowed          bool
@@ -297,7 +297,7 @@ func TestGuardLeavesHTTP2AsItIs(t *testing.T) {
 	}
 }
 
-func TestCheckGuarded(t *testing.T) {
+func TestCheckGuardedReportsUnsafeTransports(t *testing.T) {
 	someProxy := func(r *http.Request) (*url.URL, error) {
 		if r.Method != http.MethodGet || r.Host != r.URL.Host || r.Header == nil {
 			t.Errorf("asked about a request that is none: %+v", r)

@@ -49,7 +49,7 @@ func wantHeld(t *testing.T, set *jwks.Set, kid, alg string, key jwks.Key, expect
 }
 
 // A key is the same for as long as the issuer says the same of it, whatever else it says.
-func TestHoldsAfterARefresh(t *testing.T) {
+func TestHoldsTheSameKeyAfterARefresh(t *testing.T) {
 	a, b := edJWK("a"), edJWK("b")
 	for name, test := range map[string]struct {
 		keys     []jwk
@@ -99,7 +99,7 @@ func TestHoldsAfterARefresh(t *testing.T) {
 
 // A key that the issuer binds to other issuers than before is another key, so that who verified
 // with it looks again.
-func TestHoldsAfterTheMemberIssuerChanged(t *testing.T) {
+func TestHoldsNoKeyWhoseMemberIssuerChanged(t *testing.T) {
 	a := edJWK("a")
 	both := func(expected string) map[string]string {
 		return map[string]string{personal: expected, contoso: expected}
@@ -177,7 +177,7 @@ func TestHoldsAgreesWithKeys(t *testing.T) {
 }
 
 // A key that was gone is not the same when it comes back: it was withdrawn in between.
-func TestHoldsAfterAKeyWasGone(t *testing.T) {
+func TestHoldsNoKeyThatWasGone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a := edJWK("a")
 		w := issuer(a)
@@ -193,7 +193,7 @@ func TestHoldsAfterAKeyWasGone(t *testing.T) {
 	})
 }
 
-func TestHoldsThroughRotations(t *testing.T) {
+func TestHoldsPublishedKeysThroughRotations(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var all []jwk
 		for _, kid := range []string{"a", "b", "c", "d", "e", "f"} {
@@ -212,7 +212,7 @@ func TestHoldsThroughRotations(t *testing.T) {
 	})
 }
 
-func TestHoldsWhenNothingChanged(t *testing.T) {
+func TestHoldsKeysWhenNothingChanged(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a, b := edJWK("a"), edJWK("b")
 		w := issuer()
@@ -240,7 +240,7 @@ func TestHoldsWhenNothingChanged(t *testing.T) {
 	})
 }
 
-func TestHoldsFromTheFileOn(t *testing.T) {
+func TestHoldsKeysFromTheFileOn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a := edJWK("a")
 		k := newKeep(t, a)
@@ -258,7 +258,7 @@ func TestHoldsFromTheFileOn(t *testing.T) {
 }
 
 // Holds starts fetches, waits for them and fails as Keys does.
-func TestHoldsDuringAnOutage(t *testing.T) {
+func TestHoldsFailsAsKeysDoesDuringAnOutage(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a := edJWK("a")
 		w := issuer(a)
@@ -347,7 +347,7 @@ func TestHoldsSearchesAsKeysDoes(t *testing.T) {
 	})
 }
 
-func TestHoldsOfPinnedKeys(t *testing.T) {
+func TestHoldsPinnedKeysForever(t *testing.T) {
 	named, unnamed := edJWK("a"), edJWK("")
 	set := open(t, jwks.Static([]byte(keySet(named, unnamed))), newWeb())
 	both, err := set.Keys(t.Context(), "a", "EdDSA")

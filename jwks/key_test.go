@@ -262,7 +262,7 @@ func TestKeysThatAreUsed(t *testing.T) {
 }
 
 // Rules: key.kid.
-func TestCandidates(t *testing.T) {
+func TestCandidatesFitKeyIDAndAlgorithm(t *testing.T) {
 	rsa1, rsa2 := newJWK("", rsaKey.Public()), newJWK("", rsaKey2.Public())
 	many := make([]jwk, 0, 6)
 	for range 6 {
@@ -363,7 +363,7 @@ func TestCandidates(t *testing.T) {
 // One token costs a few verifications at most, and one expensive one: anyone can make a token that
 // fails with all of its candidates.
 // Rules: key.work-bounded.
-func TestCandidatesOfCostlyKeys(t *testing.T) {
+func TestCandidatesHaveOneCostlyKeyAtMost(t *testing.T) {
 	key := func(kid string, bits uint, different byte) jwk {
 		n := new(big.Int).SetBytes(odd(bits))
 		return newJWK(kid, &rsa.PublicKey{N: n.Add(n, big.NewInt(22*int64(different))), E: 65537})
@@ -497,7 +497,7 @@ func isSmallOrder(y *big.Int) bool {
 	return x.Sign() == 0 && y.Cmp(big.NewInt(1)) == 0
 }
 
-func TestSmallOrderEncodingsAreAll(t *testing.T) {
+func TestSmallOrderEncodingsAreComplete(t *testing.T) {
 	encodings := smallOrderEncodings()
 	if len(encodings) != 14 {
 		t.Fatalf("%d encodings, want those of 7 ys with both signs", len(encodings))

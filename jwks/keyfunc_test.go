@@ -32,7 +32,7 @@ func sign(t *testing.T, method jwt.SigningMethod, kid string, private any) strin
 
 var methods = jwt.WithValidMethods([]string{"RS256", "PS256", "ES256", "EdDSA"})
 
-func TestKeyfunc(t *testing.T) {
+func TestKeyfuncVerifiesWithGolangJWT(t *testing.T) {
 	w := issuer(newJWK("rsa", rsaKey.Public()).with(jwk{"alg": "RS256"}), newJWK("ec", p256Key.Public()),
 		newJWK("ed", edKey.Public()), newJWK("refused", p256Key.Public()).with(jwk{"use": "enc"}))
 	k := w.discover(t).Keyfunc()
@@ -80,7 +80,7 @@ func keysFor(t *testing.T, set *jwks.Set, header map[string]any, claims jwt.Clai
 
 // A token that names no key is tried with a key only if no other fits, as by Keys: a forged one
 // would cost a verification for each.
-func TestKeyfuncWithoutAKeyID(t *testing.T) {
+func TestKeyfuncWithoutAKeyIDTriesTheOnlyKey(t *testing.T) {
 	many := make([]jwk, 256)
 	for i := range many {
 		many[i] = edJWK(fmt.Sprint(i))
@@ -110,7 +110,7 @@ func TestKeyfuncWithoutAKeyID(t *testing.T) {
 	}
 }
 
-func TestKeyfuncWithAKeyID(t *testing.T) {
+func TestKeyfuncWithAKeyIDTriesItsKeys(t *testing.T) {
 	several := make([]jwk, 6)
 	for i := range several {
 		several[i] = edJWK("a")
@@ -147,7 +147,7 @@ func TestKeyfuncWithAKeyID(t *testing.T) {
 }
 
 // Keys that are bound to issuers by their member issuer are for the tokens of those alone.
-func TestKeyfuncOfKeysThatAreBoundToIssuers(t *testing.T) {
+func TestKeyfuncUsesBoundKeysForTheirIssuersAlone(t *testing.T) {
 	a := edJWK("a")
 	person := jwk{"issuer": personal}
 	set := issuer(a.with(jwk{"issuer": tenants}), edJWK("a").with(person), edJWK("b").with(person)).remote(t)
@@ -171,7 +171,7 @@ func TestKeyfuncOfKeysThatAreBoundToIssuers(t *testing.T) {
 	}
 }
 
-func TestKeyfuncErrors(t *testing.T) {
+func TestKeyfuncReportsErrors(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := issuer(newJWK("ec", p256Key.Public()))
 		k := w.discover(t).Keyfunc()
@@ -207,7 +207,7 @@ func TestKeyfuncFollowsRotation(t *testing.T) {
 	})
 }
 
-func TestKeyfuncOfPinnedKeys(t *testing.T) {
+func TestKeyfuncUsesPinnedKeys(t *testing.T) {
 	set, err := jwks.New(jwks.PublicKeys(edKey.Public()))
 	if err != nil {
 		t.Fatal(err)
@@ -256,7 +256,7 @@ func TestStorageIsReadOnly(t *testing.T) {
 	want(t, set, "a", "EdDSA", "found")
 }
 
-func TestStorageWritesItsKeysDown(t *testing.T) {
+func TestStorageMarshalsItsKeys(t *testing.T) {
 	storage := issuer(edJWK("a"), edJWK("b")).remote(t).Keyfunc().Storage()
 	ctx := t.Context()
 	for name, write := range map[string]func() (string, error){

@@ -20,7 +20,7 @@ import (
 
 const day = 24 * time.Hour
 
-func TestBoundsOfTheOptions(t *testing.T) {
+func TestOptionsHaveBounds(t *testing.T) {
 	type options = []jwks.Option
 	const (
 		lifetime  = "WithLifetime("
@@ -121,7 +121,7 @@ func TestAllErrorsOfTheFetchOptionsAtOnce(t *testing.T) {
 }
 
 // What is wrong is wrong for pinned keys, too; what is right means nothing for them.
-func TestFetchOptionsMeanNothingForPinnedKeys(t *testing.T) {
+func TestFetchOptionsAreIgnoredForPinnedKeys(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "keys")
 	set, err := jwks.New(jwks.PublicKeys(edKey.Public()), jwks.WithLifetime(day, day), jwks.WithMaxStaleness(time.Second),
 		jwks.WithColdWait(0), jwks.WithLastKnownGood(path, time.Second), jwks.WithPublicAddressesOnly())
@@ -274,7 +274,7 @@ func ended(t *testing.T) context.Context {
 	return ctx
 }
 
-func TestColdWait(t *testing.T) {
+func TestColdWaitBoundsTheFirstRequests(t *testing.T) {
 	const s = time.Second
 	for name, test := range map[string]struct {
 		wait            []jwks.Option
@@ -347,7 +347,7 @@ func TestColdWaitIsForColdSetsAlone(t *testing.T) {
 }
 
 // The environment's proxy may have a password, and package net/http quotes what it cannot read.
-func TestProxyErrorsTellNothing(t *testing.T) {
+func TestProxyErrorsHideThePassword(t *testing.T) {
 	transport := http.DefaultTransport.(*http.Transport)
 	before := transport.Proxy
 	t.Cleanup(func() { transport.Proxy = before })

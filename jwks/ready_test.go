@@ -31,7 +31,7 @@ func TestReadyStartsTheFirstFetchAndWaitsThroughFailures(t *testing.T) {
 }
 
 // ColdWait is for requests: who waits for readiness waits as long as the context says.
-func TestReadyDoesNotHeedColdWait(t *testing.T) {
+func TestReadyIgnoresColdWait(t *testing.T) {
 	for _, test := range []struct{ takes, coldWait, within time.Duration }{
 		{10 * time.Millisecond, 0, 500 * time.Millisecond},
 		{4900 * time.Millisecond, time.Second, 4950 * time.Millisecond},

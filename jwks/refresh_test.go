@@ -142,7 +142,7 @@ func TestIdleSetWaitsTwoSecondsForItsRefreshAtMost(t *testing.T) {
 	}
 }
 
-func TestIssuerDownForADay(t *testing.T) {
+func TestKeysServeWhileTheIssuerIsDownForADay(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var log logs
 		w := issuer(edJWK("a"))

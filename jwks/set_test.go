@@ -90,7 +90,7 @@ func TestLargestSetsAreUsed(t *testing.T) {
 	})
 }
 
-func TestASetOfUnusableKeysIsASet(t *testing.T) {
+func TestSetOfUnusableKeysIsASet(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := issuer(jwk{"kty": "OKP", "kid": "refused", "crv": "Ed448", "x": "AA"}, jwk{"kty": "EC"})
 		set := w.discover(t)
@@ -117,7 +117,7 @@ func TestKeyIDsOfTheSetNeverCauseAFetch(t *testing.T) {
 	})
 }
 
-func TestRotationRefusesNobody(t *testing.T) {
+func TestRotationRefusesNoRequest(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := issuer(edJWK("old"))
 		set := w.discover(t)
@@ -132,7 +132,7 @@ func TestRotationRefusesNobody(t *testing.T) {
 }
 
 // The issuer may answer a fetch, then rotate, and then a token with the new key arrives before the answer does.
-func TestRotationDuringAFetchRefusesNobody(t *testing.T) {
+func TestRotationDuringAFetchRefusesNoRequest(t *testing.T) {
 	// samples answers a second later with what the page says when the request arrives.
 	samples := func(p page) page {
 		return func(r *http.Request) (*http.Response, error) {
@@ -211,7 +211,7 @@ func TestFreshPathNeverWaitsForTheLog(t *testing.T) {
 	})
 }
 
-func TestAllocationsOfTheFreshPath(t *testing.T) {
+func TestFreshPathKeepsToItsAllocations(t *testing.T) {
 	set := issuer(edJWK("a"), edJWK("b")).remote(t)
 	want(t, set, "a", "EdDSA", "found")
 	ctx := t.Context()

@@ -106,7 +106,7 @@ func TestAllConfigurationErrorsAtOnce(t *testing.T) {
 	}
 }
 
-func TestTheZeroSourceIsAnError(t *testing.T) {
+func TestZeroSourceIsAnError(t *testing.T) {
 	set, err := jwks.New(jwks.Source{})
 	if set != nil || err == nil || !strings.Contains(err.Error(), "make one with Discover") {
 		t.Errorf("got %v, %v", set, err)
@@ -130,7 +130,7 @@ func TestOptionsOfTheSourceWinOverTheDefaults(t *testing.T) {
 	}
 }
 
-func TestStatic(t *testing.T) {
+func TestStaticPinsAKeySet(t *testing.T) {
 	var log logs
 	set, err := jwks.New(jwks.Static([]byte(keySet(edJWK("a"), jwk{"kty": "X", "kid": "b"}))), jwks.WithLogger(log.logger()))
 	if err != nil {
@@ -194,7 +194,7 @@ func certificate(key crypto.Signer) string {
 	return block("CERTIFICATE", der, err)
 }
 
-func TestPEM(t *testing.T) {
+func TestPEMPinsItsKeys(t *testing.T) {
 	for name, test := range map[string]struct{ pem, algs string }{
 		"RSA":               {pkix(rsaKey.Public()), "RS256 PS256"},
 		"RSA by itself":     {block("RSA PUBLIC KEY", x509.MarshalPKCS1PublicKey(&rsaKey.PublicKey), nil), "RS256 PS256"},
@@ -271,7 +271,7 @@ func TestPEMThatIsRefused(t *testing.T) {
 	}
 }
 
-func TestPublicKeys(t *testing.T) {
+func TestPublicKeysArePinned(t *testing.T) {
 	set, err := jwks.New(jwks.PublicKeys(rsaKey.Public(), p256Key.Public(), edKey.Public(), edKey.Public()))
 	if err != nil {
 		t.Fatal(err)
@@ -290,7 +290,7 @@ func TestPublicKeys(t *testing.T) {
 }
 
 // One expensive key of each kind can be pinned without a key id, and any number with one.
-func TestPinnedKeysThatAreCostly(t *testing.T) {
+func TestPinnedKeysHaveOneCostlyKeyPerAlgorithm(t *testing.T) {
 	large := func(different int64) *rsa.PublicKey {
 		n := new(big.Int).SetBytes(odd(4097))
 		return &rsa.PublicKey{N: n.Add(n, big.NewInt(22*different)), E: 65537}

@@ -49,7 +49,7 @@ func wantNextAttempt(t *testing.T, w *web, set *jwks.Set, earliest, latest time.
 	wantFetches(t, w, keysURL, fetches+1)
 }
 
-func TestStatsThroughTheLifeOfASet(t *testing.T) {
+func TestStatsFollowTheLifeOfASet(t *testing.T) {
 	const s = time.Second
 	synctest.Test(t, func(t *testing.T) {
 		w := issuer(edJWK("a"), edJWK("b"), jwk{"kty": "X"})
@@ -144,7 +144,7 @@ func TestStatsThroughTheLifeOfASet(t *testing.T) {
 }
 
 // A pause between attempts that is long because there are keys ends when they expire.
-func TestStatsNextAttemptAcrossExpiry(t *testing.T) {
+func TestStatsNextAttemptIsBoundedByExpiry(t *testing.T) {
 	for range 20 {
 		synctest.Test(t, func(t *testing.T) {
 			w := issuer(edJWK("a"))
@@ -174,7 +174,7 @@ func TestStatsNextAttemptAcrossExpiry(t *testing.T) {
 	}
 }
 
-func TestStatsOfPinnedKeys(t *testing.T) {
+func TestStatsDescribePinnedKeys(t *testing.T) {
 	for _, test := range []struct {
 		source   jwks.Source
 		expected jwks.Stats
@@ -250,7 +250,7 @@ func TestStatsWaitForNothing(t *testing.T) {
 	}
 }
 
-func TestStatsDuringRotations(t *testing.T) {
+func TestStatsAreSafeDuringRotations(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := issuer(edJWK("a"))
 		w.put(keysURL, after(time.Millisecond, w.pages[keysURL]))

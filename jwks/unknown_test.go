@@ -527,7 +527,7 @@ func TestKnownKeyIDsNeverWaitForASearch(t *testing.T) {
 	})
 }
 
-func TestSearchHeedsTheRequestsDeadline(t *testing.T) {
+func TestSearchEndsWithTheRequestsDeadline(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := issuer(edJWK("a"))
 		set := w.discover(t)

@@ -27,7 +27,7 @@ import (
 
 const assertionURN = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 
-func TestAClientProvesItselfInOneWay(t *testing.T) {
+func TestClientProvesItselfInOneWay(t *testing.T) {
 	const odd = `a b+c:d%/"&=`
 	issuer := newServer(oauthtest.WithClient(odd, odd+odd), oauthtest.WithKeyClient("key", newECKey(t).Public()),
 		oauthtest.WithCertificateClient("certificate", &x509.Certificate{Raw: []byte("x")}),
@@ -87,7 +87,7 @@ func TestAClientProvesItselfInOneWay(t *testing.T) {
 	}
 }
 
-func TestWithoutClientsTheEndpointsRefuseEverybody(t *testing.T) {
+func TestEndpointsRefuseAllWithoutClients(t *testing.T) {
 	issuer := oauthtest.NewServer(bearertest.NewIssuer())
 	if got := post(t, issuer, "/token", fields("grant_type", "client_credentials"), asOrders); got.outcome() != "401 invalid_client" {
 		t.Errorf("the token endpoint answers %s", got.outcome())
@@ -138,7 +138,7 @@ func assertionForm(assertion string) url.Values {
 	return fields("grant_type", "client_credentials", "client_assertion_type", assertionURN, "client_assertion", assertion)
 }
 
-func TestAKeyClientSignsWithAnyAlgorithmOfItsKey(t *testing.T) {
+func TestKeyClientSignsWithAnyAlgorithmOfItsKey(t *testing.T) {
 	rsaKey, err := rsa.GenerateKey(rand.Reader, 2048)
 	if err != nil {
 		t.Fatal(err)
@@ -175,7 +175,7 @@ func TestAKeyClientSignsWithAnyAlgorithmOfItsKey(t *testing.T) {
 	}
 }
 
-func TestAnAssertionIsRefusedForWhateverIsWrongWithIt(t *testing.T) {
+func TestAssertionIsRefusedForAnyMistake(t *testing.T) {
 	key, other := newECKey(t), newECKey(t)
 	es := jwt.SigningMethodES256
 	sign := func(claims jwt.MapClaims) func(testing.TB) url.Values {
@@ -259,7 +259,7 @@ func TestAnAssertionIsRefusedForWhateverIsWrongWithIt(t *testing.T) {
 	}
 }
 
-func TestAnAssertionIsGoodForOneRequest(t *testing.T) {
+func TestAssertionIsGoodForOneRequest(t *testing.T) {
 	key := newECKey(t)
 	issuer := newServer(oauthtest.WithKeyClient("key", key.Public()), oauthtest.WithKeyClient("key2", key.Public()))
 	form := assertionForm(assert(t, jwt.SigningMethodES256, key, proof(jwt.MapClaims{"jti": "1"})))
@@ -273,7 +273,7 @@ func TestAnAssertionIsGoodForOneRequest(t *testing.T) {
 	token(t, issuer, assertionForm(assert(t, jwt.SigningMethodES256, key, proof(jwt.MapClaims{"jti": "1", "iss": "key2", "sub": "key2"}))))
 }
 
-func TestAnAssertionForATokenOfItsSubject(t *testing.T) {
+func TestAssertionGetsATokenOfItsSubject(t *testing.T) {
 	key := newECKey(t)
 	es := jwt.SigningMethodES256
 	form := func(assertion string) url.Values { return fields("grant_type", assertionGrant, "assertion", assertion) }
@@ -353,7 +353,7 @@ func selfSigned(tb testing.TB) tls.Certificate {
 	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key, Leaf: leaf}
 }
 
-func TestACertificateClientIsKnownByItsCertificate(t *testing.T) {
+func TestCertificateClientIsKnownByItsCertificate(t *testing.T) {
 	certificate := selfSigned(t)
 	issuer := oauthtest.NewServer(bearertest.NewTLSServer(t), oauthtest.WithCertificateClient("orders", certificate.Leaf), oauthtest.WithClient("billing", "another"))
 	if !strings.HasPrefix(issuer.URL(), "https://127.0.0.1:") {
@@ -396,7 +396,7 @@ func TestACertificateClientIsKnownByItsCertificate(t *testing.T) {
 	}
 }
 
-func TestMisuseOfTheAuthServerPanicsWithAClearText(t *testing.T) {
+func TestServerMisusePanicsWithAClearText(t *testing.T) {
 	good := newECKey(t).Public()
 	for name, misuse := range map[string]func(){
 		`WithClient("")`:             func() { oauthtest.WithClient("", "x") },

@@ -17,7 +17,7 @@ import (
 	"github.com/bearer-go/bearer/bearertest"
 )
 
-func TestRefuse(t *testing.T) {
+func TestRefuseAnswersWithTheGivenError(t *testing.T) {
 	for code, want := range map[string]string{
 		"invalid_client":          "401 invalid_client",
 		"invalid_grant":           "400 invalid_grant",

@@ -10,7 +10,7 @@ import (
 	"github.com/bearer-go/bearer/bearertest/oauthtest"
 )
 
-func TestALoginFromItsStartToItsEnd(t *testing.T) {
+func TestLoginLeadsToTokens(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		issuer := newServer()
 		query := loginForm("scope", "openid orders:read", "resource", "https://api.test", "nonce", "n-0", "prompt", "login")
@@ -49,7 +49,7 @@ func TestALoginFromItsStartToItsEnd(t *testing.T) {
 	})
 }
 
-func TestALoginIsAsItsRequestSays(t *testing.T) {
+func TestLoginFollowsItsRequest(t *testing.T) {
 	issuer := newServer(oauthtest.WithPublicClient("app", "https://app.test/callback", "com.example.app:/back"))
 	t.Run("another user, without state and openid", func(t *testing.T) {
 		form := login(t, issuer, "login_hint", "bob", "state", "", "scope", "a")
@@ -78,7 +78,7 @@ func TestALoginIsAsItsRequestSays(t *testing.T) {
 	})
 }
 
-func TestABadLoginIsToldToTheClientOrToTheUser(t *testing.T) {
+func TestBadLoginIsReportedToTheClientOrTheUser(t *testing.T) {
 	issuer := newServer(oauthtest.WithClient("app", "x", "https://app.test/callback"))
 	for name, query := range map[string]string{
 		"no client":               loginForm("client_id", "").Encode(),
@@ -119,7 +119,7 @@ func TestABadLoginIsToldToTheClientOrToTheUser(t *testing.T) {
 	}
 }
 
-func TestACodeIsGoodForWhomAndWhatItWasMadeFor(t *testing.T) {
+func TestCodeIsBoundToItsClientAndRequest(t *testing.T) {
 	for _, test := range []struct {
 		name    string
 		wait    time.Duration
@@ -160,7 +160,7 @@ func TestACodeIsGoodForWhomAndWhatItWasMadeFor(t *testing.T) {
 
 // A verifier may have from 43 to 128 characters, of those that a URL need not escape (RFC 7636
 // section 4.1).
-func TestAVerifierHasTheFormOfOne(t *testing.T) {
+func TestVerifierHas43To128Characters(t *testing.T) {
 	for name, test := range map[string]struct {
 		verifier string
 		want     string
@@ -181,7 +181,7 @@ func TestAVerifierHasTheFormOfOne(t *testing.T) {
 	}
 }
 
-func TestASecondUseOfACodeEndsWhatTheFirstBegan(t *testing.T) {
+func TestSecondUseOfACodeEndsItsSession(t *testing.T) {
 	issuer := newServer()
 	form := login(t, issuer)
 	got, _ := token(t, issuer, form, asOrders)

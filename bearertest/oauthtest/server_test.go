@@ -59,7 +59,7 @@ func TestDiscoveryIsReadAlone(t *testing.T) {
 	}
 }
 
-func TestATokenIsGoodForTheServiceItIsFor(t *testing.T) {
+func TestTokenIsGoodForItsService(t *testing.T) {
 	for name, issuer := range map[string]*oauthtest.Server{
 		"in the process": newServer(), "over a socket": oauthtest.NewServer(bearertest.NewServer(t), oauthtest.WithClient("orders", "s3cret")),
 	} {
@@ -83,7 +83,7 @@ func TestATokenIsGoodForTheServiceItIsFor(t *testing.T) {
 	}
 }
 
-func TestTheTermsOfATokenAreTheRequests(t *testing.T) {
+func TestTokenHasTheTermsOfItsRequest(t *testing.T) {
 	form := fields("grant_type", "client_credentials")
 	scoped := bearertest.WithDefaultClaims(bearertest.Claims{"scope": "orders:read", "sub": "mallory", "tenant": "shop"})
 	for _, test := range []struct {
@@ -151,7 +151,7 @@ func TestTheTermsOfATokenAreTheRequests(t *testing.T) {
 }
 
 // What RFC 6749 section 3.2 demands of every request to the endpoint, whatever the grant.
-func TestTheEndpointsAreStrict(t *testing.T) {
+func TestEndpointsRefuseMalformedRequests(t *testing.T) {
 	contentType := func(value string) func(*http.Request) {
 		return func(r *http.Request) { r.Header.Set("Content-Type", value) }
 	}
@@ -204,7 +204,7 @@ func TestTheEndpointsAreStrict(t *testing.T) {
 	}
 }
 
-func TestATokenIsRefusedByTheBook(t *testing.T) {
+func TestTokenEndpointRefusesAsRFC6749Says(t *testing.T) {
 	form := fields("grant_type", "client_credentials")
 	for _, test := range []struct {
 		name string
@@ -251,7 +251,7 @@ func TestATokenIsRefusedByTheBook(t *testing.T) {
 	}
 }
 
-func TestAnExchangeKeepsTheSubject(t *testing.T) {
+func TestExchangeKeepsTheSubject(t *testing.T) {
 	issuer := newServer()
 	user := issuer.Token(bearertest.Claims{"sub": "bob", "scope": "everything"})
 	form := fields("grant_type", exchangeGrant, "subject_token", user, "subject_token_type", accessTokenURN)
@@ -304,7 +304,7 @@ func TestAnExchangeKeepsTheSubject(t *testing.T) {
 	}
 }
 
-func TestAnErrorShowsNothingOfTheRequest(t *testing.T) {
+func TestErrorShowsNothingOfTheRequest(t *testing.T) {
 	issuer := newServer()
 	for _, form := range []url.Values{
 		fields("grant_type", "canary"),

@@ -10,7 +10,7 @@ import (
 	"github.com/bearer-go/bearer/bearertest/oauthtest"
 )
 
-func TestARefreshTokenIsGoodForOneUse(t *testing.T) {
+func TestRefreshTokenIsGoodForOneUse(t *testing.T) {
 	issuer := newServer()
 	first := issuer.NewSession("orders", "alice", "a", "b")
 	other := issuer.NewSession("orders", "bob")
@@ -39,7 +39,7 @@ func TestARefreshTokenIsGoodForOneUse(t *testing.T) {
 	token(t, issuer, refreshForm(other), asOrders)
 }
 
-func TestAFixedRefreshTokenStays(t *testing.T) {
+func TestFixedRefreshTokenStaysTheSame(t *testing.T) {
 	issuer := newServer(oauthtest.WithFixedRefreshTokens())
 	refresh := issuer.NewSession("orders", "alice")
 	for range 3 {
@@ -52,7 +52,7 @@ func TestAFixedRefreshTokenStays(t *testing.T) {
 }
 
 // What a refused request leaves as it was: the refresh token is good for the next.
-func TestARefusedRefreshUsesNothingUp(t *testing.T) {
+func TestRefusedRefreshKeepsItsToken(t *testing.T) {
 	for _, test := range []struct {
 		name    string
 		changes []string
@@ -77,7 +77,7 @@ func TestARefusedRefreshUsesNothingUp(t *testing.T) {
 }
 
 // One use can ask for less than was granted, and the next has all of it again (RFC 6749 section 6).
-func TestARefreshCanAskForLess(t *testing.T) {
+func TestRefreshCanAskForFewerScopes(t *testing.T) {
 	issuer := newServer()
 	refresh := issuer.NewSession("orders", "alice", "a", "b")
 	got, claims := token(t, issuer, refreshForm(refresh, "scope", "b", "resource", "https://x.test"), asOrders)
@@ -86,7 +86,7 @@ func TestARefreshCanAskForLess(t *testing.T) {
 	has(t, "the next token", claims, map[string]any{"scope": "a b", "aud": "https://api.test"})
 }
 
-func TestSessionsAreMadeCountedAndEnded(t *testing.T) {
+func TestSessionsAreCountedUntilTheyEnd(t *testing.T) {
 	issuer := newServerOf(bearertest.NewIssuer(bearertest.WithDefaultClaims(bearertest.Claims{"scope": "orders:read"})))
 	alice, bob, carol := issuer.NewSession("orders", "alice"), issuer.NewSession("spa", "bob"), issuer.NewSession("orders", "carol")
 	if issuer.Sessions() != 3 {
@@ -108,7 +108,7 @@ func TestSessionsAreMadeCountedAndEnded(t *testing.T) {
 	}
 }
 
-func TestRevocation(t *testing.T) {
+func TestRevocationEndsTheSession(t *testing.T) {
 	issuer := newServer()
 	refresh, kept := issuer.NewSession("orders", "alice"), issuer.NewSession("orders", "bob")
 	public := issuer.NewSession("spa", "carol")
@@ -148,7 +148,7 @@ func TestRevocation(t *testing.T) {
 
 // Many who use one refresh token at once are as good as a thief: one gets a token, and the session
 // ends.
-func TestConcurrentUsesOfARefreshToken(t *testing.T) {
+func TestConcurrentUsesOfARefreshTokenEndTheSession(t *testing.T) {
 	issuer := newServer()
 	refresh := issuer.NewSession("orders", "alice")
 	var group sync.WaitGroup

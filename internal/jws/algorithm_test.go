@@ -17,7 +17,7 @@ import (
 
 // The table holds the names of RFC 7518 section 3.1 and RFC 8037, and RFC 9864's other name for one
 // of them. Names are case-sensitive, and "none" is not among them.
-func TestLookup(t *testing.T) {
+func TestLookupKnowsTheRegisteredNames(t *testing.T) {
 	for name, symmetric := range map[string]bool{
 		"RS256": false, "RS384": false, "RS512": false, "PS256": false, "PS384": false, "PS512": false,
 		"ES256": false, "ES384": false, "ES512": false, "EdDSA": false, "HS256": true, "HS384": true, "HS512": true,
@@ -37,7 +37,7 @@ func TestLookup(t *testing.T) {
 }
 
 // A secret is as long as the hash at least (RFC 7518 section 3.2), and no public key fits an HMAC.
-func TestSymmetric(t *testing.T) {
+func TestHMACTakesSecretsAsLongAsItsHash(t *testing.T) {
 	for name, size := range map[string]int{"HS256": 32, "HS384": 48, "HS512": 64} {
 		alg, _ := jws.Lookup(name)
 		if alg.MinSecret() != size || alg.Fits([]byte("secret")) || alg.Fits(&rsa.PublicKey{}) {
@@ -48,7 +48,7 @@ func TestSymmetric(t *testing.T) {
 
 // An algorithm takes keys of its type, its curve and its size alone (RFC 7518 sections 3.3 to 3.5,
 // RFC 8037 section 3.1).
-func TestFits(t *testing.T) {
+func TestAlgorithmFitsKeysOfItsTypeCurveAndSize(t *testing.T) {
 	rsaOf := func(bits uint) crypto.PublicKey {
 		n := new(big.Int).Lsh(big.NewInt(1), bits-1)
 		return &rsa.PublicKey{N: n, E: 65537}
@@ -74,7 +74,7 @@ func TestFits(t *testing.T) {
 }
 
 // The salt of a PSS signature has the length of the hash, and no other (RFC 7518 section 3.5).
-func TestSaltLength(t *testing.T) {
+func TestPSSSaltIsAsLongAsTheHash(t *testing.T) {
 	key, err := rsa.GenerateKey(rand.Reader, 2048)
 	if err != nil {
 		t.Fatal(err)

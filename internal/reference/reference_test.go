@@ -81,7 +81,7 @@ func judged(t *testing.T, err error, want reference.Rule) {
 
 // The limits of the header and the claims, from both sides. A token that names a rule breaks that
 // one alone.
-func TestRulesOfHeaderAndClaims(t *testing.T) {
+func TestRulesOfHeaderAndClaimsHaveTheirLimits(t *testing.T) {
 	const none reference.Rule = ""
 	for _, test := range []struct {
 		header, claims string
@@ -177,7 +177,7 @@ func TestRulesOfHeaderAndClaims(t *testing.T) {
 	}
 }
 
-func TestRulesOfTheText(t *testing.T) {
+func TestRulesOfTheTextHaveTheirLimits(t *testing.T) {
 	good := sign(ours, goodHeader, goodClaims)
 	parts := strings.Split(good, ".")
 	fill := func(size int) string {
@@ -212,7 +212,7 @@ func TestRulesOfTheText(t *testing.T) {
 	}
 }
 
-func TestWhichKeys(t *testing.T) {
+func TestKeyIDAndAlgorithmChooseTheKey(t *testing.T) {
 	without := swap(t, goodHeader, `"kid":"a",`, "")
 	for name, test := range map[string]struct {
 		header string
@@ -236,7 +236,7 @@ func TestWhichKeys(t *testing.T) {
 	}
 }
 
-func TestEveryAlgorithm(t *testing.T) {
+func TestEveryAlgorithmVerifies(t *testing.T) {
 	for _, algorithm := range []string{
 		"RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA", "Ed25519",
 	} {
@@ -256,7 +256,7 @@ func TestEveryAlgorithm(t *testing.T) {
 
 // The answers of RFC 6750 section 3. That those of every rule are right, and that each rule can be
 // taken out, is tested with bearertest.Attack.
-func TestHandler(t *testing.T) {
+func TestHandlerAnswersAsRFC6750Says(t *testing.T) {
 	const demanded = "orders:read"
 	live := bearertest.NewIssuer()
 	handler := reference.New(reference.Config{

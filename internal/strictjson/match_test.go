@@ -7,7 +7,7 @@ import (
 	"github.com/bearer-go/bearer/internal/strictjson"
 )
 
-func TestSpells(t *testing.T) {
+func TestSpellsComparesDecodedText(t *testing.T) {
 	for _, test := range []struct {
 		value, text string
 		want        bool
@@ -37,7 +37,7 @@ func TestSpells(t *testing.T) {
 }
 
 // AnyElement stops at the first element that is it, and looks at nothing behind it.
-func TestAnyElementStops(t *testing.T) {
+func TestAnyElementStopsAtTheFirstMatch(t *testing.T) {
 	for value, looked := range map[string]int{
 		`["a","b",1]`: 2, `["b"]`: 1, `["b",`: 1, `["b" "b"]`: 1, `[{"b":"b"},["b"],"b"`: 3,
 	} {

@@ -259,7 +259,7 @@ func TestObjectKeepsOrderAndSpelling(t *testing.T) {
 
 // Depth is bounded before it costs stack: a document of nothing but brackets is refused like any
 // other. An envelope has room for each document that is read by itself, and for nothing deeper.
-func TestEnvelope(t *testing.T) {
+func TestEnvelopeHasRoomForADocument(t *testing.T) {
 	for document, good := range map[string]bool{
 		nested(strictjson.MaxDepth):            true,
 		nestedObjects(strictjson.MaxDepth):     true,
@@ -286,7 +286,7 @@ func TestEnvelope(t *testing.T) {
 	}
 }
 
-func TestVeryDeepDocuments(t *testing.T) {
+func TestVeryDeepDocumentsAreRefused(t *testing.T) {
 	const depth = 1 << 20
 	for name, doc := range map[string]string{
 		"objects": strings.Repeat(`{"a":`, depth),
@@ -353,7 +353,7 @@ func TestErrorsAreConstant(t *testing.T) {
 
 // The names of a small object are compared one by one, those of a large one through an index: a
 // duplicate is found wherever the two stand, on both sides of the border.
-func TestDuplicatesAroundTheBorderOfSmallObjects(t *testing.T) {
+func TestDuplicatesAreFoundInSmallAndLargeObjects(t *testing.T) {
 	for size := 14; size <= 19; size++ {
 		for first := range size {
 			for second := first + 1; second < size; second++ {
@@ -381,7 +381,7 @@ func TestDuplicatesAroundTheBorderOfSmallObjects(t *testing.T) {
 
 // Names that look alike to a shortcut are told apart, and one that stands twice is found, wherever
 // others stand between.
-func TestNamesThatAreAlike(t *testing.T) {
+func TestNamesThatAreAlikeAreToldApart(t *testing.T) {
 	names := []string{""}
 	for _, last := range []string{"", "a", "b", "c"} {
 		for _, middle := range []string{"", "a", "b", "c"} {
@@ -402,7 +402,7 @@ func TestNamesThatAreAlike(t *testing.T) {
 	}
 }
 
-func TestManyMembers(t *testing.T) {
+func TestManyMembersAreRead(t *testing.T) {
 	const n = 20_000
 	doc := numbered(n)
 	members, err := strictjson.Object(doc)
@@ -429,7 +429,7 @@ func TestManyMembers(t *testing.T) {
 	}
 }
 
-func TestFind(t *testing.T) {
+func TestFindReturnsTheNamedMember(t *testing.T) {
 	const issuer = `"https://a.test"`
 	tests := map[string]struct {
 		doc   string
@@ -482,7 +482,7 @@ func TestFind(t *testing.T) {
 	}
 }
 
-func TestMembers(t *testing.T) {
+func TestMembersReadsObjects(t *testing.T) {
 	members, err := strictjson.Object(`{"realm_access":{"roles":["a","b"],"\u0078":{}}}`)
 	if err != nil {
 		t.Fatal(err)
@@ -502,7 +502,7 @@ func TestMembers(t *testing.T) {
 	}
 }
 
-func TestElements(t *testing.T) {
+func TestElementsReadsArrays(t *testing.T) {
 	tests := map[string][]string{
 		`[]`:                              {},
 		`[ ]`:                             {},
@@ -532,7 +532,7 @@ func TestElements(t *testing.T) {
 }
 
 // The texts of an array are those of its elements, and there are none unless each is a string.
-func TestAppendStrings(t *testing.T) {
+func TestAppendStringsTakesArraysOfStrings(t *testing.T) {
 	for _, value := range []string{
 		`[]`, `[ ]`, `["a"]`, `[ "a" , "\u0062\n" ,""]`, `[1]`, `["a",null]`, `["a",["b"]]`, `{}`, `"a"`, `1`, `null`, ``, `[`, `["a`, `["a"`, `["a",]`, `[,]`,
 		`["a" "b"]`, `["a"]]`, `["a"] x`, `["\x"]`, `["\ud800"]`, "[\"\xff\"]", "[\"\n\"]",
@@ -556,7 +556,7 @@ func TestAppendStrings(t *testing.T) {
 
 // A string is read several bytes at a time. Every two bytes are judged alike wherever they stand in
 // it.
-func TestEveryByteAnywhereInAString(t *testing.T) {
+func TestEveryByteIsJudgedAlikeAnywhereInAString(t *testing.T) {
 	alone := make(map[string]bool) // whether two bytes may stand in a string
 	for pair := range 1 << 16 {
 		two := string([]byte{byte(pair >> 8), byte(pair)})
@@ -582,7 +582,7 @@ func TestEveryByteAnywhereInAString(t *testing.T) {
 	}
 }
 
-func TestString(t *testing.T) {
+func TestStringReadsStrings(t *testing.T) {
 	tests := map[string]string{
 		`""`:                           "",
 		`"alice"`:                      "alice",

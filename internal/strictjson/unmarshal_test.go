@@ -151,7 +151,7 @@ type selfEmbedding struct {
 	Name string `json:"name"`
 }
 
-func TestUnmarshalIntoRecursiveTypes(t *testing.T) {
+func TestUnmarshalReadsRecursiveTypes(t *testing.T) {
 	const doc = `{"name":"a","next":{"NAME":"x","next":{"name":"c"}},"children":[{"Name":"x"},{"name":"d"}],
 		"index":{"name":{"name":"e","NAME":"x"}},"lists":[[{"name":"f","naMe":"x"}]]}`
 	want := tree{
@@ -170,7 +170,7 @@ func TestUnmarshalIntoRecursiveTypes(t *testing.T) {
 
 // An interface that holds a pointer is decoded into what the pointer points to, any other is
 // replaced.
-func TestUnmarshalIntoInterfaces(t *testing.T) {
+func TestUnmarshalFollowsPointersInInterfaces(t *testing.T) {
 	target := struct {
 		Pointer  any `json:"pointer"`
 		Nil      any `json:"nil"`
@@ -500,7 +500,7 @@ func TestUnmarshalRefusesWhatObjectRefuses(t *testing.T) {
 }
 
 // Every accepted document decodes into a value without structs as encoding/json decodes it.
-func TestUnmarshalIntoMapsAgreesWithEncodingJSON(t *testing.T) {
+func TestUnmarshalAgreesWithEncodingJSONOnMaps(t *testing.T) {
 	for name, doc := range accepted {
 		var got, want map[string]json.RawMessage
 		if err := strictjson.Unmarshal([]byte(doc), &got); err != nil {
@@ -542,7 +542,7 @@ func TestUnmarshalReportsTheErrorsOfEncodingJSON(t *testing.T) {
 	}
 }
 
-func TestUnmarshalWithoutATarget(t *testing.T) {
+func TestUnmarshalWithoutATargetIsAnError(t *testing.T) {
 	for name, v := range map[string]any{
 		"nil": nil, "no pointer": person{}, "nil pointer": (*person)(nil), "map": map[string]any{},
 	} {
@@ -555,7 +555,7 @@ func TestUnmarshalWithoutATarget(t *testing.T) {
 }
 
 // Inside an embedded pointer, too, what it points to is what is decoded into.
-func TestUnmarshalIntoAFilledEmbeddedPointer(t *testing.T) {
+func TestUnmarshalKeepsAFilledEmbeddedPointer(t *testing.T) {
 	type Holder struct {
 		Any any `json:"any"`
 	}
@@ -567,7 +567,7 @@ func TestUnmarshalIntoAFilledEmbeddedPointer(t *testing.T) {
 }
 
 // What the target holds already stays, unless the document says otherwise: as in encoding/json.
-func TestUnmarshalIntoAFilledTarget(t *testing.T) {
+func TestUnmarshalKeepsWhatTheTargetHolds(t *testing.T) {
 	filled := func() *tree {
 		return &tree{
 			Name: "a", Next: &tree{Name: "b"}, Children: []tree{{Name: "c"}, {Name: "d"}},

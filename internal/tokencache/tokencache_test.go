@@ -145,7 +145,7 @@ func TestTokensWithOneHashAreNotConfused(t *testing.T) {
 
 // An issuer that publishes a key for each of its tokens can give all of them one signature. Only a few
 // of them are stored, so that no token has more to be compared with.
-func TestTokensWithOneEndAreFew(t *testing.T) {
+func TestFewTokensWithOneEndAreStored(t *testing.T) {
 	c := tokencache.New[string](1000, 1<<20)
 	end := strings.Repeat("e", 64)
 	for range 2 {
@@ -167,7 +167,7 @@ func TestTokensWithOneEndAreFew(t *testing.T) {
 
 // One insertion spares few entries that were used and evicts few, however many there are: it holds the
 // lock meanwhile.
-func TestStepsOfAnInsertionAreFew(t *testing.T) {
+func TestInsertionTakesFewSteps(t *testing.T) {
 	const entries, spared, evicted = 1024, 256, 256
 	c := tokencache.New[string](entries, 1<<30)
 	tokens := make([]string, entries)
@@ -216,7 +216,7 @@ func TestStepsOfAnInsertionAreFew(t *testing.T) {
 }
 
 // An entry that takes more than 192 KiB, or than a twentieth of the bytes, is not stored.
-func TestLargestStoredEntry(t *testing.T) {
+func TestEntriesThatAreTooLargeAreNotStored(t *testing.T) {
 	for bytes, most := range map[int]int{64 << 10: 64 << 10 / 20, 2 << 20: 2 << 20 / 20, 64 << 20: 192 << 10, 1 << 30: 192 << 10} {
 		c := tokencache.New[string](1<<14, bytes)
 		for size, want := range map[int]bool{most - tokencache.Overhead: true, most - tokencache.Overhead + 1: false} {
@@ -289,7 +289,7 @@ func TestEntriesInUseOutlastAScan(t *testing.T) {
 // A sender who has three times as many tokens as the cache has entries, and sends eight requests to
 // one of the others, does not displace the others' tokens: not with each of its tokens twice in a row,
 // nor with large ones. The proportions are those of the default.
-func TestFloodOfOneSendersTokens(t *testing.T) {
+func TestFloodOfOneSenderDoesNotDisplaceOthers(t *testing.T) {
 	const entries, others, rounds = 512, 150, 14
 	for name, test := range map[string]struct {
 		times, size, apart int // how often in a row, how large, and after how many others again
@@ -349,7 +349,7 @@ func TestFloodOfOneSendersTokens(t *testing.T) {
 
 // The tokens of an issuer that says much in them survive a flood of tokens that come once, as all
 // others do, also in a cache of more entries than its bytes suffice for.
-func TestFloodAmongLongTokens(t *testing.T) {
+func TestLongTokensSurviveAFlood(t *testing.T) {
 	const others, rounds, size = 20, 20, 7000
 	for _, entries := range []int{512, 1024, 1 << 16} {
 		c := tokencache.New[string](entries, 1<<20)
@@ -397,7 +397,7 @@ func TestNothingIsStoredAfterClose(t *testing.T) {
 }
 
 // Whatever goes on at the same time, no token gets another token's value, and the cache holds together.
-func TestConcurrentUse(t *testing.T) {
+func TestConcurrentUseNeverMixesValues(t *testing.T) {
 	const goroutines, requests, tokens = 8, 2000, 40
 	for name, test := range map[string]struct {
 		entries int

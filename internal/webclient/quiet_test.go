@@ -22,7 +22,7 @@ import (
 
 // What package net/http or a server may quote is not in the text of an error, by no verb and at no
 // level.
-func TestQuiet(t *testing.T) {
+func TestErrorsQuoteNothingOfAServer(t *testing.T) {
 	const secret = "s3cr3t"
 	quoting := func(err error) error { return &url.Error{Op: "Post", URL: "https://a.example/" + secret, Err: err} }
 	op := func(err error) error { return &net.OpError{Op: "dial", Net: "tcp", Err: err} }
@@ -100,7 +100,7 @@ func (saysTimeout) Timeout() bool   { return true }
 func (saysTimeout) Temporary() bool { return true }
 
 // A server that answers with nonsense about when the client gives up is not quoted.
-func TestQuietAboutAnAnswerAtTheDeadline(t *testing.T) {
+func TestErrorsQuoteNoAnswerAtTheDeadline(t *testing.T) {
 	const secret = "s3cr3t"
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -137,7 +137,7 @@ func TestQuietAboutAnAnswerAtTheDeadline(t *testing.T) {
 	}
 }
 
-func TestRetryAfter(t *testing.T) {
+func TestRetryAfterReadsSecondsAndDates(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const longest = time.Hour
 		for text, want := range map[string]time.Duration{

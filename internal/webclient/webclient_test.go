@@ -44,7 +44,7 @@ func get(t *testing.T, client *http.Client, url string) (status int, err error) 
 	return response.StatusCode, nil
 }
 
-func TestWithinOrigin(t *testing.T) {
+func TestWithinOriginStopsAtAnotherOrigin(t *testing.T) {
 	for name, tt := range map[string]struct {
 		locations []string
 		want      error
@@ -84,7 +84,7 @@ func TestOwnCheckRedirectMayRefuse(t *testing.T) {
 	}
 }
 
-func TestWithoutRedirects(t *testing.T) {
+func TestWithoutRedirectsReturnsTheFirstAnswer(t *testing.T) {
 	through, asked := redirects("/b")
 	client := &http.Client{Transport: through}
 	webclient.WithoutRedirects(client)
