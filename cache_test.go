@@ -26,6 +26,7 @@ import (
 // BEARER_SEED repeats one case, and BEARER_WORLDS is how many there are.
 // Rules: guard.cached.
 func TestCachedAndUncachedAnswersAreEqual(t *testing.T) {
+	t.Parallel()
 	const steps = 150
 	number := func(name string, otherwise uint64) uint64 {
 		if n, err := strconv.ParseUint(os.Getenv(name), 10, 64); err == nil {
@@ -433,6 +434,7 @@ func TestLargeTokensAreNotCached(t *testing.T) {
 
 // Whatever goes on at the same time, nobody gets another token's claims, nor one whose key is withdrawn, and the cache holds together.
 func TestCacheNeverMixesTokensUnderConcurrentUse(t *testing.T) {
+	t.Parallel()
 	const goroutines, bursts, requests, tokens = 8, 12, 60, 40
 	for name, entries := range map[string]int{"room for some": 15, "room for all": 1000, "one entry": 1} {
 		t.Run(name, func(t *testing.T) {

@@ -41,6 +41,7 @@ func goToolIn(t testing.TB, dir string, env []string, args ...string) string {
 
 // A user of net/http gets these modules and no other.
 func TestCoreHasFiveModules(t *testing.T) {
+	t.Parallel()
 	want := []string{
 		"github.com/MicahParks/jwkset",
 		"github.com/MicahParks/keyfunc/v3",
@@ -65,6 +66,7 @@ func TestCoreHasFiveModules(t *testing.T) {
 // Looking at a fresh clone changes nothing in it: every checksum that the go command wants for the
 // workspace is committed.
 func TestGoCommandsLeaveTheTreeAsItIs(t *testing.T) {
+	t.Parallel()
 	tree := t.TempDir()
 	copied := copyModules(t, tree)
 	for _, args := range [][]string{
@@ -208,6 +210,7 @@ var forTests = []string{"bearertest", "tokens/session/storetest", "tokens/intern
 
 // Arrows between packages point one way, and testing is for tests and for what users test with.
 func TestPackagesImportDownwards(t *testing.T) {
+	t.Parallel()
 	seen := make(map[string]bool)
 	for _, file := range goFiles(t) {
 		if strings.HasSuffix(file.path, "_test.go") {
@@ -250,6 +253,7 @@ func TestPackagesImportDownwards(t *testing.T) {
 // A user can update an adapter or the core alone, so an adapter uses nothing of the core that may
 // change without notice. An example shows what a user can write. The tests of both count, too.
 func TestAdaptersAndExamplesUseNoInternalPackage(t *testing.T) {
+	t.Parallel()
 	seen := make(map[string]bool)
 	for _, file := range goFiles(t) {
 		top, _, _ := strings.Cut(file.path, "/")

@@ -10,6 +10,7 @@ import (
 
 // docs/errors.md has a row for each reason, with the answer that the code gives.
 func TestErrorsPageAgreesWithTheCode(t *testing.T) {
+	t.Parallel()
 	reasons := reasonsOfTheCode(t)
 	var documented []string
 	for _, row := range tableRows(t, "docs/errors.md", "What is sent", 4) {

@@ -50,6 +50,7 @@ var layers = []string{
 // fields count as names of the file that declares them. No variable of the package is a function,
 // through which a file could call a higher one.
 func TestFilesUseOnlyLowerFiles(t *testing.T) {
+	t.Parallel()
 	for _, violation := range layerViolations(t, packageSources(t)) {
 		t.Error(violation)
 	}
@@ -72,6 +73,7 @@ func TestContributingListsTheLayers(t *testing.T) {
 
 // The test of the layers would find each of these.
 func TestLayersTestFindsViolations(t *testing.T) {
+	t.Parallel()
 	for name, test := range map[string]struct{ file, code, want string }{
 		"a call of a function above":    {"judge.go", "var _ = isBearer(\"\")", "judge.go uses isBearer of context.go"},
 		"a method that is added below":  {"stats.go", "func (e *Event) planted() {}", "stats.go uses Event of event.go"},

@@ -230,6 +230,7 @@ func newSecrets(t *testing.T) *secrets {
 
 // Nothing that can be printed shows a token, a secret, or what a token says: not with any verb, in any place.
 func TestNothingPrintsSecrets(t *testing.T) {
+	t.Parallel()
 	s := newSecrets(t)
 	for name, dir := range guarded {
 		for _, typ := range exportedTypes(apiOf(t, dir)) {
@@ -259,6 +260,7 @@ func TestNothingPrintsSecrets(t *testing.T) {
 
 // What is in use can be printed at any time: printing reads nothing that changes, and waits for no lock.
 func TestPrintingNeedsNoLock(t *testing.T) {
+	t.Parallel()
 	s := newSecrets(t)
 	var wg sync.WaitGroup
 	stop := make(chan struct{})

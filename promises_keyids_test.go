@@ -210,6 +210,7 @@ func (d distant) RoundTrip(r *http.Request) (*http.Response, error) {
 
 // The same over sockets, one step after the other: how long each takes makes no difference.
 func TestUnsteadyIssuerIsSurvivedOverSockets(t *testing.T) {
+	t.Parallel()
 	const connections, requests = 32, 40
 	issuer := bearertest.NewServer(t)
 	auth := newAuth(t, issuer)

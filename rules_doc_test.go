@@ -26,6 +26,7 @@ type documentedRule struct {
 // docs/rules.md lists every rule. The attack suite, the reference and the tests cite rules by their
 // ids, and each rule is held by the tests that its row names.
 func TestRulesPageAgreesWithTheCode(t *testing.T) {
+	t.Parallel()
 	rules := make(map[string]documentedRule)
 	for _, row := range tableRows(t, "docs/rules.md", "", rulesColumns) {
 		rule := documentedRule{codeOf(row[0])[0], codeOf(row[4]), codeOf(row[5]), codeOf(row[6])}
@@ -79,6 +80,7 @@ func TestRulesPageAgreesWithTheCode(t *testing.T) {
 // The reasons and the options in docs/rules.md are those of the code. Every reason, and every option
 // that switches a check off, is on the page.
 func TestRulesPageHasEveryReasonAndInsecureOption(t *testing.T) {
+	t.Parallel()
 	documented := make(map[string]bool)
 	for _, row := range tableRows(t, "docs/rules.md", "", rulesColumns) {
 		for _, name := range slices.Concat(codeOf(row[4]), codeOf(row[5])) {

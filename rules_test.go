@@ -20,6 +20,7 @@ import (
 // Every name that a user can reach is documented, in every module: packages, types, functions, methods, constants, variables,
 // fields of structs and methods of interfaces.
 func TestEveryExportedNameIsDocumented(t *testing.T) {
+	t.Parallel()
 	packages := make(map[string]bool) // public ones: whether one of their files has a package comment
 	names := 0
 	for _, file := range goFiles(t) {
@@ -131,6 +132,7 @@ func receiverOf(decl *ast.FuncDecl) string {
 
 // No test waits for the wall clock.
 func TestNoTestSleeps(t *testing.T) {
+	t.Parallel()
 	sleep := []byte("time." + "Sleep(")
 	tests := 0
 	for _, file := range goFiles(t) {
@@ -154,6 +156,7 @@ const maxFirstProgram = 12
 
 // The README's programs compile, each as a module of its own beside this one, and the first is as short as it says.
 func TestREADMEProgramsCompile(t *testing.T) {
+	t.Parallel()
 	programs := readmePrograms(t)
 	if len(programs) == 0 {
 		t.Fatal("README.md has no Go program")

@@ -198,6 +198,7 @@ func TestAlgorithmAndTypeAreOnTheIssuersLists(t *testing.T) {
 // Every algorithm verifies what it signed, and Ed25519 (RFC 9864) is EdDSA's other name on both sides.
 // Rules: jws.alg-allowed, jws.signature.
 func TestEveryAlgorithmVerifiesItsTokens(t *testing.T) {
+	t.Parallel()
 	for _, name := range []string{"RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA", "Ed25519"} {
 		t.Run(name, func(t *testing.T) {
 			issuer := bearertest.NewIssuer(bearertest.WithAlgorithm(name))

@@ -210,6 +210,7 @@ const takenPaddings = 198
 // Wycheproof's wrong PKCS #1 paddings, taken over to the hash of real claims.
 // Rules: jws.signature.
 func TestWycheproofPaddingsOverRealClaims(t *testing.T) {
+	t.Parallel()
 	group := readVectors(t, wycheproofJWS).Groups[2]
 	s := newSigner(t, group)
 	input := b64(s.header(s.alg)) + "." + b64(goodClaims())

@@ -261,6 +261,7 @@ var brokenAdapters = []struct {
 }
 
 func TestAdapterFailsBrokenMounts(t *testing.T) {
+	t.Parallel()
 	noticed := map[string]bool{}
 	for _, broken := range brokenAdapters {
 		t.Run(broken.name, func(t *testing.T) {

@@ -393,6 +393,7 @@ func newService(tb testing.TB) *service {
 // Each hole is found, inside a bubble and outside, and nothing else is.
 // Rules: service.token-end, service.partner-keys, service.subject.
 func TestAttackFailsBrokenHandlers(t *testing.T) {
+	t.Parallel()
 	for _, broken := range brokenHandlers {
 		fails := func(t *testing.T) {
 			s := newService(t)
@@ -429,6 +430,7 @@ func TestAttackFailsBrokenHandlers(t *testing.T) {
 
 // The guard of package bearer withstands what all options add.
 func TestAttackPassesTheMiddlewareWithEveryOption(t *testing.T) {
+	t.Parallel()
 	passes := func(t *testing.T) {
 		s := newService(t)
 		handler := func() http.Handler { return s.withPartner() }
@@ -509,6 +511,7 @@ func TestEveryWayAroundAGuardSucceedsWhereItIsOpen(t *testing.T) {
 // What is no hole is not taken for one: CORS outside the guard, a route for health, another with a
 // guard of its own, a router that knows one method.
 func TestAttackPassesSafeRoutesBesideAGuard(t *testing.T) {
+	t.Parallel()
 	s := newService(t)
 	mux := http.NewServeMux()
 	mux.Handle("GET /orders", s.guarded())
@@ -615,6 +618,7 @@ func TestAttackStopsWhenAnOptionDoesNotFit(t *testing.T) {
 // The end of a token is found with handlers whose clocks are coarse, and is missed by none that
 // lets it through.
 func TestAttackFindsTheEndOfATokenByACoarseClock(t *testing.T) {
+	t.Parallel()
 	const leeway = 30
 	for name, test := range map[string]struct {
 		clock func() func() int64 // in seconds

@@ -95,6 +95,7 @@ func (c *collector) Fatal(args ...any) { c.Fatalf("%s", fmt.Sprint(args...)) }
 // The complete reference withstands every attack, and one that lacks a single rule falls to each of
 // that rule's variants.
 func TestEveryAttackSucceedsWhereOnlyItsRuleIsMissing(t *testing.T) {
+	t.Parallel()
 	const leastVariants = 3
 	succeeded := map[[2]string]bool{} // under one algorithm at least
 	for _, algorithm := range attackedAlgorithms {
@@ -174,6 +175,7 @@ func fallsToAll(t *testing.T, attack bearertest.AttackRun, handler http.Handler,
 // The middleware withstands all attacks, with every algorithm, in a bubble and outside, and however
 // it is set up.
 func TestAttackPassesTheMiddleware(t *testing.T) {
+	t.Parallel()
 	for _, algorithm := range algorithms {
 		t.Run(algorithm, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -323,6 +325,7 @@ func refusing(next http.Handler, change func(got *httptest.ResponseRecorder, r *
 
 // Every part of a refusal is looked at.
 func TestAttackFailsWrongRefusals(t *testing.T) {
+	t.Parallel()
 	issuer := attackedIssuer("ES256")
 	sound := func(t *testing.T) http.Handler {
 		return newMiddleware(t, issuer, bearer.Leeway(0)).Handler(protected, bearer.Scopes(attackedScope))

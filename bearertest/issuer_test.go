@@ -24,6 +24,7 @@ import (
 )
 
 func TestEveryAlgorithmSignsWhatItsPublishedKeyVerifies(t *testing.T) {
+	t.Parallel()
 	for _, name := range algorithms {
 		t.Run(name, func(t *testing.T) {
 			if name == "Ed25519" {
@@ -90,6 +91,7 @@ func TestKeyIDIsTheThumbprintOfTheKey(t *testing.T) {
 // The whole way, in a bubble: the middleware finds the keys through the in-process client, and the token expires without
 // anybody waiting for it. Nothing is left running behind either, or the bubble would fail the test.
 func TestTokensAreGoodUntilTheyExpire(t *testing.T) {
+	t.Parallel()
 	for _, name := range algorithms {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -330,6 +332,7 @@ func TestKeySetIsNotSentToAClientThatHasIt(t *testing.T) {
 }
 
 func TestETagIsThatOfTheContent(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		issuer := bearertest.NewIssuer()
 		seen := make(map[string]string)

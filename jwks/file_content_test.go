@@ -112,6 +112,7 @@ func TestFileIsUsedForAnyURL(t *testing.T) {
 }
 
 func TestBadFilesAreNotUsed(t *testing.T) {
+	t.Parallel()
 	key := edJWK("old")
 	synctest.Test(t, func(t *testing.T) {
 		k := newKeep(t, key)

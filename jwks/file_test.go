@@ -293,6 +293,7 @@ func TestFileIsReadOnceWhenTheSetIsNeeded(t *testing.T) {
 }
 
 func TestFileThatCannotBeWrittenIsLogged(t *testing.T) {
+	t.Parallel()
 	failOn := func(t *testing.T) func(error) {
 		return func(err error) {
 			t.Helper()

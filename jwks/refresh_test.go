@@ -143,6 +143,7 @@ func TestIdleSetWaitsTwoSecondsForItsRefreshAtMost(t *testing.T) {
 }
 
 func TestKeysServeWhileTheIssuerIsDownForADay(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		var log logs
 		w := issuer(edJWK("a"))

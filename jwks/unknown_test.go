@@ -63,6 +63,7 @@ func TestForgedKeyIDsAreBoundByABudget(t *testing.T) {
 
 // An hour of as many made-up key ids as one likes, be they new or the same again and again.
 func TestFetchesThatOutsidersCauseAreBound(t *testing.T) {
+	t.Parallel()
 	for name, test := range map[string]struct {
 		issuer page
 		most   int
@@ -164,6 +165,7 @@ func TestMissingKeyIDIsAnsweredAtOnceAndSpendsNoBudget(t *testing.T) {
 // Every fetch shows that a key id is still missing. So those of many forgotten clients need no
 // fetch each.
 func TestOneFetchLooksForEveryMissingKeyID(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		w := issuer(edJWK("a"))
 		set := w.discover(t)
@@ -372,6 +374,7 @@ func TestWaitForATurnAndItsSearchEndsWithColdWait(t *testing.T) {
 }
 
 func TestRequestsThatWaitForTheirTurnAreBounded(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		w := issuer(edJWK("a"))
 		set := w.discover(t)
@@ -448,6 +451,7 @@ func TestMissingKeyIDIsUnavailableWhileTheIssuerFails(t *testing.T) {
 // Those who look for a key id are refused while the issuer fails: the pauses between the attempts
 // are those of a set without keys.
 func TestSearchFindsANewKeyFourSecondsAfterTheIssuersReturn(t *testing.T) {
+	t.Parallel()
 	for range 20 { // pauses are random
 		synctest.Test(t, func(t *testing.T) {
 			w := issuer(edJWK("a"))
