@@ -2,13 +2,8 @@ package bearer_test
 
 import (
 	"bytes"
-	"go/ast"
-	"go/parser"
-	"go/token"
-	"io/fs"
 	"maps"
 	"os"
-	"os/exec"
 	"path"
 	"path/filepath"
 	"slices"
@@ -16,28 +11,6 @@ import (
 	"strings"
 	"testing"
 )
-
-const modulePath = "github.com/bearer-go/bearer"
-
-// goTool runs the go command in a folder, as a user of one module does: without the workspace, and changing no go.mod.
-func goTool(t testing.TB, dir string, args ...string) string {
-	t.Helper()
-	return goToolIn(t, dir, []string{"GOWORK=off"}, args...)
-}
-
-func goToolIn(t testing.TB, dir string, env []string, args ...string) string {
-	t.Helper()
-	command := exec.CommandContext(t.Context(), "go", args...)
-	command.Dir = dir
-	command.Env = append(append(os.Environ(), "GOFLAGS=-mod=readonly"), env...)
-	var failure bytes.Buffer
-	command.Stderr = &failure
-	output, err := command.Output()
-	if err != nil {
-		t.Fatalf("go %s: %v\n%s", strings.Join(args, " "), err, failure.String())
-	}
-	return string(output)
-}
 
 // A user of net/http gets these modules and no other.
 func TestCoreHasFiveModules(t *testing.T) {
@@ -269,64 +242,5 @@ func TestAdaptersAndExamplesUseNoInternalPackage(t *testing.T) {
 	}
 	if len(seen) != 2 {
 		t.Errorf("only the modules below %q were found", slices.Sorted(maps.Keys(seen)))
-	}
-}
-
-// ourPackage returns the folder of a package of this repository.
-func ourPackage(importPath string) (dir string, ok bool) {
-	if importPath == modulePath {
-		return ".", true
-	}
-	return strings.CutPrefix(importPath, modulePath+"/")
-}
-
-// goFile is one Go file of the repository, of any module of it.
-type goFile struct {
-	path   string // with slashes
-	text   []byte
-	syntax *ast.File
-}
-
-// goFiles reads every Go file but what stands in node_modules, testdata and hidden folders.
-func goFiles(t testing.TB) (files []goFile) {
-	t.Helper()
-	walkFiles(t, ".", func(name string) {
-		if filepath.Ext(name) != ".go" {
-			return
-		}
-		text, err := os.ReadFile(name)
-		if err != nil {
-			t.Fatal(err)
-		}
-		syntax, err := parser.ParseFile(token.NewFileSet(), name, text, parser.ParseComments)
-		if err != nil {
-			t.Fatal(err)
-		}
-		files = append(files, goFile{filepath.ToSlash(name), text, syntax})
-	})
-	if len(files) < 20 {
-		t.Fatalf("only %d Go files", len(files))
-	}
-	return files
-}
-
-// walkFiles calls file for every file of a tree but those in node_modules, testdata and hidden
-// folders.
-func walkFiles(t testing.TB, root string, file func(name string)) {
-	t.Helper()
-	err := fs.WalkDir(os.DirFS(root), ".", func(name string, entry fs.DirEntry, err error) error {
-		if err != nil {
-			return err
-		}
-		base := entry.Name()
-		if !entry.IsDir() {
-			file(filepath.FromSlash(name))
-		} else if name != "." && (base[0] == '.' || base == "node_modules" || base == "testdata") {
-			return fs.SkipDir
-		}
-		return nil
-	})
-	if err != nil {
-		t.Fatal(err)
 	}
 }

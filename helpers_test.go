@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"testing"
 
 	"github.com/bearer-go/bearer"
@@ -100,4 +101,42 @@ func hmacToken(t testing.TB, alg string, secret []byte, claims map[string]any) s
 		t.Fatal(err)
 	}
 	return token
+}
+
+// place puts a token somewhere into a request.
+type place func(token string) *http.Request
+
+func inQuery(token string) *http.Request {
+	return httptest.NewRequest("GET", "/?a=1&access_token="+token, nil)
+}
+
+func inCookie(token string) *http.Request {
+	r := get("")
+	r.AddCookie(&http.Cookie{Name: "access_token", Value: token})
+	return r
+}
+
+func inForm(token string) *http.Request {
+	r := httptest.NewRequest("POST", "/", strings.NewReader("a=1&access_token="+token))
+	r.Header.Set("Content-Type", "application/x-www-form-urlencoded; charset=utf-8")
+	return r
+}
+
+func inWebSocket(token string) *http.Request {
+	r := get("")
+	r.Header.Set("Sec-WebSocket-Protocol", "chat, base64url.bearer.authorization."+b64(token)+", v2")
+	return r
+}
+
+func inHeader(token string) *http.Request { return get("Bearer " + token) }
+
+var places = map[string]struct {
+	put  place
+	from bearer.TokenSource
+}{
+	"header":    {inHeader, bearer.FromHeader()},
+	"query":     {inQuery, bearer.FromQuery()},
+	"cookie":    {inCookie, bearer.FromCookie()},
+	"form":      {inForm, bearer.FromForm()},
+	"websocket": {inWebSocket, bearer.FromWebSocket()},
 }

@@ -2,13 +2,10 @@ package bearer_test
 
 import (
 	"go/ast"
-	"go/token"
 	"maps"
-	"os"
 	"path"
 	"regexp"
 	"slices"
-	"strconv"
 	"strings"
 	"testing"
 
@@ -107,47 +104,6 @@ func TestRulesPageHasEveryReasonAndInsecureOption(t *testing.T) {
 	}
 }
 
-// tableRows returns the cells of the tables below a heading of a page, row by row, for the rows that
-// begin with a name in backticks. Without a heading it takes the whole page.
-func tableRows(t testing.TB, page, heading string, columns int) (rows [][]string) {
-	t.Helper()
-	text, err := os.ReadFile(page)
-	if err != nil {
-		t.Fatal(err)
-	}
-	section := string(text)
-	if heading != "" {
-		_, section, _ = strings.Cut(section, "\n## "+heading+"\n")
-		section, _, _ = strings.Cut(section, "\n## ")
-	}
-	for line := range strings.Lines(section) {
-		if !strings.HasPrefix(line, "| `") {
-			continue
-		}
-		cells := strings.Split(strings.Trim(strings.TrimSpace(line), "|"), "|")
-		if len(cells) != columns {
-			t.Errorf("%s: %d cells, want %d: %s", page, len(cells), columns, line)
-			continue
-		}
-		for i := range cells {
-			cells[i] = strings.TrimSpace(cells[i])
-		}
-		rows = append(rows, cells)
-	}
-	if len(rows) == 0 {
-		t.Fatalf("%s has no row below %q", page, heading)
-	}
-	return rows
-}
-
-// codeOf returns what a cell has in backticks.
-func codeOf(cell string) (names []string) {
-	for _, match := range regexp.MustCompile("`([^`]+)`").FindAllStringSubmatch(cell, -1) {
-		names = append(names, match[1])
-	}
-	return names
-}
-
 // citedByTests returns the rules that the comment of each test cites, in lines such as
 //
 //	// Rules: claims.exp, claims.nbf.
@@ -201,56 +157,4 @@ func reasonsOfTheCode(t testing.TB) []string {
 		t.Fatal("the package has no reason")
 	}
 	return slices.Collect(maps.Values(reasons))
-}
-
-// constants returns the text of the constants of a package that are wanted, by their names.
-func constants(t testing.TB, dir string, wanted func(name string, spec *ast.ValueSpec) bool) map[string]string {
-	t.Helper()
-	found := make(map[string]string)
-	for _, decl := range declarations(t, dir) {
-		group, ok := decl.(*ast.GenDecl)
-		if !ok || group.Tok != token.CONST {
-			continue
-		}
-		for _, spec := range group.Specs {
-			spec := spec.(*ast.ValueSpec)
-			for i, name := range spec.Names {
-				if !wanted(name.Name, spec) || i >= len(spec.Values) {
-					continue
-				}
-				literal, ok := spec.Values[i].(*ast.BasicLit)
-				if !ok {
-					t.Fatalf("%s is not a literal", name.Name)
-				}
-				text, err := strconv.Unquote(literal.Value)
-				if err != nil {
-					t.Fatal(err)
-				}
-				found[name.Name] = text
-			}
-		}
-	}
-	return found
-}
-
-// exportedFunctions returns the names of the root package's functions, which the options are.
-func exportedFunctions(t testing.TB) (names []string) {
-	t.Helper()
-	for _, decl := range declarations(t, ".") {
-		if f, ok := decl.(*ast.FuncDecl); ok && f.Recv == nil && f.Name.IsExported() {
-			names = append(names, f.Name.Name)
-		}
-	}
-	return names
-}
-
-// declarations returns those of a package, without its tests.
-func declarations(t testing.TB, dir string) (decls []ast.Decl) {
-	t.Helper()
-	for _, file := range goFiles(t) {
-		if path.Dir(file.path) == dir && !strings.HasSuffix(file.path, "_test.go") {
-			decls = append(decls, file.syntax.Decls...)
-		}
-	}
-	return decls
 }

@@ -450,53 +450,6 @@ func TestRefusedKeysAreLoggedOnceUntilTheyChange(t *testing.T) {
 	})
 }
 
-// The curve of Ed25519 (RFC 8032 section 5.1), -x² + y² = 1 + d·x²·y² modulo p, in plain arithmetic.
-var (
-	edP = new(big.Int).Sub(new(big.Int).Lsh(big.NewInt(1), 255), big.NewInt(19))
-	edD = mod(new(big.Int).Mul(big.NewInt(-121665), new(big.Int).ModInverse(big.NewInt(121666), edP)))
-)
-
-func mod(n *big.Int) *big.Int { return n.Mod(n, edP) }
-func times(factors ...*big.Int) *big.Int {
-	product := big.NewInt(1)
-	for _, factor := range factors {
-		mod(product.Mul(product, factor))
-	}
-	return product
-}
-
-// edX is an x of the point with this y, or nil if there is none.
-func edX(y *big.Int) *big.Int {
-	y2 := times(y, y)
-	u := mod(new(big.Int).Sub(y2, big.NewInt(1)))
-	v := mod(new(big.Int).Add(times(edD, y2), big.NewInt(1)))
-	return new(big.Int).ModSqrt(times(u, new(big.Int).ModInverse(v, edP)), edP)
-}
-
-// edDouble adds a point to itself.
-func edDouble(x, y *big.Int) (*big.Int, *big.Int) {
-	x2, y2 := times(x, x), times(y, y)
-	dxy := times(edD, x2, y2)
-	one := big.NewInt(1)
-	numerator := mod(new(big.Int).Add(x2, y2))
-	x3 := times(big.NewInt(2), x, y, new(big.Int).ModInverse(mod(new(big.Int).Add(one, dxy)), edP))
-	y3 := times(numerator, new(big.Int).ModInverse(mod(new(big.Int).Sub(one, dxy)), edP))
-	return x3, y3
-}
-
-// isSmallOrder reports whether eight times the point with this y is the neutral element.
-func isSmallOrder(y *big.Int) bool {
-	y = mod(new(big.Int).Set(y))
-	x := edX(y)
-	if x == nil {
-		return false
-	}
-	for range 3 {
-		x, y = edDouble(x, y)
-	}
-	return x.Sign() == 0 && y.Cmp(big.NewInt(1)) == 0
-}
-
 func TestSmallOrderEncodingsAreComplete(t *testing.T) {
 	encodings := smallOrderEncodings()
 	if len(encodings) != 14 {
