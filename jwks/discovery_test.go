@@ -182,9 +182,7 @@ const newURL = issuerURL + "/new"
 // moved is an issuer whose keys were at one place, and are now at another. It has a set that knows the first place.
 func moved(t *testing.T, status int, keys ...jwk) (*web, *jwks.Set) {
 	t.Helper()
-	w := issuer(edJWK("a"))
-	set := w.discover(t)
-	want(t, set, "a", "EdDSA", "found")
+	w, set := warm(t)
 	w.put(keysURL, says(status, "not here any more"))
 	w.put(discoveryURL, says(200, metadata(issuerURL, newURL)))
 	w.put(newURL, says(200, keySet(keys...)))
@@ -234,9 +232,7 @@ func TestOtherFailuresDoNotRepeatDiscovery(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				w := issuer(edJWK("a"))
-				set := w.discover(t)
-				want(t, set, "a", "EdDSA", "found")
+				w, set := warm(t)
 				w.put(keysURL, page)
 				for range 10 {
 					<-time.After(10 * time.Minute)

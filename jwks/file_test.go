@@ -124,7 +124,7 @@ func TestRestartDuringAnOutage(t *testing.T) {
 					t.Errorf("ready after %s: %+v", elapsed, stats)
 				}
 				elapsed = took(func() {
-					wantAll(t, all(100, func(int) string { return outcome(set.Keys(t.Context(), "a", "EdDSA")) }), 100, "found")
+					wantEach(t, set, 100, "a", "found")
 				})
 				if elapsed != test.wait {
 					t.Errorf("the first requests waited %s, want %s", elapsed, test.wait)
@@ -152,9 +152,7 @@ func TestRestartWithoutAFileIsCold(t *testing.T) {
 		k.w.put(keysURL, hangs)
 		var log logs
 		set := k.open(jwks.WithLogger(log.logger()))
-		if wait := took(func() { want(t, set, "a", "EdDSA", "unavailable") }); wait != 5*time.Second {
-			t.Errorf("waited %s", wait)
-		}
+		wantAfter(t, set, "a", "unavailable", 5*time.Second)
 		_ = set.Close()
 		k.wantEntries()
 		if lines := log.lines("file"); len(lines) != 0 {
@@ -227,7 +225,7 @@ func TestIssuersKeysReplaceThoseOfTheFile(t *testing.T) {
 			}
 			<-time.After(test.takes - wait)
 			k.w.put(keysURL, says(200, keySet(edJWK("new"))))
-			wantAll(t, all(50, func(int) string { return outcome(set.Keys(t.Context(), "new", "EdDSA")) }), 50, "found")
+			wantEach(t, set, 50, "new", "found")
 			want(t, set, "old", "EdDSA", "not found")
 			_ = set.Close()
 			k.wantUsed("new")
@@ -450,9 +448,7 @@ func TestRequestsDoNotWaitForTheLogOfTheFile(t *testing.T) {
 		for _, content := range []string{good, "broken"} {
 			k.write(content)
 			set := k.open(jwks.WithLogger(blockingLogger(release)))
-			if wait := took(func() { want(t, set, "a", "EdDSA", "found") }); wait != 0 {
-				t.Errorf("waited %s", wait)
-			}
+			wantAfter(t, set, "a", "found", 0)
 		}
 		close(release)
 	})

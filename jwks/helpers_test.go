@@ -58,3 +58,26 @@ func retryAfter(t *testing.T, err error) time.Duration {
 	}
 	return unavailable.RetryAfter
 }
+
+// warm is a set that has the one key of its issuer, an Ed25519 key with the id "a".
+func warm(t *testing.T, options ...jwks.Option) (*web, *jwks.Set) {
+	t.Helper()
+	w := issuer(edJWK("a"))
+	set := w.discover(t, options...)
+	want(t, set, "a", "EdDSA", "found")
+	return w, set
+}
+
+// wantEach has n requests ask for a key at once, and checks that each gets this outcome.
+func wantEach(t *testing.T, set *jwks.Set, n int, kid, expected string) {
+	t.Helper()
+	wantAll(t, all(n, func(int) string { return outcome(set.Keys(t.Context(), kid, "EdDSA")) }), n, expected)
+}
+
+// wantAfter checks the outcome of a request for a key, and how long the request waits.
+func wantAfter(t *testing.T, set *jwks.Set, kid, expected string, wait time.Duration) {
+	t.Helper()
+	if waited := took(func() { want(t, set, kid, "EdDSA", expected) }); waited != wait {
+		t.Errorf("waited %s, want %s", waited, wait)
+	}
+}

@@ -56,9 +56,7 @@ func TestReadyIgnoresColdWait(t *testing.T) {
 // An instance that is probed but gets no requests keeps its keys as young as any other.
 func TestReadyRefreshesInTheBackground(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := issuer(edJWK("a"))
-		set := w.discover(t)
-		want(t, set, "a", "EdDSA", "found")
+		w, set := warm(t)
 		w.put(keysURL, after(2*time.Second, w.pages[keysURL]))
 		for range 24 * 60 {
 			if elapsed := took(func() {

@@ -54,13 +54,11 @@ func TestLifetimeIsCacheControlWithinBounds(t *testing.T) {
 
 func TestRefreshIsInTheBackground(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := issuer(edJWK("a"))
-		set := w.discover(t)
-		want(t, set, "a", "EdDSA", "found")
+		w, set := warm(t)
 		w.put(keysURL, after(3*time.Second, says(200, keySet(edJWK("b")))))
 		<-time.After(9 * time.Minute)
 		elapsed := took(func() {
-			wantAll(t, all(200, func(int) string { return outcome(set.Keys(t.Context(), "a", "EdDSA")) }), 200, "found")
+			wantEach(t, set, 200, "a", "found")
 		})
 		if elapsed != 0 {
 			t.Errorf("requests waited %s for a refresh", elapsed)
@@ -100,12 +98,10 @@ func TestRefreshesOfAFleetAreSpread(t *testing.T) {
 
 func TestIdleSetIsRefreshedBeforeItIsUsed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := issuer(edJWK("a"))
-		set := w.discover(t)
-		want(t, set, "a", "EdDSA", "found")
+		w, set := warm(t)
 		<-time.After(time.Hour)
 		w.put(keysURL, after(time.Second, says(200, keySet(edJWK("b")))))
-		wantAll(t, all(200, func(int) string { return outcome(set.Keys(t.Context(), "a", "EdDSA")) }), 200, "not found")
+		wantEach(t, set, 200, "a", "not found")
 		want(t, set, "b", "EdDSA", "found")
 		wantFetches(t, w, keysURL, 2)
 	})
@@ -121,9 +117,7 @@ func TestIdleSetWaitsTwoSecondsForItsRefreshAtMost(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				w := issuer(edJWK("a"))
-				set := w.discover(t)
-				want(t, set, "a", "EdDSA", "found")
+				w, set := warm(t)
 				for range 2 { // after the second idle time a failure lies long ago, and does not count
 					<-time.After(time.Hour)
 					w.put(keysURL, test.page)
@@ -209,9 +203,7 @@ func TestAgeCountsFromTheBeginningOfTheFetch(t *testing.T) {
 
 func TestExpiryEndsALongPause(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := issuer(edJWK("a"))
-		set := w.discover(t)
-		want(t, set, "a", "EdDSA", "found")
+		w, set := warm(t)
 		loaded := time.Now()
 		w.put(keysURL, down)
 		for range 20 { // failures enough for the longest pauses
@@ -257,9 +249,7 @@ func TestFailuresAreForgottenWhenTheIssuerIsBack(t *testing.T) {
 
 func TestStaleBackoffIsFullJitterUpToAMinute(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := issuer(edJWK("a"))
-		set := w.discover(t)
-		want(t, set, "a", "EdDSA", "found")
+		w, set := warm(t)
 		<-time.After(time.Hour)
 		w.put(keysURL, down)
 		long, short := 0, 0

@@ -147,9 +147,7 @@ func TestStatsFollowTheLifeOfASet(t *testing.T) {
 func TestStatsNextAttemptIsBoundedByExpiry(t *testing.T) {
 	for range 20 {
 		synctest.Test(t, func(t *testing.T) {
-			w := issuer(edJWK("a"))
-			set := w.discover(t)
-			want(t, set, "a", "EdDSA", "found")
+			w, set := warm(t)
 			loaded := time.Now()
 			w.put(keysURL, down)
 			for range 20 {

@@ -32,9 +32,7 @@ func spend(t *testing.T, set *jwks.Set) {
 // Rules: key.search-bounded.
 func TestForgedKeyIDsAreBoundByABudget(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := issuer(edJWK("a"))
-		set := w.discover(t)
-		want(t, set, "a", "EdDSA", "found")
+		w, set := warm(t)
 		forged := 0
 		forge := func(wait time.Duration, fetches int) {
 			t.Helper()
@@ -75,9 +73,7 @@ func TestFetchesThatOutsidersCauseAreBound(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				w := issuer(edJWK("a"))
-				set := w.discover(t)
-				want(t, set, "a", "EdDSA", "found")
+				w, set := warm(t)
 				if test.issuer != nil {
 					w.put(keysURL, test.issuer)
 				}
@@ -105,19 +101,17 @@ func TestFetchesThatOutsidersCauseAreBound(t *testing.T) {
 
 func TestMissingKeyIDIsSearchedForAfterTenSecondsDoubledToTwoMinutes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := issuer(edJWK("a"))
-		set := w.discover(t)
-		want(t, set, "a", "EdDSA", "found")
+		w, set := warm(t)
 		fetches := w.count(keysURL) + 1
 		want(t, set, "b", "EdDSA", "not found")
 		for _, seconds := range []int{10, 20, 40, 80, 120, 120, 120} {
 			pause := time.Duration(seconds) * time.Second
 			wantFetches(t, w, keysURL, fetches)
 			<-time.After(pause - time.Nanosecond)
-			wantAll(t, all(100, func(int) string { return outcome(set.Keys(t.Context(), "b", "EdDSA")) }), 100, "not found")
+			wantEach(t, set, 100, "b", "not found")
 			wantFetches(t, w, keysURL, fetches)
 			<-time.After(time.Nanosecond)
-			wantAll(t, all(100, func(int) string { return outcome(set.Keys(t.Context(), "b", "EdDSA")) }), 100, "not found")
+			wantEach(t, set, 100, "b", "not found")
 			fetches++
 		}
 		wantFetches(t, w, keysURL, fetches)
@@ -128,23 +122,19 @@ func TestMissingKeyIDIsSearchedForAfterTenSecondsDoubledToTwoMinutes(t *testing.
 // other key ids.
 func TestSharedSearchCountsOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := issuer(edJWK("a"))
-		set := w.discover(t)
-		want(t, set, "a", "EdDSA", "found")
+		w, set := warm(t)
 		w.put(keysURL, after(time.Second, w.pages[keysURL]))
-		wantAll(t, all(100, func(int) string { return outcome(set.Keys(t.Context(), "b", "EdDSA")) }), 100, "not found")
+		wantEach(t, set, 100, "b", "not found")
 		wantFetches(t, w, keysURL, 2)
 		<-time.After(9 * time.Second)
-		wantAll(t, all(100, func(int) string { return outcome(set.Keys(t.Context(), "b", "EdDSA")) }), 100, "not found")
+		wantEach(t, set, 100, "b", "not found")
 		wantFetches(t, w, keysURL, 3)
 	})
 }
 
 func TestMissingKeyIDIsAnsweredAtOnceAndSpendsNoBudget(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := issuer(edJWK("a"))
-		set := w.discover(t)
-		want(t, set, "a", "EdDSA", "found")
+		w, set := warm(t)
 		want(t, set, "withdrawn", "EdDSA", "not found")
 		<-time.After(searchEach)
 		for range 1000 {
@@ -156,9 +146,7 @@ func TestMissingKeyIDIsAnsweredAtOnceAndSpendsNoBudget(t *testing.T) {
 		<-time.After(searchEach)
 		go func() { _, _ = set.Keys(t.Context(), "new", "EdDSA") }()
 		synctest.Wait()
-		if wait := took(func() { want(t, set, "withdrawn", "EdDSA", "not found") }); wait != 0 {
-			t.Errorf("waited %s", wait)
-		}
+		wantAfter(t, set, "withdrawn", "not found", 0)
 	})
 }
 
@@ -167,9 +155,7 @@ func TestMissingKeyIDIsAnsweredAtOnceAndSpendsNoBudget(t *testing.T) {
 func TestOneFetchLooksForEveryMissingKeyID(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		w := issuer(edJWK("a"))
-		set := w.discover(t)
-		want(t, set, "a", "EdDSA", "found")
+		w, set := warm(t)
 		const clients = 50
 		ask := func() {
 			for client := range clients {
@@ -202,9 +188,7 @@ func TestKeyThatIsPublishedLateIsFound(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				w := issuer(edJWK("a"))
-				set := w.discover(t)
-				want(t, set, "a", "EdDSA", "found")
+				w, set := warm(t)
 				want(t, set, "late", "EdDSA", "not found")
 				<-time.After(10 * time.Second)
 				want(t, set, "late", "EdDSA", "not found")
@@ -252,9 +236,7 @@ const longest = 2 * time.Minute
 // One search answers all who wait for it, whatever key ids they look for.
 func TestOneSearchAnswersAllWhoWait(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := issuer(edJWK("a"))
-		set := w.discover(t)
-		want(t, set, "a", "EdDSA", "found")
+		w, set := warm(t)
 		spend(t, set)
 		const takes = 900 * time.Millisecond
 		w.put(keysURL, after(takes, says(200, keySet(edJWK("a"), edJWK("new")))))
@@ -282,9 +264,7 @@ func TestOneSearchAnswersAllWhoWait(t *testing.T) {
 // Keys that came meanwhile are answer enough: the turn is left for others.
 func TestTurnIsNotTakenWhenNewerKeysCame(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := issuer(edJWK("a"))
-		set := w.discover(t, jwks.WithLifetime(2*time.Second, 2*time.Second))
-		want(t, set, "a", "EdDSA", "found")
+		w, set := warm(t, jwks.WithLifetime(2*time.Second, 2*time.Second))
 		spend(t, set)
 		<-time.After(time.Second)
 		var waiting sync.WaitGroup
@@ -293,9 +273,7 @@ func TestTurnIsNotTakenWhenNewerKeysCame(t *testing.T) {
 		want(t, set, "a", "EdDSA", "found") // and starts a refresh
 		waiting.Wait()
 		wantFetches(t, w, keysURL, 1+searchesAtOnce+1)
-		if wait := took(func() { want(t, set, "c", "EdDSA", "not found") }); wait != 0 {
-			t.Errorf("waited %s", wait)
-		}
+		wantAfter(t, set, "c", "not found", 0)
 	})
 }
 
@@ -362,23 +340,17 @@ func TestRequestWaitsForItsTurnWithinItsBound(t *testing.T) {
 // The search that a request waited for may hang: its bound is ColdWait all the same.
 func TestWaitForATurnAndItsSearchEndsWithColdWait(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := issuer(edJWK("a"))
-		set := w.discover(t)
-		want(t, set, "a", "EdDSA", "found")
+		w, set := warm(t)
 		spend(t, set)
 		w.put(keysURL, hangs)
-		if wait := took(func() { want(t, set, "b", "EdDSA", "unavailable") }); wait != 5*time.Second {
-			t.Errorf("waited %s, want 5s", wait)
-		}
+		wantAfter(t, set, "b", "unavailable", 5*time.Second)
 	})
 }
 
 func TestRequestsThatWaitForTheirTurnAreBounded(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		w := issuer(edJWK("a"))
-		set := w.discover(t)
-		want(t, set, "a", "EdDSA", "found")
+		_, set := warm(t)
 		for round := range 2 {
 			spend(t, set)
 			var waiting sync.WaitGroup
@@ -407,9 +379,7 @@ func TestRequestsThatWaitForTheirTurnAreBounded(t *testing.T) {
 // What is remembered is bounded, whatever key ids are made up, and however long they are.
 func TestMissingKeyIDsAreBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := issuer(edJWK("a"))
-		set := w.discover(t)
-		want(t, set, "a", "EdDSA", "found")
+		w, set := warm(t)
 		w.put(keysURL, after(time.Second, w.pages[keysURL]))
 		long := strings.Repeat("k", 1000)
 		for round := range 3 {
@@ -454,9 +424,7 @@ func TestSearchFindsANewKeyFourSecondsAfterTheIssuersReturn(t *testing.T) {
 	t.Parallel()
 	for range 20 { // pauses are random
 		synctest.Test(t, func(t *testing.T) {
-			w := issuer(edJWK("a"))
-			set := w.discover(t)
-			want(t, set, "a", "EdDSA", "found")
+			w, set := warm(t)
 			w.put(keysURL, down)
 			for began := time.Now(); time.Since(began) < 30*time.Minute; <-time.After(time.Second) {
 				if wait := took(func() { want(t, set, "new", "EdDSA", "unavailable") }); wait != 0 {
@@ -506,9 +474,7 @@ func TestCloseEndsTheWaitForATurn(t *testing.T) {
 
 func TestKnownKeyIDsNeverWaitForASearch(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := issuer(edJWK("a"))
-		set := w.discover(t)
-		want(t, set, "a", "EdDSA", "found")
+		w, set := warm(t)
 		w.put(keysURL, hangs)
 		var searching sync.WaitGroup
 		for i := range 1000 {
@@ -521,7 +487,7 @@ func TestKnownKeyIDsNeverWaitForASearch(t *testing.T) {
 		}
 		synctest.Wait()
 		elapsed := took(func() {
-			wantAll(t, all(1000, func(int) string { return outcome(set.Keys(t.Context(), "a", "EdDSA")) }), 1000, "found")
+			wantEach(t, set, 1000, "a", "found")
 		})
 		if elapsed != 0 {
 			t.Errorf("known keys waited %s", elapsed)
@@ -533,9 +499,7 @@ func TestKnownKeyIDsNeverWaitForASearch(t *testing.T) {
 
 func TestSearchEndsWithTheRequestsDeadline(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := issuer(edJWK("a"))
-		set := w.discover(t)
-		want(t, set, "a", "EdDSA", "found")
+		w, set := warm(t)
 		w.put(keysURL, hangs)
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
@@ -552,9 +516,7 @@ func TestSearchEndsWithTheRequestsDeadline(t *testing.T) {
 // While the issuer fails, it cannot be known whether a key id is forged or new.
 func TestSearchWhileTheIssuerFailsIsUnavailable(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := issuer(edJWK("a"))
-		set := w.discover(t)
-		want(t, set, "a", "EdDSA", "found")
+		w, set := warm(t)
 		w.put(keysURL, down)
 		for i := range 10_000 {
 			_, err := set.Keys(t.Context(), fmt.Sprint("forged-", i), "EdDSA")
@@ -581,9 +543,7 @@ func TestSearchWhileTheIssuerFailsIsUnavailable(t *testing.T) {
 
 func TestSearchWithoutBudgetWhileTheIssuerFailsIsUnavailable(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := issuer(edJWK("a"))
-		set := w.discover(t)
-		want(t, set, "a", "EdDSA", "found")
+		w, set := warm(t)
 		spend(t, set)
 		<-time.After(searchEach)
 		w.put(keysURL, down)
