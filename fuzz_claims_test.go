@@ -72,8 +72,8 @@ func (s claimsSeed) header() string {
 	return `{"alg":"EdDSA"}`
 }
 
-// Claims that are accepted, correctly signed, are one JSON object with one reading, ours by iss and aud, and good by the clock. What
-// the accessors say is what the document says.
+// Claims that are accepted, correctly signed, are one JSON object with one reading, ours by iss and
+// aud, and good by the clock. What the accessors say is what the document says.
 func FuzzClaims(f *testing.F) {
 	target := newFuzzTarget(f)
 	replace := strings.NewReplacer("ISS", fmt.Sprintf("%q", iss), "AUD", fmt.Sprintf("%q", aud), "FUTURE", "4102444799")

@@ -148,8 +148,9 @@ func everyConfigSeed() []configSeed {
 	return seeds
 }
 
-// New never panics and does no I/O. Each of its errors is a *ConfigError that says something and keeps the secret; and a
-// configuration that it accepts is one that was meant: nothing empty, nothing out of bounds, and closed to unsigned tokens.
+// New never panics and does no I/O. Each of its errors is a *ConfigError that says something and
+// keeps the secret; and a configuration that it accepts is one that was meant: nothing empty,
+// nothing out of bounds, and closed to unsigned tokens.
 func FuzzConfig(f *testing.F) {
 	seeds := everyConfigSeed()
 	checkSeeds(f, seeds, func(s configSeed) bool { _, err := bearer.New(s.options()...); return err == nil })
@@ -192,7 +193,7 @@ func FuzzConfig(f *testing.F) {
 	})
 }
 
-// checkMeant fails the test for an accepted configuration that nobody can have meant.
+// checkMeant fails the test for an accepted configuration that makes no sense.
 func (s configSeed) checkMeant(t testing.TB) {
 	t.Helper()
 	has := func(flags uint32) bool { return s.flags&flags != 0 }
@@ -220,7 +221,7 @@ func (s configSeed) checkMeant(t testing.TB) {
 	}
 }
 
-// isSafe reports whether nobody on the network can change what is fetched from a URL.
+// isSafe reports whether an attacker on the network cannot change what is fetched from a URL.
 func isSafe(text string) bool {
 	u, err := url.Parse(text)
 	if err != nil {

@@ -22,8 +22,9 @@ import (
 	"github.com/golang-jwt/jwt/v5"
 )
 
-// fuzzTarget is a Middleware whose tokens are the same in every process that takes part in fuzzing, and the reference that it
-// is held against: both trust the same issuer, audience and keys by the same defaults.
+// fuzzTarget is a Middleware whose tokens are the same in every process that takes part in fuzzing,
+// and the reference that it is held against: both trust the same issuer, audience and keys by the
+// same defaults.
 type fuzzTarget struct {
 	auth      *bearer.Middleware
 	reference *reference.Reference
@@ -45,7 +46,8 @@ func newFuzzTarget(t testing.TB) *fuzzTarget {
 	trusted := []reference.Key{{ID: fuzzKeyID, Public: public}}
 	f.minted = append(f.minted, f.sign(fmt.Sprintf(`{"alg":"EdDSA","kid":%q,"typ":"at+jwt"}`, fuzzKeyID), fuzzClaims))
 
-	// (R, n-S) is ECDSA's second signature over a text, which RFC 7518 allows. A fuzzer does not find it.
+	// (R, n-S) is ECDSA's second signature over a text, which RFC 7518 allows. A fuzzer does not
+	// find it.
 	for _, alg := range []string{"ES256", "RS256"} {
 		g := ownGroup(t, alg, fixedKey(t, alg))
 		s := newSigner(t, g)
@@ -96,8 +98,9 @@ func (f *fuzzTarget) sign(header, payload string) string {
 	return withSignature(input, ed25519.Sign(f.ed, []byte(input)))
 }
 
-// verify reports whether the token is accepted. It holds for every token that the error is a 401 of ours, that no claims come
-// with it, that it does not repeat the token, and that what the reference refuses is refused.
+// verify reports whether the token is accepted. It holds for every token that the error is a 401 of
+// ours, that no claims come with it, that it does not repeat the token, and that what the reference
+// refuses is refused.
 func (f *fuzzTarget) verify(t testing.TB, token string) *bearer.Claims {
 	t.Helper()
 	before := time.Now()
@@ -125,7 +128,8 @@ func (f *fuzzTarget) verify(t testing.TB, token string) *bearer.Claims {
 	return claims
 }
 
-// checkSeeds fails when the seeds are none, or do not reach both sides of the decision: then nothing is fuzzed in earnest.
+// checkSeeds fails when the seeds are none, or do not reach both sides of the decision: then
+// nothing is fuzzed in earnest.
 func checkSeeds[T any](f *testing.F, seeds []T, accepted func(T) bool) {
 	f.Helper()
 	good := 0
@@ -139,8 +143,8 @@ func checkSeeds[T any](f *testing.F, seeds []T, accepted func(T) bool) {
 	}
 }
 
-// readIndependently reads a document with encoding/json, and fails the test where a document that was accepted is not valid UTF-8,
-// is no JSON object, or has a member name twice.
+// readIndependently reads a document with encoding/json, and fails the test where a document that
+// was accepted is not valid UTF-8, is no JSON object, or has a member name twice.
 func readIndependently(t testing.TB, document []byte) (object map[string]any) {
 	t.Helper()
 	if !utf8.Valid(document) || !json.Valid(document) {

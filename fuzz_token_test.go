@@ -13,7 +13,8 @@ import (
 	"github.com/bearer-go/bearer/internal/vectors"
 )
 
-// tokenSeed is a token, and a piece of it to replace: the fuzzer need not find a good token to come close to one.
+// tokenSeed is a token, and a piece of it to replace: the fuzzer need not find a good token to come
+// close to one.
 type tokenSeed struct {
 	text    string
 	at, cut uint16
@@ -52,7 +53,8 @@ func tokenSeeds(t testing.TB, minted []string) (seeds []tokenSeed) {
 	return seeds
 }
 
-// A token is accepted if and only if it is one that was minted, in the spelling in which it was minted.
+// A token is accepted if and only if it is one that was minted, in the spelling in which it was
+// minted.
 func FuzzToken(f *testing.F) {
 	target := newFuzzTarget(f)
 	seeds := tokenSeeds(f, target.minted)
@@ -107,8 +109,8 @@ var headerSeeds = []string{
 	``,
 }
 
-// A header under which correctly signed claims are accepted is one JSON object with one reading, for the key's algorithm, of
-// an accepted type, for the key that signed, and without extensions.
+// A header under which correctly signed claims are accepted is one JSON object with one reading,
+// for the key's algorithm, of an accepted type, for the key that signed, and without extensions.
 func FuzzHeader(f *testing.F) {
 	target := newFuzzTarget(f)
 	checkSeeds(f, headerSeeds, func(s string) bool { return target.verify(f, target.sign(s, fuzzClaims)) != nil })
@@ -141,8 +143,9 @@ func FuzzHeader(f *testing.F) {
 	})
 }
 
-// A request is let in exactly if its one Authorization header is the scheme, in any case, one or more spaces and the token (RFC
-// 6750 section 2.1); every other one is answered as the reason says, and the answer does not repeat it.
+// A request is let in exactly if its one Authorization header is the scheme, in any case, one or
+// more spaces and the token (RFC 6750 section 2.1); every other one is answered as the reason says,
+// and the answer does not repeat it.
 func FuzzAuthorization(f *testing.F) {
 	target := newFuzzTarget(f)
 	good := target.minted[0]

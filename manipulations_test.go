@@ -22,8 +22,8 @@ import (
 	"github.com/golang-jwt/jwt/v5"
 )
 
-// Each algorithm's tokens are taken apart and put together wrongly. The whole Middleware tells the good
-// from the manipulated.
+// Each algorithm's tokens are taken apart and put together wrongly. The whole Middleware tells the
+// good from the manipulated.
 // Rules: jws.signature, jws.one-spelling, jws.compact.
 func TestManipulatedTokensAreRefused(t *testing.T) {
 	t.Parallel()
@@ -269,7 +269,8 @@ func (s signer) rsaSignatures(t testing.TB, input string, add func(bearer.Reason
 	if !ok {
 		return
 	}
-	// RFC 7518 section 3.5: the salt is as long as the hash, no matter what a verifier could find out for itself.
+	// RFC 7518 section 3.5: the salt is as long as the hash, no matter what a verifier could find
+	// out for itself.
 	hash := method.Hash
 	h := hash.New()
 	h.Write([]byte(input))
@@ -283,7 +284,8 @@ func (s signer) rsaSignatures(t testing.TB, input string, add func(bearer.Reason
 	bad("no salt", signPSSWithoutSalt(t, key, hash, h.Sum(nil)))
 }
 
-// signPSSWithoutSalt is EMSA-PSS (RFC 8017 section 9.1.1) with an empty salt, which crypto/rsa has no name for.
+// signPSSWithoutSalt is EMSA-PSS (RFC 8017 section 9.1.1) with an empty salt, which crypto/rsa has
+// no name for.
 func signPSSWithoutSalt(t testing.TB, key *rsa.PrivateKey, hash crypto.Hash, digest []byte) []byte {
 	t.Helper()
 	bits := key.N.BitLen() - 1
@@ -316,7 +318,8 @@ func signPSSWithoutSalt(t testing.TB, key *rsa.PrivateKey, hash crypto.Hash, dig
 	return signature
 }
 
-// ecdsaSignatures are what is not R and S in 32 bytes each, or not numbers from 1 to n-1 (RFC 7518 section 3.4).
+// ecdsaSignatures are what is not R and S in 32 bytes each, or not numbers from 1 to n-1 (RFC 7518
+// section 3.4).
 func (s signer) ecdsaSignatures(t testing.TB, input string, add func(bearer.Reason, string, string)) {
 	t.Helper()
 	const size = 32

@@ -21,8 +21,8 @@ import (
 	"github.com/bearer-go/bearer/jwks"
 )
 
-// hasList reports whether a function takes or returns something that shares memory with what it is copied from: a slice, a map, or a
-// struct with one.
+// hasList reports whether a function takes or returns something that shares memory with what it is
+// copied from: a slice, a map, or a struct with one.
 func hasList(signature *types.Signature) bool {
 	var shares func(types.Type) bool
 	shares = func(typ types.Type) bool {
@@ -81,7 +81,8 @@ func ownershipCases() map[string]func(*testing.T) {
 			}
 		}
 	}
-	// tuple is for options of an issuer; the token is good for what the option said when it was made.
+	// tuple is for options of an issuer; the token is good for what the option said when it was
+	// made.
 	tuple := func(t *testing.T, option bearer.IssuerOption, change func(), token string) {
 		t.Helper()
 		change()
@@ -103,7 +104,8 @@ func ownershipCases() map[string]func(*testing.T) {
 			wantReason(t, auth, signedBy(c{"alg": "ES256", "kid": "a"}, claims, "ES256", key.private), "")
 		}
 	}
-	// fetched is for options of sources that are fetched: with the client they reach the issuer, and with none they do not.
+	// fetched is for options of sources that are fetched: with the client they reach the issuer,
+	// and with none they do not.
 	fetched := func(of func(...jwks.Option) jwks.Source) func(*testing.T) {
 		return func(t *testing.T) {
 			given := []jwks.Option{jwks.WithHTTPClient(issuer.Client())}

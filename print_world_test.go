@@ -28,7 +28,8 @@ type printed struct {
 	as   func(needle string) []string // how a needle would look
 }
 
-// waysToPrint are all verbs of package fmt, and those it does not know, with each of the flags, and the encoders of the standard library.
+// waysToPrint are all verbs of package fmt, and those it does not know, with each of the flags, and
+// the encoders of the standard library.
 func waysToPrint(flags ...string) (all []printed) {
 	for _, flags := range flags {
 		for verb := 'A'; verb <= 'z'; verb++ {
@@ -72,7 +73,8 @@ func waysToPrint(flags ...string) (all []printed) {
 	)
 }
 
-// shapes are places where a value can stand. Package fmt calls no methods of what is in an unexported field.
+// shapes are places where a value can stand. Package fmt calls no methods of what is in an
+// unexported field.
 func shapes[T any](v T) []any {
 	type (
 		inner struct{ v T }

@@ -20,8 +20,8 @@ import (
 	"github.com/golang-jwt/jwt/v5"
 )
 
-// rfcExamples is what RFCs print; see testdata/rfc-examples/README.md. Its thumbprints (RFC 7638) have no test here,
-// because package bearer computes none.
+// rfcExamples is what RFCs print; see testdata/rfc-examples/README.md. Its thumbprints (RFC 7638)
+// have no test here, because package bearer computes none.
 type rfcExamples struct {
 	JWS []struct {
 		ID    string          `json:"id"`
@@ -97,7 +97,8 @@ func (s rfcSigner) sign(t testing.TB, header, claims map[string]any) string {
 	return text
 }
 
-// challengeParams takes a challenge apart (RFC 9110 section 11.6.1): one scheme, quoted parameters, each once.
+// challengeParams takes a challenge apart (RFC 9110 section 11.6.1): one scheme, quoted parameters,
+// each once.
 func challengeParams(t testing.TB, value string) (scheme string, params map[string]string) {
 	t.Helper()
 	scheme, rest, _ := strings.Cut(value, " ")

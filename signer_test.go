@@ -27,7 +27,8 @@ type signer struct {
 	key    any // []byte, *rsa.PrivateKey or *ecdsa.PrivateKey
 }
 
-// newSigner takes the algorithm of the key, or that of the group's first token where the key names none that exists.
+// newSigner takes the algorithm of the key, or that of the group's first token where the key names
+// none that exists.
 func newSigner(t testing.TB, g vectorGroup) signer {
 	t.Helper()
 	s := signer{jwk: jwksOf(t, g.Private)[0]}
@@ -82,7 +83,8 @@ func withSignature(input string, signature []byte) string {
 	return input + "." + base64.RawURLEncoding.EncodeToString(signature)
 }
 
-// header is a header for the algorithm, of a length that leaves bits unused in its last base64url digit.
+// header is a header for the algorithm, of a length that leaves bits unused in its last base64url
+// digit.
 func (s signer) header(alg string) string {
 	return unusedBits(fmt.Sprintf(`{"alg":%q,"kid":%q}`, alg, s.jwk.Kid))
 }
@@ -99,8 +101,9 @@ func unusedBits(text string) string {
 	return text
 }
 
-// takeOver signs an input with the PKCS #1 padding of a vector: the vector's signature is undone, the hash in it exchanged,
-// and the result signed again. False when the hash itself was manipulated and is not there.
+// takeOver signs an input with the PKCS #1 padding of a vector: the vector's signature is undone,
+// the hash in it exchanged, and the result signed again. False when the hash itself was manipulated
+// and is not there.
 func (s signer) takeOver(t testing.TB, v vector, input string) ([]byte, bool) {
 	t.Helper()
 	token := v.token(t)

@@ -18,7 +18,8 @@ import (
 
 const modulePath = "github.com/bearer-go/bearer"
 
-// goTool runs the go command in a folder, as a user of one module does: without the workspace, and changing no go.mod.
+// goTool runs the go command in a folder, as a user of one module does: without the workspace, and
+// changing no go.mod.
 func goTool(t testing.TB, dir string, args ...string) string {
 	t.Helper()
 	return goToolIn(t, dir, []string{"GOWORK=off"}, args...)
@@ -97,8 +98,8 @@ func walkFiles(t testing.TB, root string, file func(name string)) {
 	}
 }
 
-// tableRows returns the cells of the tables below a heading of a page, row by row, for the rows that
-// begin with a name in backticks. Without a heading it takes the whole page.
+// tableRows returns the cells of the tables below a heading of a page, row by row, for the rows
+// that begin with a name in backticks. Without a heading it takes the whole page.
 func tableRows(t testing.TB, page, heading string, columns int) (rows [][]string) {
 	t.Helper()
 	text, err := os.ReadFile(page)

@@ -117,8 +117,9 @@ func (g vectorGroup) keys(t testing.TB) []vectorJWK {
 	return jwksOf(t, g.Private)
 }
 
-// options configures a tuple with a group's keys, as an operator would: public keys as a set, a secret as HMACSecret, and of
-// several secrets the one that the token names. The algorithms are those of the keys.
+// options configures a tuple with a group's keys, as an operator would: public keys as a set, a
+// secret as HMACSecret, and of several secrets the one that the token names. The algorithms are
+// those of the keys.
 func (g vectorGroup) options(t testing.TB, token string) []bearer.IssuerOption {
 	t.Helper()
 	keys := g.keys(t)
@@ -160,13 +161,15 @@ func kidOf(token string) string {
 	return header.Kid
 }
 
-// judge takes a vector through the steps up to the signature. A mistake in the configuration is a refusal, too.
+// judge takes a vector through the steps up to the signature. A mistake in the configuration is a
+// refusal, too.
 func (g vectorGroup) judge(t testing.TB, token string) error {
 	t.Helper()
 	return judgeWith(t, token, g.options(t, token))
 }
 
-// judgeWidely is judge for an operator who accepts every algorithm of the keys' kind and leaves the choice to the key set.
+// judgeWidely is judge for an operator who accepts every algorithm of the keys' kind and leaves the
+// choice to the key set.
 func (g vectorGroup) judgeWidely(t testing.TB, token string) error {
 	t.Helper()
 	opts := g.options(t, token)

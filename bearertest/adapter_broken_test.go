@@ -68,7 +68,8 @@ func (a adapter) mount(auth *bearer.Middleware, app bearertest.App) http.Handler
 	return a.outermost(app, a.outside(app, mux))
 }
 
-// guard is a guard of which one part is replaced: what happens to a request that is let through, and to one that is not.
+// guard is a guard of which one part is replaced: what happens to a request that is let through,
+// and to one that is not.
 func guard(
 	pass func(w http.ResponseWriter, r, authenticated *http.Request, next http.Handler),
 	refuse func(auth *bearer.Middleware, w http.ResponseWriter, r *http.Request, err error, next http.Handler),

@@ -16,7 +16,8 @@ import (
 	"github.com/bearer-go/bearer/internal/reference"
 )
 
-// attackedAlgorithms are those whose attacks are shown to succeed. The others differ from them in numbers alone.
+// attackedAlgorithms are those whose attacks are shown to succeed. The others differ from them in
+// numbers alone.
 var attackedAlgorithms = []string{"RS256", "PS256", "ES256", "EdDSA"}
 
 // attackedIssuer signs tokens with two scopes, of which attackedScope is demanded.
@@ -96,8 +97,8 @@ func withstands(t *testing.T, attack bearertest.AttackRun, handler http.Handler)
 	}
 }
 
-// fallsToAll fails the test unless the handler lets good tokens through and falls to every variant of the rule, which it
-// returns.
+// fallsToAll fails the test unless the handler lets good tokens through and falls to every variant
+// of the rule, which it returns.
 func fallsToAll(t *testing.T, attack bearertest.AttackRun, handler http.Handler, rule string) []string {
 	t.Helper()
 	if problem := attack.Begin(handler); problem != "" {

@@ -36,7 +36,8 @@ type answer struct {
 	body []byte
 }
 
-// exchange sends a request and reads the answer to its end. The answer is there even when its body breaks off.
+// exchange sends a request and reads the answer to its end. The answer is there even when its body
+// breaks off.
 func exchange(client *http.Client, r *http.Request) (answer, error) {
 	response, err := client.Do(r)
 	if err != nil {
@@ -47,7 +48,8 @@ func exchange(client *http.Client, r *http.Request) (answer, error) {
 	return answer{response, body}, err
 }
 
-// fatal runs f with a test of its own and returns the text that test failed with, or "" when it did not fail.
+// fatal runs f with a test of its own and returns the text that test failed with, or "" when it did
+// not fail.
 func fatal(tb testing.TB, f func(testing.TB)) string {
 	tb.Helper()
 	recorder := &failing{TB: tb}
@@ -92,7 +94,8 @@ func get(tb testing.TB, client *http.Client, address string) (int, string, []byt
 	return got.StatusCode, got.Header.Get("Content-Type"), got.body
 }
 
-// fetchKeys walks from the issuer's URL to its keys, as a resource server does, and returns the key set.
+// fetchKeys walks from the issuer's URL to its keys, as a resource server does, and returns the key
+// set.
 func fetchKeys(tb testing.TB, issuer *bearertest.Issuer) []byte {
 	tb.Helper()
 	address := strings.TrimSuffix(issuer.URL(), "/") + discoveryPath
@@ -121,7 +124,8 @@ func fetchKeys(tb testing.TB, issuer *bearertest.Issuer) []byte {
 	return body
 }
 
-// verify checks a token with golang-jwt and keyfunc against a key set: a judge that shares no code with the issuer.
+// verify checks a token with golang-jwt and keyfunc against a key set: a judge that shares no code
+// with the issuer.
 func verify(keySet []byte, token string) error {
 	keys, err := keyfunc.NewJWKSetJSON(keySet)
 	if err != nil {

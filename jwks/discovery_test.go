@@ -137,7 +137,7 @@ func TestDiscoveryDocumentsThatAreRefused(t *testing.T) {
 				t.Errorf("got %v, want an error with %q", err, test.says)
 			}
 			if strings.Contains(err.Error(), "evil") || !strings.Contains(err.Error(), discoveryURL) {
-				t.Errorf("the error shall name the URL and nothing of the answer: %v", err)
+				t.Errorf("the error must name the URL and nothing of the answer: %v", err)
 			}
 			if len(w.hits) != 1 {
 				t.Errorf("went on to %v", w.hits)
@@ -179,7 +179,8 @@ func TestDiscoveryIsRepeatedUntilItLedToKeys(t *testing.T) {
 
 const newURL = issuerURL + "/new"
 
-// moved is an issuer whose keys were at one place, and are now at another. It has a set that knows the first place.
+// moved is an issuer whose keys were at one place, and are now at another. It has a set that knows
+// the first place.
 func moved(t *testing.T, status int, keys ...jwk) (*web, *jwks.Set) {
 	t.Helper()
 	w, set := warm(t)
@@ -318,7 +319,7 @@ func TestDiscoveryIsRepeatedEachDay(t *testing.T) {
 			}
 		}
 		want(t, set, "a", "EdDSA", "found")
-		w.put(discoveryURL, down) // which harms nobody who has keys
+		w.put(discoveryURL, down) // which harms no set that has keys
 		days(day - time.Minute)
 		wantFetches(t, w, discoveryURL, 1)
 		days(20 * time.Minute)
@@ -333,7 +334,7 @@ func TestDiscoveryIsRepeatedEachDay(t *testing.T) {
 	})
 }
 
-// What discovery has found counts, be it that nothing could be had from there yet.
+// What discovery has found counts, even if no key has come from there yet.
 func TestPlaceFoundByDiscoveryIsRemembered(t *testing.T) {
 	for name, page := range map[string]page{
 		"down": down, "404": says(404, ""), "500": says(500, ""), "no keys": says(200, "{}"),
@@ -380,7 +381,8 @@ func TestDiscoveryComesFirstWithoutUsableKeys(t *testing.T) {
 	})
 }
 
-// A place that never had keys is not the right one, whatever it answers: the issuer is asked again an hour later.
+// A place that never had keys is not the right one, whatever it answers: the issuer is asked again
+// an hour later.
 func TestPlaceThatNeverHadKeysIsNotKept(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w, set := moved(t, 404)

@@ -192,7 +192,8 @@ func TestFetchEndsAfterFiveSeconds(t *testing.T) {
 	})
 }
 
-// Over a socket, with the default client, which is allowed http on loopback and keeps no connection.
+// Over a socket, with the default client, which is allowed http on loopback and keeps no
+// connection.
 func TestDefaultClientFetchesOverASocket(t *testing.T) {
 	var closed sync.WaitGroup
 	closed.Add(2) // the connections of two requests

@@ -398,7 +398,8 @@ func TestOldFileStaysWhenItCannotBeReplaced(t *testing.T) {
 	})
 }
 
-// A log that hangs holds back the first keys' way to the file, and newer ones get there before them.
+// A log that hangs holds back the first keys' way to the file, and newer ones get there before
+// them.
 func TestNewestKeysStayInTheFile(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		k := keep{t, issuer(edJWK("old"), jwk{"kty": "X"}), filepath.Join(t.TempDir(), "keys")}

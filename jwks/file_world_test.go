@@ -81,7 +81,8 @@ func (k keep) wantUsed(kid string) {
 	}
 }
 
-// wantNotUsed restarts during an outage and expects that the file is not used, logged once, and left alone.
+// wantNotUsed restarts during an outage and expects that the file is not used, logged once, and
+// left alone.
 func (k keep) wantNotUsed(name, says string, secret any) {
 	k.Helper()
 	k.w.put(keysURL, down)
@@ -107,7 +108,8 @@ func (k keep) wantNotUsed(name, says string, secret any) {
 	}
 }
 
-// wantReplaced restarts with an issuer that answers: whatever the file holds, its keys are the issuer's from then on.
+// wantReplaced restarts with an issuer that answers: whatever the file holds, its keys are the
+// issuer's from then on.
 func (k keep) wantReplaced(name string) {
 	k.Helper()
 	k.w.put(keysURL, says(200, keySet(edJWK("new"))))

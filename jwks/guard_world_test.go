@@ -17,7 +17,8 @@ import (
 	"github.com/bearer-go/bearer/jwks"
 )
 
-// checkPublic looks at an address, and if it is an IPv4 address also at the IPv6 addresses that lead there.
+// checkPublic looks at an address, and if it is an IPv4 address also at the IPv6 addresses that
+// lead there.
 func checkPublic(t *testing.T, a netip.Addr, public bool) {
 	t.Helper()
 	all := []netip.Addr{a}
@@ -69,7 +70,8 @@ func fetch(t *testing.T, transport *http.Transport, target string) error {
 	return response.Body.Close()
 }
 
-// resolve makes the DNS answer every question with these addresses during the test, and counts the questions.
+// resolve makes the DNS answer every question with these addresses during the test, and counts the
+// questions.
 func resolve(t *testing.T, addresses ...string) *atomic.Int32 {
 	t.Helper()
 	var asked atomic.Int32
@@ -105,7 +107,8 @@ func resolve(t *testing.T, addresses ...string) *atomic.Int32 {
 	return &asked
 }
 
-// dnsAnswer answers a query with the addresses that are of its type (RFC 1035 section 4.1, RFC 3596).
+// dnsAnswer answers a query with the addresses that are of its type (RFC 1035 section 4.1, RFC
+// 3596).
 func dnsAnswer(query []byte, addresses []string) []byte {
 	end := 12 // of the one question, after the header
 	for query[end] != 0 {

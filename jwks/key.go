@@ -163,9 +163,9 @@ func (m jwkMembers) key(id string) (*key, error) {
 	return key, nil
 }
 
-// hasFullCoordinates reports whether each coordinate has the size of the curve's field, leading zeros
-// included (RFC 7518 section 6.2.1.2). On P-521 the first byte is 0 in every second coordinate, and
-// issuers are known to leave it out: there a shorter one is as good.
+// hasFullCoordinates reports whether each coordinate has the size of the curve's field, leading
+// zeros included (RFC 7518 section 6.2.1.2). On P-521 the first byte is 0 in every second
+// coordinate, and issuers are known to leave it out: there a shorter one is as good.
 func (m jwkMembers) hasFullCoordinates(curve elliptic.Curve) bool {
 	full := (curve.Params().BitSize + 7) / 8
 	for _, name := range []string{"x", "y"} {

@@ -20,7 +20,8 @@ import (
 	"github.com/bearer-go/bearer/jwks"
 )
 
-// One bad entry never takes the good one beside it down, is logged once with its reason, and keeps its key id known.
+// One bad entry never takes the good one beside it down, is logged once with its reason, and keeps
+// its key id known.
 // Rules: key.quality.
 func TestKeysThatAreRefused(t *testing.T) {
 	rs, ec, ed := newJWK("k", rsaKey.Public()), newJWK("k", p256Key.Public()), newJWK("k", edKey.Public())
@@ -468,7 +469,8 @@ func TestSmallOrderEncodingsAreComplete(t *testing.T) {
 	}
 }
 
-// Why the points are refused: under this key, one signature that anyone can write down is good for every message.
+// Why the points are refused: under this key, one signature that anyone can write down is good for
+// every message.
 func TestSmallOrderKeyVerifiesEveryMessage(t *testing.T) {
 	neutral := make([]byte, 32)
 	neutral[0] = 1

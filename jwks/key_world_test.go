@@ -9,8 +9,8 @@ import (
 	"strings"
 )
 
-// rocaModulus is a modulus of 2048 bits of the form that CVE-2017-15361 is about: a power of 65537 modulo the product of
-// the small primes. It need not be factored to be refused.
+// rocaModulus is a modulus of 2048 bits of the form that CVE-2017-15361 is about: a power of 65537
+// modulo the product of the small primes. It need not be factored to be refused.
 func rocaModulus() *big.Int {
 	product := smallPrimes()
 	n := new(big.Int).Lsh(big.NewInt(1), 2047)
@@ -44,7 +44,8 @@ func almostROCA(p int64) *big.Int {
 	return n
 }
 
-// odd is an odd number of so many bits, which is no ROCA modulus since it is no power of 65537 modulo 11.
+// odd is an odd number of so many bits, which is no ROCA modulus since it is no power of 65537
+// modulo 11.
 func odd(bits uint) []byte {
 	n := new(big.Int).Lsh(big.NewInt(1), bits-1)
 	n.SetBit(n, 0, 1)
@@ -63,8 +64,8 @@ func offTheCurve() jwk {
 	return k.with(jwk{"y": b64(y)})
 }
 
-// keyWithLeadingZero is a key whose point has a 0 at this place. The coordinate x begins at 1, y behind
-// it.
+// keyWithLeadingZero is a key whose point has a 0 at this place. The coordinate x begins at 1, y
+// behind it.
 func keyWithLeadingZero(curve elliptic.Curve, place int) *ecdsa.PublicKey {
 	for {
 		key := newECKey(curve).PublicKey
@@ -94,9 +95,9 @@ func keySetOf(entries ...any) string {
 	return `{"keys":[` + strings.Join(texts, ",") + `]}`
 }
 
-// smallOrderEncodings computes every 32 bytes that mean a point of small order: the y of the points of order 8 follow
-// from doubling them to one of order 4, whose y is 0, so that their x² + y² is 0; then both signs, and the other spellings
-// of a y, which are those below 2^255 that differ by p.
+// smallOrderEncodings computes every 32 bytes that mean a point of small order: the y of the points
+// of order 8 follow from doubling them to one of order 4, whose y is 0, so that their x² + y² is 0;
+// then both signs, and the other spellings of a y, which are those below 2^255 that differ by p.
 func smallOrderEncodings() [][]byte {
 	ys := []*big.Int{big.NewInt(1), new(big.Int).Sub(edP, big.NewInt(1)), big.NewInt(0)}
 	// x² = -y² in the equation of the curve: 2y² = 1 - d·y⁴, so y² = (-1 ± √(1+d)) / d.
@@ -121,7 +122,8 @@ func smallOrderEncodings() [][]byte {
 	return encodings
 }
 
-// The curve of Ed25519 (RFC 8032 section 5.1), -x² + y² = 1 + d·x²·y² modulo p, in plain arithmetic.
+// The curve of Ed25519 (RFC 8032 section 5.1), -x² + y² = 1 + d·x²·y² modulo p, in plain
+// arithmetic.
 var (
 	edP = new(big.Int).Sub(new(big.Int).Lsh(big.NewInt(1), 255), big.NewInt(19))
 	edD = mod(new(big.Int).Mul(big.NewInt(-121665), new(big.Int).ModInverse(big.NewInt(121666), edP)))

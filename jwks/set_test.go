@@ -129,7 +129,8 @@ func TestRotationRefusesNoRequest(t *testing.T) {
 	})
 }
 
-// The issuer may answer a fetch, then rotate, and then a token with the new key arrives before the answer does.
+// The issuer may answer a fetch, then rotate, and then a token with the new key arrives before the
+// answer does.
 func TestRotationDuringAFetchRefusesNoRequest(t *testing.T) {
 	// samples answers a second later with what the page says when the request arrives.
 	samples := func(p page) page {

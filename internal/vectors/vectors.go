@@ -9,7 +9,8 @@ import (
 	"testing"
 )
 
-// Variable names the environment variable with the folder that holds the vectors. It has no default.
+// Variable names the environment variable with the folder that holds the vectors. It has no
+// default.
 const Variable = "BEARER_VECTORS"
 
 // Available reports whether the folder of the vectors is named.
