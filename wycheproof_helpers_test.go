@@ -209,7 +209,7 @@ func readVectors(t testing.TB, name string) vectorFile {
 		t.Fatalf("no such file: %s", name)
 	}
 	var file vectorFile
-	vectors.Read(t, &file, "wycheproof", name)
+	vectors.Read(t, &file, "wycheproof/"+name)
 	got := want
 	got.tests, got.groups, got.valid, got.jwe = 0, len(file.Groups), 0, 0
 	for _, g := range file.Groups {

@@ -86,7 +86,7 @@ func Foreign(t testing.TB, layer string) (cases []Case) {
 		Sets  map[string]json.RawMessage
 		Cases []Case
 	}
-	Read(t, &file, "foreign-vectors", "vectors.json")
+	Read(t, &file, "foreign-vectors/vectors.json")
 	if len(file.Cases) != foreignCases {
 		t.Fatalf("%d cases, want %d", len(file.Cases), foreignCases)
 	}

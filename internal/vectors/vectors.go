@@ -4,6 +4,7 @@ package vectors
 
 import (
 	"encoding/json"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"testing"
@@ -18,20 +19,19 @@ func Available() bool { return os.Getenv(Variable) != "" }
 
 // Read decodes one file of the folder. A test skips if no folder is named. Once one is named, the
 // file must be there.
-func Read(t testing.TB, into any, path ...string) {
+func Read(t testing.TB, into any, name string) {
 	t.Helper()
-	name := filepath.Join(path...)
 	if !Available() {
 		t.Skipf("NOT TESTED against the vectors of other projects: set %s to the absolute path of a folder with %s; "+
-			"CONTRIBUTING.md says how to get it", Variable, filepath.ToSlash(name))
+			"CONTRIBUTING.md says how to get it", Variable, name)
 	}
-	name = filepath.Join(os.Getenv(Variable), name)
-	if !filepath.IsAbs(name) {
+	folder := os.Getenv(Variable)
+	if !filepath.IsAbs(folder) {
 		t.Fatalf("%s must be an absolute path", Variable) // each package's tests run in their own folder
 	}
-	data, err := os.ReadFile(name)
+	data, err := fs.ReadFile(os.DirFS(folder), name)
 	if err != nil {
-		t.Fatal(err)
+		t.Fatalf("%s names a folder without the vectors: %v", Variable, err)
 	}
 	if err := json.Unmarshal(data, into); err != nil {
 		t.Fatalf("%s: %v", name, err)
