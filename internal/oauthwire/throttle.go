@@ -11,9 +11,9 @@ import (
 )
 
 const (
-	firstRefusal = time.Second       // after a refusal of the client that may be about a caller's token
+	firstRefusal = time.Second       // after a refusal of the client that may be about something else
 	maxRefusal   = pacing.MaxBackoff // which it doubles to, while no other request succeeds
-	provenFor    = 10 * time.Minute  // for how long after a success no sucr refusal is about the client
+	provenFor    = 10 * time.Minute  // for how long after a success no such refusal is about the client
 )
 
 // throttle is the times in which a client does not ask a token endpoint, whatever the key is.
@@ -149,14 +149,13 @@ func (t *throttle) failed(endpoint string, q Call, proof tokens.Secret, err *tok
 
 // refuse begins the pause after a refusal. The caller holds the lock.
 //
-// Some servers refuse the client when a code or a subject token is another client's, which any
-// person can send who may log in. While the server goes on accepting the secret, such a refusal
-// holds for nothing. Otherwise it holds for a second at first, for the same grant and what else
-// comes from outside, and a success ends it.
+// Some refusals may be about something else; see isDoubtful. While the server goes on accepting the
+// secret, such a refusal holds for nothing. Otherwise it holds for a second at first, for the same
+// grant, and a success ends it. One for what came from outside holds for nothing else.
 func (t *throttle) refuse(about string, q Call, proof tokens.Secret, err *tokens.Error, now time.Time) {
-	known := t.proven[about]
+	known, doubtful := t.proven[about], q.isDoubtful(err.Code)
 	switch {
-	case !q.Outside:
+	case !doubtful:
 		delete(t.proven, "")
 		delete(t.proven, about)
 	case known.proof == proof && now.Sub(known.at) < provenFor:
@@ -173,13 +172,22 @@ func (t *throttle) refuse(about string, q Call, proof tokens.Secret, err *tokens
 	}
 	r.inARow++
 	length := backoff(r.inARow, err)
-	if q.Outside {
+	if doubtful {
 		length = min(firstRefusal<<min(r.inARow-1, 9), maxRefusal)
 	}
 	if t.refusals == nil {
 		t.refusals = make(map[string]refusal)
 	}
 	t.refusals[about] = refusal{pause{now.Add(length), length, err}, proof, q.Outside, r.inARow}
+}
+
+// isDoubtful reports whether a refusal of the client with this code may be about something else in
+// the request. Some servers say it of a code or a subject token that is another client's, which any
+// person can send who may log in. Some say unauthorized_client of an assertion for a person whose
+// domain has not let the client act for its people, as Google does, or of the refresh token of one
+// whose organization has removed the client, as Microsoft Entra ID does.
+func (q Call) isDoubtful(code string) bool {
+	return q.Outside || code == "unauthorized_client" && q.Form.Get("grant_type") != "client_credentials"
 }
 
 // backoff is for how long nothing is asked after so many failures in a row, of which this is the

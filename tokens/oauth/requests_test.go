@@ -274,6 +274,43 @@ func TestUnauthorizedClientHoldsForItsGrant(t *testing.T) {
 	})
 }
 
+// Google says unauthorized_client for an assertion whose subject is of a domain that has not let
+// the service account act for its people. That is about this key.
+func TestUnauthorizedClientForOneSubject(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		server := tokenstest.NewServer()
+		server.On("/token", func(r *http.Request, form url.Values) (*http.Response, error) {
+			if strings.HasSuffix(form.Get("assertion"), "@evil.test") {
+				return tokenstest.JSON(http.StatusUnauthorized, `{"error":"unauthorized_client"}`)(r, form)
+			}
+			return tokenstest.JSON(http.StatusOK, tokenstest.Good)(r, form)
+		})
+		client := tokenstest.NewClient(t, server, oauth.NoClientAuth())
+		manager := tokenstest.NewManager(t, client.JWTBearerPerKey(
+			func(_ context.Context, key tokens.Key) (tokens.Secret, error) {
+				return tokens.NewSecret("for-" + key.Subject), nil
+			}))
+		tokenOf := func(subject string) error {
+			_, err := manager.Source(tokens.Key{Subject: subject}).Token(t.Context())
+			return err
+		}
+
+		if tokenOf("mallory@evil.test") == nil {
+			t.Fatal("no error")
+		}
+		<-time.After(time.Second)
+		if err := tokenOf("alice@example.com"); err != nil {
+			t.Error("a second after the refusal:", err)
+		}
+		if tokenOf("eve@evil.test") == nil {
+			t.Fatal("no error")
+		}
+		if err := tokenOf("bob@example.com"); err != nil {
+			t.Error("while the server accepts the client:", err)
+		}
+	})
+}
+
 // Some servers refuse the client for a code that is another client's, which anybody can bring. That
 // holds for a second, for logins alone, and one that is turned away meanwhile is not used up.
 func TestRefusalForWhatACallerBroughtHoldsForASecond(t *testing.T) {

@@ -126,3 +126,41 @@ func TestAdoptedRefreshTokenOfAnotherClient(t *testing.T) {
 		tokenstest.MustToken(t, own.Source(tokens.Key{Scope: "another"}))
 	})
 }
+
+// Microsoft Entra ID says unauthorized_client of a refresh token when the person's organization has
+// removed the client. It stops no session of others.
+func TestUnauthorizedClientForOneSession(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		server, removed := tokenstest.NewServer(), false
+		server.On("/token", func(r *http.Request, form url.Values) (*http.Response, error) {
+			if removed && form.Get("refresh_token") == "of-eve" {
+				return tokenstest.JSON(http.StatusBadRequest, `{"error":"unauthorized_client"}`)(r, form)
+			}
+			return tokenstest.JSON(http.StatusOK, tokenstest.Good)(r, form)
+		})
+		client := tokenstest.NewClient(t, server, oauth.ClientSecretBasic(tokens.NewSecret(tokenstest.Secret)))
+		sessions := make(map[string]*session.Session)
+		for _, name := range []string{"alice", "eve"} {
+			s, err := session.New(client, session.NewMemoryStore(), name, tokens.WithLogger(slog.New(slog.DiscardHandler)))
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer s.Close()
+			if err := s.Adopt(t.Context(), tokens.NewSecret("of-"+name)); err != nil {
+				t.Fatal(err)
+			}
+			tokenstest.MustToken(t, s.Source(tokens.Key{}))
+			sessions[name] = s
+		}
+		removed = true
+		<-time.After(2 * time.Hour)
+		for range 3 {
+			if _, err := sessions["eve"].Source(tokens.Key{}).Token(t.Context()); err == nil {
+				t.Fatal("no error")
+			}
+			<-time.After(time.Second)
+			tokenstest.MustToken(t, sessions["alice"].Source(tokens.Key{}))
+			<-time.After(time.Hour)
+		}
+	})
+}
