@@ -41,6 +41,8 @@ func (s *Session) Logout(ctx context.Context) error {
 	if s.closed.Load() { // since
 		return tokens.ErrClosed
 	}
+	s.refresher.logouts.Add(1)
+	defer s.refresher.logouts.Add(-1)
 	s.reset() // no caller gets a token while the server is asked
 	notRevoked := s.revoke(l, data, version, err)
 	// The caller may be gone by now; the record must be, too.

@@ -205,6 +205,37 @@ func TestLogoutHandsOutNothingThatWasNotSaved(t *testing.T) {
 	})
 }
 
+// Nor does a Store that does not wait for the lock of a logout, but says that another has it.
+func TestLogoutHandsOutNothingWhenItsLockIsAnError(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := adoptedWorld(t)
+		w.mustToken(t)
+		w.wire.onRevoke = func(_ *http.Request, pass func() (*http.Response, error)) (*http.Response, error) {
+			<-time.After(5 * time.Second)
+			return pass()
+		}
+		var wg sync.WaitGroup
+		wg.Go(func() {
+			if err := w.session.Logout(t.Context()); err != nil {
+				t.Error(err)
+			}
+		})
+		synctest.Wait()
+		w.store.set(func() {
+			w.store.onLock = func(context.Context, func() (func(), error)) (func(), error) {
+				return nil, errors.New("another has it")
+			}
+		})
+		for range 9 {
+			if _, err := w.session.Token(t.Context()); err == nil {
+				t.Error("a token was handed out during the logout")
+			}
+			<-time.After(100 * time.Millisecond)
+		}
+		wg.Wait()
+	})
+}
+
 func TestLogoutOfASessionThatEnded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := adoptedWorld(t)

@@ -3,6 +3,7 @@ package session
 import (
 	"context"
 	"errors"
+	"sync/atomic"
 	"time"
 
 	"github.com/bearer-go/bearer/internal/oauthwire"
@@ -106,6 +107,8 @@ type refresherState struct {
 	store  Store
 	wall   func() time.Time // wallNow, but in tests
 
+	logouts atomic.Int32 // of this process that have the lease
+
 	unsaved
 }
 
@@ -139,9 +142,10 @@ func (f *refresher) Fetch(ctx context.Context, q tokens.Request) (*tokens.Respon
 }
 
 // known returns what is known of a session without its lease, for its access tokens alone. It is
-// nothing once the context has ended: the lease may be that of a logout.
+// nothing while the lease is that of a logout, which it may be in another process if the context
+// has ended.
 func (f *refresher) known(ctx context.Context, name string) (storedSession, bool) {
-	if ctx.Err() != nil {
+	if ctx.Err() != nil || f.logouts.Load() > 0 {
 		return storedSession{}, false
 	}
 	if next, ok := f.unsavedOf(name); ok {
