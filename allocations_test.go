@@ -16,7 +16,8 @@ import (
 	"github.com/bearer-go/bearer/jwks"
 )
 
-// The budgets below are those of the way a request takes through Authenticate. Time is measured in bench/, never here.
+// The budgets below are for a request's way through Authenticate. Time is measured in bench/ and
+// never here.
 
 // raceDetector reports whether the race detector is on. It makes sync.Pool drop values at random, so
 // that the number of allocations says nothing about this code.
@@ -25,7 +26,8 @@ func raceDetector() bool {
 	return ok && slices.Contains(info.Settings, debug.BuildSetting{Key: "-race", Value: "true"})
 }
 
-// allocations is how often and how much f allocates in one run, on average. Nothing else runs, and no collection empties a pool.
+// allocations returns how often and how much f allocates in one run, on average. Nothing else runs,
+// and no garbage collection empties a pool.
 func allocations(f func()) (count, bytes float64) {
 	const runs = 500
 	defer debug.SetGCPercent(debug.SetGCPercent(-1))
@@ -40,7 +42,8 @@ func allocations(f func()) (count, bytes float64) {
 	return count, float64((after.TotalAlloc - before.TotalAlloc) / runs)
 }
 
-// authenticating returns one request's way through Authenticate, again and again, with the same outcome each time.
+// authenticating returns a function that authenticates the same request again, with the same
+// outcome each time.
 func authenticating(t *testing.T, auth *bearer.Middleware, r *http.Request, want bearer.Reason) func() {
 	t.Helper()
 	guard := auth.Guard()
@@ -62,8 +65,8 @@ func pinned(t testing.TB, issuer *bearertest.Issuer, opts ...bearer.Option) *bea
 	return mustNew(t, append(opts, trust)...)
 }
 
-// What handing claims over costs anyone is the floor. A token that is known costs two allocations more at most, whatever its
-// algorithm is and wherever its issuer's keys come from.
+// The floor is what every guard pays to hand over claims. A cached token costs at most two
+// allocations more, whatever its algorithm is and wherever its issuer's keys come from.
 func TestKnownTokenKeepsToItsAllocations(t *testing.T) {
 	type key struct{}
 	r := get("")
@@ -89,7 +92,8 @@ func TestKnownTokenKeepsToItsAllocations(t *testing.T) {
 	}
 }
 
-// What a route demands of a known token costs no memory, however much the token says and wherever in it the claim stands.
+// The requirements of a route allocate nothing for a cached token, however large the token is and
+// wherever the claim is in it.
 func TestRequirementsKeepToTheirAllocations(t *testing.T) {
 	issuer := bearertest.NewIssuer()
 	auth := pinned(t, issuer)
@@ -132,7 +136,7 @@ func TestRequirementsKeepToTheirAllocations(t *testing.T) {
 	}
 }
 
-// A token that comes for the first time costs little more than its signature.
+// A token that arrives for the first time costs little more than its signature.
 func TestNewTokenKeepsToItsAllocations(t *testing.T) {
 	for alg, budget := range map[string]float64{"RS256": 20, "ES256": 32, "EdDSA": 10} {
 		t.Run(alg, func(t *testing.T) {
@@ -148,7 +152,8 @@ func TestNewTokenKeepsToItsAllocations(t *testing.T) {
 	}
 }
 
-// A refusal costs the sender more than it costs this service: what is allocated for it does not grow with what was sent.
+// A refusal costs the sender more than this service: its allocations do not grow with what was
+// sent.
 func TestRefusalKeepsToItsAllocations(t *testing.T) {
 	issuer := bearertest.NewIssuer()
 	long := func(n int) string { return strings.Repeat("x", n) }
@@ -263,7 +268,7 @@ func TestRefusalKeepsToItsAllocations(t *testing.T) {
 	}
 }
 
-// On a route with requirements a refusal costs one error, which names them, whatever it is for.
+// On a route with requirements every refusal allocates one error, which names them.
 func TestRouteRefusalKeepsToItsAllocations(t *testing.T) {
 	auth := pinned(t, bearertest.NewIssuer())
 	guard := auth.Guard(bearer.Scopes("orders:read"))

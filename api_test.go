@@ -15,8 +15,8 @@ import (
 // guarded are the packages whose whole API some tests go through, by their folder.
 var guarded = map[string]string{"bearer": ".", "jwks": "jwks"}
 
-// apiOf returns what the type checker knows of a package in this folder. Other packages are not looked into: what comes from
-// them has no type here.
+// apiOf returns what the type checker knows of a package in this folder. It does not load other
+// packages, so what comes from them has no type here.
 func apiOf(t testing.TB, dir string) *types.Package {
 	t.Helper()
 	names, err := filepath.Glob(filepath.Join(dir, "*.go"))

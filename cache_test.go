@@ -20,8 +20,7 @@ import (
 	"github.com/bearer-go/bearer/jwks"
 )
 
-// Whatever the tokens, the configuration and the clock, a Middleware with a cache answers like one
-// without.
+// For any tokens, configuration and clock, a Middleware with a cache answers like one without.
 // Rules: guard.cached.
 // BEARER_SEED repeats one case, and BEARER_WORLDS is how many there are.
 // Rules: guard.cached.
@@ -88,7 +87,8 @@ func TestCachedAndUncachedAnswersAreEqual(t *testing.T) {
 	}
 }
 
-// A hit is a fact about a token, never a decision about a request: what a route demands is looked at each time.
+// A hit is a fact about a token and never a decision about a request. The requirements of the route
+// are checked each time.
 // Rules: guard.cached.
 // Rules: guard.cached.
 func TestRequirementsAreCheckedOnEveryHit(t *testing.T) {
@@ -124,7 +124,7 @@ func TestRequirementsAreCheckedOnEveryHit(t *testing.T) {
 	wantReason(t, auth, token, bearer.ReasonClosed)
 }
 
-// The clock decides to the nanosecond, for known tokens as for new ones.
+// The clock decides to the nanosecond, for cached tokens as for new ones.
 // Rules: guard.cached.
 // Rules: guard.cached.
 func TestCachedTokenExpiresToTheNanosecond(t *testing.T) {
@@ -154,7 +154,7 @@ func TestCachedTokenExpiresToTheNanosecond(t *testing.T) {
 	}
 }
 
-// A token without exp is verified anew every five minutes.
+// A token without exp is verified again every five minutes.
 func TestCachedTokenWithoutExpiryIsVerifiedAgainAfterFiveMinutes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var last bearer.Event
@@ -177,7 +177,7 @@ func TestCachedTokenWithoutExpiryIsVerifiedAgainAfterFiveMinutes(t *testing.T) {
 	})
 }
 
-// What the issuer does to its keys takes effect on the next request of a known token.
+// What the issuer does to its keys takes effect on the next request with a cached token.
 // Rules: guard.cached.
 // Rules: guard.cached.
 func TestCachedTokenExpiresWithItsKey(t *testing.T) {
@@ -280,7 +280,8 @@ func TestCachedTokenExpiresWithItsKey(t *testing.T) {
 	})
 }
 
-// A request that waits for keys is judged by the time at which it has them, not by that of its arrival.
+// A request that waits for keys is judged by the time at which they arrive, and not by its own
+// arrival.
 func TestTokenIsJudgedByTheTimeAtWhichItsKeysCame(t *testing.T) {
 	const name = "https://one.example"
 	for what, test := range map[string]struct {
@@ -355,7 +356,7 @@ func heap() int {
 	return int(stats.HeapAlloc)
 }
 
-// WithCache: how many bytes they take in memory. So the bound is one of memory, and not of what was counted.
+// WithCache bounds the memory that entries take, and not only the bytes that the cache counts.
 func TestCacheKeepsToItsMemory(t *testing.T) {
 	for name, test := range map[string]struct {
 		entries, bytes int
@@ -432,7 +433,8 @@ func TestLargeTokensAreNotCached(t *testing.T) {
 	}
 }
 
-// Whatever goes on at the same time, nobody gets another token's claims, nor one whose key is withdrawn, and the cache holds together.
+// Under any concurrent load no request gets the claims of another token, or passes with a token
+// whose key is withdrawn, and the cache stays consistent.
 func TestCacheNeverMixesTokensUnderConcurrentUse(t *testing.T) {
 	t.Parallel()
 	const goroutines, bursts, requests, tokens = 8, 12, 60, 40

@@ -39,7 +39,7 @@ type pair struct {
 	jwk        c // its public half, without kid, use and alg
 }
 
-// pairs are made once: they cost more than all that is done with them.
+// pairs are made once: making them costs more than everything done with them.
 var pairs = sync.OnceValue(func() (all []pair) {
 	ec := func(curve elliptic.Curve, alg string) {
 		key, err := ecdsa.GenerateKey(curve, crand.Reader)
@@ -175,7 +175,7 @@ var breakages = []func() (int, string){
 	func() (int, string) { return http.StatusNotFound, "" },
 }
 
-// world is a random configuration, seen by a Middleware that remembers tokens and one that does not, and what happens to it.
+// world is a random configuration and its history, for a Middleware with a cache and one without.
 type world struct {
 	*testing.T
 	rand      *rand.Rand
@@ -240,7 +240,7 @@ func newWorld(t *testing.T, seed uint64, alone bool) *world {
 	return w
 }
 
-// tuple makes up how an issuer's tokens are judged.
+// tuple makes up the options by which an issuer's tokens are judged.
 func (w *world) tuple(i int) (opts []bearer.IssuerOption, audience string) {
 	audience = "api"
 	if w.chance(70) {
@@ -333,7 +333,7 @@ func (w *world) change() {
 	}
 }
 
-// token makes up a token, and notes when what is said about it may change.
+// token makes up a token, and records the times at which the answer to it may change.
 func (w *world) token() string {
 	now := time.Now()
 	issuer := w.rand.IntN(len(w.names))
@@ -401,7 +401,7 @@ func (w *world) token() string {
 	return w.mangled(signedBy(header, claims, alg, key))
 }
 
-// mangled is most often the token itself.
+// mangled returns a damaged copy of a token or, most often, the token itself.
 func (w *world) mangled(token string) string {
 	switch i := w.rand.IntN(len(token)); w.rand.IntN(40) {
 	case 0:
@@ -440,8 +440,8 @@ func (w *world) pass() {
 		9*time.Minute, time.Hour, 10*time.Hour, 24*time.Hour))
 }
 
-// ask gives both the same request. What they say is compared in a moment in which no keys are fetched: one that asks later may know
-// more.
+// ask gives both the same request. Their answers are compared while no keys are being fetched,
+// because the one that asks later may know more.
 func (w *world) ask(token string, reqs ...bearer.RouteOption) {
 	w.Helper()
 	for range 8 {
@@ -475,7 +475,7 @@ func (w *world) ask(token string, reqs ...bearer.RouteOption) {
 	w.Fatal("keys are fetched again and again")
 }
 
-// answer is everything that comes of a request, in words.
+// answer is everything that a request leads to, as text.
 func (w *world) answer(auth *bearer.Middleware, event *bearer.Event, token string, reqs []bearer.RouteOption) string {
 	r, err := auth.Guard(reqs...).Authenticate(get("Bearer " + token))
 	said := fmt.Sprintf("%s %s %q %q %q: ", event.Outcome, event.Reason, event.Issuer, event.KeyID, event.Algorithm)
@@ -528,7 +528,7 @@ func (p *press) trust(opts ...bearer.IssuerOption) bearer.Option {
 	return bearer.WithIssuer(pressIssuer, "api", append(opts, secret)...)
 }
 
-// token is good for an hour, and says more than it must.
+// token is good for an hour, and has more claims than it needs.
 func (p *press) token(sub string, more ...string) string {
 	claims := fmt.Sprintf(`{"iss":%q,"aud":"api","exp":%d,"sub":%q%s}`, pressIssuer, time.Now().Add(time.Hour).Unix(), sub, strings.Join(more, ""))
 	input := p.header + "." + b64(claims)

@@ -83,7 +83,7 @@ func TestEverySituationHasItsChallenge(t *testing.T) {
 	}
 }
 
-// checkProblem checks a problem+json body (RFC 9457 section 3) to the member.
+// checkProblem checks every member of a problem+json body (RFC 9457 section 3).
 func checkProblem(t testing.TB, w *httptest.ResponseRecorder, status int, code string) {
 	t.Helper()
 	if got := w.Header().Get("Content-Type"); got != "application/problem+json" {
@@ -125,7 +125,7 @@ func TestEveryReasonHasFixedText(t *testing.T) {
 	}
 }
 
-// Requests that are refused for one reason share an error, but for what their routes say.
+// Requests that are refused for one reason share an error, except for what their routes add.
 func TestRefusalsOfDifferentRoutesDoNotMix(t *testing.T) {
 	auth := newAuth(t, bearertest.NewIssuer())
 	wants := map[string][]bearer.RouteOption{
@@ -159,7 +159,7 @@ func TestRefusalsAreNeverChanged(t *testing.T) {
 	}
 }
 
-// WriteError speaks and never decides: whatever it is given, it does not let a request pass as good.
+// WriteError writes and never decides: no error that it is given lets a request pass.
 func TestWriteErrorNeverLetsARequestPass(t *testing.T) {
 	auth := newAuth(t, bearertest.NewIssuer())
 	for _, err := range []error{nil, errors.New("secret"), (*bearer.Error)(nil), &bearer.Error{}, bearer.Refusal("x")} {
@@ -223,7 +223,7 @@ func TestErrorHandlerSuppliesTheBodyAlone(t *testing.T) {
 	}
 }
 
-// What stands outside the guard may have prepared the answer for another body, or for encoding it.
+// A middleware outside the guard may have prepared the response for another body, or for encoding.
 func TestRefusalDropsTheContentLengthOfOuterMiddleware(t *testing.T) {
 	page := bearer.WithErrorHandler(func(w http.ResponseWriter, _ *http.Request, _ *bearer.Error) { _, _ = w.Write([]byte("a page")) })
 	for _, opts := range [][]bearer.Option{nil, {page}} {

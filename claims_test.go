@@ -120,7 +120,7 @@ func TestRolesComeFromTheRolesClaim(t *testing.T) {
 	}
 }
 
-// Nothing reachable from claims can be changed by a handler: they are shared.
+// A handler cannot change anything it reaches from the claims, because requests share them.
 func TestClaimsAreImmutable(t *testing.T) {
 	issuer := bearertest.NewIssuer()
 	claims := verified(t, newAuth(t, issuer), issuer.Token(c{"scope": "a b", "roles": []string{"r", "s"}}))
@@ -175,7 +175,8 @@ type reader struct{ raw string }
 
 func (r *reader) UnmarshalJSON(data []byte) error { r.raw = string(data); return nil }
 
-// But for names, values and errors are those of the encoding/json that the program is built with.
+// Except for names, values and errors are those of the encoding/json that the program is built
+// with.
 func TestDecodeAgreesWithEncodingJSON(t *testing.T) {
 	type embedded struct {
 		Tenant string `json:"tenant"`
@@ -228,7 +229,7 @@ func TestDecodeReportsErrors(t *testing.T) {
 	}
 }
 
-// A stray log line does not carry a person's data.
+// A stray log line contains no personal data.
 func TestClaimsDoNotPrint(t *testing.T) {
 	issuer := bearertest.NewIssuer()
 	claims := verified(t, newAuth(t, issuer), issuer.Token(c{"sub": "canary", "email": "canary"}))
@@ -244,7 +245,7 @@ func TestClaimsDoNotPrint(t *testing.T) {
 	}
 }
 
-// Claims that no Middleware made say nothing, and none of their methods panics.
+// Claims that no Middleware made are empty, and none of their methods panics.
 func TestClaimsThatNoMiddlewareMadeAreEmpty(t *testing.T) {
 	for name, claims := range map[string]*bearer.Claims{"nil": nil, "zero": {}} {
 		v := reflect.ValueOf(claims)

@@ -36,8 +36,8 @@ func TestCoreHasFiveModules(t *testing.T) {
 	}
 }
 
-// Looking at a fresh clone changes nothing in it: every checksum that the go command wants for the
-// workspace is committed.
+// The go command changes nothing in a fresh clone: every checksum that it needs for the workspace
+// is committed.
 func TestGoCommandsLeaveTheTreeAsItIs(t *testing.T) {
 	t.Parallel()
 	tree := t.TempDir()
@@ -106,7 +106,7 @@ func moduleFiles(t testing.TB, root string) map[string][]byte {
 	return files
 }
 
-// Nothing that is made for tests gets into a service, by whatever way.
+// No code made for tests gets into a service, directly or indirectly.
 func TestCoreLinksNoTestCode(t *testing.T) {
 	deps := strings.Fields(goTool(t, ".", "list", "-deps", ".", "./jwks", "./tokens", "./tokens/oauth", "./tokens/session"))
 	if !slices.Contains(deps, "net/http") {
@@ -181,7 +181,8 @@ var arrows = map[string][]string{
 // forTests are the packages that tests import, here and elsewhere.
 var forTests = []string{"bearertest", "tokens/session/storetest", "tokens/internal/tokenstest", "internal/vectors"}
 
-// Arrows between packages point one way, and testing is for tests and for what users test with.
+// Imports between packages point one way. Only tests, and packages for users' tests, import
+// testing.
 func TestPackagesImportDownwards(t *testing.T) {
 	t.Parallel()
 	seen := make(map[string]bool)

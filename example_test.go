@@ -36,7 +36,7 @@ func exampleAuth(opts ...bearer.Option) (*bearer.Middleware, *bearertest.Issuer)
 	return auth, issuer
 }
 
-// One line protects a handler; a newcomer's second line reads who called.
+// One line protects a handler. The second line that a newcomer writes reads who called.
 func Example() {
 	auth, issuer := exampleAuth()
 	orders := func(w http.ResponseWriter, r *http.Request) {
@@ -116,7 +116,7 @@ func ExampleGuard_Verify() {
 	// Output: <nil> insufficient_scope 403
 }
 
-// A readiness probe starts the first fetch of the keys, and says when requests can be served.
+// A readiness probe starts the first fetch of the keys, and reports when requests can be served.
 func ExampleMiddleware_ReadyHandler() {
 	auth, _ := exampleAuth()
 	mux := http.NewServeMux()
@@ -169,7 +169,7 @@ func ExampleFunc() {
 	// Output: 403 Bearer error="insufficient_scope", error_description="Access is not allowed"
 }
 
-// A payment wants the person to have authenticated well, and a moment ago (RFC 9470).
+// A payment requires strong and recent authentication (RFC 9470).
 func ExampleACR() {
 	auth, issuer := exampleAuth()
 	pay := auth.Handler(http.NotFoundHandler(), bearer.ACR("phr"), bearer.AuthMaxAge(5*time.Minute))
@@ -191,7 +191,7 @@ func ExampleAny() {
 	// 403 Bearer error="insufficient_scope", error_description="The access token lacks a required role"
 }
 
-// A page for all that greets those who are logged in. A bad token is still refused.
+// A public page that greets users who are logged in. A bad token is still refused.
 func ExampleOptional() {
 	auth, issuer := exampleAuth()
 	h := auth.Handler(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {

@@ -71,7 +71,7 @@ func TestAuthorizationHeaderHasOneSchemeAndOneToken(t *testing.T) {
 	}
 }
 
-// A token counts where it is looked for, and nowhere else.
+// A token counts in an enabled place, and nowhere else.
 // Rules: request.location.
 func TestTokenCountsOnlyInEnabledPlaces(t *testing.T) {
 	issuer := bearertest.NewIssuer()
@@ -143,7 +143,8 @@ func TestTokensInTwoPlacesAreRefused(t *testing.T) {
 	}
 }
 
-// More than one Authorization header is refused wherever tokens are looked for, and before a form is waited for.
+// More than one Authorization header is refused for every place of tokens, and before the guard
+// reads a form.
 // Rules: request.single-credential.
 func TestTwoAuthorizationHeadersAreRefusedWithAnySource(t *testing.T) {
 	issuer := bearertest.NewIssuer()
@@ -163,7 +164,8 @@ type readerFunc func([]byte) (int, error)
 
 func (f readerFunc) Read(b []byte) (int, error) { return f(b) }
 
-// Package net/http passes over a cookie it cannot read. Here it is a credential that was sent.
+// Package net/http skips a cookie that it cannot read. The guard counts it as a credential that was
+// sent.
 // Rules: request.readable.
 func TestUnreadableCookieIsRefused(t *testing.T) {
 	issuer := bearertest.NewIssuer()
@@ -210,7 +212,7 @@ func TestUnreadableQueryIsRefused(t *testing.T) {
 	checkProblem(t, w, 400, "malformed_request")
 }
 
-// The handler reads a form as if nobody had read it before (RFC 6750 section 2.2).
+// The handler reads a form as if the guard had not read it (RFC 6750 section 2.2).
 func TestFormSourceLeavesTheFormToTheHandler(t *testing.T) {
 	issuer := bearertest.NewIssuer()
 	token := issuer.Token()
@@ -350,7 +352,7 @@ func TestUnreadableFormIsRefused(t *testing.T) {
 	}
 }
 
-// Package net/http quotes a trailer that it cannot read. The cause of a refusal does not.
+// Package net/http quotes a trailer that it cannot read. The cause of a refusal does not quote it.
 func TestUnreadableTrailerOfAFormIsNotQuoted(t *testing.T) {
 	const request = "POST / HTTP/1.1\r\nHost: api.example\r\n" +
 		"Content-Type: application/x-www-form-urlencoded\r\nTransfer-Encoding: chunked\r\n\r\n" +
@@ -369,7 +371,7 @@ func TestUnreadableTrailerOfAFormIsNotQuoted(t *testing.T) {
 	}
 }
 
-// formOf returns a form of exactly so many bytes.
+// formOf returns a form with exactly this many bytes.
 func formOf(size int, token string) io.ReadCloser {
 	form := "access_token=" + token + "&x="
 	return io.NopCloser(strings.NewReader(form + strings.Repeat("x", size-len(form))))

@@ -72,8 +72,8 @@ func (s claimsSeed) header() string {
 	return `{"alg":"EdDSA"}`
 }
 
-// Claims that are accepted, correctly signed, are one JSON object with one reading, ours by iss and
-// aud, and good by the clock. What the accessors say is what the document says.
+// Accepted claims are correctly signed: one JSON object with one reading, for this service by iss
+// and aud, and valid now. The accessors return what the document says.
 func FuzzClaims(f *testing.F) {
 	target := newFuzzTarget(f)
 	replace := strings.NewReplacer("ISS", fmt.Sprintf("%q", iss), "AUD", fmt.Sprintf("%q", aud), "FUTURE", "4102444799")
@@ -101,7 +101,7 @@ func FuzzClaims(f *testing.F) {
 	})
 }
 
-// checkAccepted holds accepted claims against the document, as encoding/json reads it into a map.
+// checkAccepted compares accepted claims with the document, as encoding/json reads it into a map.
 func checkAccepted(t testing.TB, claims *bearer.Claims, members map[string]any, before, after time.Time) {
 	t.Helper()
 	date := func(name string) (float64, bool) {
@@ -146,7 +146,7 @@ func checkAccepted(t testing.TB, claims *bearer.Claims, members map[string]any, 
 			t.Errorf("%s is %v, and %q for the handler", name, want, got)
 		}
 	}
-	var decoded map[string]json.RawMessage // a number may be too large for a float64, and is a number all the same
+	var decoded map[string]json.RawMessage // a number may be too large for a float64
 	if err := claims.Decode(&decoded); err != nil || len(decoded) != len(members) {
 		t.Errorf("Decode finds %d members of %d (%v)", len(decoded), len(members), err)
 	}

@@ -148,9 +148,9 @@ func everyConfigSeed() []configSeed {
 	return seeds
 }
 
-// New never panics and does no I/O. Each of its errors is a *ConfigError that says something and
-// keeps the secret; and a configuration that it accepts is one that was meant: nothing empty,
-// nothing out of bounds, and closed to unsigned tokens.
+// New never panics and does no I/O. Each of its errors is a *ConfigError with a text that does not
+// show the secret. A configuration that it accepts has nothing empty and nothing out of bounds, and
+// refuses unsigned tokens.
 func FuzzConfig(f *testing.F) {
 	seeds := everyConfigSeed()
 	checkSeeds(f, seeds, func(s configSeed) bool { _, err := bearer.New(s.options()...); return err == nil })
@@ -166,7 +166,7 @@ func FuzzConfig(f *testing.F) {
 		auth, err := bearer.New(append(s.options(), bearer.WithHTTPClient(offline))...)
 		if err != nil {
 			if auth != nil {
-				t.Error("a Middleware beside an error")
+				t.Error("both a Middleware and an error")
 			}
 			for _, mistake := range configErrors(t, err) {
 				if mistake.Option == "" || mistake.Problem == "" {
@@ -209,7 +209,7 @@ func (s configSeed) checkMeant(t testing.TB) {
 		"an option twice":                     has(withTwoLeeways) && has(withLeeway) || has(withTwoIssuers),
 		"alg none":                            has(withAlgorithms) && strings.EqualFold(s.text, "none"),
 		"a short secret":                      has(withHMACSecret) && len(secretMark)+len(s.text) < 32,
-		"a secret beside public keys":         has(withHMACSecret) && has(withJWKSURL|withDiscover|withRemote|withStatic|withPEM),
+		"a secret and public keys":            has(withHMACSecret) && has(withJWKSURL|withDiscover|withRemote|withStatic|withPEM),
 		"RFC 9068 and what contradicts it":    has(withRFC9068) && has(withTokenTypes|withNoExpiry|withAudienceClaim|withAnyAudience),
 		"keys over http":                      has(withJWKSURL|withRemote|withDiscover) && !has(withInsecureHTTP) && !isSafe(s.text),
 		"discovery over http":                 !has(withJWKSURL|withDiscover|withRemote|withStatic|withPEM|withHMACSecret|withInsecureHTTP) && !isSafe(s.issuer),

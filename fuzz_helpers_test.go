@@ -22,9 +22,9 @@ import (
 	"github.com/golang-jwt/jwt/v5"
 )
 
-// fuzzTarget is a Middleware whose tokens are the same in every process that takes part in fuzzing,
-// and the reference that it is held against: both trust the same issuer, audience and keys by the
-// same defaults.
+// fuzzTarget is a Middleware and the reference that it is compared with. Both trust the same
+// issuer, audience and keys by the same defaults. Their tokens are the same in every fuzzing
+// process.
 type fuzzTarget struct {
 	auth      *bearer.Middleware
 	reference *reference.Reference
@@ -98,8 +98,8 @@ func (f *fuzzTarget) sign(header, payload string) string {
 	return withSignature(input, ed25519.Sign(f.ed, []byte(input)))
 }
 
-// verify reports whether the token is accepted. It holds for every token that the error is a 401 of
-// ours, that no claims come with it, that it does not repeat the token, and that what the reference
+// verify reports whether the token is accepted. It checks for every token that an error is a 401 of
+// this package, comes without claims and does not repeat the token, and that what the reference
 // refuses is refused.
 func (f *fuzzTarget) verify(t testing.TB, token string) *bearer.Claims {
 	t.Helper()
@@ -128,8 +128,8 @@ func (f *fuzzTarget) verify(t testing.TB, token string) *bearer.Claims {
 	return claims
 }
 
-// checkSeeds fails when the seeds are none, or do not reach both sides of the decision: then
-// nothing is fuzzed in earnest.
+// checkSeeds fails if there are no seeds, or if they do not reach both sides of the decision,
+// because such fuzzing tests nothing.
 func checkSeeds[T any](f *testing.F, seeds []T, accepted func(T) bool) {
 	f.Helper()
 	good := 0
@@ -143,15 +143,15 @@ func checkSeeds[T any](f *testing.F, seeds []T, accepted func(T) bool) {
 	}
 }
 
-// readIndependently reads a document with encoding/json, and fails the test where a document that
-// was accepted is not valid UTF-8, is no JSON object, or has a member name twice.
+// readIndependently reads an accepted document with encoding/json. It fails the test if the
+// document is not valid UTF-8, is not a JSON object, or has a member name twice.
 func readIndependently(t testing.TB, document []byte) (object map[string]any) {
 	t.Helper()
 	if !utf8.Valid(document) || !json.Valid(document) {
 		t.Fatalf("accepted, but not JSON in UTF-8: %q", document)
 	}
 	decoder := json.NewDecoder(bytes.NewReader(document))
-	decoder.UseNumber() // or else a number too large for a float64 ends the walk
+	decoder.UseNumber() // otherwise a number too large for a float64 ends the walk
 	if name, twice := repeatedName(t, decoder); twice {
 		t.Fatalf("accepted, but %q is there twice: %s", name, document)
 	}
@@ -166,7 +166,7 @@ func readIndependently(t testing.TB, document []byte) (object map[string]any) {
 	return object
 }
 
-// repeatedName walks over the next value and looks for an object with a name that it has twice.
+// repeatedName reads the next value and looks for an object that has a name twice.
 func repeatedName(t testing.TB, decoder *json.Decoder) (name string, found bool) {
 	t.Helper()
 	token, err := decoder.Token()

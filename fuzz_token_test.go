@@ -13,8 +13,8 @@ import (
 	"github.com/bearer-go/bearer/internal/vectors"
 )
 
-// tokenSeed is a token, and a piece of it to replace: the fuzzer need not find a good token to come
-// close to one.
+// tokenSeed is a token and a piece of it to replace, so that the fuzzer starts close to a good
+// token.
 type tokenSeed struct {
 	text    string
 	at, cut uint16
@@ -109,8 +109,8 @@ var headerSeeds = []string{
 	``,
 }
 
-// A header under which correctly signed claims are accepted is one JSON object with one reading,
-// for the key's algorithm, of an accepted type, for the key that signed, and without extensions.
+// If correctly signed claims are accepted, their header is one JSON object with one reading. It
+// names the key's algorithm, an accepted type and the key that signed, and has no extensions.
 func FuzzHeader(f *testing.F) {
 	target := newFuzzTarget(f)
 	checkSeeds(f, headerSeeds, func(s string) bool { return target.verify(f, target.sign(s, fuzzClaims)) != nil })
@@ -143,9 +143,9 @@ func FuzzHeader(f *testing.F) {
 	})
 }
 
-// A request is let in exactly if its one Authorization header is the scheme, in any case, one or
-// more spaces and the token (RFC 6750 section 2.1); every other one is answered as the reason says,
-// and the answer does not repeat it.
+// A request passes exactly if its one Authorization header is the scheme, in any case, one or more
+// spaces and the token (RFC 6750 section 2.1). Every other request gets the answer of its reason,
+// which does not repeat the header.
 func FuzzAuthorization(f *testing.F) {
 	target := newFuzzTarget(f)
 	good := target.minted[0]

@@ -10,7 +10,7 @@ import (
 	"github.com/bearer-go/bearer/bearertest"
 )
 
-// Headers that differ in a byte are not confused.
+// Headers that differ in one byte are not confused.
 func TestHeadersThatDifferInOneByteAreToldApart(t *testing.T) {
 	auth := newPress().auth(t, bearer.WithoutCache())
 	secret := []byte(strings.Repeat("s", 32))
@@ -47,7 +47,8 @@ func TestHeadersThatDifferInOneByteAreToldApart(t *testing.T) {
 	wg.Wait()
 }
 
-// Each issuer has its own algorithms and types, also for a header that a token of another issuer had.
+// Each issuer has its own algorithms and types, also for a header that came with a token of another
+// issuer.
 func TestHeadersAreJudgedByEachIssuer(t *testing.T) {
 	secret := []byte(strings.Repeat("s", 64))
 	tuple := func(n int, opts ...bearer.IssuerOption) bearer.Option {

@@ -48,7 +48,8 @@ func TestReadyHandlerStartsTheFirstFetch(t *testing.T) {
 	})
 }
 
-// An issuer's outage takes no instance out of service, until its keys are too old; and a probe tells when they are back.
+// An issuer's outage takes no instance out of service until its keys are too old. A probe reports
+// when they are back.
 func TestReadyHandlerStaysReadyWhileKeysAreStale(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		issuer := bearertest.NewIssuer()

@@ -44,7 +44,7 @@ func get(authorization string) *http.Request {
 	return r
 }
 
-// spy is a protected handler that says whether it ran, and what it saw.
+// spy is a protected handler that records whether it ran, and what it saw.
 type spy struct {
 	ran     bool
 	claims  *bearer.Claims

@@ -27,7 +27,7 @@ const (
 	v1Set     = "https://login.microsoftonline.example/common/discovery/keys"
 )
 
-// boundJWK is a published key whose member issuer is this.
+// boundJWK is a published key with this member issuer.
 func boundJWK(key pair, kid string, issuer any) c {
 	return merged(key.jwk, c{"kid": kid, "use": "sig", "issuer": issuer})
 }
@@ -78,7 +78,7 @@ func TestKeyWithAnIssuerSignsForThatIssuerAlone(t *testing.T) {
 	wantReason(t, alone, tenantToken(personal, "msa", persons), "")
 }
 
-// The operator is told what a client cannot be: the key is there, for other issuers.
+// The operator learns what the client must not learn: the key exists, for other issuers.
 func TestKeyOfAnotherIssuerIsReportedToTheOperator(t *testing.T) {
 	server := &keyServer{}
 	server.publish(boundJWK(pairs()[1], "msa", personal))
@@ -93,7 +93,7 @@ func TestKeyOfAnotherIssuerIsReportedToTheOperator(t *testing.T) {
 	}
 }
 
-// A key id that is there for other issuers is no reason to look for it.
+// A key id that is published for other issuers starts no search.
 func TestKeyOfAnotherIssuerIsNotSearchedFor(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		server := &keyServer{}
@@ -112,7 +112,7 @@ func TestKeyOfAnotherIssuerIsNotSearchedFor(t *testing.T) {
 	})
 }
 
-// Of the keys under one key id those for other issuers are passed over.
+// Keys for other issuers are skipped, also under the token's key id.
 func TestKeysOfOtherIssuersWithTheSameKeyIDArePassedOver(t *testing.T) {
 	first, second := pairs()[0], pairs()[1]
 	for name, test := range map[string]struct {
@@ -137,7 +137,7 @@ func TestKeysOfOtherIssuersWithTheSameKeyIDArePassedOver(t *testing.T) {
 	}
 }
 
-// What the key set says of a key's issuer takes effect on the next request of a known token.
+// A change of a key's member issuer takes effect on the next request with a cached token.
 // Rules: key.issuer-member.
 func TestCachedTokenIsCheckedForTheIssuerOfItsKey(t *testing.T) {
 	key := pairs()[0]
@@ -182,8 +182,8 @@ func TestCachedTokenIsCheckedForTheIssuerOfItsKey(t *testing.T) {
 	}
 }
 
-// Who publishes keys for issuers of their own takes no place from this issuer's: neither with many
-// of its key id, nor with one where a token names none.
+// Keys for other issuers take no place from this issuer's keys: neither many keys under its key id,
+// nor one key when the token names no key id.
 func TestKeysOfOtherIssuersDoNotCountAsCandidates(t *testing.T) {
 	own, other := pairs()[0], pairs()[1]
 	var crowd []c

@@ -22,8 +22,8 @@ import (
 	"github.com/golang-jwt/jwt/v5"
 )
 
-// Each algorithm's tokens are taken apart and put together wrongly. The whole Middleware tells the
-// good from the manipulated.
+// For each algorithm, tokens are taken apart and put together wrongly. The whole Middleware tells
+// good tokens from manipulated ones.
 // Rules: jws.signature, jws.one-spelling, jws.compact.
 func TestManipulatedTokensAreRefused(t *testing.T) {
 	t.Parallel()
@@ -246,7 +246,7 @@ func (s signer) publicBytes(t testing.TB) map[string][]byte {
 	return forms
 }
 
-// rsaSignatures are numbers and paddings that are none (RFC 8017 sections 8.1.2 and 8.2.2).
+// rsaSignatures are invalid numbers and paddings (RFC 8017 sections 8.1.2 and 8.2.2).
 func (s signer) rsaSignatures(t testing.TB, input string, add func(bearer.Reason, string, string)) {
 	t.Helper()
 	key := s.key.(*rsa.PrivateKey)
@@ -318,8 +318,8 @@ func signPSSWithoutSalt(t testing.TB, key *rsa.PrivateKey, hash crypto.Hash, dig
 	return signature
 }
 
-// ecdsaSignatures are what is not R and S in 32 bytes each, or not numbers from 1 to n-1 (RFC 7518
-// section 3.4).
+// ecdsaSignatures are not R and S in 32 bytes each, or not numbers from 1 to n-1 (RFC 7518 section
+// 3.4).
 func (s signer) ecdsaSignatures(t testing.TB, input string, add func(bearer.Reason, string, string)) {
 	t.Helper()
 	const size = 32

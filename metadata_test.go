@@ -10,7 +10,7 @@ import (
 	"github.com/bearer-go/bearer/bearertest"
 )
 
-// The document stands where RFC 9728 section 3.1 puts it, and says what section 2 defines.
+// The document is at the path of RFC 9728 section 3.1, and says what section 2 defines.
 func TestResourceMetadataIsServedWhereRFC9728Says(t *testing.T) {
 	issuer := bearertest.NewIssuer()
 	for name, tt := range map[string]struct {
@@ -58,7 +58,8 @@ func TestResourceMetadataIsServedWhereRFC9728Says(t *testing.T) {
 	}
 }
 
-// An issuer whose name is no URL is no authorization server that a client could go to (RFC 8414 section 2).
+// An issuer whose name is not a URL is not listed: a client cannot use it as an authorization
+// server (RFC 8414 section 2).
 func TestResourceMetadataLeavesOutNamesThatAreNoURLs(t *testing.T) {
 	auth := mustNew(t, bearer.WithIssuer("joe", "a", bearer.HMACSecret([]byte(strings.Repeat("k", 32)))),
 		bearer.WithResourceMetadata(bearer.ResourceMetadata{Resource: "https://api.example"}))

@@ -17,7 +17,7 @@ import (
 	"github.com/bearer-go/bearer/bearertest"
 )
 
-// The handler finds the claims, in the request it is given and not in the one that came in.
+// The handler finds the claims in the request that it gets, and not in the request that came in.
 func TestHandlerAttachesClaims(t *testing.T) {
 	issuer := bearertest.NewIssuer()
 	auth := newAuth(t, issuer)
@@ -103,7 +103,8 @@ func TestInnerGuardChecksOnlyItsOwnRequirements(t *testing.T) {
 	}
 }
 
-// A context can be handed on to another request, such as one out of a batch: with a credential of its own it is verified.
+// A context can be passed on to another request, such as one of a batch. A request with its own
+// credential is verified.
 func TestContextOfAnotherRequestDoesNotReplaceACredential(t *testing.T) {
 	issuer := bearertest.NewIssuer()
 	auth := newAuth(t, issuer)
@@ -132,7 +133,8 @@ func TestContextOfAnotherRequestDoesNotReplaceACredential(t *testing.T) {
 	}
 }
 
-// What a Func judges is the request that the handler gets: a form that can be read, a handshake without its token.
+// A Func gets the request that the handler gets: with a readable form, and a handshake without its
+// token.
 func TestFuncSeesTheHandlersRequest(t *testing.T) {
 	issuer := bearertest.NewIssuer()
 	auth, token := newAuth(t, issuer), issuer.Token()
@@ -164,7 +166,7 @@ func TestFuncSeesTheHandlersRequest(t *testing.T) {
 	}
 }
 
-// An anonymous request carries nobody's claims, wherever they came from.
+// An anonymous request carries no claims, also if its context had some.
 func TestAnonymousRequestCarriesNoClaims(t *testing.T) {
 	issuer := bearertest.NewIssuer()
 	one, other := newAuth(t, issuer), newAuth(t, bearertest.NewIssuer(bearertest.WithURL("https://other.example")))
@@ -212,7 +214,7 @@ func TestNewContextIsNoCredential(t *testing.T) {
 	}
 }
 
-// One decision event per request, and every field a value this service knew before.
+// There is one event for each request, and every field is a value that this service knew before.
 func TestObserverGetsOneEventPerRequest(t *testing.T) {
 	issuer := bearertest.NewIssuer()
 	down := bearertest.NewIssuer()
@@ -266,7 +268,7 @@ func TestObserverGetsOneEventPerRequest(t *testing.T) {
 	}
 }
 
-// Refusals are logged at Debug with the reason and the cause, and nothing of the token is.
+// Refusals are logged at Debug with the reason and the cause, and without anything of the token.
 // Rules: guard.quiet-log.
 func TestLogCarriesNothingOfTheToken(t *testing.T) {
 	issuer := bearertest.NewIssuer()
@@ -306,7 +308,8 @@ func TestLogCarriesNothingOfTheToken(t *testing.T) {
 	}
 }
 
-// New does nothing, the first request fetches, and many at once fetch once (the claims of none reach another).
+// New fetches nothing, the first request fetches, and many requests at once fetch once. No request
+// gets the claims of another.
 func TestParallelFirstRequestsShareOneFetch(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		issuer := bearertest.NewIssuer()
@@ -331,7 +334,8 @@ func TestParallelFirstRequestsShareOneFetch(t *testing.T) {
 	})
 }
 
-// An issuer's outage is 503 with the time to the next attempt, never 401; when it is back, so is the service.
+// An issuer's outage is 503 with the time to the next attempt, and never 401. The service recovers
+// with the issuer.
 // Rules: key.available.
 func TestIssuerOutageIsAnsweredWith503(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -364,7 +368,8 @@ func readyWithin(t *testing.T, auth *bearer.Middleware, d time.Duration) error {
 	return auth.Ready(ctx)
 }
 
-// Ready starts the fetches of all issuers at once: one that is down does not keep the others from starting.
+// Ready starts the fetches of all issuers at once: an issuer that is down does not delay the
+// others.
 func TestReadyAsksEveryIssuer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		one := bearertest.NewIssuer(bearertest.WithURL("https://one.example"))
@@ -420,7 +425,7 @@ func TestVerifyRefusesAnEmptyToken(t *testing.T) {
 	wantReason(t, auth, "", bearer.ReasonMissingToken, bearer.Optional())
 }
 
-// A panic of the handler is not ours to hide.
+// The guard does not hide a panic of the handler.
 func TestPanicPassesThrough(t *testing.T) {
 	issuer := bearertest.NewIssuer()
 	h := newAuth(t, issuer).Handler(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }))

@@ -141,7 +141,8 @@ func TestRequestCountsAsVerifiedOnlyWithItsCredential(t *testing.T) {
 	})
 }
 
-// A request counts as verified, wherever the token stood, as long as its Authorization header stays as it was.
+// A request counts as verified, wherever its token was, as long as its Authorization header does
+// not change.
 func TestRequestStaysVerifiedWithAnUnchangedHeader(t *testing.T) {
 	issuer := bearertest.NewIssuer()
 	auth := newAuth(t, issuer)
@@ -174,7 +175,8 @@ func TestRequestStaysVerifiedWithAnUnchangedHeader(t *testing.T) {
 	}
 }
 
-// What a Func puts in the place of the header is not what was verified: a guard behind it judges that anew.
+// A header that a Func puts in place of the verified one was not verified. The next guard verifies
+// it.
 func TestHeaderThatAFuncChangesIsVerifiedAgain(t *testing.T) {
 	issuer := bearertest.NewIssuer()
 	auth := newAuth(t, issuer, bearer.WithTokensFrom(bearer.FromHeader(), bearer.FromCookie()))

@@ -184,7 +184,7 @@ func TestNewReportsTheMistakesOfEveryTuple(t *testing.T) {
 	}
 }
 
-// What is a value and not an empty: these configurations are good, and New does nothing but judge them.
+// These configurations are good, although some values look empty. New only judges them.
 func TestNewAcceptsConfiguration(t *testing.T) {
 	noFetch := &http.Client{Transport: roundTripper(func(*http.Request) (*http.Response, error) {
 		t.Error("New made a request")

@@ -21,8 +21,8 @@ import (
 	"github.com/bearer-go/bearer/jwks"
 )
 
-// hasList reports whether a function takes or returns something that shares memory with what it is
-// copied from: a slice, a map, or a struct with one.
+// hasList reports whether a function takes or returns a value whose copies share memory: a slice, a
+// map, or a struct with one.
 func hasList(signature *types.Signature) bool {
 	var shares func(types.Type) bool
 	shares = func(typ types.Type) bool {
@@ -48,7 +48,7 @@ func hasList(signature *types.Signature) bool {
 	return false
 }
 
-// ownershipCases are by the function that takes or returns a list.
+// ownershipCases returns the cases by the function that takes or returns a list.
 func ownershipCases() map[string]func(*testing.T) {
 	issuer := bearertest.NewIssuer(bearertest.WithDefaultClaims(c{"scope": "read write", "roles": []string{"clerk", "cook"}, "acr": "mfa"}))
 	reader, writer := bearer.Scopes("read"), bearer.Scopes("write")
@@ -300,7 +300,7 @@ func ownershipCases() map[string]func(*testing.T) {
 	}
 }
 
-// unreachable is a network without anything in it.
+// unreachable is a network without any host.
 type unreachable struct{}
 
 func (unreachable) RoundTrip(*http.Request) (*http.Response, error) {

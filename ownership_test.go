@@ -4,8 +4,8 @@ import (
 	"testing"
 )
 
-// What the caller does with a list after the call changes nothing, be it one that was given or one that was returned. There is a
-// case for every function and method that takes or returns one.
+// A caller may change a list after the call without effect, whether it was an argument or a result.
+// There is a case for every function and method that takes or returns a list.
 func TestListsBelongToTheCaller(t *testing.T) {
 	cases := ownershipCases()
 	for name, dir := range guarded {

@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-// Nothing that can be printed shows a token, a secret, or what a token says: not with any verb, in any place.
+// No value shows a token, a secret or a claim when it is printed, with any verb and in any place.
 func TestNothingPrintsSecrets(t *testing.T) {
 	t.Parallel()
 	s := newSecrets(t)
@@ -39,7 +39,8 @@ func TestNothingPrintsSecrets(t *testing.T) {
 	}
 }
 
-// What is in use can be printed at any time: printing reads nothing that changes, and waits for no lock.
+// A value in use can be printed at any time: printing reads nothing that changes, and waits for no
+// lock.
 func TestPrintingNeedsNoLock(t *testing.T) {
 	t.Parallel()
 	s := newSecrets(t)

@@ -28,8 +28,8 @@ type printed struct {
 	as   func(needle string) []string // how a needle would look
 }
 
-// waysToPrint are all verbs of package fmt, and those it does not know, with each of the flags, and
-// the encoders of the standard library.
+// waysToPrint are all verbs of package fmt and unknown ones, with each of the flags, and the
+// encoders of the standard library.
 func waysToPrint(flags ...string) (all []printed) {
 	for _, flags := range flags {
 		for verb := 'A'; verb <= 'z'; verb++ {
@@ -73,7 +73,7 @@ func waysToPrint(flags ...string) (all []printed) {
 	)
 }
 
-// shapes are places where a value can stand. Package fmt calls no methods of what is in an
+// shapes are the places where a value can be. Package fmt calls no methods of a value in an
 // unexported field.
 func shapes[T any](v T) []any {
 	type (
@@ -112,7 +112,7 @@ func shapes[T any](v T) []any {
 	return all
 }
 
-// secrets are what must not be printed, and everything that could print it.
+// secrets are the texts that must not be printed, and everything that could print them.
 type secrets struct {
 	auth    *bearer.Middleware
 	token   string

@@ -15,9 +15,8 @@ import (
 	"github.com/bearer-go/bearer/bearertest"
 )
 
-// Key ids that are not published come in all the time, from attackers or from clients that were
-// forgotten. A key that the issuer then begins to use is found at once, or, after more of them than
-// the budget allows for, after a wait.
+// Unpublished key ids arrive all the time, from attackers or from forgotten clients. A key that the
+// issuer then begins to use is found at once, or after a wait if they have spent the budget.
 func promiseOfTrickle(t *testing.T) {
 	forged := 0
 	forge := func(issuer *bearertest.Issuer) string {
@@ -197,7 +196,7 @@ func promiseOfUnsteady(t *testing.T) {
 	}
 }
 
-// distant is a transport that takes its time.
+// distant is a transport that adds a delay.
 type distant struct {
 	next http.RoundTripper
 	by   time.Duration
@@ -208,7 +207,7 @@ func (d distant) RoundTrip(r *http.Request) (*http.Response, error) {
 	return d.next.RoundTrip(r)
 }
 
-// The same over sockets, one step after the other: how long each takes makes no difference.
+// The same over sockets, one step after another. The time of a step makes no difference.
 func TestUnsteadyIssuerIsSurvivedOverSockets(t *testing.T) {
 	t.Parallel()
 	const connections, requests = 32, 40

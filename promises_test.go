@@ -80,7 +80,8 @@ func TestEveryPromiseIsATestAndEveryTestAPromise(t *testing.T) {
 	}
 }
 
-// promiseOfFault is that of every fault which keeps the keys from coming: warm nobody notices, cold it is 503.
+// promiseOfFault tests the promise for every fault that keeps the keys from coming: a warm service
+// goes on, and a cold one answers 503.
 func promiseOfFault(t *testing.T, fault bearertest.Fault, within time.Duration) {
 	t.Run("warm", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
@@ -336,7 +337,7 @@ func promiseOfReusedKeyID(t *testing.T) {
 	})
 }
 
-// mostSearches is how often an issuer may have been asked about unknown key ids since then.
+// mostSearches returns how often an issuer may have been asked about unknown key ids since then.
 func mostSearches(began time.Time) int { return 5 + int(time.Since(began)/(4*time.Second)) }
 
 func promiseOfForgedKeyIDs(t *testing.T) {
@@ -484,7 +485,7 @@ func promiseOfClientGone(t *testing.T) {
 	}
 }
 
-// A bubble fails when a goroutine is left in it: that nothing runs any more, or yet, needs no other check.
+// A bubble fails if a goroutine is left in it, so nothing else needs to check that nothing runs.
 func promiseOfClose(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		issuer, token := newIssuer()
@@ -520,7 +521,7 @@ func promiseOfClose(t *testing.T) {
 	})
 }
 
-// What holds in a bubble holds over a socket, too, as far as it needs no clock.
+// What holds in a bubble also holds over a socket, as far as it does not depend on the clock.
 func TestPromisesHoldOverASocket(t *testing.T) {
 	faults := []bearertest.Fault{
 		bearertest.Down, bearertest.Huge, bearertest.HTML200, bearertest.EmptyKeys, bearertest.Redirect,
@@ -538,7 +539,7 @@ func TestPromisesHoldOverASocket(t *testing.T) {
 			issuer.SetFault(fault)
 			ctx, cancel := context.WithCancel(t.Context())
 			if fault == bearertest.Hang || fault == bearertest.Drip {
-				cancel() // nobody waits, whatever the issuer does
+				cancel() // no request waits, whatever the issuer does
 			}
 			defer cancel()
 			for auth, token := range map[*bearer.Middleware]string{cold: old, warm: issuer.Token()} {

@@ -28,7 +28,7 @@ func status(t *testing.T, auth *bearer.Middleware, token string) int {
 	return w.Code
 }
 
-// wantStatus sends one request and checks how it is answered, and that it is at once.
+// wantStatus sends one request and checks its status, and that the answer comes at once.
 func wantStatus(t *testing.T, auth *bearer.Middleware, token string, want int) {
 	t.Helper()
 	if elapsed := took(func() {
@@ -40,8 +40,8 @@ func wantStatus(t *testing.T, auth *bearer.Middleware, token string, want int) {
 	}
 }
 
-// wantStatuses sends many requests at once and checks how they are answered, and within which time
-// all are.
+// wantStatuses sends many requests at once and checks their statuses, and that all answers come
+// within this time.
 func wantStatuses(t *testing.T, auth *bearer.Middleware, token func(i int) string, want int, within time.Duration) {
 	t.Helper()
 	var mu sync.Mutex
@@ -74,8 +74,8 @@ func took(f func()) time.Duration {
 
 func always(token string) func(int) string { return func(int) string { return token } }
 
-// passing lets time pass for a service with traffic: a request each half minute, all answered at
-// once with this status.
+// passing lets time pass for a service with traffic: one request every half minute, each answered
+// at once with this status.
 func passing(t *testing.T, d time.Duration, auth *bearer.Middleware, token string, want int) {
 	t.Helper()
 	for end := time.Now().Add(d); time.Now().Before(end); <-time.After(max(1, min(30*time.Second, time.Until(end)))) {
@@ -93,7 +93,7 @@ func refreshed(t *testing.T, auth *bearer.Middleware, token string) {
 	synctest.Wait()
 }
 
-// recovered checks that a service is served again one pause after its issuer's return.
+// recovered checks that a service accepts tokens again one pause after its issuer's return.
 func recovered(t *testing.T, auth *bearer.Middleware, token string) {
 	t.Helper()
 	w, _ := serve(t, auth, inHeader(token))
@@ -109,8 +109,7 @@ func recovered(t *testing.T, auth *bearer.Middleware, token string) {
 	}
 }
 
-// newIssuer makes an issuer whose keys are quick to make and to verify with, and a token that does
-// not expire in the test.
+// newIssuer returns an issuer with fast keys, and a token that does not expire during the test.
 func newIssuer(opts ...bearertest.IssuerOption) (issuer *bearertest.Issuer, token func() string) {
 	issuer = bearertest.NewIssuer(append([]bearertest.IssuerOption{bearertest.WithAlgorithm("EdDSA")}, opts...)...)
 	return issuer, func() string { return issuer.Token(c{"exp": time.Now().Add(100 * 24 * time.Hour).Unix()}) }

@@ -79,7 +79,7 @@ func TestRequirementsDecideByTheClaims(t *testing.T) {
 	}
 }
 
-// What the claims say about authentication decides, to the second; without auth_time nothing is known.
+// The claims about authentication decide, to the second. Without auth_time the age is unknown.
 // Rules: route.auth-age.
 func TestAuthMaxAgeCountsToTheSecond(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -98,7 +98,8 @@ func TestAuthMaxAgeCountsToTheSecond(t *testing.T) {
 	})
 }
 
-// A Func sees the request and the claims; its error is for the log alone and can be found by the operator.
+// A Func gets the request and the claims. Its error goes to the log alone, where the operator finds
+// it.
 // Rules: route.func.
 func TestFuncDecidesByRequestAndClaims(t *testing.T) {
 	issuer := bearertest.NewIssuer()
@@ -128,7 +129,8 @@ func TestFuncDecidesByRequestAndClaims(t *testing.T) {
 	}
 }
 
-// An unset variable must not open a route: what no token can have is a mistake when the route is wired.
+// An unset variable must not open a route: a requirement that no token can meet is reported when
+// the route is wired.
 // Rules: config.no-empty-value.
 func TestMistakesInRouteOptionsPanic(t *testing.T) {
 	auth := newAuth(t, bearertest.NewIssuer())
@@ -194,7 +196,7 @@ func wantPanic(t *testing.T, name, beginning string, f func()) {
 	f()
 }
 
-// Rules that come from a file are corrected in one go.
+// All mistakes of rules from a file are reported at once.
 func TestNewGuardReportsEveryMistakeAtOnce(t *testing.T) {
 	auth := newAuth(t, bearertest.NewIssuer())
 	_, err := auth.NewGuard(

@@ -11,7 +11,8 @@ import (
 	"github.com/bearer-go/bearer"
 )
 
-// Each token that an RFC prints, through the steps up to the signature and through the whole.
+// Each token that an RFC prints goes through the steps up to the signature, and through the whole
+// pipeline.
 func TestRFCTokensGetTheirAnswers(t *testing.T) {
 	examples := readRFCExamples(t)
 	const expired = bearer.ReasonExpired
@@ -79,7 +80,8 @@ func TestRFC7519ClaimsAreAccepted(t *testing.T) {
 	})
 }
 
-// The unsecured examples fail by their shape. With any signature at all, it is the algorithm and the extension that are refused.
+// The unsecured examples fail by their shape. With a signature added, the algorithm and the
+// extension are refused.
 func TestRFCUnsecuredHeadersAreRefusedWithASignature(t *testing.T) {
 	auth := mustNew(t, bearer.WithIssuer("joe", aud, bearer.HMACSecret(bytes.Repeat([]byte("k"), 32))))
 	for id, want := range map[string]bearer.Reason{
@@ -144,7 +146,8 @@ func TestRFC9068ExampleIsAccepted(t *testing.T) {
 	})
 }
 
-// Tokens bound to a key (RFC 9449 section 6.1) or to a certificate (RFC 8705 section 3.1) are no bearer tokens.
+// Tokens bound to a key (RFC 9449 section 6.1) or to a certificate (RFC 8705 section 3.1) are not
+// bearer tokens.
 func TestRFCBoundTokensAreRefused(t *testing.T) {
 	examples := readRFCExamples(t)
 	s := newRFCSigner(t, "k")

@@ -97,7 +97,7 @@ func (s rfcSigner) sign(t testing.TB, header, claims map[string]any) string {
 	return text
 }
 
-// challengeParams takes a challenge apart (RFC 9110 section 11.6.1): one scheme, quoted parameters,
+// challengeParams parses a challenge (RFC 9110 section 11.6.1): one scheme, and quoted parameters,
 // each once.
 func challengeParams(t testing.TB, value string) (scheme string, params map[string]string) {
 	t.Helper()

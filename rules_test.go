@@ -17,8 +17,8 @@ import (
 	"testing"
 )
 
-// Every name that a user can reach is documented, in every module: packages, types, functions, methods, constants, variables,
-// fields of structs and methods of interfaces.
+// Every exported name is documented, in every module: packages, types, functions, methods,
+// constants, variables, fields of structs and methods of interfaces.
 func TestEveryExportedNameIsDocumented(t *testing.T) {
 	t.Parallel()
 	packages := make(map[string]bool) // public ones: whether one of their files has a package comment
@@ -48,8 +48,8 @@ func TestEveryExportedNameIsDocumented(t *testing.T) {
 	}
 }
 
-// exportedNames finds what a declaration exports, and whether it is documented. The comment on a group of constants or variables
-// stands for each of them.
+// exportedNames returns what a declaration exports, and whether it is documented. The comment of a
+// group of constants or variables counts for each of them.
 func exportedNames(decl ast.Decl) map[string]bool {
 	names := make(map[string]bool)
 	switch decl := decl.(type) {
@@ -81,8 +81,8 @@ func exportedNames(decl ast.Decl) map[string]bool {
 	return names
 }
 
-// memberNames adds the fields of a struct and the methods of an interface. One that the type's own comment names, or that is called
-// like its type, needs no comment of its own.
+// memberNames adds the fields of a struct and the methods of an interface. A member that the type's
+// comment names, or that has the name of its type, needs no comment.
 func memberNames(spec *ast.TypeSpec, doc string, names map[string]bool) {
 	var members *ast.FieldList
 	switch typ := spec.Type.(type) {
@@ -151,10 +151,12 @@ func TestNoTestSleeps(t *testing.T) {
 	}
 }
 
-// maxFirstProgram is the length of the program on the README's first screen, in lines after its imports that are not blank.
+// maxFirstProgram bounds the program on the README's first screen, in lines after its imports that
+// are not blank.
 const maxFirstProgram = 12
 
-// The README's programs compile, each as a module of its own beside this one, and the first is as short as it says.
+// The README's programs compile, each as a module next to this one, and the first has at most
+// maxFirstProgram lines.
 func TestREADMEProgramsCompile(t *testing.T) {
 	t.Parallel()
 	programs := readmePrograms(t)
@@ -221,7 +223,8 @@ func linesAfterImports(files *token.FileSet, syntax *ast.File, program string) (
 	return n
 }
 
-// buildProgram builds and vets a program in a workspace of its module and of those modules of this repository that it imports.
+// buildProgram builds and vets a program in a workspace of its module and the modules of this
+// repository that it imports.
 func buildProgram(t testing.TB, syntax *ast.File, program string) {
 	t.Helper()
 	dir := t.TempDir()

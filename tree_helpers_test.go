@@ -54,7 +54,7 @@ type goFile struct {
 	syntax *ast.File
 }
 
-// goFiles reads every Go file but what stands in node_modules, testdata and hidden folders.
+// goFiles reads every Go file outside node_modules, testdata and hidden folders.
 func goFiles(t testing.TB) (files []goFile) {
 	t.Helper()
 	walkFiles(t, ".", func(name string) {

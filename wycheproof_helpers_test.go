@@ -94,7 +94,7 @@ func (k vectorJWK) bytes(t testing.TB, value string) []byte {
 	return b
 }
 
-// algorithm is what the JWK says, or else what its family is commonly used with.
+// algorithm is what the JWK says, or otherwise what its family is commonly used with.
 func (k vectorJWK) algorithm() string {
 	switch {
 	case k.Alg != "":

@@ -37,7 +37,7 @@ func otherAlgorithm(key, token string) func(vectorFile, vectorGroup, vector) boo
 	}
 }
 
-// same reports that a vector equals another one once the extra text, which it must hold, is left out.
+// same reports whether a vector equals another one without the extra text, which it must contain.
 func same(id int, extra ...string) func(vectorFile, vectorGroup, vector) bool {
 	return func(_ vectorFile, g vectorGroup, v vector) bool {
 		text := string(v.JWS)
