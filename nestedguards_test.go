@@ -58,7 +58,7 @@ func TestRequestCountsAsVerifiedOnlyWithItsCredential(t *testing.T) {
 	anonymous := verified(auth, none, bearer.Optional())
 	claims, _ := bearer.FromContext(header)
 	given := bearer.NewContext(context.Background(), claims)
-	anew := bearer.NewContext(header, claims)
+	replaced := bearer.NewContext(header, claims)
 
 	for name, test := range map[string]struct {
 		context context.Context
@@ -94,7 +94,7 @@ func TestRequestCountsAsVerifiedOnlyWithItsCredential(t *testing.T) {
 		"by cookie, both and different":  {byCookie, both(cookie(token), lines("Bearer "+another)), false, bearer.ReasonMultipleTokens, ""},
 		"given claims, no header":        {given, none, false, bearer.ReasonMissingToken, ""},
 		"given claims, the token":        {given, lines("Bearer " + token), false, "", "alice"},
-		"given claims over verified":     {anew, none, false, bearer.ReasonMissingToken, ""},
+		"given claims over verified":     {replaced, none, false, bearer.ReasonMissingToken, ""},
 		"anonymous, no header":           {anonymous, none, false, bearer.ReasonMissingToken, ""},
 		"anonymous, a token":             {anonymous, lines("Bearer " + token), false, "", "alice"},
 		"anonymous, an empty token":      {anonymous, lines("Bearer "), false, bearer.ReasonMalformedRequest, ""},

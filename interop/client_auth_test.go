@@ -28,20 +28,21 @@ import (
 type clientCase struct {
 	clientMetadata
 	auth   oauth.ClientAuth
-	wrong  oauth.ClientAuth // somebody else's, by the same method
+	wrong  oauth.ClientAuth // another client's, by the same method
 	opts   []oauth.ClientOption
 	proven string // how the provider says it was proven
 }
 
-// Secrets and identifiers may have any character of VSCHAR (RFC 6749 appendix A.2), and these are the ones that forms and
-// HTTP have a use for.
+// Secrets and identifiers may have any character of VSCHAR (RFC 6749 appendix A.2), and these are
+// the ones that forms and HTTP have a use for.
 const (
 	oddID     = "an odd client: 1+1=2 & 100%25"
 	oddSecret = `a secret+with %20 : / ? & = # " \ ~ and 64 bytes or more, as oidc-provider wants of one`
 )
 
-// A token by client credentials, and its revocation, with each method of client authentication that oidc-provider and
-// a Client share, but for "none", which is for people's logins. What a Client does not have is client_secret_jwt.
+// A token by client credentials, and its revocation, with each method of client authentication that
+// oidc-provider and a Client share, but for "none", which is for people's logins. What a Client
+// does not have is client_secret_jwt.
 func TestEachClientAuthentication(t *testing.T) {
 	ca := newAuthority(t)
 	cases := []clientCase{
@@ -204,8 +205,9 @@ func publicJWK(t *testing.T, public crypto.PublicKey) map[string]any {
 	return nil
 }
 
-// mutualTLSCase is a client that shows a certificate: one by the authority, which the provider knows by its name (RFC 8705
-// section 2.1), or one by nobody, which it knows by itself (section 2.2).
+// mutualTLSCase is a client that shows a certificate: one by the authority, which the provider
+// knows by its name (RFC 8705 section 2.1), or one that no authority signed, which it knows by
+// itself (section 2.2).
 func mutualTLSCase(t *testing.T, ca *authority, method string) clientCase {
 	t.Helper()
 	c := clientCase{clientMetadata: clientMetadata{ID: method, AuthMethod: method}, proven: "certificate"}
@@ -266,7 +268,8 @@ func (a *authority) server(t *testing.T) *providerTLS {
 	}
 }
 
-// selfSigned makes a certificate of this DNS name by nobody else. One without a name is an authority's.
+// selfSigned makes a certificate of this DNS name, signed by itself. One without a name is an
+// authority's.
 func selfSigned(t *testing.T, name string) tls.Certificate {
 	t.Helper()
 	if name == "" {

@@ -24,7 +24,8 @@ func describe(claims *bearer.Claims) me {
 	return me{Subject: claims.Subject(), Scopes: claims.Scopes()}
 }
 
-// frameworks mount the same API: any good token may see /me, and /orders takes the scope orders:read.
+// frameworks mount the same API: any good token may see /me, and /orders takes the scope
+// orders:read.
 var frameworks = map[string]func(*bearer.Middleware) http.Handler{
 	"net-http": mountNetHTTP,
 	"gin":      mountGin,

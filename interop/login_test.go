@@ -20,7 +20,7 @@ import (
 )
 
 const (
-	callback   = "https://app.example.com/callback" // where the browser comes back to; nobody asks there
+	callback   = "https://app.example.com/callback" // where the browser comes back to; no request is made there
 	webID      = "web"
 	webSecret  = "the secret of the web application"
 	nativeID   = "native"
@@ -85,8 +85,8 @@ func beginLogin(t *testing.T, alice *session.Session) *session.Login {
 	return login
 }
 
-// browse does what a person's browser does: it follows the provider's redirects, with cookies, until one leads back to the
-// application, and returns the answer that is in that one.
+// browse does what a person's browser does: it follows the provider's redirects, with cookies,
+// until one leads back to the application, and returns the answer that is in that one.
 func browse(t *testing.T, login *session.Login) (answer url.Values) {
 	t.Helper()
 	jar, err := cookiejar.New(nil)
@@ -136,8 +136,9 @@ func wantLoginRequired(t *testing.T, what string, err error) {
 	}
 }
 
-// A person logs in by the authorization code grant with PKCE, which this provider insists on. The one refresh token serves
-// tokens for several services, rotates each time, and goes on after a restart.
+// A person logs in by the authorization code grant with PKCE, which this provider insists on. The
+// one refresh token serves tokens for several services, rotates each time, and goes on after a
+// restart.
 func TestLoginAndRotation(t *testing.T) {
 	issuer := startProviderWith(t, providerConfig{Clients: []clientMetadata{webClient, nativeClient}})
 	api := httptest.NewServer(mountNetHTTP(newMiddleware(t, issuer)))
@@ -168,7 +169,8 @@ func TestLoginAndRotation(t *testing.T) {
 				t.Errorf("the client was proven by %q, want %q", got, proven)
 			}
 
-			// Another service: a token without a resource is for the provider itself. It asks who that is.
+			// Another service: a token without a resource is for the provider itself. It asks who
+			// that is.
 			own, err := alice.Token(t.Context())
 			if err != nil {
 				t.Fatal(err)
@@ -209,8 +211,9 @@ func TestLoginAndRotation(t *testing.T) {
 	}
 }
 
-// A service that the login was not for: this provider refuses that only after it has replaced the refresh token, and hands
-// out no other one with the refusal. So it is not asked, and the session goes on.
+// A service that the login was not for: this provider refuses that only after it has replaced the
+// refresh token, and hands out no other one with the refusal. So it is not asked, and the session
+// goes on.
 func TestResourceThatTheLoginWasNotFor(t *testing.T) {
 	issuer := startProviderWith(t, providerConfig{Clients: []clientMetadata{webClient}})
 	alice, _ := newSession(t, issuer, webID, session.NewMemoryStore())
@@ -243,7 +246,8 @@ func TestLoginForTwoResources(t *testing.T) {
 	}
 }
 
-// The provider names itself in its answer (RFC 9207), and so must whatever passes for it. Nothing of a refused answer is sent.
+// The provider names itself in its answer (RFC 9207), and so must whatever passes for it. Nothing
+// of a refused answer is sent.
 func TestLoginChecksTheAnswer(t *testing.T) {
 	issuer := startProviderWith(t, providerConfig{Clients: []clientMetadata{webClient}})
 	alice, heard := newSession(t, issuer, webID, session.NewMemoryStore())
@@ -283,7 +287,8 @@ func TestLoginChecksTheAnswer(t *testing.T) {
 		t.Errorf("the right answer once more: %v, want ErrLoginUsed", err)
 	}
 
-	// A code is bound to its login's verifier (RFC 7636): with the state of another login it is worth nothing.
+	// A code is bound to its login's verifier (RFC 7636): with the state of another login it is
+	// worth nothing.
 	login = beginLogin(t, alice)
 	answer = browse(t, login)
 	injected := browse(t, beginLogin(t, alice))
@@ -294,7 +299,8 @@ func TestLoginChecksTheAnswer(t *testing.T) {
 	}
 }
 
-// Somebody stole a refresh token and used it: the provider ends the family, and the session says that a login is required.
+// An attacker stole a refresh token and used it: the provider ends the family, and the session says
+// that a login is required.
 func TestStolenRefreshTokenEndsTheSession(t *testing.T) {
 	issuer := startProviderWith(t, providerConfig{Clients: []clientMetadata{webClient}})
 	alice, heard := newSession(t, issuer, webID, session.NewMemoryStore())
@@ -325,8 +331,9 @@ func TestStolenRefreshTokenEndsTheSession(t *testing.T) {
 	}
 }
 
-// Logout revokes at the provider (RFC 7009): whoever has a copy of the refresh token, or of a token for the provider
-// itself, can do nothing with it. This provider refuses to revoke JWTs, which does not make the logout fail.
+// Logout revokes at the provider (RFC 7009): an attacker who has a copy of the refresh token, or of
+// a token for the provider itself, can do nothing with it. This provider refuses to revoke JWTs,
+// which does not make the logout fail.
 func TestLogoutRevokes(t *testing.T) {
 	issuer := startProviderWith(t, providerConfig{Clients: []clientMetadata{webClient, nativeClient}})
 	for clientID := range people {
@@ -381,7 +388,8 @@ func logOut(t *testing.T, issuer, clientID string, alice *session.Session, heard
 	}
 }
 
-// userInfo asks the provider whom its own token is for, and returns the status (OpenID Connect Core section 5.3).
+// userInfo asks the provider whom its own token is for, and returns the status (OpenID Connect Core
+// section 5.3).
 func userInfo(t *testing.T, issuer string, token *tokens.Token) (status int) {
 	t.Helper()
 	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, issuer+"/me", nil)
@@ -397,7 +405,8 @@ func userInfo(t *testing.T, issuer string, token *tokens.Token) (status int) {
 	return response.StatusCode
 }
 
-// refresh uses a refresh token as somebody would who has a copy of it, and of the client's secret.
+// refresh uses a refresh token as an attacker would who has a copy of it, and of the client's
+// secret.
 func refresh(t *testing.T, issuer, clientID, refreshToken string) (status int, code string) {
 	t.Helper()
 	form := url.Values{"grant_type": {"refresh_token"}, "refresh_token": {refreshToken}}
@@ -424,7 +433,7 @@ func refresh(t *testing.T, issuer, clientID, refreshToken string) (status int, c
 	return response.StatusCode, answer.Error
 }
 
-// ear is a transport that remembers the refresh tokens it hears.
+// ear is a transport that records the refresh tokens in the answers.
 type ear struct {
 	mu    sync.Mutex
 	heard []string

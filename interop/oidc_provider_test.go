@@ -20,8 +20,8 @@ const (
 	invoices = "https://api.example.com/invoices" // another one of the same provider
 )
 
-// The provider has a client for each of these, named after the algorithm that signs its tokens. EdDSA (RFC 8037) and
-// Ed25519 (RFC 9864) are two names of one algorithm.
+// The provider has a client for each of these, named after the algorithm that signs its tokens.
+// EdDSA (RFC 8037) and Ed25519 (RFC 9864) are two names of one algorithm.
 var algorithms = []string{"RS256", "PS256", "ES256", "EdDSA", "Ed25519"}
 
 func TestTokensOfARealProvider(t *testing.T) {
@@ -67,7 +67,8 @@ func testTokens(t *testing.T, api string, from client) {
 	}
 }
 
-// A client of golang.org/x/oauth2 needs no code for this library: it sends the token as RFC 6750 says.
+// A client of golang.org/x/oauth2 needs no code for this library: it sends the token as RFC 6750
+// says.
 func TestOAuth2ClientIsServed(t *testing.T) {
 	issuer := startProvider(t)
 	for name, mount := range frameworks {
@@ -109,7 +110,8 @@ func newMiddleware(t *testing.T, issuer string) *bearer.Middleware {
 // client is one of the provider's clients.
 type client struct{ issuer, id string }
 
-// config asks for a scope and a resource (RFC 8707); without a resource the provider issues opaque tokens.
+// config asks for a scope and a resource (RFC 8707); without a resource the provider issues opaque
+// tokens.
 func (c client) config(scope, resource string) *clientcredentials.Config {
 	config := &clientcredentials.Config{ClientID: c.id, ClientSecret: "secret", TokenURL: c.issuer + "/token"}
 	if scope != "" {
@@ -130,7 +132,8 @@ func (c client) token(t *testing.T, scope, resource string) string {
 	return token.AccessToken
 }
 
-// expect sends the token and compares the status and the challenge: it has every part given, or is absent if none is.
+// expect sends the token and compares the status and the challenge: it has every part given, or is
+// absent if none is.
 func expect(t *testing.T, what, target, token string, status int, challenge ...string) (answer me) {
 	t.Helper()
 	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, target, nil)

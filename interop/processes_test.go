@@ -33,8 +33,9 @@ const (
 
 	maxRest = 5 * time.Millisecond // of a process between two renewals, so that all come to it
 
-	// answerDelay is for which the provider keeps its answer back, in milliseconds, when processes are killed: long enough
-	// that some of them die between the provider's new refresh token and their saving it.
+	// answerDelay is for which the provider keeps its answer back, in milliseconds, when processes
+	// are killed: long enough that some of them die between the provider's new refresh token and
+	// their saving it.
 	answerDelay = 2
 
 	// childLimit is far more than a child needs between two lines. One that takes longer hangs.
@@ -226,7 +227,8 @@ func (c *child) next(t *testing.T) (l line) {
 	return l
 }
 
-// Two processes share one refresh token that rotates, and each renews all the time. The provider sees every refresh token once.
+// Two processes share one refresh token that rotates, and each renews all the time. The provider
+// sees every refresh token once.
 func TestTwoProcessesShareARefreshToken(t *testing.T) {
 	issuer := startProviderWith(t, providerConfig{Clients: []clientMetadata{webClient}})
 	j := job{Issuer: issuer, Dir: t.TempDir(), Renewals: renewals / sharers}
@@ -263,9 +265,9 @@ func TestTwoProcessesShareARefreshToken(t *testing.T) {
 	}
 }
 
-// A process that renews is killed at any moment of it, 200 times. The next one either goes on with the session, or
-// learns that a login is required: then the provider had given a new refresh token that the process did not live to
-// save. Nothing else happens, and a login mends it.
+// A process that renews is killed at any moment of it, 200 times. The next one either goes on with
+// the session, or learns that a login is required: then the provider had given a new refresh token
+// that the process did not live to save. Nothing else happens, and a login repairs it.
 func TestKilledWhileRenewing(t *testing.T) {
 	issuer := startProviderWith(t, providerConfig{Clients: []clientMetadata{webClient}, AnswerDelay: answerDelay})
 	j := job{Issuer: issuer, Dir: t.TempDir()}

@@ -95,7 +95,8 @@ type providerReport struct {
 	Proofs    map[string]string `json:"proofs"`    // how each client proved who it is when it last got a token
 }
 
-// reused is why oidc-provider refuses a refresh token that was used before, when it also ends its family.
+// reused is why oidc-provider refuses a refresh token that was used before, when it also ends its
+// family.
 const reused = "refresh token already used"
 
 func reportOf(t *testing.T, issuer string) (report providerReport) {
@@ -111,8 +112,8 @@ func reportOf(t *testing.T, issuer string) (report providerReport) {
 	return report
 }
 
-// requireParts returns the path of Node.js. Without the parts from npm it skips the test, or fails it when they are
-// required.
+// requireParts returns the path of Node.js. Without the parts from npm it skips the test, or fails
+// it when they are required.
 func requireParts(t *testing.T) (node string) {
 	t.Helper()
 	node, err := exec.LookPath("node")

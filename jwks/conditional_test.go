@@ -329,7 +329,7 @@ func TestEntityTagDoesNotFollowARedirect(t *testing.T) {
 					}
 				}
 				w.put(keysURL, redirects(first))
-				w.put(first, says(304, "")) // nobody asked it that
+				w.put(first, says(304, "")) // it was not asked that
 				untilStale()
 				want(t, set, "c", "EdDSA", "unavailable")
 			})

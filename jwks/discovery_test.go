@@ -258,7 +258,7 @@ func TestDiscoveryIsRepeatedOnceAnHour(t *testing.T) {
 		"it leads to another without keys": {
 			says(200, metadata(issuerURL, newURL)), time.Hour, "GET " + newURL + ": status 404",
 		},
-		"it fails": { // then nothing was learnt, and it is asked sooner
+		"it fails": { // then nothing was learned, and it is asked sooner
 			down, 5 * time.Minute, "GET " + keysURL + ": status 404; and where the keys are now: GET " + discoveryURL + ": connection refused",
 		},
 		"it leads elsewhere": {

@@ -59,7 +59,7 @@ func ExampleNew_mistakes() {
 }
 
 func ExampleSet_Keys_unavailable() {
-	set, err := jwks.New(jwks.Remote("http://localhost:1/keys")) // nobody listens there
+	set, err := jwks.New(jwks.Remote("http://localhost:1/keys")) // nothing listens there
 	if err != nil {
 		fmt.Println(err)
 		return

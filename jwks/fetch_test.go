@@ -31,7 +31,7 @@ func TestIssuerBehindTLSCannotLeadToPlainHTTP(t *testing.T) {
 	})
 }
 
-// On the goroutine of a fetch nobody recovers a panic, and it would end the process.
+// Nothing recovers a panic on the goroutine of a fetch, and it would end the process.
 func TestPanicOfTheTransportIsAFailedFetch(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := issuer(edJWK("a"))
@@ -121,7 +121,7 @@ func TestRedirectsStayWithinTheirOrigin(t *testing.T) {
 				t.Errorf("%s, want %s: %v", got, test.expected, err)
 			}
 			if err != nil && (!strings.Contains(err.Error(), keysURL) || strings.Contains(err.Error(), "elsewhere")) {
-				t.Errorf("the error shall name the URL that was asked, not where the server points: %v", err)
+				t.Errorf("the error must name the URL that was asked, not where the server points: %v", err)
 			}
 		})
 	}

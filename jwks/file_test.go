@@ -135,7 +135,7 @@ func TestRestartDuringAnOutage(t *testing.T) {
 					}
 					<-time.After(100 * time.Millisecond)
 				}
-				want(t, set, "b", "EdDSA", "unavailable") // nobody can know
+				want(t, set, "b", "EdDSA", "unavailable") // it cannot be known
 				if stats := set.Stats(); stats.State != jwks.StateStale || stats.Age != time.Since(asked) || stats.Failures == 0 ||
 					stats.Failures != stats.Fetches {
 					t.Errorf("%+v", stats)
@@ -215,7 +215,7 @@ func TestIssuersKeysReplaceThoseOfTheFile(t *testing.T) {
 			set := k.open(jwks.WithColdWait(test.coldWait))
 			kid, expected := "old", "not found" // it was withdrawn meanwhile
 			if test.takes > test.waits {
-				expected = "found" // nobody waits so long to hear of it
+				expected = "found" // no request waits so long for it
 			}
 			wait := took(func() {
 				wantAll(t, all(50, func(int) string { return outcome(set.Keys(t.Context(), kid, "EdDSA")) }), 50, expected)

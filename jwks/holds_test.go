@@ -63,7 +63,7 @@ func TestHoldsTheSameKeyAfterARefresh(t *testing.T) {
 		"also for one algorithm":        {[]jwk{a.with(jwk{"alg": "EdDSA"}), a}, "held"},
 		"of the same use":               {[]jwk{a.with(jwk{"use": "sig"})}, "held"},
 		"for the same operations":       {[]jwk{a.with(jwk{"key_ops": []string{"verify"}})}, "held"},
-		"with a member nobody knows":    {[]jwk{a.with(jwk{"x-y": 1})}, "held"},
+		"with an unknown member":        {[]jwk{a.with(jwk{"x-y": 1})}, "held"},
 		"another under its key id":      {[]jwk{edJWK("a")}, "not held"},
 		"under another key id":          {[]jwk{a.with(jwk{"kid": "b"})}, "not found"},
 		"without a key id":              {[]jwk{a.with(jwk{"kid": nil})}, "not found"},
@@ -271,7 +271,7 @@ func TestHoldsFailsAsKeysDoesDuringAnOutage(t *testing.T) {
 		wantHeld(t, set, "a", "EdDSA", key, "held")
 		synctest.Wait()
 		if w.count(keysURL) == fetched {
-			t.Error("nobody refreshed the stale keys")
+			t.Error("the stale keys were not refreshed")
 		}
 		untilStale()
 		wantHeld(t, set, "a", "EdDSA", key, "unavailable")
@@ -316,7 +316,7 @@ func TestHoldsTellsTheTimeOfItsAnswer(t *testing.T) {
 			<-time.After(max(1, test.idle))
 			w.put(keysURL, after(test.takes+time.Nanosecond, says(200, keySet(a))))
 			if test.takes == 2*time.Second {
-				w.put(keysURL, hangs) // nobody waits longer for it
+				w.put(keysURL, hangs) // no request waits longer for it
 			}
 			asked := time.Now()
 			_, at, err := set.Holds(t.Context(), issuerURL, test.kid, "EdDSA", key)

@@ -30,7 +30,7 @@ func TestReadyStartsTheFirstFetchAndWaitsThroughFailures(t *testing.T) {
 	})
 }
 
-// ColdWait is for requests: who waits for readiness waits as long as the context says.
+// WithColdWait is for requests. A caller of Ready waits as long as the context says.
 func TestReadyIgnoresColdWait(t *testing.T) {
 	for _, test := range []struct{ takes, coldWait, within time.Duration }{
 		{10 * time.Millisecond, 0, 500 * time.Millisecond},

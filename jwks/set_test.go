@@ -59,7 +59,7 @@ func TestBodiesThatNeverReplaceASet(t *testing.T) {
 				want(t, set, "a", "EdDSA", "found")
 				<-time.After(10 * time.Second)
 				want(t, set, "a", "EdDSA", "found")
-				want(t, set, "b", "EdDSA", "unavailable") // nobody can know
+				want(t, set, "b", "EdDSA", "unavailable") // it cannot be known
 				if w.count(keysURL) < 2 {
 					t.Error("the page was not fetched")
 				}

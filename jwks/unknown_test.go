@@ -396,7 +396,7 @@ func TestMissingKeyIDsAreBounded(t *testing.T) {
 	})
 }
 
-// While the issuer fails nothing is known of any key id, be it that a search did not find it
+// While the issuer fails nothing is known of any key id, also if a search did not find it
 // before.
 func TestMissingKeyIDIsUnavailableWhileTheIssuerFails(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

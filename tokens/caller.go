@@ -144,8 +144,8 @@ func (s *Source) forCaller(
 
 // askProvider calls the functions of one provider. A panic of them is an error.
 //
-// They are asked with the Source's key, whatever key a Fetcher in between has asked with. That key may
-// have come from another caller's context, and stand for that caller.
+// They are asked with the Source's key, whatever key a Fetcher in between has asked with. That key
+// may have come from another caller's context, and stand for that caller.
 func (s *Source) askProvider(
 	ctx context.Context, p *callertoken.Provider,
 ) (set callertoken.Set, err error) {

@@ -110,7 +110,7 @@ func TestChallenges(t *testing.T) {
 	}
 }
 
-// What is too long is not read, be it one line or many.
+// What is too long is not read, in one line or in many.
 func TestChallengesAreBounded(t *testing.T) {
 	const challenge = `Bearer error="invalid_token"`
 	long := challenge + strings.Repeat(" ", challengeLimit-len(challenge))
@@ -150,7 +150,8 @@ func FuzzChallenges(f *testing.F) {
 		if len(line) > challengeLimit-1000 || len(value) > 1000 {
 			return
 		}
-		// Other challenges make no difference where they can be told apart, on a line of their own or joined by a proxy.
+		// Other challenges make no difference where they can be told apart, on a line of their own
+		// or joined by a proxy.
 		for _, other := range []string{"Negotiate", "NTLM YWJj==", `Basic realm="x"`} {
 			separate, joined := challengeSays(other, line), challengeSays(other+", "+line)
 			if separate != says || says && !joined {

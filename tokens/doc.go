@@ -38,8 +38,8 @@
 // Retry-After the bound is at least twice that time, up to the same 30 seconds, because a whole
 // fleet was told the same. During the pause, Token returns an [*UnavailableError] at once unless
 // there is a token that is not expired. Permanent errors such as invalid_client are retried after
-// 30 seconds to 5 minutes, but [ErrLoginRequired] like any other: the person may have logged in through
-// another process.
+// 30 seconds to 5 minutes, but [ErrLoginRequired] like any other: the person may have logged in
+// through another process.
 //
 // # Tokens of callers
 //

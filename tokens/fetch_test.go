@@ -16,8 +16,8 @@ import (
 	"github.com/bearer-go/bearer/tokens/internal/tokenstest"
 )
 
-// A Fetcher that does not heed its context keeps nobody waiting for longer than FetchTimeout. What it brings later is welcome, unless a
-// newer token is there.
+// A Fetcher that ignores its context keeps no caller waiting for longer than WithFetchTimeout. What
+// it brings later is welcome, unless a newer token is there.
 func TestFetcherThatIsLate(t *testing.T) {
 	for name, test := range map[string]struct {
 		first, second time.Duration // how long the two calls take
@@ -104,7 +104,8 @@ func TestResponsesThatAreRefused(t *testing.T) {
 	tokenstest.MustToken(t, source)
 }
 
-// A Fetcher that heeds nothing has two goroutines at most, however often it is asked for a token.
+// A Fetcher that ignores its context has at most two goroutines, however often it is asked for a
+// token.
 func TestFetcherThatIsStuck(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		release := make(chan struct{})
@@ -129,7 +130,8 @@ func TestFetcherThatIsStuck(t *testing.T) {
 	})
 }
 
-// A panic is one failure, and not the end of the process; it is logged with the place, and without what it says.
+// A panic is one failure, and not the end of the process; it is logged with the place, and without
+// what it says.
 func TestFetcherThatPanics(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var log bytes.Buffer
@@ -181,7 +183,7 @@ type panickingError struct{}
 func (panickingError) Error() string { return "no token" }
 func (panickingError) Unwrap() error { panic("hunter2") }
 
-// Nobody waits for a later fetch when the token of an earlier one comes.
+// No caller waits for a later fetch when the token of an earlier one comes.
 func TestLateTokenEndsTheWait(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var calls atomic.Int64

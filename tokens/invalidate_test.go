@@ -65,7 +65,8 @@ func TestInvalidateByAServerThatRefusesEverything(t *testing.T) {
 	})
 }
 
-// One server that refuses a token must not keep it from the others: if there is no other token to be had, it stays in use.
+// One server that refuses a token must not keep it from the others: if no other token is available,
+// it stays in use.
 func TestRefusedTokenWhileTheIssuerIsDown(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &server{grant: tokens.Response{ExpiresIn: time.Hour}}
@@ -106,7 +107,7 @@ func TestRefusedTokenWhileTheIssuerMakesNoSense(t *testing.T) {
 	})
 }
 
-// An issuer that hangs holds up nobody for more than a second who has a token that some server refused.
+// An issuer that hangs delays a caller whose token some server refused for at most a second.
 func TestRefusedTokenWhileTheIssuerHangs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &server{grant: tokens.Response{ExpiresIn: 4 * time.Hour}}
@@ -125,7 +126,7 @@ func TestRefusedTokenWhileTheIssuerHangs(t *testing.T) {
 	})
 }
 
-// Whoever has to log in again hears that, and not that some server refuses the token.
+// A caller who has to log in again learns that, and not that some server refuses the token.
 func TestRefusedTokenWhoseLoginIsOver(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &server{grant: tokens.Response{ExpiresIn: time.Hour}}
@@ -147,7 +148,7 @@ func TestReset(t *testing.T) {
 		s := &server{grant: tokens.Response{ExpiresIn: time.Hour}, delay: 2 * time.Second}
 		source := tokenstest.NewManager(t, s).Source(tokens.Key{})
 		var wg sync.WaitGroup
-		wg.Go(func() { wantToken(t, source, "token-2") }) // it waits anew
+		wg.Go(func() { wantToken(t, source, "token-2") }) // it waits again
 		tokenstest.Pass(time.Second)
 		source.Reset()
 		wg.Wait()
@@ -163,7 +164,8 @@ func TestReset(t *testing.T) {
 	})
 }
 
-// However often it is reset, who waits gets a token in the end: only calls that are late count against the Fetcher.
+// However often it is reset, a waiting caller gets a token in the end: only calls that are late
+// count against the Fetcher.
 func TestResetAgainAndAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &server{grant: tokens.Response{ExpiresIn: time.Hour}, delay: 5 * time.Second}

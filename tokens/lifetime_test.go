@@ -113,8 +113,8 @@ func TestTokenLifeBeginsWithTheRequest(t *testing.T) {
 	})
 }
 
-// Either clock can say that a token is over: the monotonic one stands still while a machine is suspended, and the wall clock can be
-// set back.
+// Either clock can say that a token is over: the monotonic one stands still while a machine is
+// suspended, and the wall clock can be set back.
 func TestTokenEndsByEitherClock(t *testing.T) {
 	for name, forward := range map[string]func(*tokens.Token){"wall": tokens.ForwardWall, "monotonic": tokens.ForwardMonotonic} {
 		t.Run(name, func(t *testing.T) {
@@ -181,7 +181,7 @@ func TestRequestedTimeFromAnotherMachine(t *testing.T) {
 	}
 }
 
-// The zero Token is of no use and does no harm.
+// The zero Token cannot be used and does no harm.
 func TestZeroToken(t *testing.T) {
 	var token tokens.Token
 	source := tokenstest.NewManager(t, &server{}).Source(tokens.Key{})

@@ -53,7 +53,8 @@ func TestClose(t *testing.T) {
 	})
 }
 
-// Beyond MaxKeys the key goes that nobody has asked for or fetched for the longest time; who holds its source can use it.
+// Beyond WithMaxKeys the key is forgotten that was not used for the longest time. Its Source can
+// still be used.
 func TestManagerForgetsTheOldestKeys(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &server{grant: tokens.Response{ExpiresIn: time.Hour}}

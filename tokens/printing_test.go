@@ -151,8 +151,8 @@ func (printFullStore) Save(context.Context, string, []byte, int64) (int64, error
 	return 0, errors.New("no space left")
 }
 
-// samples has a value of each exported type of the three packages, by its name, and of each exported
-// function that returns an interface of one of them, by that of the function.
+// samples has a value of each exported type of the three packages, by its name, and of each
+// exported function that returns an interface of one of them, by that of the function.
 func (p printParts) samples(t *testing.T) []printed {
 	t.Helper()
 	secret := tokens.NewSecret(printAccess)
@@ -551,8 +551,8 @@ func printedNames(t *testing.T) map[string]bool {
 	return names
 }
 
-// ownImporter has the packages that were checked. Others are not read: it is the types of these that
-// count.
+// ownImporter has the packages that were checked. Others are not read: it is the types of these
+// that count.
 type ownImporter map[*types.Package]bool
 
 func (known ownImporter) Import(path string) (*types.Package, error) {

@@ -48,7 +48,7 @@ func TestSourceFetchesATokenOnce(t *testing.T) {
 	})
 }
 
-// A token that is at hand costs no allocation and no lock.
+// A current token costs no allocation and no lock.
 func TestFreshTokenCostsNoAllocation(t *testing.T) {
 	s := &server{grant: tokens.Response{ExpiresIn: time.Hour}}
 	source := tokenstest.NewManager(t, s).Source(tokens.Key{})
@@ -59,8 +59,8 @@ func TestFreshTokenCostsNoAllocation(t *testing.T) {
 	}
 }
 
-// The herd: an issuer that answers 503 after 200 ms, and 20 callers with 10 s of patience. One call, its failure is everybody's; and
-// soon after the issuer recovers so does the service.
+// The herd: an issuer that answers 503 after 200 ms, and 20 callers with 10 s of patience. One
+// call, its failure is everybody's; and soon after the issuer recovers so does the service.
 func TestConcurrentCallersShareOneFetch(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &server{err: tokenstest.ErrDown, delay: 200 * time.Millisecond}
@@ -97,7 +97,8 @@ func TestConcurrentCallersShareOneFetch(t *testing.T) {
 	})
 }
 
-// A day of 1,000 users of tokens that live five minutes: nobody waits after the first fetch, and each life costs one fetch.
+// A day of 1,000 users of tokens that live five minutes: no caller waits after the first fetch, and
+// each life costs one fetch.
 func TestSourceRenewsForADay(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const life = 5 * time.Minute
@@ -138,7 +139,8 @@ func TestSourceRenewsForADay(t *testing.T) {
 	})
 }
 
-// An outage that is shorter than what is left of the token's life is invisible, and the issuer is left in peace meanwhile.
+// An outage that is shorter than what is left of the token's life is invisible, and the issuer is
+// left in peace meanwhile.
 func TestSourceBridgesAnOutage(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &server{grant: tokens.Response{ExpiresIn: time.Hour}}
@@ -150,7 +152,8 @@ func TestSourceBridgesAnOutage(t *testing.T) {
 			wantToken(t, source, "token-1")
 			tokenstest.Pass(time.Second)
 		}
-		// From 51 minutes at the latest until 59: every half minute at most once it has failed a few times, and on average every quarter.
+		// From 51 minutes at the latest until 59: every half minute at most once it has failed a
+		// few times, and on average every quarter.
 		if n := s.count() - 1; n < 8*2 || n > 19*8 {
 			t.Errorf("%d attempts", n)
 		}
@@ -209,20 +212,21 @@ func TestSourceBacksOffAfterFailures(t *testing.T) {
 	}
 }
 
-// What a server says of the next attempt is heeded, within reason; so is that some failures do not pass by themselves.
+// What a server says of the next attempt is honoured, within limits; so is that some failures do
+// not pass by themselves.
 func TestSourceHonoursRetryAfter(t *testing.T) {
 	for name, test := range map[string]struct {
 		err         error
 		least, most time.Duration
 	}{
-		"Retry-After":                    {&tokens.Error{Status: 503, RetryAfter: 20 * time.Second}, 20 * time.Second, 50 * time.Second},
-		"Retry-After of 429":             {&tokens.Error{Status: 429, Code: "invalid_request", RetryAfter: 7 * time.Second}, 7 * time.Second, 21 * time.Second},
-		"an absurd one":                  {&tokens.Error{Status: 503, RetryAfter: 1 << 62}, 5 * time.Minute, 5*time.Minute + 30*time.Second},
-		"a negative one":                 {&tokens.Error{Status: 503, RetryAfter: -1}, 0, 500 * time.Millisecond},
-		"wrapped":                        {fmt.Errorf("it: %w", &tokens.Error{Status: 503, RetryAfter: 20 * time.Second}), 20 * time.Second, 50 * time.Second},
-		"invalid_client":                 {&tokens.Error{Status: 401, Code: "invalid_client"}, 30 * time.Second, 5 * time.Minute},
-		"invalid_scope":                  {&tokens.Error{Status: 400, Code: "invalid_scope"}, 30 * time.Second, 5 * time.Minute},
-		"no login, and nobody was asked": {fmt.Errorf("it: %w", tokens.ErrLoginRequired), 0, 500 * time.Millisecond},
+		"Retry-After":                 {&tokens.Error{Status: 503, RetryAfter: 20 * time.Second}, 20 * time.Second, 50 * time.Second},
+		"Retry-After of 429":          {&tokens.Error{Status: 429, Code: "invalid_request", RetryAfter: 7 * time.Second}, 7 * time.Second, 21 * time.Second},
+		"an absurd one":               {&tokens.Error{Status: 503, RetryAfter: 1 << 62}, 5 * time.Minute, 5*time.Minute + 30*time.Second},
+		"a negative one":              {&tokens.Error{Status: 503, RetryAfter: -1}, 0, 500 * time.Millisecond},
+		"wrapped":                     {fmt.Errorf("it: %w", &tokens.Error{Status: 503, RetryAfter: 20 * time.Second}), 20 * time.Second, 50 * time.Second},
+		"invalid_client":              {&tokens.Error{Status: 401, Code: "invalid_client"}, 30 * time.Second, 5 * time.Minute},
+		"invalid_scope":               {&tokens.Error{Status: 400, Code: "invalid_scope"}, 30 * time.Second, 5 * time.Minute},
+		"no login, without a request": {fmt.Errorf("it: %w", tokens.ErrLoginRequired), 0, 500 * time.Millisecond},
 		"a login that the server has ended": {
 			fmt.Errorf("%w: %w", tokens.ErrLoginRequired, &tokens.Error{Status: 400, Code: "invalid_grant"}), 0, 500 * time.Millisecond,
 		},
@@ -244,7 +248,8 @@ func TestSourceHonoursRetryAfter(t *testing.T) {
 	}
 }
 
-// Each waits as long as its own context allows. The fetch goes on for the others, and has the values of who caused it.
+// Each waits as long as its own context allows. The fetch goes on for the others, and has the
+// values of who caused it.
 func TestCallersWaitOnTheirOwnContexts(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		type trace struct{}
@@ -277,7 +282,8 @@ func TestCallersWaitOnTheirOwnContexts(t *testing.T) {
 	})
 }
 
-// The error of a context that has ended is found by name, and so is its cause; and nothing is fetched for it.
+// The error of a context that has ended is found by name, and so is its cause; and nothing is
+// fetched for it.
 func TestSourceWithAContextThatHasEnded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &server{delay: time.Minute}

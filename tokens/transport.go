@@ -38,8 +38,8 @@ const (
 //   - A request that has an Authorization header, even an empty one, and the redirects it leads to
 //     within its origin: the caller has the last word.
 //   - A request that a redirect led to, unless every request on the way, since the first, went to
-//     the very origin that it goes to. A token does not follow to another origin, even a listed one,
-//     and does not come back from there.
+//     the very origin that it goes to. A token does not follow to another origin, even a listed
+//     one, and does not come back from there.
 //
 // On such a redirect from, by way of or to a listed origin an Authorization header is removed too:
 // package net/http takes it along to subdomains, to other ports, and from https to http.
@@ -183,8 +183,8 @@ func closeBody(req *http.Request) {
 
 // discard closes a body and, if the rest of it is short and there, has read it before: then the
 // connection can be used again. Closing is what ends a read that waits for a server; the bodies of
-// package net/http are made for that. Nobody waits for one that is not: its goroutines end when it
-// does.
+// package net/http are made for that. No caller waits for one that is not: its goroutines end when
+// it does.
 func (t *Transport) discard(ctx context.Context, body io.ReadCloser) {
 	if body == nil {
 		return // as of a RoundTripper in a test

@@ -189,7 +189,8 @@ func transportCheck(t *testing.T, sent, request *http.Request, attached bool) {
 	}
 }
 
-// A configuration that leaves it open where the token may go is none, and all that is wrong with it is said at once.
+// A configuration that leaves it open where the token may go is none, and all that is wrong with it
+// is said at once.
 func TestTransportConfiguration(t *testing.T) {
 	tests := []struct {
 		name     string
@@ -253,7 +254,7 @@ func TestTransportConfiguration(t *testing.T) {
 	}
 }
 
-// Whoever sets the header has the last word, however it is spelled.
+// A header that the caller sets is kept, however it is spelled.
 func TestTransportLeavesTheCallersAuthorization(t *testing.T) {
 	for _, header := range []http.Header{
 		{"Authorization": {"Basic eDp5"}},
@@ -309,7 +310,7 @@ func TestTransportRefusesPlainHTTP(t *testing.T) {
 	}
 }
 
-// Without a token nothing is sent, and the caller hears why.
+// Without a token nothing is sent, and the caller learns why.
 func TestTransportWithoutAToken(t *testing.T) {
 	var sink transportSink
 	transport, issuer := transportOver(t, &sink)

@@ -127,7 +127,8 @@ func transportIntact(t *testing.T, response *http.Response, want bool) {
 	}
 }
 
-// When the request cannot be sent again, the caller gets what the server said; the token is given up nevertheless.
+// When the request cannot be sent again, the caller gets what the server said; the token is given
+// up nevertheless.
 func TestTransportHandsOnARefusalThatItCannotMend(t *testing.T) {
 	failed := errors.New("failed")
 	tests := []struct {
@@ -135,7 +136,7 @@ func TestTransportHandsOnARefusalThatItCannotMend(t *testing.T) {
 		request func(*http.Request, *transportIssuer) *http.Request
 		fetches int // by the end of the next request
 	}{
-		{"a body that cannot be had again", func(r *http.Request, _ *transportIssuer) *http.Request {
+		{"a body that cannot be read again", func(r *http.Request, _ *transportIssuer) *http.Request {
 			r.GetBody = nil
 			return r
 		}, 2},
@@ -190,7 +191,8 @@ func TestTransportHandsOnARefusalThatItCannotMend(t *testing.T) {
 	}
 }
 
-// A context that ends while the first attempt is under way ends it all, even if there is another token already.
+// A context that ends while the first attempt is under way ends it all, even if there is another
+// token already.
 func TestTransportDoesNotRetryWhenTheContextHasEnded(t *testing.T) {
 	source, issuer := transportSource(t, transportKey)
 	service := &transportService401{status: 401, challenge: []string{transportChallenge}}
@@ -256,7 +258,8 @@ func TestTransportRetriesOnce(t *testing.T) {
 	}
 }
 
-// A server that refuses whatever it gets costs one renewal in 30 seconds, and no request is sent more than twice.
+// A server that refuses whatever it gets costs one renewal in 30 seconds, and no request is sent
+// more than twice.
 func TestTransportWithAServerThatRefusesAlways(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		service := &transportService401{status: 401, challenge: []string{transportChallenge}, always: true}
@@ -278,7 +281,7 @@ func TestTransportWithAServerThatRefusesAlways(t *testing.T) {
 	})
 }
 
-// When a token is withdrawn that many requests are under way with, all of them are mended, by one fetch.
+// When a token is withdrawn while many requests use it, one fetch repairs all of them.
 func TestTransportRetriesAHerd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		service := &transportService401{status: 401, challenge: []string{transportChallenge}}
@@ -339,7 +342,8 @@ func (b *transportHangingBody) Close() error {
 	return nil
 }
 
-// An answer whose body does not come, or drips, does not hold up the next attempt for long, and nothing goes on reading it.
+// An answer whose body does not come, or drips, does not hold up the next attempt for long, and
+// nothing goes on reading it.
 func TestTransportDoesNotWaitForTheRefusalsBody(t *testing.T) {
 	for _, pause := range []time.Duration{0, 10 * time.Millisecond} {
 		synctest.Test(t, func(t *testing.T) {
@@ -369,7 +373,8 @@ func TestTransportDoesNotWaitForTheRefusalsBody(t *testing.T) {
 	}
 }
 
-// A body of another RoundTripper than net/http's may be stuck whatever is done to it. That is no reason to be stuck with it.
+// A body of another RoundTripper than net/http's may be stuck whatever is done to it. That is no
+// reason to be stuck with it.
 func TestTransportLeavesABodyThatIsStuck(t *testing.T) {
 	for name, body := range map[string]func(stuck <-chan struct{}) io.ReadCloser{
 		"Close does not end Read": func(stuck <-chan struct{}) io.ReadCloser { return io.NopCloser(transportStuck{stuck}) },
@@ -488,7 +493,8 @@ func TestTransportUsesTheConnectionAgain(t *testing.T) {
 	}
 }
 
-// A server that wants to see the header first refuses it without the body, which goes out with the second attempt alone.
+// A server that wants to see the header first refuses it without the body, which goes out with the
+// second attempt alone.
 func TestTransportRetriesAfterExpect(t *testing.T) {
 	server, _ := transportServer(t, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusUnauthorized) })
 	base, ok := server.Client().Transport.(*http.Transport)

@@ -153,7 +153,8 @@ func transportGet(t *testing.T, transport http.RoundTripper) (transportReply, er
 	return transportSend(t, transport, transportRequest(t, "GET", transportService, nil))
 }
 
-// transportServer is a server with sockets that refuses the first token, and counts its connections.
+// transportServer is a server with sockets that refuses the first token, and counts its
+// connections.
 func transportServer(t *testing.T, refuse http.HandlerFunc) (server *httptest.Server, connections *atomic.Int64) {
 	t.Helper()
 	connections = new(atomic.Int64)

@@ -27,7 +27,7 @@ const (
 //     refresh token is good for one use, which brings the next; a second use ends the session (RFC
 //     9700 section 4.14.2). With the scope openid a login brings an ID token, too.
 //   - The authorization endpoint, GET /authorize, approves at once, for the subject in login_hint
-//     or else "alice", and sends the user back with code, state and iss (RFC 9207). A code is good
+//     otherwise "alice", and sends the user back with code, state and iss (RFC 9207). A code is good
 //     for one minute and one use.
 //   - The revocation endpoint is POST /revoke (RFC 7009).
 //

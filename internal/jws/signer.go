@@ -60,7 +60,7 @@ func NewSigner(key crypto.Signer, algorithm string) (*Signer, error) {
 func (s *Signer) Algorithm() string { return s.algorithm.Name }
 
 // signingAlgorithms returns the algorithms that a key can sign with, the usual one first. An RSA
-// key of one's own may be longer than one that is only verified with.
+// key that signs may be longer than one that is only verified with.
 func signingAlgorithms(public crypto.PublicKey) ([]*Algorithm, error) {
 	if key, ok := public.(*rsa.PublicKey); ok {
 		if key == nil || key.N == nil || key.N.BitLen() < MinRSABits {

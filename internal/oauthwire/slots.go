@@ -26,8 +26,8 @@ func (s slots) enter(ctx context.Context) (leave func(), err error) {
 	}
 }
 
-// enter waits until a request may be made, and returns what ends it. Each endpoint has its own slots:
-// one that hangs does not stop the other one.
+// enter waits until a request may be made, and returns what ends it. Each endpoint has its own
+// slots: one that hangs does not stop the other one.
 //
 // A request with something from outside needs one of the callers' slots first. So not all that wait
 // for a request are caused by outsiders, and the service's own tokens and refreshes get their turn.
@@ -55,10 +55,10 @@ func (c *Client) enter(ctx context.Context, q Call) (leave func(), err error) {
 	}, nil
 }
 
-// waiting is the context in which a call waits until it may be made. A quarter of its time is left for
-// the request. Otherwise, while more comes than the endpoint can answer, the first in line would have
-// no time left, and every request would be given up after it was sent. A lasting call is not given up,
-// and may wait for all of its time.
+// waiting is the context in which a call waits until it may be made. A quarter of its time is left
+// for the request. Otherwise, while more comes than the endpoint can answer, the first in line
+// would have no time left, and every request would be given up after it was sent. A lasting call is
+// not given up, and may wait for all of its time.
 func (q Call) waiting(ctx context.Context) (context.Context, context.CancelFunc) {
 	deadline, ok := ctx.Deadline()
 	if !ok || q.Lasting {

@@ -295,7 +295,8 @@ func TestSignersThatFailOrGiveNonsense(t *testing.T) {
 	}
 }
 
-// The salt of PS256 is as long as the hash (RFC 7518 section 3.5): another one verifies in many libraries and not here.
+// The salt of PS256 is as long as the hash (RFC 7518 section 3.5): another one verifies in many
+// libraries and not here.
 func TestSignerWithAnotherSaltIsRefused(t *testing.T) {
 	key := assertionKeys()["RSA"].(*rsa.PrivateKey)
 	server := tokenstest.NewServer()

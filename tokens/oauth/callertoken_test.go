@@ -68,8 +68,8 @@ var callerGrants = map[string]func(*oauth.Client) tokens.Fetcher{
 	"JWT":      func(c *oauth.Client) tokens.Fetcher { return c.JWTBearer(assertionFromContext) },
 }
 
-// One person has two tokens: what is obtained for the one that allows more is not handed out for the
-// other, however the Fetcher is wrapped.
+// One person has two tokens: what is obtained for the one that allows more is not handed out for
+// the other, however the Fetcher is wrapped.
 func TestTokenIsSharedOnlyByCallersWithEqualTokens(t *testing.T) {
 	for grant, fetcher := range callerGrants {
 		for name, decorate := range decorations {
@@ -156,8 +156,8 @@ func TestRefusalIsHeldAgainstTheRefusedTokenAlone(t *testing.T) {
 	}
 }
 
-// The functions run in the call of Token, with its context, before anything is looked up. What fails
-// there is this call's alone.
+// The functions run in the call of Token, with its context, before anything is looked up. What
+// fails there is this call's alone.
 func TestFunctionsForTokensRunInTheCallersCall(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		server := echoServer()
@@ -312,7 +312,7 @@ func TestForgottenSourceSharesTheTokensOfCallers(t *testing.T) {
 				t.Fatal(err)
 			}
 			if !again.Invalidate(token) {
-				t.Error("a refusal was not heeded")
+				t.Error("a refusal was ignored")
 			}
 			next, err := again.Token(d)
 			if err != nil || next == token {

@@ -287,7 +287,7 @@ func TestCertificateNeedsATransportForIt(t *testing.T) {
 		},
 		"a transport that dials TLS in the old way": {
 			oauth.TLSClientAuth(certificate), &http.Client{Transport: &http.Transport{
-				//nolint:staticcheck // deprecated, but a transport heeds it
+				//nolint:staticcheck // deprecated, but a transport uses it
 				DialTLS: func(string, string) (net.Conn, error) { return nil, errors.New("no") },
 			}}, cannot,
 		},

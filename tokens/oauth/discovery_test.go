@@ -318,7 +318,8 @@ func TestFailedDiscoveryIsShared(t *testing.T) {
 	})
 }
 
-// A transport that heeds no context keeps nobody from a document for longer than two requests may take.
+// A transport that ignores its context delays the document for at most as long as two requests may
+// take.
 func TestDiscoveryOutlivesATransportThatHangs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		server := tokenstest.NewServer()
@@ -342,7 +343,8 @@ func TestDiscoveryOutlivesATransportThatHangs(t *testing.T) {
 	})
 }
 
-// Of the readings that such a transport never ends there are two at most, and when one ends, there may be another.
+// Of the readings that such a transport never ends there are two at most, and when one ends, there
+// may be another.
 func TestDiscoveryLeavesFewGoroutinesToATransportThatHangs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		server := tokenstest.NewServer()
@@ -438,7 +440,7 @@ func TestDiscoveryIsRepeatedAfterADay(t *testing.T) {
 		fetch()
 		count(1, 2, 0)
 
-		// It hangs: nobody waits, and it is asked again 5 minutes after it failed.
+		// It hangs: no caller waits, and it is asked again 5 minutes after it failed.
 		server.On(tokenstest.OpenIDPath, func(r *http.Request, _ url.Values) (*http.Response, error) {
 			<-r.Context().Done()
 			return nil, context.Cause(r.Context())
@@ -569,7 +571,8 @@ func TestDiscoveryFollowsRedirectsWithinTheOrigin(t *testing.T) {
 	}
 }
 
-// Discovery takes 10 seconds a request, however slowly the document comes, and no request has the client's secret.
+// Discovery takes 10 seconds a request, however slowly the document comes, and no request has the
+// client's secret.
 func TestSlowDiscoveryEnds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		server := tokenstest.NewServer()
@@ -602,7 +605,8 @@ func (d *clientDrip) Read(p []byte) (int, error) {
 	}
 }
 
-// A transport that ends its goroutine, as a test's does that calls FailNow, leaves nobody waiting.
+// A transport that ends its goroutine, as that of a test does which calls FailNow, leaves no caller
+// waiting.
 func TestDiscoveryThatNeverReturns(t *testing.T) {
 	server := tokenstest.NewServer()
 	server.On(tokenstest.OpenIDPath, func(*http.Request, url.Values) (*http.Response, error) {

@@ -248,7 +248,7 @@ func TestErrorAnswers(t *testing.T) {
 		"an error as text": {
 			http.StatusBadRequest, "text/plain", `{"error":"invalid_grant"}`, tokens.Error{Code: "invalid_grant"}, true,
 		},
-		"a code of one's own": {
+		"an unregistered code": {
 			http.StatusBadRequest, "", `{"error":"AADSTS7000215.x-y"}`, tokens.Error{Code: "AADSTS7000215.x-y"}, false,
 		},
 		"down": {http.StatusServiceUnavailable, "text/html", "<h1>down</h1>", tokens.Error{}, false},
@@ -505,8 +505,8 @@ func TestAnswersAreNotKept(t *testing.T) {
 	runtime.KeepAlive(keep)
 }
 
-// A server can fill the memory with nothing that it answers: the scope has a bound, and what is kept
-// of an error keeps no more than is shown.
+// A server can fill the memory with nothing that it answers: the scope has a bound, and what is
+// kept of an error keeps no more than is shown.
 func TestWhatIsKeptOfAnAnswerIsBounded(t *testing.T) {
 	if testing.Short() {
 		t.Skip("it takes 64 MiB")

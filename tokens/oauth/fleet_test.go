@@ -100,8 +100,8 @@ func (f *fleet) last() time.Duration {
 
 func fleetAtOnce(int) time.Duration { return 0 }
 
-// A fleet that was told when to come back does not come back in one half second: neither by the pause
-// of each key, nor by that of a client after 429 and 503, nor by that of its discovery.
+// A fleet that was told when to come back does not come back in one half second: neither by the
+// pause of each key, nor by that of a client after 429 and 503, nor by that of its discovery.
 func TestFleetAfterRetryAfter(t *testing.T) {
 	type server struct {
 		asks func(f *fleet) string // what Retry-After says
@@ -179,7 +179,8 @@ func TestFleetAfterRetryAfter(t *testing.T) {
 	}
 }
 
-// Keys that are first needed in the last second of a pause do not all come back right after its end.
+// Keys that are first needed in the last second of a pause do not all come back right after its
+// end.
 func TestFleetThatIsToldLate(t *testing.T) {
 	const asked = 20 * time.Second
 	for where, path := range map[string]string{"each client": "/token", "each discovery": tokenstest.OpenIDPath} {
@@ -218,8 +219,8 @@ func TestFleetThatIsToldLate(t *testing.T) {
 	}
 }
 
-// fleetClient is the client of one process. The server answers at one path as a fleet's server does,
-// and is there at all others. What comes there counts as well.
+// fleetClient is the client of one process. The server answers at one path as a fleet's server
+// does, and is there at all others. What comes there counts as well.
 func fleetClient(t *testing.T, f *fleet, path, good string, asks func() string) tokens.Fetcher {
 	server := tokenstest.NewServer()
 	server.On(path, func(r *http.Request, form url.Values) (*http.Response, error) {

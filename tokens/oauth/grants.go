@@ -42,8 +42,8 @@ func (c *Client) ClientCredentials() tokens.Fetcher {
 // JWTBearer obtains tokens for an assertion, a JWT by an issuer that the server trusts (RFC 7523
 // section 2.1). The function returns the assertion that stands for the caller. It is called by each
 // [tokens.Source.Token], with the Source's key and the caller's context, and a token is shared by
-// those callers whose keys and whose assertions are equal: see [Client.Exchange], which is the same in
-// this. So a function that signs a new assertion each time causes a request each time; see
+// those callers whose keys and whose assertions are equal: see [Client.Exchange], which is the same
+// in this. So a function that signs a new assertion each time causes a request each time; see
 // [Client.JWTBearerPerKey].
 //
 // The key's Subject is whatever the function makes of it, and may be "". An assertion has at most
@@ -96,8 +96,8 @@ func (c *Client) jwtBearer(assertion func(context.Context, tokens.Key) (tokens.S
 
 // Exchange obtains tokens in exchange for others (RFC 8693): the function returns the one that
 // stands for the caller, such as the token of the request that is being served. Each
-// [tokens.Source.Token] calls it, with the Source's key and the caller's context, before anything is looked
-// up. It should be quick: what it returns is most often in the context.
+// [tokens.Source.Token] calls it, with the Source's key and the caller's context, before anything
+// is looked up. It should be quick: what it returns is most often in the context.
 //
 // A token is kept for the key and for the very tokens that it was obtained for, by a keyed hash of
 // them. Two callers share a token if their keys are equal and their tokens are too, so that a
@@ -110,10 +110,10 @@ func (c *Client) jwtBearer(assertion func(context.Context, tokens.Key) (tokens.S
 // of token is refused. The function's error is in that of Token, and the next call calls it again.
 //
 // All of this also holds through a Fetcher that wraps this one and passes the [tokens.Request] on;
-// see [tokens.ErrAskCaller]. If it passes another Key on, a token is requested for that one, and the
-// function is still called with the Source's. Without a [tokens.Manager], Fetch calls the function
-// each time, with the Request's. With the context of another Manager's fetch, [tokens.Source.Token] is
-// an error: what that fetch brings is handed to others.
+// see [tokens.ErrAskCaller]. If it passes another Key on, a token is requested for that one, and
+// the function is still called with the Source's. Without a [tokens.Manager], Fetch calls the
+// function each time, with the Request's. With the context of another Manager's fetch,
+// [tokens.Source.Token] is an error: what that fetch brings is handed to others.
 func (c *Client) Exchange(subject func(ctx context.Context, key tokens.Key) (SecurityToken, error)) tokens.Fetcher {
 	return c.exchange(callerTokens{{"subject_token", subject}})
 }

@@ -164,7 +164,8 @@ func TestKeysThatAClientCannotServe(t *testing.T) {
 	}
 }
 
-// grantsRefused holds that a request was refused for a reason, for good and before it went out; "" is that it was not.
+// grantsRefused holds that a request was refused for a reason, for good and before it went out; ""
+// is that it was not.
 func grantsRefused(t *testing.T, server *tokenstest.Server, err error, want string) {
 	t.Helper()
 	if want == "" {
@@ -194,7 +195,7 @@ func TestGrantsThatAreNotAskedFor(t *testing.T) {
 		"a public client's own token": {
 			oauth.NoClientAuth(), (*oauth.Client).ClientCredentials, tokens.Key{}, "a client without authentication has no token of its own",
 		},
-		"an exchange for nobody": {
+		"an exchange without a subject": {
 			oauth.NoClientAuth(), func(c *oauth.Client) tokens.Fetcher { return c.Exchange(good) }, tokens.Key{}, "the key has no Subject",
 		},
 		"an exchange of nothing": {
@@ -203,7 +204,7 @@ func TestGrantsThatAreNotAskedFor(t *testing.T) {
 		"an exchange of another type": {
 			oauth.NoClientAuth(), func(c *oauth.Client) tokens.Fetcher { return c.Exchange(grantsGive(tokens.NewSecret("a"), "jwt")) }, alice, "not a URI",
 		},
-		"an exchange by nobody": {
+		"an exchange without an actor": {
 			oauth.NoClientAuth(), func(c *oauth.Client) tokens.Fetcher {
 				return c.ExchangeWithActor(good, grantsGive(tokens.NewSecret(""), ""))
 			}, alice, "is empty",

@@ -16,8 +16,8 @@ import (
 	"github.com/bearer-go/bearer/tokens/oauth"
 )
 
-// Behind one Fetcher there may be two that ask for the caller's tokens, of which one serves while the
-// other fails.
+// Behind one Fetcher there may be two that ask for the caller's tokens, of which one serves while
+// the other fails.
 func TestTwoFetchersThatAskForTheCallersTokens(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		down := tokenstest.NewServer()
@@ -260,7 +260,8 @@ func TestKeyOfOneCallerIsNotAskedForByAnother(t *testing.T) {
 	})
 }
 
-// What a Fetcher in between has kept of one key is judged by the token of the key that it is given for.
+// What a Fetcher in between has kept of one key is judged by the token of the key that it is given
+// for.
 func TestResponseThatIsKeptForAnotherKey(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		inner := tokenstest.NewClient(t, echoServer(), oauth.NoClientAuth()).Exchange(tokenByKey)

@@ -30,7 +30,8 @@ func endpointForms(secret string) []string {
 	}
 }
 
-// endpointQuotes reports whether an error, any of those that it wraps, or what it shows beside its text has a secret in it.
+// endpointQuotes reports whether an error, any of those that it wraps, or what it shows beside its
+// text has a secret in it.
 func endpointQuotes(err error, secrets ...string) string {
 	texts := []string{fmt.Sprintf("%v %+v %s", err, err, err)}
 	if e, ok := errors.AsType[*tokens.Error](err); ok {
@@ -164,7 +165,8 @@ func TestDescriptionWithAPartOfASecretIsDropped(t *testing.T) {
 	}
 }
 
-// An error that holds a refresh token for whoever saves it shows it to nobody, and neither does one that hides what was quoted.
+// An error that carries a refresh token to be saved does not show it, and neither does one that
+// hides what was quoted.
 func TestErrorsPrintNothingByAnyVerb(t *testing.T) {
 	_, refused := endpointFetch(t, tokenstest.JSON(http.StatusOK, `{"access_token":"a","token_type":"DPoP","refresh_token":"hunter2"}`))
 	_, quoting := endpointFetch(t, func(*http.Request, url.Values) (*http.Response, error) {
@@ -240,7 +242,8 @@ func TestErrorsOfTheConnectionQuoteNothing(t *testing.T) {
 	}
 }
 
-// A transport made of another client wraps what it says once more, and a certificate has names in it that anybody chose.
+// A transport made of another client wraps what it says once more, and a certificate has names in
+// it that anybody chose.
 func TestErrorsInErrorsQuoteNothing(t *testing.T) {
 	inner := &url.Error{Op: "Post", URL: "https://hunter2.test", Err: errors.New("malformed HTTP response hunter2")}
 	_, err := endpointFetch(t, func(*http.Request, url.Values) (*http.Response, error) { return nil, inner })
@@ -254,7 +257,7 @@ func TestErrorsInErrorsQuoteNothing(t *testing.T) {
 	}
 }
 
-// What can be shown is shown, and what cannot can be had by whoever knows it.
+// What can be shown is shown. errors.Is and errors.As find the rest.
 func TestErrorsOfTheConnectionSayWhatTheyMay(t *testing.T) {
 	errOwn := errors.New("a transport's own reason")
 	_, err := endpointFetch(t, func(*http.Request, url.Values) (*http.Response, error) { return nil, errOwn })
@@ -281,8 +284,8 @@ func TestErrorsOfTheConnectionSayWhatTheyMay(t *testing.T) {
 	}
 }
 
-// A refresh token of up to 64 KiB in an answer that cannot be used is kept where it matters, and not
-// with each of many keys that fail.
+// A refresh token of up to 64 KiB in an answer that cannot be used is kept where it matters, and
+// not with each of many keys that fail.
 func TestErrorsKeepNoRefreshTokenWithoutNeed(t *testing.T) {
 	_, err := endpointFetch(t, tokenstest.JSON(http.StatusOK, `{"access_token":"a","token_type":"MAC","refresh_token":"r"}`))
 	if _, ok := err.(*tokens.Error); !ok { //nolint:errorlint // and nothing around it

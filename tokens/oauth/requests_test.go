@@ -21,7 +21,8 @@ import (
 	"github.com/bearer-go/bearer/tokens/session"
 )
 
-// requestsCounted is a handler that takes a while, and the largest number of requests in it at once.
+// requestsCounted is a handler that takes a while, and the largest number of requests in it at
+// once.
 type requestsCounted struct {
 	mu        sync.Mutex
 	now, most int
@@ -77,7 +78,8 @@ func TestRequestsAtOnceAreBounded(t *testing.T) {
 	}
 }
 
-// Callers who bring more tokens than the server can judge do not keep the service's own token waiting.
+// Callers who bring more tokens than the server can judge do not keep the service's own token
+// waiting.
 func TestTokensOfCallersLeaveRoomForOthers(t *testing.T) {
 	for _, tt := range []struct{ all, callers int }{
 		{1, 1}, {2, 1}, {3, 2}, {4, 3}, {16, 12}, {100, 75},
@@ -127,7 +129,8 @@ func TestMaxRequestsIsAtLeastOne(t *testing.T) {
 }
 
 // A request waits for its turn for three quarters of the time that its context leaves it, and
-// WithFetchTimeout counts the wait. One that hangs is given up, so that the others have their turns.
+// WithFetchTimeout counts the wait. One that hangs is given up, so that the others have their
+// turns.
 func TestRequestsThatHangLetOthersHaveTheirTurn(t *testing.T) {
 	for name, hang := range map[string]tokenstest.Handler{
 		"until their context ends": func(r *http.Request, _ url.Values) (*http.Response, error) {
@@ -513,11 +516,11 @@ func TestRefusalsOfOneAPIAreBoundedForAllKeys(t *testing.T) {
 				if n := renewals(); n < users || n > users+10+5*60/10 {
 					t.Errorf("%d renewals in 5 minutes, want %d and few more", n, users)
 				}
-				<-time.After(10 * time.Minute) // then an honest refusal is heeded at once, of all
+				<-time.After(10 * time.Minute) // then an honest refusal holds at once, for all
 				before := renewals()
 				for _, source := range all {
 					if !source.Invalidate(tokenstest.MustToken(t, source)) {
-						t.Fatal("a refusal was not heeded")
+						t.Fatal("a refusal was ignored")
 					}
 					tokenstest.MustToken(t, source)
 				}

@@ -102,7 +102,7 @@ func TestRevokeWithoutAnEndpoint(t *testing.T) {
 	server.On(tokenstest.OpenIDPath, tokenstest.Gives(http.StatusServiceUnavailable, "", ""))
 	c = tokenstest.NewClient(t, server, oauth.ClientSecretBasic(tokens.NewSecret(tokenstest.Secret)), oauth.WithTokenEndpoint(tokenstest.TokenURL))
 	if err := c.Revoke(t.Context(), tokens.NewSecret("token"), ""); err == nil || errors.Is(err, oauth.ErrNoRevocation) {
-		t.Errorf("a document that cannot be had: %v", err)
+		t.Errorf("a document that is not available: %v", err)
 	}
 	if n := len(server.Seen("/revoke")); n != 0 {
 		t.Errorf("%d requests", n)

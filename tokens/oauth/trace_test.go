@@ -29,7 +29,7 @@ func TestTraceOfTheCallerSeesNothing(t *testing.T) {
 	}
 }
 
-// The hooks of a caller are for the caller's own requests. A Fetcher of one's own, such as that of
+// The hooks of a caller are for the caller's own requests. Another Fetcher, such as that of
 // beareroauth2, makes requests with the client's secret, which a hook is shown.
 func TestFetcherHasNoHooksOfACallersTrace(t *testing.T) {
 	type name struct{}

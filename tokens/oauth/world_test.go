@@ -46,7 +46,8 @@ func subjectToken(text string) oauth.SecurityToken {
 	return oauth.SecurityToken{Token: tokens.NewSecret(text)}
 }
 
-// tokenFromContext takes token i of the caller from the context, as a service does that serves requests.
+// tokenFromContext takes token i of the caller from the context, as a service does that serves
+// requests.
 func tokenFromContext(i int) func(context.Context, tokens.Key) (oauth.SecurityToken, error) {
 	return func(ctx context.Context, _ tokens.Key) (oauth.SecurityToken, error) {
 		brought, _ := ctx.Value(callerKey{}).([]oauth.SecurityToken)
@@ -62,7 +63,8 @@ func assertionFromContext(ctx context.Context, key tokens.Key) (tokens.Secret, e
 	return token.Token, err
 }
 
-// echoServer gives a token that names the one it was obtained for, and refuses those that begin with "bad".
+// echoServer gives a token that names the one it was obtained for, and refuses those that begin
+// with "bad".
 func echoServer() *tokenstest.Server {
 	server := tokenstest.NewServer()
 	server.On("/token", func(r *http.Request, form url.Values) (*http.Response, error) {

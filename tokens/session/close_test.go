@@ -14,7 +14,7 @@ import (
 	"github.com/bearer-go/bearer/tokens/session"
 )
 
-// Close is done in bounded time, whoever does not answer.
+// Close takes a bounded time, whatever does not answer.
 func TestCloseTakesAtMostThirtyFiveSeconds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := adoptedWorld(t)

@@ -28,7 +28,8 @@ func newSessionStore() *sessionStore {
 	return &sessionStore{Store: session.NewMemoryStore(), names: make(map[string]bool)}
 }
 
-// beside is another process's view of the same records: with locks of its own, as after the end of a lease.
+// beside is another process's view of the same records: with locks of its own, as after the end of
+// a lease.
 func (s *sessionStore) beside() *sessionStore {
 	other := &sessionStore{Store: s.Store, names: make(map[string]bool)}
 	other.onLock = func(context.Context, func() (func(), error)) (func(), error) { return func() {}, nil }

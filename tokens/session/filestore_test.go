@@ -279,7 +279,8 @@ func TestStoreChild(t *testing.T) {
 
 const storeName = "the record of several processes"
 
-// storeWriteOn locks a record and counts in it until the process is killed, and tells each number that was saved.
+// storeWriteOn locks a record and counts in it until the process is killed, and tells each number
+// that was saved.
 func storeWriteOn(t *testing.T, store session.Store) {
 	if _, err := store.Lock(t.Context(), storeName, time.Hour); err != nil {
 		t.Fatal(err)
@@ -389,7 +390,8 @@ func TestFileStoreSurvivesKill(t *testing.T) {
 	}
 }
 
-// Two processes change one record: as it comes, and each in its turn, where none meets the other's change.
+// Two processes change one record: as it comes, and each in its turn, where none meets the other's
+// change.
 func TestFileStoreIsSharedByProcesses(t *testing.T) {
 	for role, want := range map[string]int{"count": 400, "take turns": 100} {
 		t.Run(role, func(t *testing.T) {

@@ -176,7 +176,8 @@ func TestFileStoreLockFileAloneIsNoLock(t *testing.T) {
 	unlock()
 }
 
-// What cleans up old files may remove the file of a lock. Its holder, who knows nothing of it, ends nobody else's lock.
+// What cleans up old files may remove the file of a lock. Its holder, who knows nothing of it, does
+// not end another's lock.
 func TestFileStoreUnlockLeavesTheNextLock(t *testing.T) {
 	dir := t.TempDir()
 	store := storeInFiles(t, dir, storeKeys(1))
@@ -201,7 +202,8 @@ func TestFileStoreUnlockLeavesTheNextLock(t *testing.T) {
 	}
 }
 
-// A lock file is removed while others have it open already and are about to lock it: what they lock then is no lock.
+// A lock file is removed while others have it open already and are about to lock it: what they lock
+// then is no lock.
 func TestFileStoreRemovedLockFileIsNoLock(t *testing.T) {
 	dir := t.TempDir()
 	var inside atomic.Int32

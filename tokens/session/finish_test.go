@@ -187,7 +187,8 @@ func TestFinishCanBeRepeated(t *testing.T) {
 	}
 }
 
-// A login that cannot be saved is none, and leaves nothing at the server, also when the Store does not answer.
+// A login that cannot be saved is none, and leaves nothing at the server, also when the Store does
+// not answer.
 func TestFinishThatCannotBeSaved(t *testing.T) {
 	for name, onSave := range map[string]func(context.Context, func() (int64, error)) (int64, error){
 		"fails": func(context.Context, func() (int64, error)) (int64, error) { return 0, errDiskFull },
@@ -215,7 +216,8 @@ func TestFinishThatCannotBeSaved(t *testing.T) {
 	}
 }
 
-// A Save that takes place and does not say so is found out about, each time, and also after the last attempt.
+// A Save that takes place and does not say so is found out about, each time, and also after the
+// last attempt.
 func TestFinishThatWasSavedAllAlong(t *testing.T) {
 	for name, takesPlace := range map[string]int{"the first": 1, "the last": 4} {
 		t.Run(name, func(t *testing.T) {
@@ -266,7 +268,8 @@ func TestFinishOutlivesItsContext(t *testing.T) {
 	})
 }
 
-// A session that is closed while it waits for the server saves nothing any more, and leaves nothing at the server.
+// A session that is closed while it waits for the server saves nothing any more, and leaves nothing
+// at the server.
 func TestFinishAfterClose(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newSessionWorld(t)
@@ -308,7 +311,8 @@ func TestFinishAfterClose(t *testing.T) {
 	})
 }
 
-// The key that a record was sealed with is lost. A new login replaces the record, and a logout removes it.
+// The key that a record was sealed with is lost. A new login replaces the record, and a logout
+// removes it.
 func TestSealedRecordThatCannotBeOpened(t *testing.T) {
 	sealed := func(t *testing.T) (w *sessionWorld, alice *session.Session) {
 		w = adoptedWorld(t)

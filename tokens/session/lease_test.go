@@ -88,7 +88,8 @@ func TestRefreshThatWasOvertaken(t *testing.T) {
 	})
 }
 
-// A refresh token whose answer nobody waits for would be lost. What comes before the request is given up.
+// A refresh token whose answer is not awaited would be lost. What comes before the request is given
+// up.
 func TestRefreshOnItsWayIsNotGivenUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := adoptedWorld(t)

@@ -455,7 +455,8 @@ func TestLoginAnswerIsBounded(t *testing.T) {
 	}
 }
 
-// A parameter of the endpoint's URL that differs from one of this package in case only would be sent beside it.
+// A parameter of the endpoint's URL that differs from one of this package in case only would be
+// sent beside it.
 func TestLoginRefusesAnEndpointsParameterInAnotherCase(t *testing.T) {
 	server := tokenstest.NewServer()
 	c := tokenstest.NewClient(t, server, oauth.NoClientAuth(), oauth.WithTokenEndpoint(tokenstest.TokenURL),
@@ -465,7 +466,7 @@ func TestLoginRefusesAnEndpointsParameterInAnotherCase(t *testing.T) {
 	}
 }
 
-// Nobody is asked when an argument is wrong, and discovery's failure is told.
+// No request is made when an argument is wrong, and a failed discovery is reported.
 func TestLoginAndDiscovery(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newSessionWorld(t)

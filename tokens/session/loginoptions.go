@@ -178,7 +178,7 @@ func checkRedirectURI(text string) error {
 		return errors.New("has a fragment (RFC 6749 section 3.1.2)")
 	case u.Scheme != "http" && u.Scheme != "https":
 		if !strings.Contains(u.Scheme, ".") {
-			return errors.New("has a scheme that is neither https nor a domain name of one's own in reverse (RFC 8252 section 7.1)")
+			return errors.New("has a scheme that is neither https nor a domain name of yours in reverse (RFC 8252 section 7.1)")
 		}
 	case u.Hostname() == "":
 		return errors.New("has no host")

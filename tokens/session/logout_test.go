@@ -21,7 +21,8 @@ import (
 	"github.com/bearer-go/bearer/tokens/session"
 )
 
-// From the moment that the record is loaded no token is handed out here, however long the server takes.
+// From the moment that the record is loaded no token is handed out here, however long the server
+// takes.
 func TestLogoutHandsOutNothingMeanwhile(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := adoptedWorld(t)
@@ -303,7 +304,7 @@ func TestLogoutThatFails(t *testing.T) {
 	}
 }
 
-// Whoever asks for the logout may be gone before it is done.
+// The caller of Logout may be gone before it is done.
 func TestLogoutOutlivesItsContext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := adoptedWorld(t)
@@ -317,7 +318,8 @@ func TestLogoutOutlivesItsContext(t *testing.T) {
 	})
 }
 
-// A logout meets a refresh at every point of it, in this process and in another. None brings the session back.
+// A logout meets a refresh at every point of it, in this process and in another. None brings the
+// session back.
 func TestLogoutDuringARefresh(t *testing.T) {
 	for _, elsewhere := range []bool{false, true} {
 		for name, slow := range map[string]func(w *sessionWorld){

@@ -41,7 +41,8 @@ func TestProcessesShareOneRotatingRefreshToken(t *testing.T) {
 	})
 }
 
-// What is left behind when a process dies at any point of a refresh: either the session goes on or a login is asked for.
+// What is left behind when a process dies at any point of a refresh: either the session goes on or
+// a login is asked for.
 func TestProcessDiesDuringARefresh(t *testing.T) {
 	for name, test := range map[string]struct {
 		die  func(dying *sessionWorld, dead chan struct{})

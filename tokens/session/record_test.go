@@ -99,7 +99,7 @@ func TestRecordStaysWithinTheStore(t *testing.T) {
 	})
 }
 
-// A record of a later version, or of somebody else, is left alone.
+// A record of a later version, or of another program, is left alone.
 func TestRecordThatCannotBeReadIsNotWrittenOver(t *testing.T) {
 	for name, data := range map[string]string{
 		"garbage":                 "garbage",
@@ -141,7 +141,7 @@ func TestRecordThatCannotBeReadIsNotWrittenOver(t *testing.T) {
 	}
 }
 
-// The name of a record tells nobody whose it is, and is another for another session.
+// The name of a record does not tell whose it is, and differs for each session.
 func TestRecordNames(t *testing.T) {
 	names := make(map[string]string)
 	for _, who := range [][3]string{

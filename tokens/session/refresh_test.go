@@ -44,7 +44,8 @@ func TestRefreshTokenIsRotatedSavedAndShared(t *testing.T) {
 			t.Errorf("%v, %v, %q", second.Requested, second.ExpiresIn, second.TokenType)
 		}
 
-		// The token that is to be replaced is not returned again, and the one that replaced it is found.
+		// The token that is to be replaced is not returned again, and the one that replaced it is
+		// found.
 		third := mustFetch(t, session.RefreshToken(other.client, w.store), tokens.Request{Key: sessionKey, Previous: sessionToken(t, first)})
 		if third.Reused || third.AccessToken == first.AccessToken || other.wire.asked() != 1 {
 			t.Error("the token was not replaced")
@@ -158,7 +159,8 @@ func TestRefreshThatIsRefusedEndsTheSession(t *testing.T) {
 	})
 }
 
-// Servers say invalid_grant of a resource or a scope that needs more than a refresh token. What was never granted ends nothing.
+// Servers say invalid_grant of a resource or a scope that needs more than a refresh token. What was
+// never granted ends nothing.
 func TestRefusalOfWhatWasNeverGrantedEndsNothing(t *testing.T) {
 	for name, change := range map[string]func(*tokens.Key){
 		"scope":    func(k *tokens.Key) { k.Scope = "mail.read" },
@@ -188,7 +190,8 @@ func TestRefusalOfWhatWasNeverGrantedEndsNothing(t *testing.T) {
 	}
 }
 
-// An answer that is refused for something else may have brought the only refresh token that is good from then on.
+// An answer that is refused for something else may have brought the only refresh token that is good
+// from then on.
 func TestRefusedAnswerDoesNotLoseTheRefreshToken(t *testing.T) {
 	for name, spoil := range map[string]func(answer map[string]any){
 		"scope is a list": func(a map[string]any) { a["scope"] = []string{"a"} },
@@ -228,7 +231,8 @@ func TestRefusedAnswerDoesNotLoseTheRefreshToken(t *testing.T) {
 	}
 }
 
-// With a lease that ran out two processes are at it. One of them is told that what it has is not good any more.
+// With a lease that ran out two processes are at it. One of them is told that what it has is not
+// good any more.
 func TestRefusalLooksWhetherAnotherProcessRenewed(t *testing.T) {
 	other := sessionKey
 	other.Scope = "read"
@@ -299,7 +303,7 @@ func TestRefusalLooksWhetherAnotherProcessRenewed(t *testing.T) {
 		})
 	})
 
-	t.Run("and somebody logs in", func(t *testing.T) {
+	t.Run("and a person logs in", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			w := adoptedWorld(t)
 			beside := newSessionProcess(t, w.issuer, w.store.beside())

@@ -129,7 +129,7 @@ func TestSessionKeys(t *testing.T) {
 				t.Errorf("%+v: %v", key, err)
 			}
 		}
-		w.store.name(t) // nobody else's was asked for
+		w.store.name(t) // no other's was asked for
 	})
 }
 
@@ -150,8 +150,8 @@ func TestSessionsOfOneStoreAreApart(t *testing.T) {
 	})
 }
 
-// A login for several resources: each has tokens of its own out of the one refresh token. Another one is refused without the
-// server, which might end the session over it, and the session goes on.
+// A login for several resources: each has tokens of its own out of the one refresh token. Another
+// one is refused without the server, which might end the session over it, and the session goes on.
 func TestLoginForSeveralResources(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newSessionWorld(t)

@@ -146,7 +146,7 @@ func TestStoredTokenBridgesAnOutage(t *testing.T) {
 				w.issuer.SetFault(bearertest.NoFault)
 				w.issuer.Refuse("invalid_client")
 				if _, err := w.fetch(sessionKey, nil); test.at > 0 && err == nil {
-					t.Error("a failure that no repetition mends was bridged")
+					t.Error("a permanent failure was bridged")
 				}
 			})
 		})

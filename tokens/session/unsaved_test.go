@@ -53,7 +53,7 @@ func TestRefreshThatCannotBeSavedIsNotLost(t *testing.T) {
 	})
 }
 
-// It is saved even if nobody asks again: after 1, 2, 4 seconds and so on up to a minute.
+// It is saved even if no caller asks again: after 1, 2, 4 seconds and so on up to a minute.
 func TestUnsavedIsSavedByItself(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := adoptedWorld(t)
@@ -188,8 +188,8 @@ func TestSaveThatHangsUsesNoRefreshTokenTwice(t *testing.T) {
 	})
 }
 
-// The first of two turns is over last, after a Save that hung, and what came of the second could not
-// be saved either. What came of the second stays.
+// The first of two turns is over last, after a Save that hung, and what came of the second could
+// not be saved either. What came of the second stays.
 func TestSaveThatHangsTakesNothingBack(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := adoptedWorld(t)
@@ -232,7 +232,8 @@ func TestSaveThatHangsTakesNothingBack(t *testing.T) {
 	})
 }
 
-// When 1,024 sessions could not be saved no other refresh token is used, for what would come could not be kept.
+// When 1,024 sessions could not be saved no other refresh token is used, for what would come could
+// not be kept.
 func TestUnsavedIsBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := adoptedWorld(t)
@@ -264,7 +265,8 @@ func TestUnsavedIsBounded(t *testing.T) {
 	})
 }
 
-// A refresh token that did not change is in the Store already: nothing has to be kept, and other keys are served.
+// A refresh token that did not change is in the Store already: nothing has to be kept, and other
+// keys are served.
 func TestUnchangedRefreshTokenNeedsNoSaving(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := adoptedWorld(t, oauthtest.WithFixedRefreshTokens())
@@ -276,7 +278,7 @@ func TestUnchangedRefreshTokenNeedsNoSaving(t *testing.T) {
 	})
 }
 
-// What could not be saved gives way to what somebody else has saved since.
+// What could not be saved gives way to what another process has saved since.
 func TestUnsavedRefreshGivesWay(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := adoptedWorld(t)
@@ -309,7 +311,7 @@ func TestUnsavedRefreshGivesWay(t *testing.T) {
 	})
 }
 
-// Save is tried again, and of one that failed nobody knows whether it took place.
+// Save is tried again, and it is not known of a failed one whether it took place.
 func TestSaveIsTriedAgain(t *testing.T) {
 	for name, test := range map[string]struct {
 		failures  int

@@ -10,7 +10,8 @@ import (
 	"sync"
 )
 
-// sessionWire is the way to an issuer. It notes what is sent, and does as it is told with requests to the token endpoint.
+// sessionWire is the way to an issuer. It notes what is sent, and does as it is told with requests
+// to the token endpoint.
 type sessionWire struct {
 	next http.RoundTripper
 

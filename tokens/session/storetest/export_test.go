@@ -27,7 +27,8 @@ func Mistake(opts ...Option) string { return newSuite(opts).mistake() }
 // IsOne reports whether Run takes two Stores for one.
 func IsOne(one, other session.Store) bool { return isOne(one, other) }
 
-// Failures runs what Run runs with or without Bubble, in bubbles in any case, and returns what the subtests failed with, by their names.
+// Failures runs what Run runs with or without Bubble, in bubbles in any case, and returns what the
+// subtests failed with, by their names.
 func Failures(t *testing.T, bubble bool, open func() (one, other session.Store)) map[string][]string {
 	t.Helper()
 	failures := map[string][]string{}
