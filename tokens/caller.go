@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"github.com/bearer-go/bearer/internal/callertoken"
-	"github.com/bearer-go/bearer/internal/contain"
+	"github.com/bearer-go/bearer/internal/flight"
 )
 
 // maxProviders is how many Fetchers with functions of their own may serve one Key by turns, behind
@@ -152,7 +152,7 @@ func (s *Source) askProvider(
 	defer func() {
 		if recover() != nil {
 			err = errProviderPanic
-			contain.LogPanic(ctx, s.m.logger, "the function for the caller's token")
+			flight.LogPanic(ctx, s.m.logger, "the function for the caller's token")
 		}
 	}()
 	return callertoken.Ask(ctx, p, s.key)

@@ -9,7 +9,7 @@ import (
 	"slices"
 	"sync"
 
-	"github.com/bearer-go/bearer/internal/contain"
+	"github.com/bearer-go/bearer/internal/flight"
 )
 
 // AtClose registers a value with the [Manager] that made the request. [Manager.Close] closes it
@@ -65,7 +65,7 @@ func (s *closers) close(logger *slog.Logger) error {
 	defer s.closing.Unlock()
 	var errs []error
 	for _, c := range s.registered() {
-		contain.Call(context.Background(), logger, "a Closer", c.Close, func(err error) {
+		flight.Contain(context.Background(), logger, "a Closer", c.Close, func(err error) {
 			if err == nil {
 				s.remove(c)
 			}

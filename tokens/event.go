@@ -4,7 +4,7 @@ import (
 	"context"
 	"time"
 
-	"github.com/bearer-go/bearer/internal/contain"
+	"github.com/bearer-go/bearer/internal/flight"
 )
 
 // What [Event].Kind says.
@@ -46,7 +46,7 @@ type Event struct {
 
 func (m *Manager) report(ctx context.Context, ev Event) {
 	if m.observe != nil {
-		contain.Tell(ctx, m.logger, "the Observer", func() { m.observe(ctx, ev) })
+		flight.Tell(ctx, m.logger, "the Observer", func() { m.observe(ctx, ev) })
 	}
 }
 

@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"github.com/bearer-go/bearer/internal/callertoken"
-	"github.com/bearer-go/bearer/internal/contain"
+	"github.com/bearer-go/bearer/internal/flight"
 	"github.com/bearer-go/bearer/internal/pacing"
 	"github.com/bearer-go/bearer/internal/webclient"
 	"github.com/bearer-go/bearer/internal/weburl"
@@ -29,18 +29,15 @@ var (
 	errAlreadyExpired = errors.New("the token's life was over when it came")
 )
 
-// fetch is one call of the Fetcher, and those who wait for it.
+// fetch is one call of the Fetcher. Callers wait for it; if it finishes with neither a token nor an
+// error, they ask again.
 type fetch struct {
+	*flight.Call[*Token] // finished with the source's mutex held
+
 	number   int
 	began    time.Time
 	previous *Token
 	given    []callertoken.Set // the tokens of the caller who caused it
-
-	finished bool          // guarded by the source's mutex
-	done     chan struct{} // closed when it has finished, and what follows is known
-	token    *Token
-	err      error
-	askAgain bool // there is neither: those who wait begin again
 }
 
 // begin starts a fetch, unless the Manager is closed or the Fetcher is stuck. The caller holds the
@@ -55,7 +52,9 @@ func (s *Source) begin(ctx context.Context, now time.Time, given []callertoken.S
 		return
 	}
 	s.begun++
-	s.fetch = &fetch{number: s.begun, began: now, previous: s.token, given: given, done: make(chan struct{})}
+	s.fetch = &fetch{
+		Call: flight.NewCall[*Token](), number: s.begun, began: now, previous: s.token, given: given,
+	}
 	if s.refused {
 		s.forced = now
 	}
@@ -70,21 +69,18 @@ func (s *Source) run(ctx context.Context, f *fetch) {
 	defer cancel()
 	defer context.AfterFunc(s.m.ctx, cancel)()
 
-	// Those who wait are released in time even if the Fetcher does not honour its context.
-	released := make(chan struct{})
-	stop := context.AfterFunc(ctx, func() {
-		defer close(released)
-		s.addLate(1)
-		s.finish(ctx, f, nil, context.Cause(ctx))
-	})
 	var response *Response
-	contain.Call(ctx, s.m.logger, "the Fetcher", func() (err error) {
-		response, err = s.m.fetcher.Fetch(ctx, Request{Key: s.key, Previous: f.previous, source: s, given: f.given})
+	flight.Run(ctx, s.m.logger, "the Fetcher", func() (err error) {
+		response, err = s.m.fetcher.Fetch(ctx, Request{
+			Key: s.key, Previous: f.previous, source: s, given: f.given,
+		})
 		askMethods(err)
 		return err
-	}, func(err error) {
-		if !stop() {
-			<-released
+	}, func() {
+		s.addLate(1)
+		s.finish(ctx, f, nil, context.Cause(ctx))
+	}, func(err error, wasLate bool) {
+		if wasLate {
 			s.addLate(-1)
 		}
 		s.finish(ctx, f, response, err)
@@ -125,24 +121,21 @@ func (s *Source) finish(ctx context.Context, f *fetch, response *Response, err e
 	if err != nil && s.m.ctx.Err() != nil {
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		if !f.finished {
-			f.err = &UnavailableError{Err: ErrClosed}
-			s.release(f)
-		}
+		s.release(f, nil, &UnavailableError{Err: ErrClosed})
 		return
 	}
 	ev := Event{Kind: eventFetch, Key: s.key, Duration: now.Sub(f.began), Err: err}
 
 	s.mu.Lock()
 	if !match(s.callerProviders(), f.given) { // whatever came: it is not known whose it is
-		s.release(f)
+		s.release(f, nil, nil)
 		s.mu.Unlock()
 		return
 	}
-	before := s.failures
+	before, result, failure := s.failures, token, error(nil)
 	switch {
 	case f.number <= s.newest: // overtaken
-		s.release(f)
+		s.release(f, nil, nil)
 		s.mu.Unlock()
 		return
 	case token != nil:
@@ -155,13 +148,10 @@ func (s *Source) finish(ctx context.Context, f *fetch, response *Response, err e
 		s.token, s.refused, s.newest = token, false, f.number
 		s.err, s.failures, s.next = nil, 0, now.Add(renewalPause)
 		s.fresh.Store(token)
-		switch {
-		case !f.finished:
-			f.token = token
-		case s.fetch != nil: // a later one, which need not be waited for
-			s.release(s.fetch)
+		if f.Finished() && s.fetch != nil { // a later one, which need not be waited for
+			s.release(s.fetch, nil, nil)
 		}
-	case f.finished:
+	case f.Finished():
 		s.mu.Unlock()
 		return
 	default:
@@ -169,26 +159,24 @@ func (s *Source) finish(ctx context.Context, f *fetch, response *Response, err e
 		s.failures++
 		ev.RetryAfter = backoff(s.failures, err)
 		s.err, s.next = err, now.Add(ev.RetryAfter)
-		if f.token = s.usable(now); f.token == nil { // which only a refused one can be, or no caller waits
-			f.err = &UnavailableError{RetryAfter: ev.RetryAfter, Err: err}
+		if result = s.usable(now); result == nil { // which only a refused one can be, or no caller waits
+			failure = &UnavailableError{RetryAfter: ev.RetryAfter, Err: err}
 		}
 	}
 	s.stats.count(ev, now)
-	s.release(f)
+	s.release(f, result, failure)
 	s.mu.Unlock()
 
-	contain.Tell(ctx, s.m.logger, "the log handler", func() { s.log(ctx, ev, before) })
+	flight.Tell(ctx, s.m.logger, "the log handler", func() { s.log(ctx, ev, before) })
 	s.m.report(ctx, ev)
 }
 
-// release lets those go on who wait for a fetch. Without a token or an error they ask again. The
-// caller holds the lock.
-func (s *Source) release(f *fetch) {
-	if f.finished {
+// release finishes a fetch, unless it has finished before. The caller holds the lock.
+func (s *Source) release(f *fetch, token *Token, err error) {
+	if f.Finished() {
 		return
 	}
-	f.finished, f.askAgain = true, f.token == nil && f.err == nil
-	close(f.done)
+	f.Finish(token, err)
 	if s.fetch == f {
 		s.fetch = nil
 	}

@@ -102,19 +102,18 @@ func (s *Source) Token(ctx context.Context) (*Token, error) {
 		if f == nil {
 			return t, err
 		}
-		var enough <-chan time.Time
+		var until time.Time
 		if t != nil {
-			enough = time.After(refusedWait)
+			until = time.Now().Add(refusedWait)
 		}
-		select {
-		case <-f.done:
-		case <-enough:
-			return t, nil
-		case <-ctx.Done():
+		switch finished := f.Wait(ctx, until); {
+		case !finished && ctx.Err() != nil:
 			return nil, fmt.Errorf("tokens: waiting for a token: %w", webclient.Ended(ctx))
+		case !finished:
+			return t, nil
 		}
-		if !f.askAgain {
-			return f.token, f.err
+		if token, err := f.Result(); token != nil || err != nil {
+			return token, err
 		}
 		now = time.Now()
 	}
@@ -223,6 +222,6 @@ func (s *Source) reset() {
 	s.newest = s.begun
 	s.fresh.Store(nil)
 	if s.fetch != nil {
-		s.release(s.fetch)
+		s.release(s.fetch, nil, nil)
 	}
 }

@@ -9,7 +9,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/bearer-go/bearer/internal/contain"
+	"github.com/bearer-go/bearer/internal/flight"
 	"github.com/bearer-go/bearer/internal/weburl"
 )
 
@@ -197,7 +197,7 @@ func (t *Transport) discard(ctx context.Context, body io.ReadCloser) {
 		}
 	}
 	drained := make(chan struct{})
-	go contain.Call(ctx, logger, who, func() error {
+	go flight.Contain(ctx, logger, who, func() error {
 		_, _ = io.CopyN(io.Discard, body, maxDrain+1) // one more, to find the end of what is just so long
 		closeOnce()
 		return nil
@@ -207,7 +207,7 @@ func (t *Transport) discard(ctx context.Context, body io.ReadCloser) {
 	select {
 	case <-drained:
 	case <-timer.C:
-		go contain.Tell(ctx, logger, who, closeOnce)
+		go flight.Tell(ctx, logger, who, closeOnce)
 	}
 }
 

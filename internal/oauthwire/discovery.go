@@ -9,7 +9,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/bearer-go/bearer/internal/contain"
+	"github.com/bearer-go/bearer/internal/flight"
 	"github.com/bearer-go/bearer/internal/webclient"
 	"github.com/bearer-go/bearer/internal/weburl"
 	"github.com/bearer-go/bearer/tokens"
@@ -26,21 +26,14 @@ const (
 // discovery is what is known of the server's document.
 type discovery struct {
 	mu    sync.Mutex
-	last  *Endpoints     // the last that could be read; nil before the first
-	read  time.Time      // when that was
-	again time.Time      // before then it is not read again
-	fetch *documentFetch // the one under way, or nil
-	late  int            // fetches that have not returned in time, and not since
+	last  *Endpoints              // the last that could be read; nil before the first
+	read  time.Time               // when that was
+	again time.Time               // before then it is not read again
+	fetch *flight.Call[Endpoints] // the one under way, or nil
+	late  int                     // fetches that have not returned in time, and not since
 
 	failures int           // in a row
 	err      *tokens.Error // of the last of them
-}
-
-// documentFetch is the document being read, by one for all.
-type documentFetch struct {
-	done  chan struct{} // closed when the rest is known
-	found Endpoints
-	err   error
 }
 
 var errLateFetches = errors.New("the transport has not returned from earlier requests for it")
@@ -81,9 +74,9 @@ func (c *Client) discover(ctx context.Context) (Endpoints, error) {
 		d.mu.Unlock()
 		return Endpoints{}, &err
 	}
-	r := c.beginFetch(ctx)
+	fetch := c.beginFetch(ctx)
 	d.mu.Unlock()
-	return r.wait(ctx)
+	return wait(ctx, fetch)
 }
 
 // moved returns where an endpoint is now, when it is not any more where it was. False means that
@@ -103,9 +96,9 @@ func (c *Client) moved(ctx context.Context, from string, which func(Endpoints) s
 		d.mu.Unlock()
 		return "", false
 	}
-	r := c.beginFetch(ctx)
+	fetch := c.beginFetch(ctx)
 	d.mu.Unlock()
-	found, err := r.wait(ctx)
+	found, err := wait(ctx, fetch)
 	to := which(found)
 	return to, err == nil && to != from && to != ""
 }
@@ -114,51 +107,56 @@ func (c *Client) moved(ctx context.Context, from string, which func(Endpoints) s
 // The fetch has the values of the context, such as a trace, but does not end with it: others wait,
 // too. It ends by itself, and callers wait no longer than two requests may take, whatever the
 // transport does. Of those that the transport does not end, there are two at most.
-func (c *Client) beginFetch(ctx context.Context) *documentFetch {
+func (c *Client) beginFetch(ctx context.Context) *flight.Call[Endpoints] {
 	d := &c.discovery
 	if d.fetch != nil {
 		return d.fetch
 	}
-	r := &documentFetch{done: make(chan struct{})}
-	d.fetch = r
+	fetch := flight.NewCall[Endpoints]()
+	d.fetch = fetch
 	if d.late == maxLateFetches {
-		d.release(r, Endpoints{}, &tokens.Error{Op: OpDiscovery, Err: errLateFetches})
-		return r
+		d.release(fetch, Endpoints{}, discoveryError(errLateFetches))
+		return fetch
 	}
-	ctx, cancel := context.WithTimeoutCause(context.WithoutCancel(ctx), 2*RequestTimeout, errNoAnswer)
-	stop := context.AfterFunc(ctx, func() {
-		d.addLate(1)
-		d.finish(r, Endpoints{}, &tokens.Error{Op: OpDiscovery, Err: webclient.Ended(ctx)})
-	})
-	go func() {
-		defer cancel()
-		var found Endpoints
-		contain.Call(ctx, slog.Default(), "the transport", func() error {
-			document, failure := c.readDocument(ctx)
-			if failure != nil {
-				return failure
-			}
-			found = document
-			return nil
-		}, func(err error) {
-			if !stop() {
-				d.addLate(-1)
-			}
-			failure, ok := errors.AsType[*tokens.Error](err)
-			if err != nil && !ok {
-				failure = &tokens.Error{Op: OpDiscovery, Err: err}
-			}
-			d.finish(r, found, failure)
-		})
-	}()
-	return r
+	go c.run(context.WithoutCancel(ctx), fetch)
+	return fetch
 }
 
+// run reads the document.
+func (c *Client) run(ctx context.Context, fetch *flight.Call[Endpoints]) {
+	d := &c.discovery
+	ctx, cancel := context.WithTimeoutCause(ctx, 2*RequestTimeout, errNoAnswer)
+	defer cancel()
+	var found Endpoints
+	flight.Run(ctx, slog.Default(), "the transport", func() error {
+		document, failure := c.readDocument(ctx)
+		if failure != nil {
+			return failure
+		}
+		found = document
+		return nil
+	}, func() {
+		d.addLate(1)
+		d.finish(fetch, Endpoints{}, discoveryError(webclient.Ended(ctx)))
+	}, func(err error, wasLate bool) {
+		if wasLate {
+			d.addLate(-1)
+		}
+		failure, ok := errors.AsType[*tokens.Error](err)
+		if err != nil && !ok {
+			failure = discoveryError(err)
+		}
+		d.finish(fetch, found, failure)
+	})
+}
+
+func discoveryError(err error) *tokens.Error { return &tokens.Error{Op: OpDiscovery, Err: err} }
+
 // finish takes in what came of a fetch, unless no caller waits for it any more.
-func (d *discovery) finish(r *documentFetch, found Endpoints, err *tokens.Error) {
+func (d *discovery) finish(fetch *flight.Call[Endpoints], found Endpoints, err *tokens.Error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.release(r, found, err)
+	d.release(fetch, found, err)
 }
 
 func (d *discovery) addLate(n int) {
@@ -168,41 +166,38 @@ func (d *discovery) addLate(n int) {
 }
 
 // release is finish for a caller that holds the lock.
-func (d *discovery) release(r *documentFetch, found Endpoints, err *tokens.Error) {
-	if d.fetch != r {
+func (d *discovery) release(fetch *flight.Call[Endpoints], found Endpoints, err *tokens.Error) {
+	if d.fetch != fetch {
 		return
 	}
 	now := time.Now()
 	d.fetch = nil
-	switch {
-	case err == nil:
+	if err == nil {
 		d.again = time.Time{}
 		if d.last != nil {
 			d.again = now.Add(rediscoverPause)
 		}
 		d.last, d.read, d.failures, d.err = &found, now, 0, nil
-		r.found = found
-	case d.last != nil:
+		fetch.Finish(found, nil)
+		return
+	}
+	if d.last != nil {
 		d.again = now.Add(rediscoverRetry)
-		r.err = err
-	default:
+	} else {
 		d.failures++
 		pause := backoff(d.failures, err)
 		err.RetryAfter = max(err.RetryAfter, pause)
 		d.again, d.err = now.Add(pause), err
-		r.err = err
 	}
-	close(r.done)
+	fetch.Finish(Endpoints{}, err)
 }
 
 // wait waits for a fetch until the context ends.
-func (r *documentFetch) wait(ctx context.Context) (Endpoints, error) {
-	select {
-	case <-r.done:
-		return r.found, r.err
-	case <-ctx.Done():
-		return Endpoints{}, &tokens.Error{Op: OpDiscovery, Err: webclient.Ended(ctx)}
+func wait(ctx context.Context, fetch *flight.Call[Endpoints]) (Endpoints, error) {
+	if !fetch.Wait(ctx, time.Time{}) {
+		return Endpoints{}, discoveryError(webclient.Ended(ctx))
 	}
+	return fetch.Result()
 }
 
 // readDocument asks the server for its document.
@@ -232,12 +227,12 @@ func (c *Client) get(ctx context.Context, location string) (document string, fai
 	defer cancel()
 	request, err := http.NewRequestWithContext(webclient.WithoutTrace(ctx), http.MethodGet, location, http.NoBody)
 	if err != nil {
-		return "", &tokens.Error{Op: OpDiscovery, Err: err}
+		return "", discoveryError(err)
 	}
 	request.Header.Set("Accept", "application/json")
 	response, err := webclient.Do(c.DiscoveryClient, request)
 	if err != nil {
-		return "", &tokens.Error{Op: OpDiscovery, Err: fmt.Errorf("GET %s: %w", location, quiet(ctx, err))}
+		return "", discoveryError(fmt.Errorf("GET %s: %w", location, quiet(ctx, err)))
 	}
 	defer response.Body.Close()
 	if response.StatusCode != http.StatusOK {

@@ -10,7 +10,7 @@ import (
 	"net/http"
 	"net/url"
 
-	"github.com/bearer-go/bearer/internal/contain"
+	"github.com/bearer-go/bearer/internal/flight"
 	"github.com/bearer-go/bearer/internal/grammar"
 	"github.com/bearer-go/bearer/internal/oauthwire"
 	"github.com/bearer-go/bearer/internal/optional"
@@ -144,7 +144,7 @@ func TLSClientAuthFunc(certificate func(*tls.CertificateRequestInfo) (*tls.Certi
 		var got *tls.Certificate
 		var failure error
 		// It is called by a goroutine of package net/http.
-		contain.Call(context.Background(), slog.Default(), "the function", func() (err error) {
+		flight.Contain(context.Background(), slog.Default(), "the function", func() (err error) {
 			got, err = certificate(info)
 			return err
 		}, func(err error) { failure = err })

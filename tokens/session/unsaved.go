@@ -10,7 +10,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/bearer-go/bearer/internal/contain"
+	"github.com/bearer-go/bearer/internal/flight"
 	"github.com/bearer-go/bearer/tokens"
 )
 
@@ -132,7 +132,7 @@ func (f *refresher) flush(ctx context.Context) {
 func (f *refresher) saveUnsaved(ctx context.Context, name string, limit time.Duration) (err error) {
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
-	contain.Call(ctx, slog.Default(), "the Store", func() error {
+	flight.Contain(ctx, slog.Default(), "the Store", func() error {
 		l, err := f.acquire(ctx, ctx, name)
 		if err != nil {
 			return err
