@@ -163,7 +163,7 @@ var arrows = map[string][]string{
 	"internal/keyset":            {},
 	"internal/optional":          {},
 	"internal/tokencache":        {},
-	"internal/pacing":            {},
+	"internal/pacing":            {"internal/flight"},
 	"internal/secretprint":       {},
 	"internal/strictjson":        {},
 	"internal/webclient":         {"internal/grammar", "internal/weburl"},

@@ -193,7 +193,7 @@ func backoff(failures int, err error) time.Duration {
 			RetryAfter: e.RetryAfter, Pause: e.Pause,
 		}
 	}
-	return pacing.Backoff(failures, last)
+	return pacing.Pause(failures, last)
 }
 
 // log reports a failure after a success, and a success after a failure, and at Debug all else.

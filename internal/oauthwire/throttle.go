@@ -6,15 +6,17 @@ import (
 	"sync"
 	"time"
 
+	"github.com/bearer-go/bearer/internal/flight"
 	"github.com/bearer-go/bearer/internal/pacing"
 	"github.com/bearer-go/bearer/tokens"
 )
 
-const (
-	firstRefusal = time.Second       // after a refusal of the client that may be about something else
-	maxRefusal   = pacing.MaxBackoff // which it doubles to, while no other request succeeds
-	provenFor    = 10 * time.Minute  // for how long after a success no such refusal is about the client
-)
+// provenFor is for how long after a success no such refusal is about the client.
+const provenFor = 10 * time.Minute
+
+// refusalBackoff is the pause after a refusal of the client that may be about something else. It
+// grows while no other request succeeds.
+var refusalBackoff = flight.Backoff{First: time.Second, Max: pacing.MaxBackoff}
 
 // throttle is the times in which a client does not ask a token endpoint, whatever the key is.
 //
@@ -173,7 +175,7 @@ func (t *throttle) refuse(about string, q Call, proof tokens.Secret, err *tokens
 	r.inARow++
 	length := backoff(r.inARow, err)
 	if doubtful {
-		length = min(firstRefusal<<min(r.inARow-1, 9), maxRefusal)
+		length = refusalBackoff.Bound(r.inARow)
 	}
 	if t.refusals == nil {
 		t.refusals = make(map[string]refusal)
@@ -193,7 +195,7 @@ func (q Call) isDoubtful(code string) bool {
 // backoff is for how long nothing is asked after so many failures in a row, of which this is the
 // last.
 func backoff(failures int, err *tokens.Error) time.Duration {
-	return pacing.Backoff(failures, pacing.Failure{
+	return pacing.Pause(failures, pacing.Failure{
 		Permanent: err.Permanent() && err.Pause == 0, RetryAfter: err.RetryAfter, Pause: err.Pause,
 	})
 }

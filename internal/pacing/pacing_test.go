@@ -7,7 +7,7 @@ import (
 	"github.com/bearer-go/bearer/internal/pacing"
 )
 
-func TestBackoffStaysWithinItsBounds(t *testing.T) {
+func TestPauseStaysWithinItsBounds(t *testing.T) {
 	for name, tt := range map[string]struct {
 		failures int
 		last     pacing.Failure
@@ -27,7 +27,7 @@ func TestBackoffStaysWithinItsBounds(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			shortest, longest := tt.max, time.Duration(0)
 			for range 1000 {
-				d := pacing.Backoff(tt.failures, tt.last)
+				d := pacing.Pause(tt.failures, tt.last)
 				shortest, longest = min(shortest, d), max(longest, d)
 			}
 			if shortest < tt.min || longest > tt.max {

@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"github.com/bearer-go/bearer/internal/atomicfile"
+	"github.com/bearer-go/bearer/internal/flight"
 )
 
 // NewFileStore returns a [Store] that keeps each record in a file of its own in one directory,
@@ -361,11 +362,8 @@ func lockFile(ctx context.Context, dir *os.Root, name string) (*fileLock, error)
 		if lock != nil || err != nil {
 			return lock, err
 		}
-		timer := time.NewTimer(mathrand.N(pause)) //nolint:gosec // it spreads attempts and is no secret
-		select {
-		case <-timer.C:
-		case <-ctx.Done():
-			timer.Stop()
+		d := mathrand.N(pause) //nolint:gosec // it spreads attempts and is no secret
+		if !flight.Sleep(ctx, d, nil) {
 			return nil, context.Cause(ctx)
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"time"
 
+	"github.com/bearer-go/bearer/internal/flight"
 	"github.com/bearer-go/bearer/internal/oauthwire"
 	"github.com/bearer-go/bearer/tokens"
 )
@@ -128,7 +129,7 @@ func (l *lease) save(s storedSession) (storedSession, error) {
 			s.version = saved
 			return s, nil
 		}
-		if errors.Is(err, ErrConflict) || attempt == saveAttempts || !wait(l.saving, pause) {
+		if errors.Is(err, ErrConflict) || attempt == saveAttempts || !flight.Sleep(l.saving, pause, nil) {
 			// It is not known whether a Save that failed took place.
 			current, version, loadErr := l.f.store.Load(l.checking, l.name)
 			if loadErr == nil && bytes.Equal(current, data) {
@@ -146,18 +147,6 @@ func (l *lease) attempt(data []byte, version int64) (saved int64, err error) {
 	ctx, cancel := context.WithTimeout(l.saving, attemptTime)
 	defer cancel()
 	return l.f.store.Save(ctx, l.name, data, version)
-}
-
-// wait returns false when the context ends first.
-func wait(ctx context.Context, d time.Duration) bool {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return true
-	case <-ctx.Done():
-		return false
-	}
 }
 
 // abandon ends the lease, and revokes a refresh token that is of no session. No lock is needed for
