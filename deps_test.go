@@ -130,8 +130,8 @@ var arrows = map[string][]string{
 		"internal/strictjson", "internal/tokencache", "internal/weburl",
 	},
 	"jwks": {
-		"internal/atomicfile", "internal/jws", "internal/keyset", "internal/optional", "internal/strictjson",
-		"internal/webclient", "internal/weburl",
+		"internal/atomicfile", "internal/flight", "internal/jws", "internal/keyset", "internal/optional",
+		"internal/strictjson", "internal/webclient", "internal/weburl",
 	},
 	"tokens": {
 		"internal/accesstoken", "internal/callertoken", "internal/flight", "internal/grammar", "internal/optional",

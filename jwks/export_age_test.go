@@ -54,8 +54,8 @@ func (s *Sleeper) change(older func(time.Time) time.Time) {
 	} {
 		*moment = older(*moment)
 	}
-	if f := s.set.flight; f != nil {
-		f.started = older(f.started)
+	if f := s.set.fetch; f != nil {
+		f.began = older(f.began)
 	}
 	for id, m := range s.set.unknown.missing {
 		s.set.unknown.missing[id] = miss{older(m.asked), m.pause}

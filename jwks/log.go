@@ -6,7 +6,7 @@ import (
 )
 
 // contained is a logger whose handler does not panic. The log is written on the goroutine of a
-// fetch: there, as in fetchOrFail, a panic of the application's handler would end the process.
+// fetch, where a panic of the application's handler would end the process.
 func contained(logger *slog.Logger) *slog.Logger {
 	return slog.New(containedHandler{logger.Handler()})
 }

@@ -202,15 +202,14 @@ func New(source Source, defaults ...Option) (*Set, error) {
 	}
 
 	logger := contained(c.logger.Or(slog.Default()))
-	keeper := &keeper{name: source.name, logger: logger, policy: c.policy()}
-	set := &Set{&keeperPointer{keeper}}
+	set := &Set{&setHandle{&setState{name: source.name, logger: logger, policy: c.policy()}}}
 	set.ctx, set.cancel = context.WithCancel(context.Background())
 	if keys.pinned {
 		set.current.Store(&snapshot{keySet: keys})
 		logRefused(set.logger, set.name, keys.refused, nil)
 		return set, nil
 	}
-	set.fetch = remote.fetch
+	set.download = remote.fetch
 	if c.file.Given() {
 		set.file, set.unread = &file{path: c.file.Get().path, source: remote.String()}, true
 	}

@@ -42,7 +42,7 @@ func (s *Set) Stats() Stats {
 		State:    snap.state(now),
 		Fetches:  s.counts.fetches,
 		Failures: s.counts.failures,
-		Fetching: s.flight != nil,
+		Fetching: s.fetch != nil,
 	}
 	if snap != nil {
 		stats.Keys, stats.Refused = len(snap.keys), len(snap.refused)

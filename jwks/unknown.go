@@ -5,6 +5,8 @@ import (
 	"errors"
 	"hash/maphash"
 	"time"
+
+	"github.com/bearer-go/bearer/internal/flight"
 )
 
 // How often the issuer is asked about key ids that the set does not have. Anyone can make up key
@@ -89,7 +91,7 @@ func (s *Set) search(
 // While the issuer fails nothing is known of any key id, and no request waits for its turn.
 func (s *Set) searching(
 	ctx context.Context, snap *snapshot, id uint64, arrived time.Time,
-) (f *flight, turn time.Duration, err error) {
+) (f *fetch, turn time.Duration, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	now := time.Now()
@@ -128,7 +130,7 @@ func (s *Set) patience(ctx context.Context, arrived time.Time) time.Time {
 // requests have the same turn: the first of them starts the search, and the others join it.
 func (s *Set) awaitTurn(ctx context.Context, turn time.Duration) error {
 	began := time.Now()
-	came := s.sleep(ctx, turn)
+	came := flight.Sleep(ctx, turn, s.ctx.Done())
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.unknown.waiting--

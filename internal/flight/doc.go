@@ -6,7 +6,7 @@
 //
 // Work runs code of the application, such as a RoundTripper or a Store. A panic of that code ends
 // here and becomes a failure: on a goroutine that a library has started no server recovers it, and
-// it would end the process. Every goroutine that packages tokens, oauth and session start and
+// it would end the process. Every goroutine that packages jwks, tokens, oauth and session start and
 // that runs such code uses this package. On a goroutine of the application a panic goes to the
 // caller, except one of an Observer, a log handler or a Closer.
 package flight
