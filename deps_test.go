@@ -130,8 +130,8 @@ var arrows = map[string][]string{
 		"internal/strictjson", "internal/tokencache", "internal/weburl",
 	},
 	"jwks": {
-		"internal/atomicfile", "internal/flight", "internal/jws", "internal/keyset", "internal/optional",
-		"internal/strictjson", "internal/webclient", "internal/weburl",
+		"internal/atomicfile", "internal/discovery", "internal/flight", "internal/jws", "internal/keyset",
+		"internal/optional", "internal/strictjson", "internal/webclient", "internal/weburl",
 	},
 	"tokens": {
 		"internal/accesstoken", "internal/callertoken", "internal/flight", "internal/grammar", "internal/optional",
@@ -139,8 +139,8 @@ var arrows = map[string][]string{
 	},
 	"internal/oauthwire": {
 		"tokens",
-		"internal/accesstoken", "internal/flight", "internal/grammar", "internal/pacing", "internal/strictjson",
-		"internal/webclient", "internal/weburl",
+		"internal/accesstoken", "internal/discovery", "internal/flight", "internal/grammar", "internal/pacing",
+		"internal/strictjson", "internal/webclient", "internal/weburl",
 	},
 	"tokens/oauth": {
 		"tokens", "internal/oauthwire",
@@ -157,6 +157,7 @@ var arrows = map[string][]string{
 	"internal/accesstoken":       {"internal/grammar"},
 	"internal/atomicfile":        {},
 	"internal/callertoken":       {},
+	"internal/discovery":         {"internal/strictjson", "internal/weburl"},
 	"internal/flight":            {},
 	"internal/grammar":           {},
 	"internal/jws":               {},

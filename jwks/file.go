@@ -62,19 +62,18 @@ func (f *file) parse(document string) (kept, error) {
 	if len(document) > maxFile {
 		return kept{}, errLongFile
 	}
-	object, err := strictjson.Envelope(document)
+	members, err := strictjson.Envelope(document)
 	if err != nil {
 		return kept{}, err
 	}
-	members := jwkMembers(object)
-	if members.text("source") != f.source {
+	if members.Text("source") != f.source {
 		return kept{}, errOtherSource
 	}
-	loaded, err := time.Parse(time.RFC3339Nano, members.text("loaded"))
+	loaded, err := time.Parse(time.RFC3339Nano, members.Text("loaded"))
 	if err != nil {
 		return kept{}, errFileTime
 	}
-	keys, err := parse(members.value("jwks"))
+	keys, err := parse(members.Value("jwks"))
 	return kept{keys, loaded}, err
 }
 

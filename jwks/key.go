@@ -100,8 +100,8 @@ func readKey(data string) (id string, k *key, err error) {
 	if !ok {
 		return "", nil, errEntry
 	}
-	m := jwkMembers(members)
-	id, ok = strictjson.String(m.value("kid"))
+	m := jwk{members}
+	id, ok = strictjson.String(m.Value("kid"))
 	if !ok && m.has("kid") {
 		return "", nil, errKeyID
 	}
@@ -110,35 +110,19 @@ func readKey(data string) (id string, k *key, err error) {
 	return id, k, err
 }
 
-// jwkMembers are the members of one JWK.
-type jwkMembers []strictjson.Member
+// jwk is the members of one JWK.
+type jwk struct{ strictjson.MemberList }
 
-// value is the JSON of a member, or "" if there is none.
-func (m jwkMembers) value(name string) string {
-	for _, member := range m {
-		if member.Name == name {
-			return member.Value
-		}
-	}
-	return ""
-}
-
-func (m jwkMembers) has(name string) bool { return m.value(name) != "" }
-
-// text is the value of a member that is a string, and "" for any other.
-func (m jwkMembers) text(name string) string {
-	s, _ := strictjson.String(m.value(name))
-	return s
-}
+func (m jwk) has(name string) bool { return m.Value(name) != "" }
 
 // key judges what the JWK says of itself, and then the key that it is.
-func (m jwkMembers) key(id string) (*key, error) {
+func (m jwk) key(id string) (*key, error) {
 	if err := m.purpose(); err != nil {
 		return nil, err
 	}
 	var algorithm string
 	if m.has("alg") {
-		alg, ok := jws.Lookup(m.text("alg"))
+		alg, ok := jws.Lookup(m.Text("alg"))
 		if !ok {
 			return nil, errAlgorithm
 		}
@@ -166,10 +150,10 @@ func (m jwkMembers) key(id string) (*key, error) {
 // hasFullCoordinates reports whether each coordinate has the size of the curve's field, leading
 // zeros included (RFC 7518 section 6.2.1.2). On P-521 the first byte is 0 in every second
 // coordinate, and issuers are known to leave it out: there a shorter one is as good.
-func (m jwkMembers) hasFullCoordinates(curve elliptic.Curve) bool {
+func (m jwk) hasFullCoordinates(curve elliptic.Curve) bool {
 	full := (curve.Params().BitSize + 7) / 8
 	for _, name := range []string{"x", "y"} {
-		text := strings.TrimRight(m.text(name), "=") // jwkset forgives padding
+		text := strings.TrimRight(m.Text(name), "=") // jwkset forgives padding
 		size := base64.RawURLEncoding.DecodedLen(len(text))
 		if size != full && (curve != elliptic.P521() || size > full) {
 			return false
@@ -180,25 +164,25 @@ func (m jwkMembers) hasFullCoordinates(curve elliptic.Curve) bool {
 
 // issuer reads the member that says whose tokens the key signs; nil if there is none. A member that
 // cannot be read does not count as absent, for it was meant to bind the key.
-func (m jwkMembers) issuer() (*keyIssuer, error) {
+func (m jwk) issuer() (*keyIssuer, error) {
 	if !m.has("issuer") {
 		return nil, nil
 	}
-	return readIssuer(strings.Clone(m.text("issuer"))) // as the key id, no part of the document
+	return readIssuer(strings.Clone(m.Text("issuer"))) // as the key id, no part of the document
 }
 
 // purpose refuses what is not meant for verifying signatures (RFC 7517 sections 4.2 and 4.3). A
 // private or symmetric key in a set that is sent around is no secret any more, whatever else it
 // says.
-func (m jwkMembers) purpose() error {
+func (m jwk) purpose() error {
 	if slices.ContainsFunc([]string{"d", "p", "q", "dp", "dq", "qi", "oth", "k"}, m.has) {
 		return errPrivate
 	}
-	if m.has("use") && m.text("use") != "sig" {
+	if m.has("use") && m.Text("use") != "sig" {
 		return errUse
 	}
 	if m.has("key_ops") {
-		operations, _ := strictjson.Elements(m.value("key_ops"))
+		operations, _ := strictjson.Elements(m.Value("key_ops"))
 		if !slices.ContainsFunc(operations, func(op string) bool { s, _ := strictjson.String(op); return s == "verify" }) {
 			return errKeyOps
 		}
@@ -208,19 +192,19 @@ func (m jwkMembers) purpose() error {
 
 // material picks the members that make a public key (RFC 7518 section 6, RFC 8037 section 2), and
 // no other: a broken x5c or an unknown member does not break a good key.
-func (m jwkMembers) material() (jwkset.JWKMarshal, error) {
-	switch m.text("kty") {
+func (m jwk) material() (jwkset.JWKMarshal, error) {
+	switch m.Text("kty") {
 	case "RSA":
 		// Here, because jwkset keeps no more than the low 64 bits of an exponent.
-		if err := judgeExponent(number(m.text("e"))); err != nil {
+		if err := judgeExponent(number(m.Text("e"))); err != nil {
 			return jwkset.JWKMarshal{}, err
 		}
-		return jwkset.JWKMarshal{KTY: jwkset.KtyRSA, N: m.text("n"), E: m.text("e")}, nil
+		return jwkset.JWKMarshal{KTY: jwkset.KtyRSA, N: m.Text("n"), E: m.Text("e")}, nil
 	case "EC":
-		crv := jwkset.CRV(m.text("crv"))
-		return jwkset.JWKMarshal{KTY: jwkset.KtyEC, CRV: crv, X: m.text("x"), Y: m.text("y")}, nil
+		crv := jwkset.CRV(m.Text("crv"))
+		return jwkset.JWKMarshal{KTY: jwkset.KtyEC, CRV: crv, X: m.Text("x"), Y: m.Text("y")}, nil
 	case "OKP":
-		return jwkset.JWKMarshal{KTY: jwkset.KtyOKP, CRV: jwkset.CRV(m.text("crv")), X: m.text("x")}, nil
+		return jwkset.JWKMarshal{KTY: jwkset.KtyOKP, CRV: jwkset.CRV(m.Text("crv")), X: m.Text("x")}, nil
 	default:
 		return jwkset.JWKMarshal{}, errType
 	}

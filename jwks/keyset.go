@@ -50,7 +50,7 @@ func parse(document string) (keySet, error) {
 	if err != nil {
 		return keySet{}, err
 	}
-	entries, _ := strictjson.Elements(jwkMembers(members).value("keys"))
+	entries, _ := strictjson.Elements(members.Value("keys"))
 	if len(entries) == 0 {
 		return keySet{}, errNoKeys
 	}

@@ -8,6 +8,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/bearer-go/bearer/internal/grammar"
+	"github.com/bearer-go/bearer/internal/strictjson"
 	"github.com/bearer-go/bearer/internal/webclient"
 	"github.com/bearer-go/bearer/tokens"
 )
@@ -57,14 +58,14 @@ func (a *answer) failure(op string, err error) *tokens.Error {
 
 // problem reads error and error_description, as far as they may be shown.
 func (a *answer) problem() (code, description string) {
-	m, err := readObject(a.body)
+	m, err := strictjson.Object(a.body)
 	if err != nil {
 		return "", ""
 	}
-	if code = m.text("error"); !a.showsCode(code) {
+	if code = m.Text("error"); !a.showsCode(code) {
 		code = ""
 	}
-	return code, a.description(m.text("error_description"))
+	return strings.Clone(code), a.description(m.Text("error_description"))
 }
 
 // showsCode reports whether a text may be shown as an error code.

@@ -60,8 +60,8 @@ type Client struct {
 	Config
 	Renewals pacing.Allowance // of the client's sessions
 
-	discovery discovery
-	throttle  throttle
+	document knownDocument
+	throttle throttle
 
 	requests, revocations slots
 	callers               slots // of the requests those with something from outside

@@ -9,9 +9,9 @@ import (
 	"sync"
 	"time"
 
+	"github.com/bearer-go/bearer/internal/discovery"
 	"github.com/bearer-go/bearer/internal/flight"
 	"github.com/bearer-go/bearer/internal/webclient"
-	"github.com/bearer-go/bearer/internal/weburl"
 	"github.com/bearer-go/bearer/tokens"
 )
 
@@ -23,8 +23,8 @@ const (
 	maxLateFetches = 2 // that the transport may not have ended before no other is made
 )
 
-// discovery is what is known of the server's document.
-type discovery struct {
+// knownDocument is what is known of the server's document.
+type knownDocument struct {
 	mu    sync.Mutex
 	last  *Endpoints              // the last that could be read; nil before the first
 	read  time.Time               // when that was
@@ -58,7 +58,7 @@ func (c *Client) Endpoint(ctx context.Context, which func(Endpoints) string) (st
 
 // discover returns what the server's document says. One that is old is used while it is read again.
 func (c *Client) discover(ctx context.Context) (Endpoints, error) {
-	d := &c.discovery
+	d := &c.document
 	d.mu.Lock()
 	if d.last != nil {
 		found, now := *d.last, time.Now()
@@ -85,7 +85,7 @@ func (c *Client) moved(ctx context.Context, from string, which func(Endpoints) s
 	if which(c.Given) != "" {
 		return "", false
 	}
-	d := &c.discovery
+	d := &c.document
 	d.mu.Lock()
 	if d.last != nil && which(*d.last) != from { // another has found out
 		found := which(*d.last)
@@ -108,7 +108,7 @@ func (c *Client) moved(ctx context.Context, from string, which func(Endpoints) s
 // too. It ends by itself, and callers wait no longer than two requests may take, whatever the
 // transport does. Of those that the transport does not end, there are two at most.
 func (c *Client) beginFetch(ctx context.Context) *flight.Call[Endpoints] {
-	d := &c.discovery
+	d := &c.document
 	if d.fetch != nil {
 		return d.fetch
 	}
@@ -124,7 +124,7 @@ func (c *Client) beginFetch(ctx context.Context) *flight.Call[Endpoints] {
 
 // run reads the document.
 func (c *Client) run(ctx context.Context, fetch *flight.Call[Endpoints]) {
-	d := &c.discovery
+	d := &c.document
 	ctx, cancel := context.WithTimeoutCause(ctx, 2*RequestTimeout, errNoAnswer)
 	defer cancel()
 	var found Endpoints
@@ -153,20 +153,20 @@ func (c *Client) run(ctx context.Context, fetch *flight.Call[Endpoints]) {
 func discoveryError(err error) *tokens.Error { return &tokens.Error{Op: OpDiscovery, Err: err} }
 
 // finish takes in what came of a fetch, unless no caller waits for it any more.
-func (d *discovery) finish(fetch *flight.Call[Endpoints], found Endpoints, err *tokens.Error) {
+func (d *knownDocument) finish(fetch *flight.Call[Endpoints], found Endpoints, err *tokens.Error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.release(fetch, found, err)
 }
 
-func (d *discovery) addLate(n int) {
+func (d *knownDocument) addLate(n int) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.late += n
 }
 
 // release is finish for a caller that holds the lock.
-func (d *discovery) release(fetch *flight.Call[Endpoints], found Endpoints, err *tokens.Error) {
+func (d *knownDocument) release(fetch *flight.Call[Endpoints], found Endpoints, err *tokens.Error) {
 	if d.fetch != fetch {
 		return
 	}
@@ -202,48 +202,49 @@ func wait(ctx context.Context, fetch *flight.Call[Endpoints]) (Endpoints, error)
 
 // readDocument asks the server for its document.
 func (c *Client) readDocument(ctx context.Context) (Endpoints, *tokens.Error) {
-	location, other := weburl.WellKnown(c.Issuer)
-	document, failure := c.get(ctx, location)
-	if failure != nil && failure.Status == http.StatusNotFound {
-		location = other
-		document, failure = c.get(ctx, location)
-	}
-	if failure != nil {
+	document, err := discovery.Fetch(ctx, c.Issuer, c.getDocument)
+	if failure, ok := errors.AsType[*tokens.Error](err); ok { // of getDocument
 		return Endpoints{}, failure
 	}
-	found, err := c.readMetadata(document)
-	if err != nil {
-		return Endpoints{}, &tokens.Error{
-			Op: OpDiscovery, Status: http.StatusOK,
-			Err: fmt.Errorf("the answer of %s is not usable: %w", location, err),
+	var found Endpoints
+	if err == nil {
+		if found, err = c.endpoints(&document); err != nil {
+			err = document.Unusable(err)
 		}
+	}
+	if err != nil {
+		return Endpoints{}, &tokens.Error{Op: OpDiscovery, Status: http.StatusOK, Err: err}
 	}
 	return found, nil
 }
 
-// get makes one request.
-func (c *Client) get(ctx context.Context, location string) (document string, failure *tokens.Error) {
+// getDocument is a [discovery.Get]. Its errors are [*tokens.Error].
+func (c *Client) getDocument(ctx context.Context, location string) (document string, status int, err error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, RequestTimeout, errNoAnswer)
 	defer cancel()
 	request, err := http.NewRequestWithContext(webclient.WithoutTrace(ctx), http.MethodGet, location, http.NoBody)
 	if err != nil {
-		return "", discoveryError(err)
+		return "", 0, discoveryError(err)
 	}
 	request.Header.Set("Accept", "application/json")
 	response, err := webclient.Do(c.DiscoveryClient, request)
 	if err != nil {
-		return "", discoveryError(fmt.Errorf("GET %s: %w", location, quiet(ctx, err)))
+		return "", 0, discoveryError(fmt.Errorf("GET %s: %w", location, quiet(ctx, err)))
 	}
 	defer response.Body.Close()
-	if response.StatusCode != http.StatusOK {
-		return "", &tokens.Error{
-			Op: OpDiscovery, Status: response.StatusCode, RetryAfter: webclient.RetryAfter(response.Header, maxAskedPause),
-			Err: fmt.Errorf("GET %s", location),
+	if status = response.StatusCode; status != http.StatusOK {
+		return "", status, &tokens.Error{
+			Op: OpDiscovery, Status: status,
+			RetryAfter: webclient.RetryAfter(response.Header, maxAskedPause),
+			Err:        fmt.Errorf("GET %s", location),
 		}
 	}
 	document, err = webclient.Body(response)
 	if err != nil {
-		return "", &tokens.Error{Op: OpDiscovery, Status: http.StatusOK, Err: fmt.Errorf("GET %s: %w", location, quiet(ctx, err))}
+		return "", status, &tokens.Error{
+			Op: OpDiscovery, Status: status,
+			Err: fmt.Errorf("GET %s: %w", location, quiet(ctx, err)),
+		}
 	}
-	return document, nil
+	return document, status, nil
 }

@@ -32,7 +32,7 @@ func (a *answer) token() (response *tokens.Response, issued string, err error) {
 	if !isJSON(a.header) {
 		return nil, "", errNotJSON
 	}
-	m, err := readObject(a.body)
+	m, err := strictjson.Object(a.body)
 	if err != nil {
 		return nil, "", fmt.Errorf("the answer cannot be read: %w", err)
 	}
@@ -42,14 +42,14 @@ func (a *answer) token() (response *tokens.Response, issued string, err error) {
 		TokenType:    r.text("token_type"),
 		Scope:        r.text("scope"),
 		RefreshToken: tokens.NewSecret(r.text("refresh_token")),
-		IDToken:      tokens.NewSecret(m.text("id_token")), // which is the caller's to judge
+		IDToken:      tokens.NewSecret(strings.Clone(m.Text("id_token"))), // which is the caller's to judge
 		Requested:    a.sent,
 	}
 	issued = r.text("issued_token_type")
 	response.ExpiresIn = r.life("expires_in")
-	response.RefreshIn, _ = readSeconds(m["refresh_in"])
+	response.RefreshIn, _ = readSeconds(m.Value("refresh_in"))
 	switch {
-	case saysError(m["error"]):
+	case saysError(m.Value("error")):
 		return nil, "", errSaysError
 	case r.err != nil:
 		return nil, "", r.err
@@ -86,14 +86,14 @@ func isJSON(header http.Header) bool {
 
 // memberReader reads members and keeps the first error.
 type memberReader struct {
-	m   metadata
+	m   strictjson.MemberList
 	err error
 }
 
 // text reads a member that is a string or absent.
 func (r *memberReader) text(name string) string {
-	value, ok := r.m[name]
-	if !ok || value == "null" {
+	value := r.m.Value(name)
+	if value == "" || value == "null" {
 		return ""
 	}
 	text, ok := strictjson.String(value)
@@ -105,8 +105,8 @@ func (r *memberReader) text(name string) string {
 
 // life reads a member that is a number of seconds or absent.
 func (r *memberReader) life(name string) time.Duration {
-	value, ok := r.m[name]
-	if !ok || value == "null" {
+	value := r.m.Value(name)
+	if value == "" || value == "null" {
 		return 0
 	}
 	life, ok := readSeconds(value)

@@ -56,12 +56,12 @@ type Member struct {
 // [ErrInvalid].
 //
 // Names and values are parts of the document, and keep it in memory.
-func Object(document string) ([]Member, error) { return AppendObject(nil, document) }
+func Object(document string) (MemberList, error) { return AppendObject(nil, document) }
 
 // Envelope is [Object] for an object whose members are whole documents, as a file has them that
 // keeps one. The object itself is no level of nesting, so every document that Object reads can be
 // read inside it.
-func Envelope(document string) ([]Member, error) { return appendObject(nil, document, -1) }
+func Envelope(document string) (MemberList, error) { return appendObject(nil, document, -1) }
 
 // AppendObject is [Object] with a place for the members: it appends them to a slice.
 func AppendObject(members []Member, document string) ([]Member, error) {

@@ -15,6 +15,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/bearer-go/bearer/internal/discovery"
 	"github.com/bearer-go/bearer/internal/oauthwire"
 	"github.com/bearer-go/bearer/tokens"
 	"github.com/bearer-go/bearer/tokens/internal/tokenstest"
@@ -71,34 +72,36 @@ func TestDiscoveryFindsTheEndpoints(t *testing.T) {
 func TestDiscoveryTellsALoginWhatItNeeds(t *testing.T) {
 	for name, tt := range map[string]struct {
 		members map[string]any
-		want    oauthwire.Endpoints
+		want    discovery.Flags
 	}{
-		"nothing": {nil, oauthwire.Endpoints{}},
+		"nothing": {nil, discovery.Flags{}},
 		"everything": {
 			map[string]any{
 				"authorization_response_iss_parameter_supported": true, "code_challenge_methods_supported": []string{"plain", "S256"},
 			},
-			oauthwire.Endpoints{IssParameter: true, S256: true, S256Said: true},
+			discovery.Flags{IssParameter: true, S256: true, S256Said: true},
 		},
 		"plain": {
 			map[string]any{
 				"authorization_response_iss_parameter_supported": false, "code_challenge_methods_supported": []string{"plain"},
 			},
-			oauthwire.Endpoints{S256Said: true},
+			discovery.Flags{S256Said: true},
 		},
 		"wrong types": {
 			map[string]any{"authorization_response_iss_parameter_supported": "true", "code_challenge_methods_supported": "S256"},
-			oauthwire.Endpoints{},
+			discovery.Flags{},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			server := tokenstest.NewServer()
 			server.On(tokenstest.OpenIDPath, tokenstest.JSON(http.StatusOK, tokenstest.Document(tt.members)))
 			got, err := loginEndpoints(t.Context(), tokenstest.NewClient(t, server, oauth.NoClientAuth()))
-			tt.want.Authorization, tt.want.Revocation = tokenstest.Issuer+"/authorize", tokenstest.Issuer+"/revoke"
-			tt.want.Token = tokenstest.TokenURL
-			if err != nil || got != tt.want {
-				t.Errorf("%+v, %v; want %+v", got, err, tt.want)
+			want := oauthwire.Endpoints{
+				Token: tokenstest.TokenURL, Revocation: tokenstest.Issuer + "/revoke",
+				Authorization: tokenstest.Issuer + "/authorize", Flags: tt.want,
+			}
+			if err != nil || got != want {
+				t.Errorf("%+v, %v; want %+v", got, err, want)
 			}
 		})
 	}

@@ -9,7 +9,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/bearer-go/bearer/internal/strictjson"
+	"github.com/bearer-go/bearer/internal/discovery"
 	"github.com/bearer-go/bearer/internal/webclient"
 	"github.com/bearer-go/bearer/internal/weburl"
 )
@@ -60,18 +60,18 @@ type answer struct {
 	at        time.Time // when it came, as a whole
 }
 
-// fetch returns the keys. Anew is to forget where they were: the issuer is asked first. Otherwise it is asked again only when the
-// place says that they are gone or never had any, and not more often than each hour: discovery must not become a load of its own. Once
-// a day it is asked anyway, for the old place may go on answering when the keys have moved.
-func (r *remote) fetch(ctx context.Context, anew bool) (answer, error) {
-	anew = anew || r.keysURL == ""
-	if r.issuer != "" && (anew || elapsed(r.located, time.Now()) >= relocateAfter) {
-		if err := r.locate(ctx); err != nil && anew {
+// fetch returns the keys. With discoverFirst, discovery runs first. Otherwise it runs when the known
+// URL says that the keys are gone, or never had any, at most once an hour, and once a day in case the
+// old URL goes on answering after the keys have moved.
+func (r *remote) fetch(ctx context.Context, discoverFirst bool) (answer, error) {
+	discoverFirst = discoverFirst || r.keysURL == ""
+	if r.issuer != "" && (discoverFirst || elapsed(r.located, time.Now()) >= relocateAfter) {
+		if err := r.locate(ctx); err != nil && discoverFirst {
 			return answer{}, err
 		}
 	}
 	a, err := r.fetchKeys(ctx)
-	if err == nil || anew || !r.mayHaveMoved(err) {
+	if err == nil || discoverFirst || !r.mayHaveMoved(err) {
 		return a, err
 	}
 	before := r.keysURL
@@ -140,41 +140,26 @@ func (r *remote) fetchKeys(ctx context.Context) (answer, error) {
 
 // discover asks the issuer where its keys are.
 func (r *remote) discover(ctx context.Context) (keysURL string, err error) {
-	const accept = "application/json"
-	location, other := weburl.WellKnown(r.issuer)
-	document, err := r.get(ctx, location, accept, "")
-	if status, ok := errors.AsType[*statusError](err); ok && status.code == http.StatusNotFound {
-		location = other
-		document, err = r.get(ctx, location, accept, "")
-	}
+	document, err := discovery.Fetch(ctx, r.issuer, r.getDocument)
 	if err != nil {
 		return "", err
 	}
-	keysURL, err = r.readMetadata(document.body)
-	if err != nil {
-		return "", fmt.Errorf("the answer of %s is not usable: %w", location, err)
+	if document.KeysURL == "" {
+		return "", document.Unusable(errors.New("it names no jwks_uri"))
 	}
-	return keysURL, nil
+	if err := weburl.CheckOf(r.issuer, document.KeysURL, r.insecureHTTP); err != nil {
+		return "", document.Unusable(fmt.Errorf("its jwks_uri %w", err))
+	}
+	return document.KeysURL, nil
 }
 
-// readMetadata reads the two members of the document that matter here.
-func (r *remote) readMetadata(document string) (keysURL string, err error) {
-	members, err := strictjson.Object(document)
-	if err != nil {
-		return "", err
+// getDocument is a [discovery.Get].
+func (r *remote) getDocument(ctx context.Context, location string) (document string, status int, err error) {
+	got, err := r.get(ctx, location, "application/json", "")
+	if failure, ok := errors.AsType[*statusError](err); ok {
+		return "", failure.code, err
 	}
-	metadata := jwkMembers(members)
-	if err := weburl.SameIssuer(metadata.text("issuer"), r.issuer); err != nil {
-		return "", err
-	}
-	keysURL = metadata.text("jwks_uri")
-	if keysURL == "" {
-		return "", errors.New("it names no jwks_uri")
-	}
-	if err := weburl.CheckOf(r.issuer, keysURL, r.insecureHTTP); err != nil {
-		return "", fmt.Errorf("its jwks_uri %w", err)
-	}
-	return keysURL, nil
+	return got.body, http.StatusOK, err
 }
 
 // statusError is an answer with a status other than 200.
