@@ -56,8 +56,8 @@ func (s *Set) acceptRestored(k kept, now time.Time) (*snapshot, error) {
 }
 
 // save writes the last snapshot to the file, unless another goroutine is writing: that one writes
-// the last snapshot, too, when it is done. So a disk that hangs holds up one goroutine, and an older
-// snapshot never replaces a newer one. A failure is logged once, and so is its end.
+// the last snapshot, too, when it is done. So a disk that hangs holds up one goroutine, and an
+// older snapshot never replaces a newer one. A failure is logged once, and so is its end.
 func (s *Set) save() {
 	for s.unsaved.Load() != nil && s.saving.TryLock() {
 		s.saveLast()

@@ -11,8 +11,8 @@ import (
 
 const (
 	// staleWait is how long a request waits for newer keys than the stale ones, counted from the
-	// start of the fetch. See [WithColdWait] for when there are none. Its own deadline counts too, if
-	// that is sooner.
+	// start of the fetch. See [WithColdWait] for when there are none. Its own deadline counts too,
+	// if that is sooner.
 	staleWait = 2 * time.Second
 
 	// failingFor is for how long after a failure no request waits for newer keys than stale ones. A
@@ -39,8 +39,8 @@ type fetch struct {
 	failing bool // the issuer failed not long ago: there is little hope
 }
 
-// wait returns what the fetch brings, or an [UnavailableError] if that takes longer than the request
-// can wait.
+// wait returns what the fetch brings, or an [UnavailableError] if that takes longer than the
+// request can wait.
 func (f *fetch) wait(ctx context.Context, until time.Time) (*snapshot, error) {
 	if f.Wait(ctx, until) {
 		return f.Result()
@@ -52,9 +52,9 @@ func (f *fetch) wait(ctx context.Context, until time.Time) (*snapshot, error) {
 	return nil, &UnavailableError{RetryAfter: retrySoon, cause: cause}
 }
 
-// refresh returns the keys to use instead of the cached ones, after waiting for a fetch where one is
-// needed, and starts one where no request needs to wait. It judges what it waited for as it judges
-// any other keys: a fetch that was under way when the machine fell asleep brings old ones.
+// refresh returns the keys to use instead of the cached ones, after waiting for a fetch where one
+// is needed, and starts one where no request needs to wait. It judges what it waited for as it
+// judges any other keys: a fetch that was under way when the machine fell asleep brings old ones.
 func (s *Set) refresh(ctx context.Context, seen *snapshot, now time.Time) (*snapshot, error) {
 	for {
 		switch seen.state(now) {
@@ -149,8 +149,8 @@ func (s *Set) start(now time.Time) *fetch {
 	return f
 }
 
-// finish ends a fetch and lets the waiting requests go on. The log and the file are written last, so
-// that no request waits for them.
+// finish ends a fetch and lets the waiting requests go on. The log and the file are written last,
+// so that no request waits for them.
 func (s *Set) finish(f *fetch, a answer, err error) {
 	result, report, failure := s.accept(f, a, err)
 	f.Finish(result, failure)

@@ -20,8 +20,8 @@ const (
 
 	rereadPause   = time.Hour       // between two answers of an issuer to whether its keys have moved
 	rereadRetry   = 5 * time.Minute // when it did not answer
-	relocateAfter = 24 * time.Hour  // between two questions to an issuer where its keys are, while nothing fails
-	wholeAfter    = 24 * time.Hour  // between two fetches of the whole key set, while it is said to be unchanged
+	relocateAfter = 24 * time.Hour  // between two discoveries while nothing fails
+	wholeAfter    = 24 * time.Hour  // between two fetches of the whole key set while it is unchanged
 )
 
 var errTimeout = fmt.Errorf("no complete answer within %s", fetchTimeout)
@@ -33,7 +33,7 @@ type remote struct {
 	issuer       string // "" when the URL of the keys was configured
 	keysURL      string // "" until discovery led to it
 
-	found   bool          // keys were had from keysURL
+	found   bool          // keysURL has had keys
 	located time.Time     // when discovery was last asked for it
 	reread  time.Time     // when the issuer was last asked whether its keys have moved,
 	pause   time.Duration // and for how long it is not asked again
@@ -54,15 +54,15 @@ type answer struct {
 	keys         keySet
 	document     string // the text of the keys, if it is kept
 	cacheControl []string
-	lifetime     time.Duration // that the issuer wants it to be used for; negative if it does not say
+	lifetime     time.Duration // for which the issuer wants it to be used; negative if it does not say
 
 	url, etag string    // etag is "" if there was none that can be sent back
 	at        time.Time // when it came, as a whole
 }
 
-// fetch returns the keys. With discoverFirst, discovery runs first. Otherwise it runs when the known
-// URL says that the keys are gone, or never had any, at most once an hour, and once a day in case the
-// old URL goes on answering after the keys have moved.
+// fetch returns the keys. With discoverFirst, discovery runs first. Otherwise it runs when the
+// known URL says that the keys are gone, or never had any, at most once an hour, and once a day in
+// case the old URL goes on answering after the keys have moved.
 func (r *remote) fetch(ctx context.Context, discoverFirst bool) (answer, error) {
 	discoverFirst = discoverFirst || r.keysURL == ""
 	if r.issuer != "" && (discoverFirst || elapsed(r.located, time.Now()) >= relocateAfter) {
@@ -86,7 +86,7 @@ func (r *remote) fetch(ctx context.Context, discoverFirst bool) (answer, error) 
 	return r.fetchKeys(ctx)
 }
 
-// mayHaveMoved reports whether the issuer is to be asked where its keys are, after they could not be had.
+// mayHaveMoved reports whether to ask the issuer where its keys are, after fetching them failed.
 func (r *remote) mayHaveMoved(err error) bool {
 	if r.issuer == "" || elapsed(r.reread, time.Now()) < r.pause {
 		return false
@@ -105,7 +105,8 @@ func (r *remote) locate(ctx context.Context) error {
 	return err
 }
 
-// fetchKeys gets the keys from where they are known to be, or learns that they are still the last ones (RFC 9110 section 13.1.2).
+// fetchKeys gets the keys from where they are known to be, or learns that they are still the last
+// ones (RFC 9110 section 13.1.2).
 func (r *remote) fetchKeys(ctx context.Context) (answer, error) {
 	etag := ""
 	// A cache that is stuck says "unchanged" for ever.
@@ -131,7 +132,8 @@ func (r *remote) fetchKeys(ctx context.Context) (answer, error) {
 		}
 	}
 	if cacheControl := got.header.Values("Cache-Control"); cacheControl != nil || !got.unchanged {
-		a.cacheControl = cacheControl // RFC 9111 section 3.2: what an unchanged answer does not say again stays as it was
+		// RFC 9111 section 3.2: what an unchanged answer does not say again stays as it was.
+		a.cacheControl = cacheControl
 	}
 	a.lifetime = lifetime(a.cacheControl, got.header.Get("Age"))
 	r.last, r.found = a, true
@@ -154,12 +156,17 @@ func (r *remote) discover(ctx context.Context) (keysURL string, err error) {
 }
 
 // getDocument is a [discovery.Get].
-func (r *remote) getDocument(ctx context.Context, location string) (document string, status int, err error) {
+func (r *remote) getDocument(
+	ctx context.Context, location string,
+) (document string, status int, err error) {
 	got, err := r.get(ctx, location, "application/json", "")
 	if failure, ok := errors.AsType[*statusError](err); ok {
 		return "", failure.code, err
 	}
-	return got.body, http.StatusOK, err
+	if err != nil {
+		return "", 0, err
+	}
+	return got.body, http.StatusOK, nil
 }
 
 // statusError is an answer with a status other than 200.
@@ -174,14 +181,14 @@ func (e *statusError) Error() string { return fmt.Sprintf("GET %s: status %d", e
 
 // got is what a request brought.
 type got struct {
-	unchanged  bool // the server still has what the entity tag of the request names; then there is no body
+	unchanged  bool // the server still has what the request's entity tag names; there is no body
 	redirected bool
 	header     http.Header
 	body       string
 }
 
-// get makes one request; etag is the entity tag of what is at hand, or "". Its errors name the URL and the status, and nothing
-// of the body.
+// get makes one request; etag is the entity tag of the cached answer, or "". Its errors name the
+// URL and the status, and nothing of the body.
 func (r *remote) get(ctx context.Context, location, accept, etag string) (got, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, fetchTimeout, errTimeout)
 	defer cancel()
@@ -212,8 +219,8 @@ func (r *remote) get(ctx context.Context, location, accept, etag string) (got, e
 	return got{redirected: redirected, header: response.Header, body: body}, nil
 }
 
-// withinOrigin makes a client follow redirects within one origin only. The entity tag stays behind: at the other URL it may
-// be that of other keys.
+// withinOrigin makes a client follow redirects within one origin only. The entity tag stays behind:
+// at the other URL it may be that of other keys.
 func withinOrigin(client *http.Client) {
 	next := client.CheckRedirect
 	client.CheckRedirect = func(request *http.Request, via []*http.Request) error {
@@ -226,8 +233,8 @@ func withinOrigin(client *http.Client) {
 	webclient.WithinOrigin(client)
 }
 
-// entityTag is the answer's entity tag (RFC 9110 section 8.8.3), or "" if there is none, or none that should be sent back: what
-// a server says becomes part of a request here.
+// entityTag is the answer's entity tag (RFC 9110 section 8.8.3), or "" if there is none, or none
+// that should be sent back: what a server says becomes part of a request here.
 func entityTag(header http.Header) string {
 	etag := header.Get("ETag")
 	opaque := strings.TrimPrefix(etag, "W/")
@@ -242,9 +249,10 @@ func entityTag(header http.Header) string {
 	return etag
 }
 
-// lifetime is how long the issuer wants its key set to be used: what Cache-Control says (RFC 9111 section 5.2.2), less the time
-// that a cache on the way has kept it already (section 5.1). Of several directives the shortest counts, and nonsense counts as
-// zero (section 4.2.1). It is negative when nothing is said.
+// lifetime is how long the issuer wants its key set to be used: what Cache-Control says (RFC 9111
+// section 5.2.2), less the time that a cache on the way has kept it already (section 5.1). Of
+// several directives the shortest counts, and nonsense counts as zero (section 4.2.1). It is
+// negative when nothing is said.
 func lifetime(cacheControl []string, age string) time.Duration {
 	const unsaid = time.Duration(-1)
 	shortest := unsaid

@@ -13,13 +13,13 @@ import (
 	"github.com/bearer-go/bearer/internal/jws"
 )
 
-// A Set holds the keys of one issuer, fetches them when they are first needed, and keeps them fresh.
-// Make it with [New], once for each issuer, and share it: all methods are safe for concurrent use. The
-// zero value cannot be used. It prints a fixed text.
+// A Set holds the keys of one issuer, fetches them when they are first needed, and keeps them
+// fresh. Make it with [New], once for each issuer, and share it: all methods are safe for
+// concurrent use. The zero value cannot be used. It prints a fixed text.
 type Set struct{ *setHandle }
 
-// setHandle is one more pointer to the content. Package fmt follows one pointer when a verb does not
-// fit, and would read what other goroutines change.
+// setHandle is one more pointer to the content. Package fmt follows one pointer when a verb does
+// not fit, and would read what other goroutines change.
 type setHandle struct{ *setState }
 
 // setState is the content of a Set.
@@ -56,15 +56,14 @@ type setState struct {
 
 // Keys returns the keys that may have signed a token with this key id and this algorithm in its
 // header; kid is "" for a token without one. They fit the algorithm in type, curve and size and are
-// not marked for another use or algorithm.
-// There are several when the set has several such keys under one key id: the caller tries each. There
-// are at most 4, at most one of them on P-521 or of more than 4096 bits, because those cost the most,
-// and never none without an error.
+// not marked for another use or algorithm. There are several when the set has several such keys
+// under one key id: the caller tries each. There are at most 4, at most one of them on P-521 or of
+// more than 4096 bits, because those cost the most, and never none without an error.
 //
-// A token without a key id gets a key only when exactly one of the whole set fits its algorithm. Keys
-// that were pinned without a key id (from [PEM], [PublicKeys], and such entries of [Static]) also
-// answer to every key id: the operator chose them, and a key id is only a hint (RFC 7515 section
-// 4.1.4).
+// A token without a key id gets a key only when exactly one of the whole set fits its algorithm.
+// Keys that were pinned without a key id (from [PEM], [PublicKeys], and such entries of [Static])
+// also answer to every key id: the operator chose them, and a key id is only a hint (RFC 7515
+// section 4.1.4).
 //
 // Keys does not know the token's iss. A key with a member issuer is only for some issuers: ask
 // [Key.SignsFor] before a key is used. Keys for other issuers count towards the 4, and as keys that
@@ -72,8 +71,8 @@ type setState struct {
 //
 // The error is [ErrKeyNotFound] when no key fits, also when the algorithm is not a known asymmetric
 // one, and an [*UnavailableError] when that cannot be told now. The context limits how long this
-// request waits for keys that are being fetched; its end does not stop the fetch. Without it that is
-// [WithColdWait], or 2 seconds if that is longer and there are keys already.
+// request waits for keys that are being fetched; its end does not stop the fetch. Without it that
+// is [WithColdWait], or 2 seconds if that is longer and there are keys already.
 func (s *Set) Keys(ctx context.Context, kid, alg string) ([]Key, error) {
 	found, _, err := s.candidates(ctx, nil, kid, alg)
 	if err != nil {
@@ -121,9 +120,9 @@ func (s *Set) candidates(
 }
 
 // warnOfOther tells the operator once that tokens are refused because of a key's member issuer.
-// With the key set of another version of an issuer that is all of them, and a client learns only that
-// the key is not known. Anyone can send such a token, so it is told once, and nothing of
-// the token.
+// With the key set of another version of an issuer that is all of them, and a client learns only
+// that the key is not known. Anyone can send such a token, so it is told once, and nothing of the
+// token.
 func (s *Set) warnOfOther(key *key) {
 	if s.toldOfOther.Load() || s.toldOfOther.Swap(true) {
 		return
@@ -144,11 +143,11 @@ func (s *Set) view(ctx context.Context, kid string) (*snapshot, error) {
 	return s.search(ctx, seen, snap, kid, now)
 }
 
-// Ready starts the first fetch if nothing has, and returns nil once the set can verify tokens, fresh
-// or stale: an issuer's short outage must not take a whole fleet out of service. Until then it waits,
-// through failures and the pauses after them, for the context to end; the error is then an
-// [*UnavailableError] that wraps the context's and the last failure. A set of pinned keys is always
-// ready.
+// Ready starts the first fetch if nothing has, and returns nil once the set can verify tokens,
+// fresh or stale: an issuer's short outage must not take a whole fleet out of service. Until then
+// it waits, through failures and the pauses after them, for the context to end; the error is then
+// an [*UnavailableError] that wraps the context's and the last failure. A set of pinned keys is
+// always ready.
 //
 // Like a request, it also starts a refresh that is due, and does not wait for it.
 func (s *Set) Ready(ctx context.Context) error {

@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// A refresh starts somewhere between these parts of the lifetime: before its end, and not in a whole
-// fleet at once.
+// A refresh starts somewhere between these parts of the lifetime: before its end, and not in a
+// whole fleet at once.
 const refreshFrom, refreshTo = 0.8, 0.9
 
 // A State says what the cached keys are good for.
@@ -86,8 +86,8 @@ func (p *policy) snapshot(a answer, asked time.Time, older *snapshot) *snapshot 
 	}
 }
 
-// restored places keys from a file in time. They are stale from the beginning, and setting the clock
-// back makes them no younger.
+// restored places keys from a file in time. They are stale from the beginning, and setting the
+// clock back makes them no younger.
 func (p *policy) restored(k kept, now time.Time) *snapshot {
 	loaded := now.Add(-now.Sub(k.loaded)) // the same time, with the monotonic clock's reading of now
 	return &snapshot{keySet: k.keys, loaded: loaded, expiresAfter: p.maxFileAge, restored: true}

@@ -46,10 +46,10 @@ type unknown struct {
 	missing  missing
 }
 
-// search looks for a key id that the set does not have by fetching the set again: the issuer may have
-// begun to sign with a new key. Keys that were requested before this request arrived may lack that key,
-// both those that it has seen and those that it has waited for: then there is another fetch. All
-// requests that wait for one share it, whatever key ids they look for.
+// search looks for a key id that the set does not have by fetching the set again: the issuer may
+// have begun to sign with a new key. Keys that were requested before this request arrived may lack
+// that key, both those that it has seen and those that it has waited for: then there is another
+// fetch. All requests that wait for one share it, whatever key ids they look for.
 func (s *Set) search(
 	ctx context.Context, seen, snap *snapshot, kid string, arrived time.Time,
 ) (*snapshot, error) {

@@ -13,8 +13,8 @@ import (
 	"github.com/bearer-go/bearer/internal/weburl"
 )
 
-// A Document is what an issuer publishes (OpenID Connect Discovery section 3, RFC 8414 section 2). A
-// member that is missing or of another type is empty. No URL in it has been judged: see
+// A Document is what an issuer publishes (OpenID Connect Discovery section 3, RFC 8414 section 2).
+// A member that is missing or of another type is empty. No URL in it has been judged: see
 // [weburl.CheckOf].
 type Document struct {
 	KeysURL string // jwks_uri
@@ -40,9 +40,9 @@ type Flags struct {
 // was none.
 type Get func(ctx context.Context, location string) (document string, status int, err error)
 
-// Fetch fetches the document of an issuer and reads it. When the place that OpenID Connect Discovery
-// gives it answers with 404, that of RFC 8414 is next. The issuer in the document must equal this
-// one to the character. An error of get is returned as it is.
+// Fetch fetches the document of an issuer and reads it. When the place that OpenID Connect
+// Discovery gives it answers with 404, that of RFC 8414 is next. The issuer in the document must
+// equal this one to the character. An error of get is returned as it is.
 func Fetch(ctx context.Context, issuer string, get Get) (Document, error) {
 	location, other := weburl.WellKnown(issuer)
 	text, status, err := get(ctx, location)

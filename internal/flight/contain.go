@@ -9,8 +9,8 @@ import (
 )
 
 // Recover runs work and then done, with the error of the work. A panic of the work is an error with
-// its value in the text. It also is an error when work ends its goroutine, as [runtime.Goexit] does:
-// then done is the last that runs on it.
+// its value in the text. It also is an error when work ends its goroutine, as [runtime.Goexit]
+// does: then done is the last that runs on it.
 //
 // It calls no method of the error, whose type may be the application's.
 func Recover(who string, work func() error, done func(err error)) {

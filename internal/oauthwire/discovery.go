@@ -17,8 +17,8 @@ import (
 
 const (
 	rediscoverAfter = 24 * time.Hour  // a document is read again, while nothing fails
-	rediscoverPause = time.Hour       // between two fetches because something fails, unless the last fetch did: see the next
-	rediscoverRetry = 5 * time.Minute // between two fetches when the last failed
+	rediscoverPause = time.Hour       // between two fetches because something fails
+	rediscoverRetry = 5 * time.Minute // the same when the last fetch failed
 
 	maxLateFetches = 2 // that the transport may not have ended before no other is made
 )
@@ -68,7 +68,8 @@ func (c *Client) discover(ctx context.Context) (Endpoints, error) {
 		d.mu.Unlock()
 		return found, nil
 	}
-	if left := time.Until(d.again); d.fetch == nil && d.err != nil && left > 0 { // for all keys that the client serves
+	// The pause holds for all keys that the client serves.
+	if left := time.Until(d.again); d.fetch == nil && d.err != nil && left > 0 {
 		err := *d.err
 		err.RetryAfter, err.Pause = left, err.RetryAfter
 		d.mu.Unlock()
