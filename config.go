@@ -74,8 +74,8 @@ func (c *config) build() (*built, error) {
 
 func (c *config) buildCore(m *optional.Mistakes, core *core) {
 	optional.Once(m, "WithTokensFrom", &c.sources, nil)
-	core.sources = c.sources.Or([]TokenSource{FromHeader()})
-	if err := checkSources(core.sources); err != nil {
+	core.sources = c.sources.Or([]TokenLocation{FromHeader()})
+	if err := checkLocations(core.sources); err != nil {
 		m.Add("WithTokensFrom", "", "%v", err)
 	}
 
@@ -237,8 +237,8 @@ func (c *issuerConfig) buildNames(m *optional.Mistakes) claimNames {
 }
 
 // buildRules returns what the issuer's claims are judged by.
-func (c *issuerConfig) buildRules(m *optional.Mistakes) rules {
-	r := rules{
+func (c *issuerConfig) buildRules(m *optional.Mistakes) claimRules {
+	r := claimRules{
 		issuer:             c.name,
 		audiences:          []string{c.audience},
 		anyAudience:        c.anyAudience.Given(),

@@ -21,27 +21,27 @@ const maxFormBytes = 1 << 20
 // defaultTokenName is the name RFC 6750 sections 2.2 and 2.3 give to the parameter.
 const defaultTokenName = "access_token"
 
-// A TokenSource is a place in a request where a token may be. The zero value is none.
-type TokenSource struct {
-	kind sourceKind
+// A TokenLocation is a place in a request where a token may be. The zero value is none.
+type TokenLocation struct {
+	kind locationKind
 	name string
 	err  error
 }
 
-type sourceKind int
+type locationKind int
 
 const (
-	sourceNone sourceKind = iota
-	sourceHeader
-	sourceCookie
-	sourceQuery
-	sourceForm
-	sourceWebSocket
+	locationNone locationKind = iota
+	locationHeader
+	locationCookie
+	locationQuery
+	locationForm
+	locationWebSocket
 )
 
 // FromHeader finds the token in the Authorization header, the place that every client and server
 // supports and that nothing logs (RFC 6750 section 2.1).
-func FromHeader() TokenSource { return TokenSource{kind: sourceHeader} }
+func FromHeader() TokenLocation { return TokenLocation{kind: locationHeader} }
 
 // FromCookie finds the token in a cookie, named "access_token" unless a name is given.
 //
@@ -49,7 +49,7 @@ func FromHeader() TokenSource { return TokenSource{kind: sourceHeader} }
 // against cross-site request forgery, such as [http.CrossOriginProtection], and the cookie must be
 // Secure, HttpOnly and SameSite. Shared caches hold back answers to requests with an Authorization
 // header only (RFC 9111 section 3.5), so the handler must send Cache-Control: private.
-func FromCookie(name ...string) TokenSource { return named(sourceCookie, name) }
+func FromCookie(name ...string) TokenLocation { return named(locationCookie, name) }
 
 // FromQuery finds the token in a query parameter, named "access_token" unless a name is given (RFC
 // 6750 section 2.3).
@@ -58,7 +58,7 @@ func FromCookie(name ...string) TokenSource { return named(sourceCookie, name) }
 // headers. RFC 9700 section 4.3.2 forbids it for OAuth clients; it is there for links that cannot
 // carry a header, with tokens that live for seconds. The handler must send Cache-Control: private
 // (RFC 6750 section 2.3).
-func FromQuery(name ...string) TokenSource { return named(sourceQuery, name) }
+func FromQuery(name ...string) TokenLocation { return named(locationQuery, name) }
 
 // FromForm finds the token in a parameter of an application/x-www-form-urlencoded body, named
 // "access_token" unless a name is given (RFC 6750 section 2.2), for methods other than GET and
@@ -73,7 +73,7 @@ func FromQuery(name ...string) TokenSource { return named(sourceQuery, name) }
 //
 // Danger: up to 1 MiB of body is read and held before anything is verified, for as long as
 // [http.Server]'s ReadTimeout allows. A longer form is refused.
-func FromForm(name ...string) TokenSource { return named(sourceForm, name) }
+func FromForm(name ...string) TokenLocation { return named(locationForm, name) }
 
 // FromWebSocket finds the token in a WebSocket handshake's Sec-WebSocket-Protocol header, as the
 // subprotocol "base64url.bearer.authorization." followed by the token in base64url without padding:
@@ -81,22 +81,22 @@ func FromForm(name ...string) TokenSource { return named(sourceForm, name) }
 // so that it is never negotiated or echoed.
 //
 // Danger: proxies may log the header, as nothing marks it as secret.
-func FromWebSocket() TokenSource { return TokenSource{kind: sourceWebSocket} }
+func FromWebSocket() TokenLocation { return TokenLocation{kind: locationWebSocket} }
 
 const webSocketPrefix = "base64url.bearer.authorization."
 
-func named(kind sourceKind, names []string) TokenSource {
+func named(kind locationKind, names []string) TokenLocation {
 	switch {
 	case len(names) == 0:
-		return TokenSource{kind: kind, name: defaultTokenName}
+		return TokenLocation{kind: kind, name: defaultTokenName}
 	case len(names) == 1 && names[0] != "":
-		return TokenSource{kind: kind, name: names[0]}
+		return TokenLocation{kind: kind, name: names[0]}
 	default:
-		return TokenSource{kind: kind, err: errors.New("a token source takes one name that is not empty, or none")}
+		return TokenLocation{kind: kind, err: errors.New("a token source takes one name that is not empty, or none")}
 	}
 }
 
-func checkSources(sources []TokenSource) error {
+func checkLocations(sources []TokenLocation) error {
 	if len(sources) == 0 {
 		return errors.New("names no source; leave it out for the Authorization header")
 	}
@@ -104,8 +104,8 @@ func checkSources(sources []TokenSource) error {
 		switch {
 		case s.err != nil:
 			return s.err
-		case s.kind == sourceNone:
-			return errors.New("holds an empty TokenSource")
+		case s.kind == locationNone:
+			return errors.New("holds an empty TokenLocation")
 		case slices.Contains(sources[:i], s):
 			return errors.New("names a source twice")
 		}
@@ -124,7 +124,7 @@ type extraction struct {
 	credential
 	request       *http.Request // as the handler gets it
 	authorization []string      // the Authorization header
-	inHeader      bool          // a token is there
+	inHeader      bool          // the Authorization header has the scheme Bearer
 	credentials   int           // in all places
 	otherScheme   bool          // an Authorization header of another scheme
 	form          *bytes.Reader // the body, if it was read in search of a token
@@ -132,21 +132,21 @@ type extraction struct {
 
 // extract finds the one credential in the enabled places. A form comes last because its body may
 // take time to arrive.
-func (x *extraction) extract(sources []TokenSource) *Error {
+func (x *extraction) extract(sources []TokenLocation) *Error {
 	x.authorization = x.request.Header["Authorization"]
 	if len(x.authorization) > 1 { // wherever tokens are looked for
 		return refuse(ReasonMultipleTokens)
 	}
 	forms := false
 	for i := range sources {
-		if sources[i].kind == sourceForm {
+		if sources[i].kind == locationForm {
 			forms = true
 		} else if err := x.from(&sources[i]); err != nil {
 			return err
 		}
 	}
 	for i := 0; forms && i < len(sources); i++ {
-		if sources[i].kind == sourceForm && x.credentials <= 1 {
+		if sources[i].kind == locationForm && x.credentials <= 1 {
 			if err := x.from(&sources[i]); err != nil {
 				return err
 			}
@@ -166,17 +166,17 @@ func (x *extraction) extract(sources []TokenSource) *Error {
 	}
 }
 
-func (x *extraction) from(s *TokenSource) *Error {
+func (x *extraction) from(s *TokenLocation) *Error {
 	switch s.kind {
-	case sourceHeader:
+	case locationHeader:
 		return x.fromHeader()
-	case sourceCookie:
+	case locationCookie:
 		return x.fromCookie(s.name)
-	case sourceQuery:
+	case locationQuery:
 		return x.fromQuery(s.name)
-	case sourceForm:
+	case locationForm:
 		return x.fromForm(s.name)
-	case sourceWebSocket:
+	case locationWebSocket:
 		return x.fromWebSocket()
 	}
 	return nil
@@ -271,7 +271,7 @@ func (x *extraction) fromForm(name string) *Error {
 	if r.Method == http.MethodGet || r.Method == http.MethodHead || r.Method == "" {
 		return nil
 	}
-	if isForm, plain := declaresForm(r.Header); !plain {
+	if isForm, unambiguous := declaresForm(r.Header); !unambiguous {
 		return refuse(ReasonMalformedRequest)
 	} else if !isForm {
 		return nil
@@ -307,11 +307,11 @@ func (x *extraction) fromForm(name string) *Error {
 // formType is the media type of the forms that can hold a token (RFC 6750 section 2.2).
 const formType = "application/x-www-form-urlencoded"
 
-// declaresForm reports whether a request says that its body is a form, and whether it says so
-// plainly: what net/http or another reader takes for a form, and this one does not, is not plain.
-// net/http looks at the first of several types, and also reads a form whose type has a malformed
-// parameter.
-func declaresForm(h http.Header) (isForm, plain bool) {
+// declaresForm reports whether a request says that its body is a form, and whether that is
+// unambiguous. A type that net/http or another parser would read as a form, and this one would not,
+// is ambiguous. net/http looks at the first of several types, and also reads a form whose type has
+// a malformed parameter.
+func declaresForm(h http.Header) (isForm, unambiguous bool) {
 	types := h["Content-Type"]
 	for _, value := range types {
 		mediatype, _, err := mime.ParseMediaType(value)

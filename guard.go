@@ -15,7 +15,7 @@ type Guard struct{ *guard }
 // guard is what a Guard works with, behind a pointer so that printing a Guard prints an address.
 type guard struct {
 	core *core
-	rule *rule
+	rule *routeRule
 }
 
 // core is what all guards of a Middleware share.
@@ -23,13 +23,13 @@ type core struct {
 	verifier   verifier
 	reporter   reporter
 	challenger challenger
-	sources    []TokenSource // unless a route has its own
+	sources    []TokenLocation // unless a route has its own
 	closed     atomic.Bool
 }
 
 // newGuard returns the guard of a route, or every mistake in its options.
 func (c *core) newGuard(opts []RouteOption) (*Guard, error) {
-	rule, err := newRule(opts)
+	rule, err := newRouteRule(opts)
 	if err != nil {
 		return nil, err
 	}
@@ -44,11 +44,11 @@ func (g *Guard) Handler(next http.Handler) http.Handler {
 	if next == nil {
 		panic("bearer: Handler: next is nil")
 	}
-	rule := g.guard
+	inner := g.guard
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		authenticated, err := rule.authenticate(r)
+		authenticated, err := inner.authenticate(r)
 		if err != nil {
-			rule.core.challenger.write(w, r, err)
+			inner.core.challenger.write(w, r, err)
 			return
 		}
 		next.ServeHTTP(w, authenticated)

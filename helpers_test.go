@@ -132,7 +132,7 @@ func inHeader(token string) *http.Request { return get("Bearer " + token) }
 
 var places = map[string]struct {
 	put  place
-	from bearer.TokenSource
+	from bearer.TokenLocation
 }{
 	"header":    {inHeader, bearer.FromHeader()},
 	"query":     {inQuery, bearer.FromQuery()},

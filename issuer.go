@@ -12,14 +12,14 @@ import (
 	"github.com/bearer-go/bearer/jwks"
 )
 
-// issuer is whose tokens are trusted, and how they are verified. It never changes. Nothing of it is
-// shared with another issuer.
+// issuer is one trusted issuer: its algorithms, its keys, and the rules for its claims. It never
+// changes. Nothing of it is shared with another issuer.
 type issuer struct {
 	name       string
 	algorithms []*jws.Algorithm
 	types      []string // as mediaType gives them
 	names      claimNames
-	rules      rules
+	rules      claimRules
 
 	secret any        // of HMAC, a []byte; nil if there are keys
 	set    *jwks.Set  // nil if there is a secret

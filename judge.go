@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// rules are what the claims of one issuer's tokens are judged by.
-type rules struct {
+// claimRules are what the claims of one issuer's tokens are judged by.
+type claimRules struct {
 	issuer      string
 	audiences   []string
 	anyAudience bool
@@ -26,7 +26,7 @@ const uncertainExpiry = 5 * time.Minute
 
 // judge applies every check that needs the rules or the clock to claims whose signature was
 // verified.
-func (r *rules) judge(c *content, reading reading, now time.Time) *Error {
+func (r *claimRules) judge(c *content, reading reading, now time.Time) *Error {
 	if c.issuer != r.issuer { // unreachable, as names are unique; but the key was chosen by an unverified iss
 		return refuse(ReasonUnknownIssuer)
 	}
@@ -51,7 +51,7 @@ func (r *rules) judge(c *content, reading reading, now time.Time) *Error {
 }
 
 // judgeTimes applies the checks whose answer changes with time (RFC 7519 sections 4.1.4 to 4.1.6).
-func (r *rules) judgeTimes(c *content, now time.Time) *Error {
+func (r *claimRules) judgeTimes(c *content, now time.Time) *Error {
 	switch {
 	case !c.expiry.IsZero() && !now.Before(c.expiry.Add(r.leeway)):
 		return refuse(ReasonExpired)
@@ -66,7 +66,7 @@ func (r *rules) judgeTimes(c *content, now time.Time) *Error {
 
 // validity returns the time in which judgeTimes lets claims pass: from one time up to, and not
 // including, the other.
-func (r *rules) validity(c *content, now time.Time) (from, to time.Time) {
+func (r *claimRules) validity(c *content, now time.Time) (from, to time.Time) {
 	to = now.Add(uncertainExpiry)
 	if !c.expiry.IsZero() {
 		to = c.expiry.Add(r.leeway)
@@ -81,7 +81,7 @@ func (r *rules) validity(c *content, now time.Time) (from, to time.Time) {
 
 // isMeantForUs reports whether the audience claim names this service. An aud must name it even if
 // the audience is in another claim (RFC 7519 section 4.1.3).
-func (r *rules) isMeantForUs(c *content, reading reading) bool {
+func (r *claimRules) isMeantForUs(c *content, reading reading) bool {
 	ours := func(aud string) bool { return slices.Contains(r.audiences, aud) }
 	return slices.ContainsFunc(c.audience, ours) &&
 		(reading.aud == nil || slices.ContainsFunc(reading.aud, ours))

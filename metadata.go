@@ -80,7 +80,7 @@ func hasPlainPath(s string) bool {
 
 // document returns the document, and its URL: the well-known path between the host and the path of
 // the resource (RFC 9728 section 3.1). The metadata was checked before.
-func (m ResourceMetadata) document(issuers []string, sources []TokenSource) (d metadataDocument, location string) {
+func (m ResourceMetadata) document(issuers []string, sources []TokenLocation) (d metadataDocument, location string) {
 	u, err := url.Parse(m.Resource)
 	if err != nil {
 		return metadataDocument{path: wellKnownResource}, "" // unreachable: it was checked
@@ -91,11 +91,11 @@ func (m ResourceMetadata) document(issuers []string, sources []TokenSource) (d m
 	methods := []string{} // an empty list says that no method of RFC 6750 works
 	for _, s := range sources {
 		switch s.kind {
-		case sourceHeader:
+		case locationHeader:
 			methods = appendNew(methods, []string{"header"})
-		case sourceForm:
+		case locationForm:
 			methods = appendNew(methods, []string{"body"})
-		case sourceQuery:
+		case locationQuery:
 			methods = appendNew(methods, []string{"query"})
 		}
 	}

@@ -150,7 +150,7 @@ func TestRequestStaysVerifiedWithAnUnchangedHeader(t *testing.T) {
 	cookie.AddCookie(&http.Cookie{Name: "access_token", Value: issuer.Token()})
 	for name, test := range map[string]struct {
 		request      *http.Request
-		outer, inner bearer.TokenSource
+		outer, inner bearer.TokenLocation
 	}{
 		"a cookie beside another scheme": {cookie, bearer.FromCookie(), bearer.FromHeader()},
 		"two spaces":                     {get("Bearer  " + issuer.Token()), bearer.FromHeader(), bearer.FromCookie()},

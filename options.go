@@ -18,7 +18,7 @@ type config struct {
 	nils    []int // the positions of options that are nil
 	issuers []*issuerConfig
 
-	sources      optional.Value[[]TokenSource]
+	sources      optional.Value[[]TokenLocation]
 	realm        optional.Value[string]
 	metadata     optional.Value[ResourceMetadata]
 	logger       optional.Value[*slog.Logger]
@@ -59,7 +59,7 @@ func WithIssuer(name, audience string, opts ...IssuerOption) Option {
 // with
 // [TokensFrom]. Default: [FromHeader] alone. A request with a token in two of the places is
 // refused.
-func WithTokensFrom(sources ...TokenSource) Option {
+func WithTokensFrom(sources ...TokenLocation) Option {
 	sources = slices.Clone(sources)
 	return func(c *config) { c.sources.Set(sources) }
 }

@@ -82,7 +82,7 @@ func TestNewRejectsConfiguration(t *testing.T) {
 		{"realm with a quote", []bearer.Option{issuerWith(), bearer.WithRealm(`a"b`)}, "WithRealm", "quotes"},
 		{"realm with a line break", []bearer.Option{issuerWith(), bearer.WithRealm("a\r\nb")}, "WithRealm", "printable"},
 		{"no sources", []bearer.Option{issuerWith(), bearer.WithTokensFrom()}, "WithTokensFrom", "no source"},
-		{"zero source", []bearer.Option{issuerWith(), bearer.WithTokensFrom(bearer.TokenSource{})}, "WithTokensFrom", "empty"},
+		{"zero source", []bearer.Option{issuerWith(), bearer.WithTokensFrom(bearer.TokenLocation{})}, "WithTokensFrom", "empty"},
 		{"source twice", []bearer.Option{issuerWith(), bearer.WithTokensFrom(bearer.FromHeader(), bearer.FromHeader())}, "WithTokensFrom", "twice"},
 		{"source with an empty name", []bearer.Option{issuerWith(), bearer.WithTokensFrom(bearer.FromCookie(""))}, "WithTokensFrom", "name"},
 		{"source with two names", []bearer.Option{issuerWith(), bearer.WithTokensFrom(bearer.FromQuery("a", "b"))}, "WithTokensFrom", "name"},

@@ -71,7 +71,7 @@ func ownershipCases() map[string]func(*testing.T) {
 			wantReason(t, newAuth(t, issuer), issuer.Token(), bearer.ReasonScope, req)
 		}
 	}
-	source := func(of func(...string) bearer.TokenSource, request func() *http.Request) func(*testing.T) {
+	source := func(of func(...string) bearer.TokenLocation, request func() *http.Request) func(*testing.T) {
 		return func(t *testing.T) {
 			given := []string{"here"}
 			from := of(given...)
@@ -188,7 +188,7 @@ func ownershipCases() map[string]func(*testing.T) {
 		"bearer.All":    group(bearer.All),
 		"bearer.Any":    group(bearer.Any),
 		"bearer.TokensFrom": func(t *testing.T) {
-			given := []bearer.TokenSource{bearer.FromHeader()}
+			given := []bearer.TokenLocation{bearer.FromHeader()}
 			req := bearer.TokensFrom(given...)
 			given[0] = bearer.FromCookie()
 			if _, err := newAuth(t, issuer).Guard(req).Authenticate(get("Bearer " + issuer.Token())); err != nil {
@@ -209,7 +209,7 @@ func ownershipCases() map[string]func(*testing.T) {
 			return r
 		}),
 		"bearer.WithTokensFrom": func(t *testing.T) {
-			given := []bearer.TokenSource{bearer.FromHeader()}
+			given := []bearer.TokenLocation{bearer.FromHeader()}
 			option := bearer.WithTokensFrom(given...)
 			given[0] = bearer.FromCookie()
 			if _, err := newAuth(t, issuer, option).Guard().Authenticate(get("Bearer " + issuer.Token())); err != nil {

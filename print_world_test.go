@@ -195,7 +195,7 @@ func newSecrets(t *testing.T) *secrets {
 		"bearer.Stats":            shapes(auth.Stats()),
 		"bearer.Guard":            append(shapes(guard), shapes(*guard)...),
 		"jwks.ConfigError":        append(shapes(badKeySet), shapes(*badKeySet)...),
-		"bearer.TokenSource":      append(shapes(bearer.FromCookie()), shapes(bearer.FromCookie("", ""))...),
+		"bearer.TokenLocation":    append(shapes(bearer.FromCookie()), shapes(bearer.FromCookie("", ""))...),
 		"bearer.ResourceMetadata": shapes(bearer.ResourceMetadata{Resource: "https://api.example", Scopes: []string{"a"}}),
 		"jwks.Set":                append(shapes(set), shapes(*set)...),
 		"jwks.Key":                shapes(keys[0]),

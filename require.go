@@ -24,7 +24,7 @@ import (
 // file.
 type RouteOption interface {
 	// configure adds the option to the rule of a route.
-	configure(*rule)
+	configure(*routeRule)
 }
 
 // A Requirement is what a route requires of a verified token. A list of requirements is one
@@ -34,18 +34,18 @@ type Requirement interface {
 	requirement() *requirement
 }
 
-// rule is what the options of a route say. It does not change once a guard has it.
-type rule struct {
+// routeRule is what the options of a route say. It does not change once a guard has it.
+type routeRule struct {
 	requirements []*requirement
-	sources      []TokenSource // nil: the Middleware's
+	sources      []TokenLocation // nil: the Middleware's
 	optional     bool
 	hints        *hints // nil: none
 	mistakes     []optional.Mistake
 }
 
-// newRule compiles the options of a route, and returns every mistake in them.
-func newRule(opts []RouteOption) (*rule, error) {
-	r := new(rule)
+// newRouteRule compiles the options of a route, and returns every mistake in them.
+func newRouteRule(opts []RouteOption) (*routeRule, error) {
+	r := new(routeRule)
 	for i, opt := range opts {
 		if opt == nil {
 			r.wrong("Guard", "nil", "option %d is nil; leave it out", i+1)
@@ -66,7 +66,7 @@ func newRule(opts []RouteOption) (*rule, error) {
 	return r, configErrors(r.mistakes)
 }
 
-func (r *rule) wrong(option, value, format string, args ...any) {
+func (r *routeRule) wrong(option, value, format string, args ...any) {
 	r.mistakes = append(r.mistakes, optional.Mistake{
 		Option: option, Value: value, Problem: fmt.Sprintf(format, args...),
 	})
@@ -74,11 +74,11 @@ func (r *rule) wrong(option, value, format string, args ...any) {
 
 // passesAnonymous reports whether a request without any credential passes: the route is optional
 // and requires nothing.
-func (r *rule) passesAnonymous() bool { return r.optional && len(r.requirements) == 0 }
+func (r *routeRule) passesAnonymous() bool { return r.optional && len(r.requirements) == 0 }
 
 // check checks the requirements in order and returns the refusal of the first that is not met. The
 // request is nil under [Guard.Verify].
-func (r *rule) check(request *http.Request, c *Claims) *Error {
+func (r *routeRule) check(request *http.Request, c *Claims) *Error {
 	for _, q := range r.requirements {
 		if err := q.check(request, c); err != nil {
 			return err
@@ -87,14 +87,14 @@ func (r *rule) check(request *http.Request, c *Claims) *Error {
 	return nil
 }
 
-// requirement is every [Requirement].
+// requirement is the only implementation of [Requirement].
 type requirement struct {
 	check    func(*http.Request, *Claims) *Error
 	hint     func(*hints) // adds what a challenge tells clients; nil for nothing
 	mistakes []optional.Mistake
 }
 
-func (q *requirement) configure(r *rule)         { r.requirements = append(r.requirements, q) }
+func (q *requirement) configure(r *routeRule)    { r.requirements = append(r.requirements, q) }
 func (q *requirement) requirement() *requirement { return q }
 
 func (q *requirement) wrong(option, value, format string, args ...any) {
@@ -305,15 +305,15 @@ func Optional() RouteOption { return optionalRoute{} }
 
 type optionalRoute struct{}
 
-func (optionalRoute) configure(r *rule) { r.optional = true }
+func (optionalRoute) configure(r *routeRule) { r.optional = true }
 
 // TokensFrom says where the tokens of this route are, instead of what [WithTokensFrom] says.
-func TokensFrom(sources ...TokenSource) RouteOption { return tokensFrom(slices.Clone(sources)) }
+func TokensFrom(sources ...TokenLocation) RouteOption { return tokensFrom(slices.Clone(sources)) }
 
-type tokensFrom []TokenSource
+type tokensFrom []TokenLocation
 
-func (t tokensFrom) configure(r *rule) {
-	if err := checkSources(t); err != nil {
+func (t tokensFrom) configure(r *routeRule) {
+	if err := checkLocations(t); err != nil {
 		r.wrong("TokensFrom", "", "%v", err)
 	}
 	if r.sources != nil {

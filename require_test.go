@@ -160,7 +160,7 @@ func TestMistakesInRouteOptionsPanic(t *testing.T) {
 		"Func without a name":        {bearer.Func("", func(*http.Request, *bearer.Claims) error { return nil }), "Func"},
 		"Func without a function":    {bearer.Func("x", nil), "Func"},
 		"TokensFrom nowhere":         {bearer.TokensFrom(), "TokensFrom"},
-		"TokensFrom an empty source": {bearer.TokensFrom(bearer.TokenSource{}), "TokensFrom"},
+		"TokensFrom an empty source": {bearer.TokensFrom(bearer.TokenLocation{}), "TokensFrom"},
 		"TokensFrom an empty cookie": {bearer.TokensFrom(bearer.FromCookie("")), "TokensFrom"},
 		"nil":                        {nil, "Guard"},
 	} {

@@ -21,8 +21,9 @@ type verifier struct {
 	buffers       sync.Pool // of *[]byte, to decode tokens into
 }
 
-// verified is a token that passed every check, in one allocation: what is looked at again each time,
-// and its claims. It is a fact and never a decision. It is shared, and never changes.
+// verified is a token that passed every check, in one allocation: what is looked at again each
+// time, and its claims. It records what was verified; whether a request passes is decided each
+// time. It is shared, and never changes.
 type verified struct {
 	plain    principal // for requests whose Authorization header is "Bearer" and the token
 	by       *verifier
@@ -30,7 +31,7 @@ type verified struct {
 	key      *keyset.Key // that verified the signature; nil for a secret
 	kid      string      // of the header
 	token    string
-	from, to time.Time // judgeTimes lets it pass at the first and until just before the second
+	from, to time.Time // valid in [from, to)
 
 	claims  Claims
 	handle  claimsHandle

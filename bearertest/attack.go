@@ -87,7 +87,7 @@ func Attack(t testing.TB, handler http.Handler, issuer *Issuer, opts ...AttackOp
 // attack is one run of Attack.
 type attack struct {
 	request       func() *http.Request
-	sources       []bearer.TokenSource
+	sources       []bearer.TokenLocation
 	withoutKeyIDs bool
 	reached       func() int
 	fresh         func() http.Handler
@@ -253,7 +253,7 @@ func (a *attack) prepare() (list []volley) {
 			if s.want == (answer{}) {
 				s.want = rule.want
 			}
-			if variant.from != (bearer.TokenSource{}) && a.takesFrom(variant.from) {
+			if variant.from != (bearer.TokenLocation{}) && a.takesFrom(variant.from) {
 				s.name, s.put, s.want = s.name+", and in the header", both(s.put), twoCredentials
 			}
 			if s.token != "" {
@@ -267,7 +267,7 @@ func (a *attack) prepare() (list []volley) {
 
 // takesFrom reports whether the handler takes a token from a place beside the header. A body
 // without a form is no such place (RFC 6750 section 2.2).
-func (a *attack) takesFrom(source bearer.TokenSource) bool {
+func (a *attack) takesFrom(source bearer.TokenLocation) bool {
 	if method := a.request().Method; source == bearer.FromForm() && (method == http.MethodGet || method == http.MethodHead) {
 		return false
 	}

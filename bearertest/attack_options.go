@@ -23,7 +23,7 @@ func WithRequest(request func() *http.Request) AttackOption {
 // does. A second token there is then expected to be refused as one too many, and a token there
 // alone is no attack. bearer.FromHeader must be among them, for that is the way the attacks come.
 // Default: the Authorization header alone.
-func WithTokensFrom(sources ...bearer.TokenSource) AttackOption {
+func WithTokensFrom(sources ...bearer.TokenLocation) AttackOption {
 	if !slices.Contains(sources, bearer.FromHeader()) {
 		panic("bearertest: WithTokensFrom: bearer.FromHeader is missing; the attacks come in the Authorization header")
 	}

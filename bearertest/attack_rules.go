@@ -19,7 +19,7 @@ type variant struct {
 	forge func(k *kit) string                 // the token; "" when the issuer's keys do not allow it; nil for a good one
 	put   func(r *http.Request, token string) // how it is sent; nil for in the header
 	want  answer                              // zero: the rule's
-	from  bearer.TokenSource                  // the place that put puts it into, if a handler may take tokens from there
+	from  bearer.TokenLocation                // the place that put puts it into, if a handler may take tokens from there
 
 	// stray is for requests that are not the route's own, and so may be answered by something else.
 	// It reports whether the answer is that of the protected handler.

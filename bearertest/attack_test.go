@@ -84,7 +84,7 @@ func TestAttackPassesTheMiddleware(t *testing.T) {
 			})
 		})
 	}
-	everySource := []bearer.TokenSource{
+	everySource := []bearer.TokenLocation{
 		bearer.FromHeader(), bearer.FromCookie(), bearer.FromQuery(), bearer.FromForm(), bearer.FromWebSocket(),
 	}
 	post := bearertest.WithRequest(func() *http.Request {
@@ -162,7 +162,7 @@ func TestAttackPassesTheMiddleware(t *testing.T) {
 // Rules: config.insecure.
 func TestAttackFailsInsecureOptionsThatItIsNotToldOf(t *testing.T) {
 	issuer := bearertest.NewIssuer()
-	sources := []bearer.TokenSource{bearer.FromHeader(), bearer.FromCookie(), bearer.FromQuery()}
+	sources := []bearer.TokenLocation{bearer.FromHeader(), bearer.FromCookie(), bearer.FromQuery()}
 	all := func(rule string) (names []string) {
 		for _, variant := range bearertest.NewAttack(t, issuer).Variants(rule) {
 			names = append(names, rule+"/"+variant)

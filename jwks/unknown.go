@@ -82,11 +82,12 @@ func (s *Set) search(
 	return snap, nil
 }
 
-// searching returns the fetch that may find a key id which the current keys lack: the one under
-// way, or one that it starts. It returns none, and no error, when a search has not found the key id
-// lately: then the current keys are the answer. And none, but the time to the next search, when the
-// budget is spent and that search comes soon enough for the request: then it takes one of the
-// places of those who wait, and the caller must call awaitTurn.
+// searching returns what a request does that looks for a key id which the current keys lack:
+//   - a fetch: it waits for that one, which was under way or has just started;
+//   - a turn above zero: the budget is spent, and the request waits that long for the next search.
+//     It has one of the places of waiting requests, and the caller must call awaitTurn;
+//   - an error: the key id is unavailable;
+//   - none of them: a search has not found the key id lately, and the current keys are the answer.
 //
 // While the issuer fails nothing is known of any key id, and no request waits for its turn.
 func (s *Set) searching(
@@ -218,7 +219,7 @@ func (b *budget) pause(now time.Time) time.Duration {
 	return max(0, -elapsed(b.full.Add(-(searchBudget-1)*searchRefill), now))
 }
 
-// take takes one out; there is one.
+// take spends one search. The caller has checked that the pause is 0.
 func (b *budget) take(now time.Time) {
 	if elapsed(b.full, now) > 0 {
 		b.full = now

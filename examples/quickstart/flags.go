@@ -34,7 +34,7 @@ type usageError struct{ error }
 
 // tokenSources are the places for a token that -sources knows, and how curl puts one there.
 var tokenSources = map[string]struct {
-	source bearer.TokenSource
+	source bearer.TokenLocation
 	curl   string
 }{
 	"header": {bearer.FromHeader(), `-H "Authorization: Bearer $TOKEN" %s`},
@@ -201,7 +201,7 @@ func (s *settings) options(logger *slog.Logger) []bearer.Option {
 	if s.types != nil {
 		issuer = append(issuer, bearer.TokenTypes(s.types...))
 	}
-	var sources []bearer.TokenSource
+	var sources []bearer.TokenLocation
 	for _, name := range s.sources {
 		sources = append(sources, tokenSources[name].source)
 	}

@@ -64,7 +64,7 @@ type Client struct {
 	throttle throttle
 
 	requests, revocations slots
-	callers               slots // of the requests those with something from outside
+	callers               slots // for requests that carry something from outside; see Call.Outside
 }
 
 // New returns a client.

@@ -194,7 +194,7 @@ func (i Issuer) options() (opts []bearer.IssuerOption) {
 	return opts
 }
 
-func (c Config) tokenSources() (sources []bearer.TokenSource) {
+func (c Config) tokenSources() (sources []bearer.TokenLocation) {
 	for _, from := range c.From {
 		kind, name, named := strings.Cut(from, ":")
 		var names []string
