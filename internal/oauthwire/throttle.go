@@ -158,7 +158,6 @@ func (t *throttle) refuse(about string, q Call, proof tokens.Secret, err *tokens
 	known, doubtful := t.proven[about], q.isDoubtful(err.Code)
 	switch {
 	case !doubtful:
-		delete(t.proven, "")
 		delete(t.proven, about)
 	case known.proof == proof && now.Sub(known.at) < provenFor:
 		return

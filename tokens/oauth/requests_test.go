@@ -277,6 +277,37 @@ func TestUnauthorizedClientHoldsForItsGrant(t *testing.T) {
 	})
 }
 
+// Nor does it make a refusal for what one caller brought hold for others: the server accepts the
+// client.
+func TestUnauthorizedClientLeavesTheClientAccepted(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		server := tokenstest.NewServer()
+		server.On("/token", func(r *http.Request, form url.Values) (*http.Response, error) {
+			switch {
+			case form.Get("grant_type") == "client_credentials":
+				return tokenstest.JSON(http.StatusBadRequest, `{"error":"unauthorized_client"}`)(r, form)
+			case form.Get("assertion") == "of another client":
+				return tokenstest.JSON(http.StatusUnauthorized, `{"error":"invalid_client"}`)(r, form)
+			}
+			return tokenstest.JSON(http.StatusOK, tokenstest.Good)(r, form)
+		})
+		client := tokenstest.NewClient(t, server, oauth.ClientSecretBasic(tokens.NewSecret(tokenstest.Secret)))
+		callers := tokenstest.NewManager(t, client.JWTBearer(assertionFromContext)).Source(tokens.Key{})
+		if _, err := callers.Token(callerWith(t, subjectToken("a"))); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := client.ClientCredentials().Fetch(t.Context(), tokens.Request{}); err == nil {
+			t.Fatal("no error")
+		}
+		if _, err := callers.Token(callerWith(t, subjectToken("of another client"))); err == nil {
+			t.Fatal("no error")
+		}
+		if _, err := callers.Token(callerWith(t, subjectToken("b"))); err != nil {
+			t.Error("another caller:", err)
+		}
+	})
+}
+
 // Google says unauthorized_client for an assertion whose subject is of a domain that has not let
 // the service account act for its people. That is about this key.
 func TestUnauthorizedClientForOneSubject(t *testing.T) {
