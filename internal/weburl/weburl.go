@@ -97,6 +97,8 @@ func Redacted(text string) string {
 		return u.String()
 	case (err != nil || u.Opaque != "") && strings.Contains(text, "@"):
 		return "redacted"
+	case err == nil && u.Host == "" && strings.Contains(u.Path, "@"): // with one slash, or no colon
+		return "redacted"
 	}
 	return text
 }

@@ -25,7 +25,10 @@ func TestCheck(t *testing.T) {
 }
 
 func TestRedacted(t *testing.T) {
-	for _, url := range []string{"https://svc:hunter2@a.example/x", "https://hunter2@a.example", "https://svc:hunter2@%zz", "hunter2@\x00", "svc:hunter2@a.example/x"} {
+	for _, url := range []string{
+		"https://svc:hunter2@a.example/x", "https://hunter2@a.example", "https://svc:hunter2@%zz", "hunter2@\x00", "svc:hunter2@a.example/x",
+		"https:/svc:hunter2@a.example", "https//svc:hunter2@a.example",
+	} {
 		if got := weburl.Redacted(url); strings.Contains(got, "hunter2") || !strings.Contains(got, "redacted") {
 			t.Errorf("Redacted(%q) = %q", url, got)
 		}
