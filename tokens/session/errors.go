@@ -6,7 +6,8 @@ import (
 	"github.com/bearer-go/bearer/internal/optional"
 )
 
-// StoreError is what came of a [Store] that could not do its part. It is a matter of trying again.
+// StoreError is what came of a [Store] that could not do its part. It is a matter of trying again,
+// except with a refresh token that could not be saved; see [Session.Adopt].
 type StoreError struct {
 	Op  string // what was asked for: "lock", "load", "save" or "delete"
 	Err error  // what the Store said; [ErrConflict] when another process was faster although this one had the lock

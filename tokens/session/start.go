@@ -89,6 +89,10 @@ func (s *Session) Finish(ctx context.Context, login *Login, answer url.Values) e
 // was before. The token must be of this session's client, and must not be used anywhere else from
 // then on. The server is not asked. Like [Session.Finish] it also replaces a record that cannot be
 // opened any more, [ErrCannotUnseal].
+//
+// After a [*StoreError] that says save the Store may have the token nevertheless, and a refresh may
+// have replaced it since. To adopt the same one again would put it in place of the newer one, and
+// the server takes its second use for a theft: call Logout, and let the person log in.
 func (s *Session) Adopt(ctx context.Context, refreshToken tokens.Secret) error {
 	switch {
 	case s.closed.Load():
