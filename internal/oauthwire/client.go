@@ -72,7 +72,7 @@ func New(config Config) *Client {
 	c := &Client{Config: config}
 	atOnce := cmp.Or(config.MaxRequests, defaultMaxRequests)
 	c.requests, c.revocations = make(slots, atOnce), make(slots, atOnce)
-	c.callers = make(slots, max(1, atOnce-(atOnce+3)/4))
+	c.callers = make(slots, max(1, atOnce-(atOnce-1)/4-1)) // a sum with atOnce could overflow
 	return c
 }
 

@@ -64,5 +64,6 @@ func (q Call) waiting(ctx context.Context) (context.Context, context.CancelFunc)
 	if !ok || q.Lasting {
 		return ctx, func() {}
 	}
-	return context.WithTimeoutCause(ctx, time.Until(deadline)*3/4, errNoTurn)
+	left := time.Until(deadline)
+	return context.WithTimeoutCause(ctx, left-left/4, errNoTurn)
 }

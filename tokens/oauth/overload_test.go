@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"net/http"
 	"net/url"
 	"strings"
@@ -172,6 +173,34 @@ func TestSignerThatHangs(t *testing.T) {
 		wg.Wait()
 		if n := len(server.Seen("/token")); n != 1 {
 			t.Errorf("%d requests, want 1", n)
+		}
+	})
+}
+
+// Large values are for those who want no bound.
+func TestLargeBounds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const (
+			callers = 20
+			century = 100 * 365 * 24 * time.Hour
+		)
+		server := echoServer()
+		var count requestsCounted
+		server.On("/token", count.handler(time.Second, server.Handler("/token")))
+		client := tokenstest.NewClient(t, server, oauth.NoClientAuth(), oauth.WithMaxRequests(math.MaxInt))
+		source := tokenstest.NewManager(t, client.Exchange(tokenFromContext(0)), tokens.WithFetchTimeout(century)).
+			Source(tokens.Key{Subject: "any"})
+		began := time.Now()
+		var wg sync.WaitGroup
+		for i := range callers {
+			wg.Go(func() {
+				name := fmt.Sprint(i)
+				wantFor(callerWith(t, subjectToken(name)), t, source, "for-"+name+"-access_token-")
+			})
+		}
+		wg.Wait()
+		if passed := time.Since(began); passed > 5*time.Second {
+			t.Errorf("%d requests of a second each took %v", callers, passed)
 		}
 	})
 }
