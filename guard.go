@@ -149,15 +149,15 @@ func (g *guard) passAgain(r *http.Request, known *verified, ev *Event) (*http.Re
 	if err != nil {
 		return nil, err
 	}
+	authorization := "" // before a Func, which can change the header
+	if header := r.Header["Authorization"]; len(header) == 1 && !isBearerHeader(header[0], token.token) {
+		authorization = header[0]
+	}
 	if err := g.rule.check(r, &token.claims); err != nil {
 		return nil, err
 	}
 	if token == known {
 		return r, nil
-	}
-	authorization := ""
-	if header := r.Header["Authorization"]; len(header) == 1 && !isBearerHeader(header[0], token.token) {
-		authorization = header[0]
 	}
 	return withVerified(r, token, authorization), nil
 }

@@ -266,3 +266,37 @@ func TestNestedGuardsRecheckWhatCanChange(t *testing.T) {
 		}
 	}
 }
+
+// A token that an inner guard has to verify from the start again, because its key was published
+// otherwise, is bound to the header as it was before a Func changed it.
+// Rules: guard.nested.
+func TestHeaderThatAFuncChangesInANestedGuard(t *testing.T) {
+	const name = "https://one.example"
+	key := pairs()[3]
+	synctest.Test(t, func(t *testing.T) {
+		server := &keyServer{}
+		server.publish(merged(key.jwk, c{"kid": "a"}))
+		source := jwks.Remote(name+"/keys", jwks.WithHTTPClient(server.client()),
+			jwks.WithLifetime(10*time.Minute, 10*time.Minute))
+		auth := mustNew(t, bearer.WithIssuer(name, "api", bearer.Keys(source)), quiet())
+		claims := c{"iss": name, "aud": "api", "exp": time.Now().Add(time.Hour).Unix()}
+		token := signedBy(c{"alg": "EdDSA", "kid": "a"}, claims, "EdDSA", key.private)
+		passed, err := auth.Guard().Authenticate(get("Bearer " + token))
+		if err != nil {
+			t.Fatal(err)
+		}
+		server.publish(merged(key.jwk, c{"kid": "a", "alg": "EdDSA"}))
+		<-time.After(11 * time.Minute)
+		swap := bearer.Func("swap", func(r *http.Request, _ *bearer.Claims) error {
+			r.Header.Set("Authorization", "Bearer "+forged(token))
+			return nil
+		})
+		passed, err = auth.Guard(swap).Authenticate(passed)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := auth.Guard().Authenticate(passed); reasonOf(t, err) != bearer.ReasonSignature {
+			t.Errorf("error %v, want a refusal of the header that was put in its place", err)
+		}
+	})
+}
