@@ -189,13 +189,9 @@ func (x *extraction) found(tokens ...string) {
 	}
 }
 
-// maxFirstWord limits how far fromHeader looks for a second word, in bytes. Longer first words are
-// no accident, and scanning them would help an attacker.
-const maxFirstWord = 4 << 10
-
 // fromHeader reads credentials = "Bearer" 1*SP b64token (RFC 6750 section 2.1). Go does not join
-// header lines, so a second one is seen as one. A second word makes the request malformed, and not
-// the token. The other characters of a token are checked where it is decoded.
+// header lines, so a second one is seen as one. The characters of the token are checked where it is
+// decoded; see [extraction.explain].
 func (x *extraction) fromHeader() *Error {
 	if len(x.authorization) == 0 {
 		return nil
@@ -210,12 +206,27 @@ func (x *extraction) fromHeader() *Error {
 		return nil
 	}
 	token := strings.TrimLeft(rest, " ")
-	if strings.IndexByte(token[:min(len(token), maxFirstWord+1)], ' ') >= 0 || strings.HasPrefix(token, "\t") {
+	if strings.HasPrefix(token, "\t") {
 		return refuse(ReasonMalformedRequest)
 	}
 	x.inHeader = true
 	x.found(token)
 	return nil
+}
+
+// maxFirstWord limits how far explain looks for a second word, in bytes. Longer first words are no
+// accident, and scanning them would help an attacker.
+const maxFirstWord = 4 << 10
+
+// explain returns the refusal of the extracted token. If the header has a second word, the request
+// is malformed and not the token. That is looked for when the token has turned out to be none,
+// because no good token has a space in it.
+func (x *extraction) explain(err *Error) *Error {
+	if err.Reason() == ReasonMalformedToken && x.inHeader &&
+		strings.IndexByte(x.token[:min(len(x.token), maxFirstWord+1)], ' ') >= 0 {
+		return refuse(ReasonMalformedRequest)
+	}
+	return err
 }
 
 // unusualHeader returns the Authorization header of the request, or "" if there is none or it is

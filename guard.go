@@ -133,7 +133,7 @@ func (g *guard) pass(r *http.Request, ev *Event) (*http.Request, *Error) {
 	}
 	token, err := g.core.verifier.verify(r.Context(), x.token, ev)
 	if err != nil {
-		return nil, err
+		return nil, x.explain(err)
 	}
 	authorization := x.unusualHeader() // before a Func, which can change the header
 	if err := g.rule.check(x.request, &token.claims); err != nil {
