@@ -281,12 +281,17 @@ func (c *issuerConfig) buildRules(m *optional.Mistakes) claimRules {
 func (c *issuerConfig) buildTypes(m *optional.Mistakes) []string {
 	optional.Once(m, "RFC9068", &c.rfc9068, nil)
 	if c.rfc9068.Given() {
-		for option, given := range map[string]bool{
-			"TokenTypes": c.types.Given(), "InsecureNoExpiry": c.withoutExpiry.Given(),
-			"AudienceClaim": c.audienceClaim.Given(), "InsecureAnyAudience": c.anyAudience.Given(),
+		for _, other := range []struct {
+			option string
+			given  bool
+		}{
+			{"TokenTypes", c.types.Given()},
+			{"InsecureNoExpiry", c.withoutExpiry.Given()},
+			{"AudienceClaim", c.audienceClaim.Given()},
+			{"InsecureAnyAudience", c.anyAudience.Given()},
 		} {
-			if given {
-				m.Add("RFC9068", "", "contradicts %s; drop one of the two", option)
+			if other.given {
+				m.Add("RFC9068", "", "contradicts %s; drop one of the two", other.option)
 			}
 		}
 		return []string{accessTokenType}

@@ -144,6 +144,23 @@ func TestNewReportsEveryMistakeAtOnce(t *testing.T) {
 	}
 }
 
+// An error has the same text each time, so that a start-up that fails twice shows one failure.
+func TestNewReportsMistakesInOneOrder(t *testing.T) {
+	trust := bearer.WithIssuer(iss, "", bearer.RFC9068(), bearer.TokenTypes("JWT"),
+		bearer.InsecureNoExpiry(), bearer.AudienceClaim("client_id"), bearer.InsecureAnyAudience())
+	texts := make(map[string]bool)
+	for range 50 {
+		_, err := bearer.New(trust)
+		if all := configErrors(t, err); len(all) != 5 {
+			t.Fatalf("%d mistakes reported, want 5:\n%v", len(all), err)
+		}
+		texts[err.Error()] = true
+	}
+	if len(texts) != 1 {
+		t.Errorf("the same mistakes are reported in %d orders", len(texts))
+	}
+}
+
 func TestConfigErrorNamesOptionValueAndIssuer(t *testing.T) {
 	_, err := bearer.New(issuerWith(bearer.Leeway(time.Hour)))
 	const want = `bearer: Leeway(1h0m0s) for issuer "https://issuer.example": must be from 0 to 5m0s; fix the clock instead of tolerating more`
