@@ -197,15 +197,19 @@ func (x *extraction) fromHeader() *Error {
 		return nil
 	}
 	value := x.authorization[0]
-	scheme, rest, _ := strings.Cut(value, " ")
-	if !isBearer(scheme) {
+	const end = len(schemeBearer)
+	switch {
+	case len(value) > end && value[end] == ' ' && isBearer(value[:end]):
+	case isBearer(value):
+	default:
+		scheme, _, _ := strings.Cut(value, " ")
 		if !grammar.IsToken(scheme) {
 			return refuse(ReasonMalformedRequest)
 		}
 		x.otherScheme = true
 		return nil
 	}
-	token := strings.TrimLeft(rest, " ")
+	token := strings.TrimLeft(value[end:], " ")
 	if strings.HasPrefix(token, "\t") {
 		return refuse(ReasonMalformedRequest)
 	}
