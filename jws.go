@@ -85,8 +85,8 @@ func readHeader(text string, buffer []byte) (h header, err *Error) {
 			h.typ, err = boundedText(value, maxType)
 			h.typ = mediaType(h.typ)
 		case "crit", "b64":
-			// RFC 7515 section 4.1.11: an extension that is not implemented must not be ignored.
-			// b64 is that of RFC 7797.
+			// A recipient must reject an extension that it does not understand (RFC 7515 section
+			// 4.1.11). This package understands none. b64 is the one of RFC 7797.
 			unsupported = true
 		}
 		return err
