@@ -14,6 +14,7 @@ import (
 
 	"github.com/bearer-go/bearer"
 	"github.com/bearer-go/bearer/bearertest"
+	"github.com/bearer-go/bearer/bearertest/internal/issuertest"
 )
 
 // Each handler of this file has package bearer's guard in it, and a hole beside it that no forged
@@ -181,7 +182,7 @@ func TestAttackersIssuerIsReachedDuringTheAttackAlone(t *testing.T) {
 	guarded := newMiddleware(t, issuer).Handler(protected)
 	var attacker string
 	reach := func() error {
-		_, err := exchange(issuer.Client(), request(t.Context(), http.MethodGet, attacker+"/jwks", nil))
+		_, err := issuertest.Exchange(issuer.Client(), issuertest.Request(t.Context(), http.MethodGet, attacker+"/jwks", nil))
 		return err
 	}
 	t.Run("attack", func(t *testing.T) {
@@ -315,7 +316,7 @@ func TestAttackFailsARefusalInAnOutage(t *testing.T) {
 	if !slices.Contains(failures, want) {
 		t.Errorf("it fails with %q, want %q", failures, want)
 	}
-	if answer, err := exchange(s.issuer.Client(), request(t.Context(), http.MethodGet, s.issuer.URL()+"/jwks", nil)); err != nil || answer.StatusCode != 200 {
+	if answer, err := issuertest.Exchange(s.issuer.Client(), issuertest.Request(t.Context(), http.MethodGet, s.issuer.URL()+"/jwks", nil)); err != nil || answer.StatusCode != 200 {
 		t.Errorf("the issuer answers %d (%v) after the attack, want no fault", answer.StatusCode, err)
 	}
 }

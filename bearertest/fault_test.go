@@ -20,6 +20,7 @@ import (
 
 	"github.com/bearer-go/bearer"
 	"github.com/bearer-go/bearer/bearertest"
+	"github.com/bearer-go/bearer/bearertest/internal/issuertest"
 )
 
 // expectation is what there is to be seen of a fault. An outcome is a text as meet returns it.
@@ -191,7 +192,7 @@ func (e expectation) meets(t *testing.T, issuer *bearertest.Issuer, discovery []
 		}
 		ctx, cancel := context.WithTimeout(t.Context(), patience)
 		start := time.Now()
-		r := request(ctx, http.MethodGet, issuer.URL()+path, nil)
+		r := issuertest.Request(ctx, http.MethodGet, issuer.URL()+path, nil)
 		if got := meet(issuer.Client(), r, rightAnswer); got != want {
 			t.Errorf("%s: a request for %s meets %q, want %q", e.name(), path, got, want)
 		}
@@ -216,11 +217,11 @@ func TestEveryFaultInTheProcess(t *testing.T) {
 					t.Errorf("%d fetches and %d requests are counted, want 1 and 3",
 						issuer.Fetches()-fetches, issuer.Requests()-requests)
 				}
-				if err := verify(issuer.KeySet(), issuer.Token()); err != nil {
+				if err := issuertest.Verify(issuer.KeySet(), issuer.Token()); err != nil {
 					t.Errorf("a token signed meanwhile is refused: %v", err)
 				}
 				issuer.SetFault(bearertest.NoFault)
-				if err := verify(fetchKeys(t, issuer), issuer.Token()); err != nil {
+				if err := issuertest.Verify(fetchKeys(t, issuer), issuer.Token()); err != nil {
 					t.Errorf("after the fault: %v", err)
 				}
 			})
@@ -237,7 +238,7 @@ func TestEveryFaultOverASocket(t *testing.T) {
 			issuer.SetFault(expected.fault)
 			switch {
 			case expected.fault == bearertest.Drip:
-				response, err := issuer.Client().Do(request(t.Context(), http.MethodGet, issuer.URL()+"/jwks", nil))
+				response, err := issuer.Client().Do(issuertest.Request(t.Context(), http.MethodGet, issuer.URL()+"/jwks", nil))
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -251,21 +252,21 @@ func TestEveryFaultOverASocket(t *testing.T) {
 					arrived(issuer, before+1)
 					cancel()
 				}()
-				r := request(ctx, http.MethodGet, issuer.URL()+"/jwks", nil)
+				r := issuertest.Request(ctx, http.MethodGet, issuer.URL()+"/jwks", nil)
 				if got := meet(issuer.Client(), r, nil); got != "no answer" {
 					t.Errorf("a request that is given up meets %q", got)
 				}
 			default:
 				for path, want := range map[string]string{"/jwks": expected.keySet, discoveryPath: expected.discovery} {
 					rightAnswer := map[string][]byte{"/jwks": issuer.KeySet(), discoveryPath: discovery}[path]
-					r := request(t.Context(), http.MethodGet, issuer.URL()+path, nil)
+					r := issuertest.Request(t.Context(), http.MethodGet, issuer.URL()+path, nil)
 					if got := meet(issuer.Client(), r, rightAnswer); got != want {
 						t.Errorf("a request for %s meets %q, want %q", path, got, want)
 					}
 				}
 			}
 			issuer.SetFault(bearertest.NoFault)
-			if err := verify(fetchKeys(t, issuer), issuer.Token()); err != nil {
+			if err := issuertest.Verify(fetchKeys(t, issuer), issuer.Token()); err != nil {
 				t.Errorf("after the fault: %v", err)
 			}
 		})
@@ -297,7 +298,7 @@ func TestARequestMeetsTheFaultThatStoodWhenItCameIn(t *testing.T) {
 		ask := func(patience time.Duration) string {
 			ctx, cancel := context.WithTimeout(t.Context(), patience)
 			defer cancel()
-			return meet(issuer.Client(), request(ctx, http.MethodGet, issuer.URL()+"/jwks", nil), issuer.KeySet())
+			return meet(issuer.Client(), issuertest.Request(ctx, http.MethodGet, issuer.URL()+"/jwks", nil), issuer.KeySet())
 		}
 		begin := func(fault bearertest.Fault, want string, after time.Duration) *sync.WaitGroup {
 			issuer.SetFault(fault)
@@ -342,7 +343,7 @@ func TestAFaultEndsWithItsClient(t *testing.T) {
 					if method == http.MethodPost {
 						body = bytes.NewReader(make([]byte, 1<<20))
 					}
-					response, err := issuer.Client().Do(request(ctx, method, issuer.URL()+"/jwks", body))
+					response, err := issuer.Client().Do(issuertest.Request(ctx, method, issuer.URL()+"/jwks", body))
 					if err != nil {
 						return // the time is up
 					}
@@ -370,7 +371,7 @@ func TestNewServerEndsWhileARequestIsUnderWay(t *testing.T) {
 			outer.Run("a test with a server", func(inner *testing.T) {
 				issuer := bearertest.NewServer(inner)
 				ask := func() *http.Request {
-					return request(outer.Context(), http.MethodGet, issuer.URL()+"/jwks", nil)
+					return issuertest.Request(outer.Context(), http.MethodGet, issuer.URL()+"/jwks", nil)
 				}
 				issuer.SetFault(fault)
 				go func() {
@@ -387,7 +388,7 @@ func TestNewServerEndsWhileARequestIsUnderWay(t *testing.T) {
 					blocked("(*Issuer).huge")
 				}
 				inner.Cleanup(func() { // runs when the test is over, and before the server is
-					_, err := exchange(client, ask())
+					_, err := issuertest.Exchange(client, ask())
 					late <- err
 				})
 			})
@@ -487,7 +488,7 @@ func TestDripIsOneByteASecond(t *testing.T) {
 		issuer := bearertest.NewIssuer()
 		issuer.SetFault(bearertest.Drip)
 		start := time.Now()
-		response, err := issuer.Client().Do(request(t.Context(), http.MethodGet, issuer.URL()+"/jwks", nil))
+		response, err := issuer.Client().Do(issuertest.Request(t.Context(), http.MethodGet, issuer.URL()+"/jwks", nil))
 		if err != nil || time.Since(start) != 0 {
 			t.Fatalf("the header comes after %v, %v; want it at once", time.Since(start), err)
 		}
@@ -545,7 +546,7 @@ func TestRedirectLeadsToTheRightAnswers(t *testing.T) {
 	follow := func(t *testing.T, issuer *bearertest.Issuer) {
 		t.Helper()
 		issuer.SetFault(bearertest.Redirect)
-		if err := verify(fetchKeys(t, issuer), issuer.Token()); err != nil {
+		if err := issuertest.Verify(fetchKeys(t, issuer), issuer.Token()); err != nil {
 			t.Error(err)
 		}
 		if issuer.Fetches() != 2 || issuer.Requests() != 4 {
@@ -570,8 +571,8 @@ func TestRedirectLeadsToTheRightAnswers(t *testing.T) {
 				follow(t, issuer)
 				client := issuer.Client()
 				client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
-				r := request(t.Context(), http.MethodGet, strings.TrimSuffix(url, "/")+"/x%2Fy?q=1", nil)
-				got, err := exchange(client, r)
+				r := issuertest.Request(t.Context(), http.MethodGet, strings.TrimSuffix(url, "/")+"/x%2Fy?q=1", nil)
+				got, err := issuertest.Exchange(client, r)
 				if location := got.Header.Get("Location"); err != nil || location != want+r.URL.RequestURI() {
 					t.Errorf("it leads to %q, %v; want %q", location, err, want+r.URL.RequestURI())
 				}

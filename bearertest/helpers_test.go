@@ -1,7 +1,6 @@
 package bearertest_test
 
 import (
-	"context"
 	"crypto"
 	"crypto/ecdsa"
 	"crypto/ed25519"
@@ -9,44 +8,16 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
-	"io"
 	"net/http"
 	"runtime"
 	"slices"
 	"strings"
 	"testing"
 
-	"github.com/MicahParks/keyfunc/v3"
 	"github.com/bearer-go/bearer/bearertest"
+	"github.com/bearer-go/bearer/bearertest/internal/issuertest"
 	"github.com/golang-jwt/jwt/v5"
 )
-
-// request is [http.NewRequestWithContext] for arguments that are known to be good.
-func request(ctx context.Context, method, address string, body io.Reader) *http.Request {
-	r, err := http.NewRequestWithContext(ctx, method, address, body)
-	if err != nil {
-		panic(err)
-	}
-	return r
-}
-
-// answer is a response whose body has been read and closed.
-type answer struct {
-	*http.Response
-	body []byte
-}
-
-// exchange sends a request and reads the answer to its end. The answer is there even when its body
-// breaks off.
-func exchange(client *http.Client, r *http.Request) (answer, error) {
-	response, err := client.Do(r)
-	if err != nil {
-		return answer{Response: &http.Response{}}, err
-	}
-	defer func() { _ = response.Body.Close() }()
-	body, err := io.ReadAll(response.Body)
-	return answer{response, body}, err
-}
 
 // fatal runs f with a test of its own and returns the text that test failed with, or "" when it did
 // not fail.
@@ -87,11 +58,11 @@ const discoveryPath = "/.well-known/openid-configuration"
 // get returns the status, the content type and the body of an answer.
 func get(tb testing.TB, client *http.Client, address string) (int, string, []byte) {
 	tb.Helper()
-	got, err := exchange(client, request(tb.Context(), http.MethodGet, address, nil))
+	got, err := issuertest.Exchange(client, issuertest.Request(tb.Context(), http.MethodGet, address, nil))
 	if err != nil {
 		tb.Fatal(err)
 	}
-	return got.StatusCode, got.Header.Get("Content-Type"), got.body
+	return got.StatusCode, got.Header.Get("Content-Type"), got.Content
 }
 
 // fetchKeys walks from the issuer's URL to its keys, as a resource server does, and returns the key
@@ -124,35 +95,6 @@ func fetchKeys(tb testing.TB, issuer *bearertest.Issuer) []byte {
 	return body
 }
 
-// verify checks a token with golang-jwt and keyfunc against a key set: a judge that shares no code
-// with the issuer.
-func verify(keySet []byte, token string) error {
-	keys, err := keyfunc.NewJWKSetJSON(keySet)
-	if err != nil {
-		return err
-	}
-	_, err = jwt.Parse(token, keys.Keyfunc, jwt.WithExpirationRequired())
-	return err
-}
-
-// parts returns the decoded header and payload of a token, as text and as members.
-func parts(tb testing.TB, token string) (raw [2]string, members [2]map[string]any) {
-	tb.Helper()
-	segments := strings.Split(token, ".")
-	if len(segments) != 3 {
-		tb.Fatalf("the token has %d parts", len(segments))
-	}
-	for i := range raw {
-		data, err := base64.RawURLEncoding.DecodeString(segments[i])
-		if err != nil {
-			tb.Fatal(err)
-		}
-		raw[i] = string(data)
-		_ = json.Unmarshal(data, &members[i])
-	}
-	return raw, members
-}
-
 func publicKeyFits(t *testing.T, algorithm string, public crypto.PublicKey) {
 	t.Helper()
 	var ok bool
@@ -180,13 +122,13 @@ func verifySignature(issuer *bearertest.Issuer, token string) error {
 }
 
 // conditional asks for the key set with these If-None-Match lines.
-func conditional(tb testing.TB, issuer *bearertest.Issuer, method string, lines ...string) answer {
+func conditional(tb testing.TB, issuer *bearertest.Issuer, method string, lines ...string) issuertest.Answer {
 	tb.Helper()
-	r := request(tb.Context(), method, issuer.URL()+"/jwks", nil)
+	r := issuertest.Request(tb.Context(), method, issuer.URL()+"/jwks", nil)
 	for _, line := range lines {
 		r.Header.Add("If-None-Match", line)
 	}
-	got, err := exchange(issuer.Client(), r)
+	got, err := issuertest.Exchange(issuer.Client(), r)
 	if err != nil {
 		tb.Fatal(err)
 	}

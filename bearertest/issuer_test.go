@@ -20,6 +20,7 @@ import (
 
 	"github.com/bearer-go/bearer"
 	"github.com/bearer-go/bearer/bearertest"
+	"github.com/bearer-go/bearer/bearertest/internal/issuertest"
 	"github.com/golang-jwt/jwt/v5"
 )
 
@@ -36,14 +37,14 @@ func TestEveryAlgorithmSignsWhatItsPublishedKeyVerifies(t *testing.T) {
 				t.Errorf("Algorithm() = %q", issuer.Algorithm())
 			}
 			keySet := fetchKeys(t, issuer)
-			if err := verify(keySet, issuer.Token()); err != nil {
+			if err := issuertest.Verify(keySet, issuer.Token()); err != nil {
 				t.Errorf("its token is refused: %v", err)
 			}
 			other := bearertest.NewIssuer(bearertest.WithAlgorithm(name))
 			if other.KeyID() == issuer.KeyID() {
 				t.Error("two issuers share a key")
 			}
-			if err := verify(keySet, other.Sign(bearertest.Claims{"kid": issuer.KeyID()})); err == nil {
+			if err := issuertest.Verify(keySet, other.Sign(bearertest.Claims{"kid": issuer.KeyID()})); err == nil {
 				t.Error("a token signed by another issuer's key is accepted")
 			}
 
@@ -122,7 +123,7 @@ func TestTokensAreGoodUntilTheyExpire(t *testing.T) {
 func TestTokenIsAnAccessTokenOfRFC9068(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		issuer := bearertest.NewIssuer()
-		_, members := parts(t, issuer.Token())
+		_, members := issuertest.Parts(t, issuer.Token())
 		if want := (map[string]any{"alg": "ES256", "typ": "at+jwt", "kid": issuer.KeyID()}); !maps.Equal(members[0], want) {
 			t.Errorf("header %v, want %v", members[0], want)
 		}
@@ -135,7 +136,7 @@ func TestTokenIsAnAccessTokenOfRFC9068(t *testing.T) {
 		if !maps.Equal(members[1], want) {
 			t.Errorf("claims %v, want %v", members[1], want)
 		}
-		if _, again := parts(t, issuer.Token()); jti == "" || again[1]["jti"] == jti {
+		if _, again := issuertest.Parts(t, issuer.Token()); jti == "" || again[1]["jti"] == jti {
 			t.Errorf("two tokens have the jti %q and %q", jti, again[1]["jti"])
 		}
 	})
@@ -170,7 +171,7 @@ func TestClaimsReplaceTheStandardOnes(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			raw, members := parts(t, issuer.Token(test.claims...))
+			raw, members := issuertest.Parts(t, issuer.Token(test.claims...))
 			for claim, want := range test.want {
 				got, found := members[1][claim]
 				if want == nil && found || !reflect.DeepEqual(got, want) {
@@ -180,7 +181,7 @@ func TestClaimsReplaceTheStandardOnes(t *testing.T) {
 		})
 	}
 	t.Run("a JSON null", func(t *testing.T) {
-		raw, members := parts(t, issuer.Token(bearertest.Claims{"sub": json.RawMessage("null")}))
+		raw, members := issuertest.Parts(t, issuer.Token(bearertest.Claims{"sub": json.RawMessage("null")}))
 		if value, found := members[1]["sub"]; !found || value != nil {
 			t.Errorf("sub is not null in %s", raw[1])
 		}
@@ -190,7 +191,7 @@ func TestClaimsReplaceTheStandardOnes(t *testing.T) {
 func TestSignSetsTheGivenHeaderMembers(t *testing.T) {
 	issuer := bearertest.NewIssuer()
 	token := issuer.Sign(bearertest.Claims{"typ": nil, "alg": "none", "crit": []string{"exp"}}, bearertest.Claims{"sub": "bob"})
-	_, members := parts(t, token)
+	_, members := issuertest.Parts(t, token)
 	want := map[string]any{"alg": "none", "kid": issuer.KeyID(), "crit": []any{"exp"}}
 	if !reflect.DeepEqual(members[0], want) {
 		t.Errorf("header %v, want %v", members[0], want)
@@ -208,7 +209,7 @@ func TestSignRawSignsTheBytesAsTheyAre(t *testing.T) {
 	issuer := bearertest.NewIssuer()
 	header, payload := `{"alg":"ES256","alg":"none"}`, "\xff not even JSON\r\n"
 	token := issuer.SignRaw([]byte(header), []byte(payload))
-	if raw, _ := parts(t, token); raw != [2]string{header, payload} {
+	if raw, _ := issuertest.Parts(t, token); raw != [2]string{header, payload} {
 		t.Errorf("the token holds %q", raw)
 	}
 	if err := verifySignature(issuer, token); err != nil {
@@ -224,19 +225,19 @@ func TestRotateKeepsThePreviousKeyPublished(t *testing.T) {
 	if firstID == secondID {
 		t.Fatal("the key is the same after Rotate")
 	}
-	if _, members := parts(t, second); members[0]["kid"] != secondID {
+	if _, members := issuertest.Parts(t, second); members[0]["kid"] != secondID {
 		t.Errorf("the new token names the key %v, want %s", members[0]["kid"], secondID)
 	}
 	for name, token := range map[string]string{"before": first, "after": second} {
-		if err := verify(fetchKeys(t, issuer), token); err != nil {
+		if err := issuertest.Verify(fetchKeys(t, issuer), token); err != nil {
 			t.Errorf("the token signed %s the rotation is refused: %v", name, err)
 		}
 	}
 	issuer.Rotate()
-	if err := verify(fetchKeys(t, issuer), second); err != nil {
+	if err := issuertest.Verify(fetchKeys(t, issuer), second); err != nil {
 		t.Errorf("the previous key's token is refused: %v", err)
 	}
-	if err := verify(fetchKeys(t, issuer), first); err == nil {
+	if err := issuertest.Verify(fetchKeys(t, issuer), first); err == nil {
 		t.Error("the key before the previous one is still published")
 	}
 }
@@ -244,7 +245,7 @@ func TestRotateKeepsThePreviousKeyPublished(t *testing.T) {
 func TestRotateBeforeFirstUseMakesOneKey(t *testing.T) {
 	issuer := bearertest.NewIssuer()
 	issuer.Rotate()
-	if err := verify(fetchKeys(t, issuer), issuer.Token()); err != nil {
+	if err := issuertest.Verify(fetchKeys(t, issuer), issuer.Token()); err != nil {
 		t.Error(err)
 	}
 }
@@ -257,17 +258,17 @@ func TestRotateWithoutOverlapWithdrawsEveryOlderKey(t *testing.T) {
 	second := issuer.Token()
 	issuer.RotateWithoutOverlap()
 	keySet := fetchKeys(t, issuer)
-	if err := verify(keySet, issuer.Token()); err != nil {
+	if err := issuertest.Verify(keySet, issuer.Token()); err != nil {
 		t.Errorf("the new key's token is refused: %v", err)
 	}
 	for name, token := range map[string]string{"previous": second, "first": first} {
-		if err := verify(keySet, token); err == nil {
+		if err := issuertest.Verify(keySet, token); err == nil {
 			t.Errorf("the %s key is still published", name)
 		}
 	}
 	third := issuer.Token()
 	issuer.Rotate()
-	if err := verify(fetchKeys(t, issuer), third); err != nil {
+	if err := issuertest.Verify(fetchKeys(t, issuer), third); err != nil {
 		t.Errorf("Rotate withdraws a key that was current: %v", err)
 	}
 }
@@ -323,8 +324,8 @@ func TestKeySetIsNotSentToAClientThatHasIt(t *testing.T) {
 				if test.want == http.StatusOK && method == http.MethodGet {
 					wantBody = string(issuer.KeySet())
 				}
-				if string(got.body) != wantBody {
-					t.Errorf("the body is %q", got.body)
+				if string(got.Content) != wantBody {
+					t.Errorf("the body is %q", got.Content)
 				}
 			})
 		}
@@ -390,7 +391,7 @@ func TestCacheControlIsThatOfTheKeySet(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				issuer := bearertest.NewIssuer(test.opts...)
 				header := func(path string) []string {
-					got, err := exchange(issuer.Client(), request(t.Context(), http.MethodGet, issuer.URL()+path, nil))
+					got, err := issuertest.Exchange(issuer.Client(), issuertest.Request(t.Context(), http.MethodGet, issuer.URL()+path, nil))
 					if err != nil {
 						t.Fatal(err)
 					}
@@ -444,11 +445,11 @@ func TestHandleAnswersForAPath(t *testing.T) {
 	}))
 	ask := func(method, path string) (int, string) {
 		t.Helper()
-		got, err := exchange(issuer.Client(), request(t.Context(), method, "https://issuer.test"+path, nil))
+		got, err := issuertest.Exchange(issuer.Client(), issuertest.Request(t.Context(), method, "https://issuer.test"+path, nil))
 		if err != nil {
 			t.Fatal(err)
 		}
-		return got.StatusCode, string(got.body)
+		return got.StatusCode, string(got.Content)
 	}
 	if status, body := ask(http.MethodPost, "/realms/shop/userinfo"); status != http.StatusOK || body != "POST /realms/shop/userinfo" {
 		t.Errorf("the handler's path answers %d, %s", status, body)
@@ -488,7 +489,7 @@ func TestIssuerAnswersBelowItsURLAlone(t *testing.T) {
 			if issuer.URL() != test.url {
 				t.Errorf("URL() = %q", issuer.URL())
 			}
-			if _, members := parts(t, issuer.Token()); members[1]["iss"] != test.url {
+			if _, members := issuertest.Parts(t, issuer.Token()); members[1]["iss"] != test.url {
 				t.Errorf("iss is %v", members[1]["iss"])
 			}
 			response := httptest.NewRecorder()
@@ -501,7 +502,7 @@ func TestIssuerAnswersBelowItsURLAlone(t *testing.T) {
 	for _, url := range []string{"https://issuer.test/", "http://127.0.0.1:8080/realms/shop", "HTTPS://Issuer.test/%7Ea"} {
 		t.Run("client of "+url, func(t *testing.T) {
 			issuer := bearertest.NewIssuer(bearertest.WithURL(url))
-			if err := verify(fetchKeys(t, issuer), issuer.Token()); err != nil {
+			if err := issuertest.Verify(fetchKeys(t, issuer), issuer.Token()); err != nil {
 				t.Error(err)
 			}
 		})
@@ -512,13 +513,13 @@ func TestIssuerServesSeveralBubbles(t *testing.T) {
 	issuer := bearertest.NewIssuer()
 	for range 2 {
 		synctest.Test(t, func(t *testing.T) {
-			if err := verify(fetchKeys(t, issuer), issuer.Token(bearertest.Claims{"exp": nil})); err == nil {
+			if err := issuertest.Verify(fetchKeys(t, issuer), issuer.Token(bearertest.Claims{"exp": nil})); err == nil {
 				t.Error("a token without exp is accepted")
 			}
 			issuer.Rotate()
 		})
 	}
-	if err := verify(fetchKeys(t, issuer), issuer.Token()); err != nil {
+	if err := issuertest.Verify(fetchKeys(t, issuer), issuer.Token()); err != nil {
 		t.Error(err)
 	}
 }
@@ -528,7 +529,7 @@ func TestNewServerIsReachedByAnyClient(t *testing.T) {
 	if !strings.HasPrefix(issuer.URL(), "http://127.0.0.1:") || issuer.Audience() != "orders" {
 		t.Errorf("URL %q, audience %q", issuer.URL(), issuer.Audience())
 	}
-	if err := verify(fetchKeys(t, issuer), issuer.Token()); err != nil {
+	if err := issuertest.Verify(fetchKeys(t, issuer), issuer.Token()); err != nil {
 		t.Error(err)
 	}
 	another := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
@@ -544,7 +545,7 @@ func TestNewServerEndsWithItsTest(t *testing.T) {
 	var address string
 	t.Run("test", func(t *testing.T) { address = bearertest.NewServer(t).URL() })
 	client := &http.Client{Transport: &http.Transport{}}
-	if _, err := exchange(client, request(t.Context(), http.MethodGet, address+"/jwks", nil)); err == nil {
+	if _, err := issuertest.Exchange(client, issuertest.Request(t.Context(), http.MethodGet, address+"/jwks", nil)); err == nil {
 		t.Error("the server still answers after its test")
 	}
 }
@@ -615,7 +616,7 @@ func TestIssuerIsSafeForConcurrentUse(t *testing.T) {
 	for i := range 20 {
 		group.Go(func() {
 			token := issuer.Token(bearertest.Claims{"sub": fmt.Sprint(i)})
-			if _, members := parts(t, token); members[1]["sub"] != fmt.Sprint(i) || members[1]["scope"] != "orders:read" {
+			if _, members := issuertest.Parts(t, token); members[1]["sub"] != fmt.Sprint(i) || members[1]["scope"] != "orders:read" {
 				t.Errorf("claims %v", members[1])
 			}
 			if i%4 == 0 {
@@ -627,7 +628,7 @@ func TestIssuerIsSafeForConcurrentUse(t *testing.T) {
 				issuer.SetFault(bearertest.NoFault)
 			}
 			_, _, _ = issuer.KeySet(), issuer.KeyID(), issuer.Requests()
-			if _, err := exchange(issuer.Client(), request(t.Context(), http.MethodGet, issuer.URL()+"/jwks", nil)); err != nil {
+			if _, err := issuertest.Exchange(issuer.Client(), issuertest.Request(t.Context(), http.MethodGet, issuer.URL()+"/jwks", nil)); err != nil {
 				t.Error(err)
 			}
 		})

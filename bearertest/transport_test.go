@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/bearer-go/bearer/bearertest"
+	"github.com/bearer-go/bearer/bearertest/internal/issuertest"
 )
 
 // Every test of this file runs in a bubble. A bubble fails its test when a goroutine is left in it, and its clock moves only
@@ -39,12 +40,12 @@ func TestTransportCarriesTheExchange(t *testing.T) {
 			_, _ = io.WriteString(w, "answer")
 			w.Header().Set("X-Late", "not sent")
 		})
-		r := request(t.Context(), http.MethodPost, "https://issuer.test/a%20b?q=1", strings.NewReader("question"))
+		r := issuertest.Request(t.Context(), http.MethodPost, "https://issuer.test/a%20b?q=1", strings.NewReader("question"))
 		r.Header.Set("X-Question", "why")
-		got, err := exchange(client, r)
-		if err != nil || string(got.body) != "answer" || got.StatusCode != http.StatusTeapot ||
+		got, err := issuertest.Exchange(client, r)
+		if err != nil || string(got.Content) != "answer" || got.StatusCode != http.StatusTeapot ||
 			got.Header.Get("X-Answer") != "because" || got.Header.Get("X-Late") != "" {
-			t.Errorf("the client got %d, %v, %q, %v", got.StatusCode, got.Header, got.body, err)
+			t.Errorf("the client got %d, %v, %q, %v", got.StatusCode, got.Header, got.Content, err)
 		}
 	})
 }
@@ -57,7 +58,7 @@ func TestTransportReachesItsOriginAlone(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				client := clientOf(func(http.ResponseWriter, *http.Request) { t.Error("the handler ran") })
 				body := &closing{Reader: strings.NewReader("body")}
-				_, err := exchange(client, request(t.Context(), http.MethodPost, address, body))
+				_, err := issuertest.Exchange(client, issuertest.Request(t.Context(), http.MethodPost, address, body))
 				if err == nil || !strings.Contains(err.Error(), "reaches https://issuer.test alone") {
 					t.Errorf("error %v, want one that names the origin", err)
 				}
@@ -83,7 +84,7 @@ func TestTransportReachesTheIssuerElsewhere(t *testing.T) {
 		t.Run(address, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				issuer := bearertest.NewIssuer()
-				got, err := exchange(issuer.Client(), request(t.Context(), http.MethodGet, address, nil))
+				got, err := issuertest.Exchange(issuer.Client(), issuertest.Request(t.Context(), http.MethodGet, address, nil))
 				if reached := err == nil && got.StatusCode == http.StatusOK; reached != want {
 					t.Errorf("reached: %t, %v", reached, err)
 				}
@@ -110,7 +111,7 @@ func TestTransportStaysInTheProcessOnARedirect(t *testing.T) {
 		client := clientOf(func(w http.ResponseWriter, r *http.Request) {
 			http.Redirect(w, r, "https://elsewhere.test/jwks", http.StatusFound)
 		})
-		_, err := exchange(client, request(t.Context(), http.MethodGet, "https://issuer.test/jwks", nil))
+		_, err := issuertest.Exchange(client, issuertest.Request(t.Context(), http.MethodGet, "https://issuer.test/jwks", nil))
 		if err == nil || !strings.Contains(err.Error(), "not https://elsewhere.test") {
 			t.Errorf("error %v, want one that names the target", err)
 		}
@@ -129,7 +130,7 @@ func TestTransportStreamsTheBody(t *testing.T) {
 			}
 		})
 		start := time.Now()
-		response, err := client.Do(request(t.Context(), http.MethodGet, "https://issuer.test/", nil))
+		response, err := client.Do(issuertest.Request(t.Context(), http.MethodGet, "https://issuer.test/", nil))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -161,7 +162,7 @@ func TestTransportEndsAHangingHandlerWithTheRequest(t *testing.T) {
 				start := time.Now()
 				ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
 				defer cancel()
-				_, err := exchange(clientOf(handler), request(ctx, http.MethodGet, "https://issuer.test/", nil))
+				_, err := issuertest.Exchange(clientOf(handler), issuertest.Request(ctx, http.MethodGet, "https://issuer.test/", nil))
 				if !errors.Is(err, context.DeadlineExceeded) || time.Since(start) != 5*time.Second {
 					t.Errorf("after %v: %v, want the deadline's error after 5 s", time.Since(start), err)
 				}
@@ -173,7 +174,7 @@ func TestTransportEndsAHangingHandlerWithTheRequest(t *testing.T) {
 			client := clientOf(hang)
 			client.Timeout = 2 * time.Second
 			start := time.Now()
-			_, err := exchange(client, request(t.Context(), http.MethodGet, "https://issuer.test/", nil))
+			_, err := issuertest.Exchange(client, issuertest.Request(t.Context(), http.MethodGet, "https://issuer.test/", nil))
 			if err == nil || time.Since(start) != 2*time.Second {
 				t.Errorf("after %v: %v, want an error after 2 s", time.Since(start), err)
 			}
@@ -183,7 +184,7 @@ func TestTransportEndsAHangingHandlerWithTheRequest(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			ctx, cancel := context.WithCancel(t.Context())
 			time.AfterFunc(time.Second, cancel)
-			_, err := exchange(clientOf(hang), request(ctx, http.MethodGet, "https://issuer.test/", nil))
+			_, err := issuertest.Exchange(clientOf(hang), issuertest.Request(ctx, http.MethodGet, "https://issuer.test/", nil))
 			if !errors.Is(err, context.Canceled) {
 				t.Errorf("error %v, want context.Canceled", err)
 			}
@@ -204,7 +205,7 @@ func TestTransportEndsAnEndlessBodyWhenItIsClosed(t *testing.T) {
 				}
 			}
 		})
-		response, err := client.Do(request(t.Context(), http.MethodGet, "https://issuer.test/", nil))
+		response, err := client.Do(issuertest.Request(t.Context(), http.MethodGet, "https://issuer.test/", nil))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -225,9 +226,9 @@ func TestTransportBreaksOffWithTheHandler(t *testing.T) {
 			w.(http.Flusher).Flush()
 			panic(http.ErrAbortHandler)
 		})
-		got, err := exchange(client, request(t.Context(), http.MethodGet, "https://issuer.test/", nil))
-		if string(got.body) != "half of " || !errors.Is(err, io.ErrUnexpectedEOF) {
-			t.Errorf("the body is %q, %v; want an unexpected end", got.body, err)
+		got, err := issuertest.Exchange(client, issuertest.Request(t.Context(), http.MethodGet, "https://issuer.test/", nil))
+		if string(got.Content) != "half of " || !errors.Is(err, io.ErrUnexpectedEOF) {
+			t.Errorf("the body is %q, %v; want an unexpected end", got.Content, err)
 		}
 	})
 }
@@ -243,9 +244,9 @@ func TestTransportServesRequestsSideBySide(t *testing.T) {
 		for i := range 100 {
 			group.Go(func() {
 				name := fmt.Sprint(i)
-				r := request(t.Context(), http.MethodGet, "https://issuer.test/", nil)
+				r := issuertest.Request(t.Context(), http.MethodGet, "https://issuer.test/", nil)
 				r.Header.Set("X-Name", name)
-				if got, err := exchange(client, r); got.Header.Get("X-Name") != name {
+				if got, err := issuertest.Exchange(client, r); got.Header.Get("X-Name") != name {
 					t.Errorf("the answer is for %q, %v; want %q", got.Header.Get("X-Name"), err, name)
 				}
 			})

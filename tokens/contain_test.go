@@ -4,7 +4,6 @@ import (
 	"context"
 	"io"
 	"log/slog"
-	"net/http"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -111,15 +110,7 @@ func TestTransportOutlivesABodyThatPanics(t *testing.T) {
 		for where, body := range map[string]containBody{"Read": {end, nothing}, "Close": {nothing, end}} {
 			t.Run(where+" "+name, func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
-					sent := 0
-					transport, _ := transportOver(t, transportFunc(func(r *http.Request) (*http.Response, error) {
-						if sent++; sent > 1 {
-							return transportAnswer(r, http.StatusOK), nil
-						}
-						answer := transportAnswer(r, http.StatusUnauthorized, "WWW-Authenticate", transportChallenge)
-						answer.Body = body
-						return answer, nil
-					}))
+					transport := transportOverRefusal(t, body)
 					if reply, err := transportGet(t, transport); err != nil || reply.status != 200 {
 						t.Errorf("answer %v, error %v", reply, err)
 					}

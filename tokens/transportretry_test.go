@@ -431,15 +431,7 @@ func TestTransportReadsLittleOfTheRefusalsBody(t *testing.T) {
 		{0, 0}, {transportDrain, transportDrain}, {transportDrain + 1, transportDrain + 1}, {1 << 20, transportDrain + 1},
 	} {
 		body := newTransportBody(strings.Repeat("x", tt.size))
-		sent := 0
-		transport, _ := transportOver(t, transportFunc(func(r *http.Request) (*http.Response, error) {
-			if sent++; sent > 1 {
-				return transportAnswer(r, http.StatusOK), nil
-			}
-			answer := transportAnswer(r, http.StatusUnauthorized, "WWW-Authenticate", transportChallenge)
-			answer.Body = body
-			return answer, nil
-		}))
+		transport := transportOverRefusal(t, body)
 		if reply, err := transportGet(t, transport); err != nil || reply.status != 200 {
 			t.Fatalf("answer %v, error %v", reply, err)
 		}
@@ -447,15 +439,7 @@ func TestTransportReadsLittleOfTheRefusalsBody(t *testing.T) {
 			t.Errorf("of %d bytes %d were read, want %d; closed %d times", tt.size, body.read, tt.read, body.closed.Load())
 		}
 	}
-	sent := 0
-	transport, _ := transportOver(t, transportFunc(func(r *http.Request) (*http.Response, error) {
-		if sent++; sent > 1 {
-			return transportAnswer(r, http.StatusOK), nil
-		}
-		answer := transportAnswer(r, http.StatusUnauthorized, "WWW-Authenticate", transportChallenge)
-		answer.Body = nil
-		return answer, nil
-	}))
+	transport := transportOverRefusal(t, nil)
 	if reply, err := transportGet(t, transport); err != nil || reply.status != 200 {
 		t.Errorf("without a body: answer %v, error %v", reply, err)
 	}

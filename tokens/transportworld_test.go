@@ -64,6 +64,22 @@ func transportOver(t *testing.T, base http.RoundTripper, opts ...tokens.Transpor
 	return transport, issuer
 }
 
+// transportOverRefusal returns a Transport whose server refuses the first token, with this body, and
+// takes the next.
+func transportOverRefusal(t *testing.T, body io.ReadCloser) *tokens.Transport {
+	t.Helper()
+	sent := 0
+	transport, _ := transportOver(t, transportFunc(func(r *http.Request) (*http.Response, error) {
+		if sent++; sent > 1 {
+			return transportAnswer(r, http.StatusOK), nil
+		}
+		answer := transportAnswer(r, http.StatusUnauthorized, "WWW-Authenticate", transportChallenge)
+		answer.Body = body
+		return answer, nil
+	}))
+	return transport
+}
+
 func transportOrigins(urls ...string) []tokens.TransportOption {
 	return []tokens.TransportOption{tokens.WithOrigins(urls...)}
 }

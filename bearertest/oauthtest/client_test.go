@@ -22,6 +22,7 @@ import (
 	"github.com/golang-jwt/jwt/v5"
 
 	"github.com/bearer-go/bearer/bearertest"
+	"github.com/bearer-go/bearer/bearertest/internal/issuertest"
 	"github.com/bearer-go/bearer/bearertest/oauthtest"
 )
 
@@ -359,7 +360,7 @@ func TestCertificateClientIsKnownByItsCertificate(t *testing.T) {
 	if !strings.HasPrefix(issuer.URL(), "https://127.0.0.1:") {
 		t.Errorf("the URL is %s", issuer.URL())
 	}
-	if err := verify(fetchKeys(t, issuer), issuer.Token()); err != nil {
+	if err := issuertest.Verify(fetchKeys(t, issuer), issuer.Token()); err != nil {
 		t.Error(err)
 	}
 	form := fields("grant_type", "client_credentials", "client_id", "orders")
@@ -378,7 +379,7 @@ func TestCertificateClientIsKnownByItsCertificate(t *testing.T) {
 	} {
 		transport := issuer.Client().Transport.(*http.Transport).Clone()
 		transport.TLSClientConfig.Certificates = test.shown
-		got, err := exchange(&http.Client{Transport: transport}, formRequest(t.Context(), issuer.URL()+"/token", test.form.Encode()))
+		got, err := issuertest.Exchange(&http.Client{Transport: transport}, formRequest(t.Context(), issuer.URL()+"/token", test.form.Encode()))
 		transport.CloseIdleConnections()
 		if err != nil {
 			t.Fatal(err)

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/bearer-go/bearer/bearertest"
+	"github.com/bearer-go/bearer/bearertest/internal/issuertest"
 )
 
 func TestRefuseAnswersWithTheGivenError(t *testing.T) {
@@ -43,7 +44,7 @@ func TestRefuseAnswersWithTheGivenError(t *testing.T) {
 		if status, _, _ := visit(t, issuer, loginForm("client_id", "unknown").Encode()); status != http.StatusBadRequest {
 			t.Errorf("an unknown client gets %d", status)
 		}
-		if err := verify(fetchKeys(t, issuer), issuer.Token()); err != nil {
+		if err := issuertest.Verify(fetchKeys(t, issuer), issuer.Token()); err != nil {
 			t.Errorf("the keys have suffered: %v", err)
 		}
 		issuer.Refuse("")
@@ -58,7 +59,7 @@ func TestRefuseIsIndependentOfTheFault(t *testing.T) {
 	refresh := server.NewSession("orders", "alice")
 	ask := func() int {
 		form := refreshForm(refresh).Encode()
-		got, err := exchange(server.Client(), formRequest(t.Context(), server.URL()+"/token", form, asOrders))
+		got, err := issuertest.Exchange(server.Client(), formRequest(t.Context(), server.URL()+"/token", form, asOrders))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -109,7 +110,7 @@ func TestEveryFaultAtTheTokenEndpoint(t *testing.T) {
 				start := time.Now()
 				client := issuer.Client()
 				client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
-				got, err := exchange(client, formRequest(ctx, issuer.URL()+"/token", refreshForm(refresh).Encode(), asOrders))
+				got, err := issuertest.Exchange(client, formRequest(ctx, issuer.URL()+"/token", refreshForm(refresh).Encode(), asOrders))
 				outcome := fmt.Sprint(got.StatusCode)
 				if strings.HasPrefix(got.Header.Get("Content-Type"), "text/html") && got.StatusCode == http.StatusOK {
 					outcome = "200 text/html"

@@ -6,7 +6,6 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
-	"io"
 	"maps"
 	"net/http"
 	"net/url"
@@ -15,10 +14,8 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/MicahParks/keyfunc/v3"
-	"github.com/golang-jwt/jwt/v5"
-
 	"github.com/bearer-go/bearer/bearertest"
+	"github.com/bearer-go/bearer/bearertest/internal/issuertest"
 	"github.com/bearer-go/bearer/bearertest/oauthtest"
 )
 
@@ -74,7 +71,7 @@ func newServerOf(issuer *bearertest.Issuer, opts ...oauthtest.Option) *oauthtest
 
 // reply is an answer of an endpoint.
 type reply struct {
-	answer
+	issuertest.Answer
 	members map[string]any
 }
 
@@ -90,7 +87,7 @@ func (r reply) outcome() string {
 
 // formRequest is a POST of a form.
 func formRequest(ctx context.Context, address, body string, changes ...func(*http.Request)) *http.Request {
-	r := request(ctx, http.MethodPost, address, strings.NewReader(body))
+	r := issuertest.Request(ctx, http.MethodPost, address, strings.NewReader(body))
 	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	for _, change := range changes {
 		change(r)
@@ -101,7 +98,7 @@ func formRequest(ctx context.Context, address, body string, changes ...func(*htt
 // post sends a form to a path below the issuer's URL.
 func post(tb testing.TB, issuer *oauthtest.Server, path string, form url.Values, changes ...func(*http.Request)) reply {
 	tb.Helper()
-	got, err := exchange(issuer.Client(), formRequest(tb.Context(), issuer.URL()+path, form.Encode(), changes...))
+	got, err := issuertest.Exchange(issuer.Client(), formRequest(tb.Context(), issuer.URL()+path, form.Encode(), changes...))
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -109,20 +106,20 @@ func post(tb testing.TB, issuer *oauthtest.Server, path string, form url.Values,
 }
 
 // read checks what every answer of an endpoint has to have, and decodes it.
-func read(tb testing.TB, got answer) reply {
+func read(tb testing.TB, got issuertest.Answer) reply {
 	tb.Helper()
-	r := reply{answer: got}
+	r := reply{Answer: got}
 	if got.Header.Get("Cache-Control") != "no-store" {
 		tb.Errorf("Cache-Control is %q", got.Header.Get("Cache-Control"))
 	}
 	if challenge := got.Header.Get("WWW-Authenticate"); (got.StatusCode == http.StatusUnauthorized) != (challenge == "Basic") {
 		tb.Errorf("the status is %d, WWW-Authenticate is %q", got.StatusCode, challenge)
 	}
-	if len(got.body) == 0 {
+	if len(got.Content) == 0 {
 		return r
 	}
-	if err := json.Unmarshal(got.body, &r.members); err != nil || got.Header.Get("Content-Type") != "application/json" {
-		tb.Errorf("the body is %q, %q", got.Header.Get("Content-Type"), got.body)
+	if err := json.Unmarshal(got.Content, &r.members); err != nil || got.Header.Get("Content-Type") != "application/json" {
+		tb.Errorf("the body is %q, %q", got.Header.Get("Content-Type"), got.Content)
 	}
 	return r
 }
@@ -132,12 +129,12 @@ func token(tb testing.TB, issuer *oauthtest.Server, form url.Values, changes ...
 	tb.Helper()
 	got := post(tb, issuer, "/token", form, changes...)
 	if got.outcome() != "200" || got.text("token_type") != "Bearer" {
-		tb.Fatalf("the token endpoint says %s: %s", got.outcome(), got.body)
+		tb.Fatalf("the token endpoint says %s: %s", got.outcome(), got.Content)
 	}
-	if err := verify(issuer.KeySet(), got.text("access_token")); err != nil {
+	if err := issuertest.Verify(issuer.KeySet(), got.text("access_token")); err != nil {
 		tb.Errorf("the token is refused: %v", err)
 	}
-	_, members := parts(tb, got.text("access_token"))
+	_, members := issuertest.Parts(tb, got.text("access_token"))
 	return got, members[1]
 }
 
@@ -169,7 +166,7 @@ func visit(tb testing.TB, issuer *oauthtest.Server, query string) (status int, t
 	tb.Helper()
 	client := issuer.Client()
 	client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
-	got, err := exchange(client, request(tb.Context(), http.MethodGet, issuer.URL()+"/authorize?"+query, nil))
+	got, err := issuertest.Exchange(client, issuertest.Request(tb.Context(), http.MethodGet, issuer.URL()+"/authorize?"+query, nil))
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -200,41 +197,14 @@ func refreshForm(refreshToken string, pairs ...string) url.Values {
 	return with(fields("grant_type", "refresh_token", "refresh_token", refreshToken), pairs...)
 }
 
-// request is [http.NewRequestWithContext] for arguments that are known to be good.
-func request(ctx context.Context, method, address string, body io.Reader) *http.Request {
-	r, err := http.NewRequestWithContext(ctx, method, address, body)
-	if err != nil {
-		panic(err)
-	}
-	return r
-}
-
-// answer is a response whose body has been read and closed.
-type answer struct {
-	*http.Response
-	body []byte
-}
-
-// exchange sends a request and reads the answer to its end. The answer is there even when its body
-// breaks off.
-func exchange(client *http.Client, r *http.Request) (answer, error) {
-	response, err := client.Do(r)
-	if err != nil {
-		return answer{Response: &http.Response{}}, err
-	}
-	defer func() { _ = response.Body.Close() }()
-	body, err := io.ReadAll(response.Body)
-	return answer{response, body}, err
-}
-
 // get returns the status, the content type and the body of an answer.
 func get(tb testing.TB, client *http.Client, address string) (int, string, []byte) {
 	tb.Helper()
-	got, err := exchange(client, request(tb.Context(), http.MethodGet, address, nil))
+	got, err := issuertest.Exchange(client, issuertest.Request(tb.Context(), http.MethodGet, address, nil))
 	if err != nil {
 		tb.Fatal(err)
 	}
-	return got.StatusCode, got.Header.Get("Content-Type"), got.body
+	return got.StatusCode, got.Header.Get("Content-Type"), got.Content
 }
 
 // fetchKeys walks from the server's URL to its keys, as a resource server does.
@@ -249,33 +219,4 @@ func fetchKeys(tb testing.TB, issuer *oauthtest.Server) []byte {
 	}
 	_, _, body = get(tb, issuer.Client(), document.JWKSURI)
 	return body
-}
-
-// verify checks a token with golang-jwt and keyfunc against a key set: a judge that shares no code
-// with the issuer.
-func verify(keySet []byte, token string) error {
-	keys, err := keyfunc.NewJWKSetJSON(keySet)
-	if err != nil {
-		return err
-	}
-	_, err = jwt.Parse(token, keys.Keyfunc, jwt.WithExpirationRequired())
-	return err
-}
-
-// parts returns the decoded header and payload of a token, as text and as members.
-func parts(tb testing.TB, token string) (raw [2]string, members [2]map[string]any) {
-	tb.Helper()
-	segments := strings.Split(token, ".")
-	if len(segments) != 3 {
-		tb.Fatalf("the token has %d parts", len(segments))
-	}
-	for i := range raw {
-		data, err := base64.RawURLEncoding.DecodeString(segments[i])
-		if err != nil {
-			tb.Fatal(err)
-		}
-		raw[i] = string(data)
-		_ = json.Unmarshal(data, &members[i])
-	}
-	return raw, members
 }

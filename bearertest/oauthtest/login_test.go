@@ -7,6 +7,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/bearer-go/bearer/bearertest/internal/issuertest"
 	"github.com/bearer-go/bearer/bearertest/oauthtest"
 )
 
@@ -27,10 +28,10 @@ func TestLoginLeadsToTokens(t *testing.T) {
 		has(t, "the token", claims, map[string]any{
 			"sub": "alice", "client_id": "orders", "scope": "openid orders:read", "aud": "https://api.test",
 		})
-		if err := verify(issuer.KeySet(), got.text("id_token")); err != nil {
+		if err := issuertest.Verify(issuer.KeySet(), got.text("id_token")); err != nil {
 			t.Error(err)
 		}
-		raw, members := parts(t, got.text("id_token"))
+		raw, members := issuertest.Parts(t, got.text("id_token"))
 		if !strings.Contains(raw[0], `"typ":"JWT"`) {
 			t.Errorf("the ID token's header is %s", raw[0])
 		}
@@ -73,7 +74,7 @@ func TestLoginFollowsItsRequest(t *testing.T) {
 	})
 	t.Run("no nonce", func(t *testing.T) {
 		got, _ := token(t, issuer, login(t, issuer, "scope", "openid"), asOrders)
-		_, members := parts(t, got.text("id_token"))
+		_, members := issuertest.Parts(t, got.text("id_token"))
 		has(t, "the ID token", members[1], map[string]any{"nonce": nil, "sub": "alice"})
 	})
 }

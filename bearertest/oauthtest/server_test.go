@@ -14,6 +14,7 @@ import (
 
 	"github.com/bearer-go/bearer"
 	"github.com/bearer-go/bearer/bearertest"
+	"github.com/bearer-go/bearer/bearertest/internal/issuertest"
 	"github.com/bearer-go/bearer/bearertest/oauthtest"
 )
 
@@ -44,7 +45,7 @@ func TestDiscoveryNamesTheEndpoints(t *testing.T) {
 		if algorithms, _ := document["token_endpoint_auth_signing_alg_values_supported"].([]any); len(algorithms) != 10 {
 			t.Errorf("the algorithms are %v", algorithms)
 		}
-		got, err := exchange(issuer.Client(), formRequest(t.Context(), test.base+"/token", "grant_type=client_credentials", asOrders))
+		got, err := issuertest.Exchange(issuer.Client(), formRequest(t.Context(), test.base+"/token", "grant_type=client_credentials", asOrders))
 		if err != nil || got.StatusCode != http.StatusOK {
 			t.Errorf("the token endpoint says %d, %v", got.StatusCode, err)
 		}
@@ -53,7 +54,7 @@ func TestDiscoveryNamesTheEndpoints(t *testing.T) {
 
 func TestDiscoveryIsReadAlone(t *testing.T) {
 	server := newServer()
-	got, err := exchange(server.Client(), formRequest(t.Context(), server.URL()+discoveryPath, ""))
+	got, err := issuertest.Exchange(server.Client(), formRequest(t.Context(), server.URL()+discoveryPath, ""))
 	if err != nil || got.StatusCode != http.StatusMethodNotAllowed || got.Header.Get("Allow") != "GET, HEAD" {
 		t.Errorf("POST answers %d, Allow %q, %v", got.StatusCode, got.Header.Get("Allow"), err)
 	}
@@ -180,7 +181,7 @@ func TestEndpointsRefuseMalformedRequests(t *testing.T) {
 				if test.change != nil {
 					test.change(r)
 				}
-				got, err := exchange(issuer.Client(), r)
+				got, err := issuertest.Exchange(issuer.Client(), r)
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -196,7 +197,7 @@ func TestEndpointsRefuseMalformedRequests(t *testing.T) {
 				continue
 			}
 			issuer := newServer()
-			got, err := exchange(issuer.Client(), request(t.Context(), method, issuer.URL()+path+"?"+loginForm().Encode(), nil))
+			got, err := issuertest.Exchange(issuer.Client(), issuertest.Request(t.Context(), method, issuer.URL()+path+"?"+loginForm().Encode(), nil))
 			if err != nil || got.StatusCode != http.StatusMethodNotAllowed || got.Header.Get("Allow") != allowed {
 				t.Errorf("%s %s: %d, Allow %q, %v", method, path, got.StatusCode, got.Header.Get("Allow"), err)
 			}
@@ -316,8 +317,8 @@ func TestErrorShowsNothingOfTheRequest(t *testing.T) {
 		fields("grant_type", "client_credentials", "client_secret", "canary"),
 		fields("grant_type", "client_credentials", "canary", "a", "canary", "b"),
 	} {
-		if got := post(t, issuer, "/token", form, asOrders); got.StatusCode < 400 || bytes.Contains(got.body, []byte("canary")) {
-			t.Errorf("%v: it answers %s", form, got.body)
+		if got := post(t, issuer, "/token", form, asOrders); got.StatusCode < 400 || bytes.Contains(got.Content, []byte("canary")) {
+			t.Errorf("%v: it answers %s", form, got.Content)
 		}
 	}
 }
