@@ -22,11 +22,7 @@ func TestFinishNeedsARefreshToken(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := adoptedWorld(t)
 		before := fmt.Sprint(w.store.record(t))
-		l, err := w.session.Login(t.Context(), sessionRedirect)
-		if err != nil {
-			t.Fatal(err)
-		}
-		back := w.loginAnswer(t, l)
+		l, back := w.startLogin(t)
 		w.wire.answer(200, map[string]any{"access_token": "a", "token_type": "Bearer"})
 		if err := w.session.Finish(t.Context(), l, back); !errors.Is(err, session.ErrNoRefreshToken) {
 			t.Errorf("error %v", err)
@@ -163,15 +159,11 @@ func TestFinishCanBeRepeated(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				w := newSessionWorld(t)
-				l, err := w.session.Login(t.Context(), sessionRedirect)
-				if err != nil {
-					t.Fatal(err)
-				}
-				back := w.loginAnswer(t, l)
+				l, back := w.startLogin(t)
 				repair := fault(w)
 				ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 				defer cancel()
-				err = w.session.Finish(ctx, l, back)
+				err := w.session.Finish(ctx, l, back)
 				if _, ok := errors.AsType[*session.StoreError](err); !ok || w.wire.asked() != 0 {
 					t.Errorf("%v, %d requests", err, w.wire.asked())
 				}
@@ -197,13 +189,9 @@ func TestFinishThatCannotBeSaved(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				w := newSessionWorld(t)
-				l, err := w.session.Login(t.Context(), sessionRedirect)
-				if err != nil {
-					t.Fatal(err)
-				}
-				back := w.loginAnswer(t, l)
+				l, back := w.startLogin(t)
 				w.store.set(func() { w.store.onSave = onSave })
-				err = w.session.Finish(t.Context(), l, back)
+				err := w.session.Finish(t.Context(), l, back)
 				if e, ok := errors.AsType[*session.StoreError](err); !ok || e.Op != "save" {
 					t.Errorf("error %v", err)
 				}
@@ -223,11 +211,7 @@ func TestFinishThatWasSavedAllAlong(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				w := newSessionWorld(t)
-				l, err := w.session.Login(t.Context(), sessionRedirect)
-				if err != nil {
-					t.Fatal(err)
-				}
-				back := w.loginAnswer(t, l)
+				l, back := w.startLogin(t)
 				calls := 0
 				w.store.set(func() {
 					w.store.onSave = func(ctx context.Context, pass func() (int64, error)) (int64, error) {
@@ -254,11 +238,7 @@ func TestFinishThatWasSavedAllAlong(t *testing.T) {
 func TestFinishOutlivesItsContext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newSessionWorld(t)
-		l, err := w.session.Login(t.Context(), sessionRedirect)
-		if err != nil {
-			t.Fatal(err)
-		}
-		back := w.loginAnswer(t, l)
+		l, back := w.startLogin(t)
 		w.issuer.SetFault(bearertest.Slow(2 * time.Second))
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
@@ -273,11 +253,7 @@ func TestFinishOutlivesItsContext(t *testing.T) {
 func TestFinishAfterClose(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newSessionWorld(t)
-		l, err := w.session.Login(t.Context(), sessionRedirect)
-		if err != nil {
-			t.Fatal(err)
-		}
-		back := w.loginAnswer(t, l)
+		l, back := w.startLogin(t)
 		w.wire.hook(func(_ *http.Request, pass func() (*http.Response, error)) (*http.Response, error) {
 			w.session.Close()
 			return pass()
@@ -415,11 +391,7 @@ func TestFinishRevokesWhatCannotBeUsed(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				w := newSessionWorld(t)
-				l, err := w.session.Login(t.Context(), sessionRedirect)
-				if err != nil {
-					t.Fatal(err)
-				}
-				back := w.loginAnswer(t, l)
+				l, back := w.startLogin(t)
 				w.wire.spoiled(t, func(a *fallbackReply) { spoil(t, a) })
 				if err := w.session.Finish(t.Context(), l, back); err == nil || w.loggedIn(t) || w.issuer.Sessions() != 0 {
 					t.Errorf("error %v, logged in %t, %d sessions", err, w.loggedIn(t), w.issuer.Sessions())

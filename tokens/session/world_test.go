@@ -116,6 +116,17 @@ func loginQuery(t *testing.T, l *session.Login) url.Values {
 	return query
 }
 
+// startLogin starts a login of the session and sends the browser along. It returns the login and
+// what the browser comes back with.
+func (w *sessionWorld) startLogin(t *testing.T) (*session.Login, url.Values) {
+	t.Helper()
+	l, err := w.session.Login(t.Context(), sessionRedirect)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return l, w.loginAnswer(t, l)
+}
+
 // loginAnswer sends the browser along, and returns what it comes back with.
 func (w *sessionWorld) loginAnswer(t *testing.T, l *session.Login) url.Values {
 	t.Helper()
