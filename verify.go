@@ -25,7 +25,6 @@ type verifier struct {
 // time, and its claims. It records what was verified; whether a request passes is decided each
 // time. It is shared, and never changes.
 type verified struct {
-	plain    principal // for requests whose Authorization header is "Bearer" and the token
 	by       *verifier
 	issuer   *issuer
 	key      *keyset.Key // that verified the signature; nil for a secret
@@ -36,13 +35,6 @@ type verified struct {
 	claims  Claims
 	handle  claimsHandle
 	content content
-}
-
-// principal is a verified token as the context of a request carries it. Package fmt follows one
-// pointer when it prints a context with a verb that does not fit, and finds two pointers here.
-type principal struct {
-	*verified
-	authorization *string // the Authorization header; nil if it is "Bearer" and the token
 }
 
 // usualTokenSize is how long a buffer for decoding is at first: as long as most tokens. A buffer
@@ -97,7 +89,6 @@ func (v *verifier) verify(ctx context.Context, token string, ev *Event) (*verifi
 	result := &entry.Value
 	result.by, result.issuer, result.key, result.kid, result.token = v, iss, key, signed.header.kid, token
 	result.claims.claimsHandle, result.handle.content = &result.handle, &result.content
-	result.plain.verified = result
 	claims := &result.content
 	reading, err := iss.names.readClaims(claims, string(signed.payload))
 	if err != nil {
