@@ -203,6 +203,27 @@ func refuseFor(reason Reason, cause error) *Error {
 	return &e
 }
 
+// cause tells operators why a request was refused. It is made of configured values, and of values
+// that a verified issuer signed. It goes into the log and is never sent to a client.
+type cause struct {
+	rule   string // its id in docs/rules.md, such as "claims.aud"
+	found  string // what is wrong
+	remedy string // what to do about it; "" if there is nothing to say
+}
+
+func (c *cause) Error() string {
+	if c.remedy == "" {
+		return c.found
+	}
+	return c.found + "; " + c.remedy
+}
+
+// because returns the refusal for a reason, with its cause. A refusal that comes before the
+// signature is verified is made once, as a variable: an attacker can cause it at will.
+func because(reason Reason, rule, found, remedy string) *Error {
+	return refuseFor(reason, &cause{rule, found, remedy})
+}
+
 // on returns the refusal as that of a route with these hints.
 func (e *Error) on(route *hints) *Error {
 	if route == nil {
