@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/bearer-go/bearer/internal/grammar"
@@ -209,6 +210,7 @@ func (c *issuerConfig) build(m *optional.Mistakes, defaults []jwks.Option) *issu
 	iss.rules = c.buildRules(m)
 	iss.types = c.buildTypes(m)
 	iss.algorithms = c.buildAlgorithms(m)
+	iss.refused = sync.OnceValue(func() *refusedHeaders { return newRefusedHeaders(iss.algorithms, iss.types) })
 	c.buildKeys(m, iss, defaults)
 	return iss
 }

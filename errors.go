@@ -3,6 +3,7 @@ package bearer
 import (
 	"errors"
 	"net/http"
+	"strconv"
 	"time"
 
 	"github.com/bearer-go/bearer/internal/optional"
@@ -222,6 +223,17 @@ func (c *cause) Error() string {
 // signature is verified is made once, as a variable: an attacker can cause it at will.
 func because(reason Reason, rule, found, remedy string) *Error {
 	return refuseFor(reason, &cause{rule, found, remedy})
+}
+
+// maxQuoted is how much of a value is quoted in a cause, in bytes.
+const maxQuoted = 64
+
+// quoted quotes a value that a verified issuer signed, or that was published, and cuts it.
+func quoted(value string) string {
+	if len(value) > maxQuoted {
+		return strconv.Quote(value[:maxQuoted]) + "..."
+	}
+	return strconv.Quote(value)
 }
 
 // on returns the refusal as that of a route with these hints.

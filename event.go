@@ -4,6 +4,8 @@ import (
 	"context"
 	"log/slog"
 	"net/http"
+	"slices"
+	"sync/atomic"
 	"time"
 )
 
@@ -18,19 +20,24 @@ const (
 	OutcomeUnavailable Outcome = "unavailable" // 503
 )
 
-// Event is one decision, for metrics and traces; see [WithObserver]. A request causes one event for
-// each Middleware that it meets. A further guard of the same Middleware adds one only if it refuses
-// what the first allowed.
+// Event is one decision, for metrics, traces and audit; see [WithObserver]. A request causes one
+// event for each Middleware that it meets. A further guard of the same Middleware adds one only if
+// it refuses what the first allowed.
 //
-// Every field is a value that this service already knew. An attacker can choose none of them, and
-// each is fit for a metric's label: Issuer is "" until it matched a configured one, KeyID until a
-// key verified the signature, and Algorithm until it was found on the issuer's list.
+// An attacker can choose no field. Issuer is "" until it matched a configured one, KeyID until a key
+// verified the signature, and Algorithm until it was found on the issuer's list. These, Outcome and
+// Reason have few values, and are fit for a metric's label. Subject and ClientID are those of a
+// person and a program: they are for audit, and not for labels.
 type Event struct {
 	Outcome   Outcome
 	Reason    Reason // "" unless refused or unavailable
+	Cause     error  // why in particular, for operators, as [Error.Unwrap] returns it; or nil
 	Issuer    string
 	KeyID     string
 	Algorithm string
+	Subject   string        // of a token that was verified, also if the route then refused it
+	ClientID  string        // the same, as [Claims.ClientID]
+	Route     string        // the pattern that [http.ServeMux] found for the request, or ""
 	Cached    bool          // the token was verified before, and its signature was not verified again
 	Duration  time.Duration // of the decision
 }
@@ -39,39 +46,87 @@ type Event struct {
 type reporter struct {
 	logger  *slog.Logger
 	observe func(context.Context, Event) // or nil
+	warned  [len(setupReasons)]warning
 }
 
-// start returns the time if an observer is to learn how long a decision took.
-func (r *reporter) start() (started time.Time) {
-	if r.observe != nil {
-		started = time.Now()
+// setupReasons are the reasons for which all tokens of an issuer are refused when a service, an
+// issuer or a client is not set up right. An operator must learn of them without searching.
+var setupReasons = [...]Reason{
+	ReasonUnknownIssuer, ReasonAlgorithm, ReasonType, ReasonUnknownKey, ReasonAudience,
+}
+
+// warnEvery is how often a refusal with one of setupReasons is logged at Warn: anyone can cause
+// them. The others in between are counted, and logged at Debug as all refusals are.
+const warnEvery = time.Minute
+
+// warning limits the warnings for one reason.
+type warning struct {
+	pausing atomic.Bool
+	held    atomic.Uint64 // refusals since the last warning
+}
+
+// due reports whether a refusal is logged at Warn, and how many before it were not.
+func (w *warning) due() (held uint64, due bool) {
+	if w.pausing.Load() || w.pausing.Swap(true) {
+		w.held.Add(1)
+		return 0, false
 	}
-	return started
+	time.AfterFunc(warnEvery, func() { w.pausing.Store(false) })
+	return w.held.Swap(0), true
+}
+
+// decision is what becomes an event.
+type decision struct {
+	Event
+	started time.Time     // if an observer is to learn how long it took
+	request *http.Request // nil under [Guard.Verify]
+	claims  *Claims       // of a token that was verified, also if the route refuses it; or nil
+}
+
+// start returns the decision on a request, which is allowed until it is refused.
+func (r *reporter) start(request *http.Request) decision {
+	d := decision{Event: Event{Outcome: OutcomeAllowed}, request: request}
+	if r.observe != nil {
+		d.started = time.Now()
+	}
+	return d
 }
 
 // decided reports a decision to the observer.
-func (r *reporter) decided(ctx context.Context, ev *Event, started time.Time) {
-	if r.observe != nil {
-		ev.Duration = time.Since(started)
-		r.observe(ctx, *ev)
+func (r *reporter) decided(ctx context.Context, d *decision) {
+	if r.observe == nil {
+		return
 	}
+	d.Subject, d.ClientID = d.claims.Subject(), d.claims.ClientID()
+	if d.request != nil {
+		d.Route = d.request.Pattern
+	}
+	d.Duration = time.Since(d.started)
+	r.observe(ctx, d.Event)
 }
 
 // refused reports a refusal to the log and the observer.
-func (r *reporter) refused(ctx context.Context, ev *Event, started time.Time, err *Error) {
-	if r.logger.Enabled(ctx, slog.LevelDebug) {
-		r.log(ctx, ev, err)
+func (r *reporter) refused(ctx context.Context, d *decision, err *Error) {
+	level, held := slog.LevelDebug, uint64(0)
+	if i := slices.Index(setupReasons[:], err.Reason()); i >= 0 && r.logger.Enabled(ctx, slog.LevelWarn) {
+		var due bool
+		if held, due = r.warned[i].due(); due {
+			level = slog.LevelWarn
+		}
+	}
+	if r.logger.Enabled(ctx, level) {
+		r.log(ctx, level, &d.Event, held, err)
 	}
 	if r.observe != nil {
-		ev.Reason, ev.Outcome = err.Reason(), OutcomeRefused
+		d.Reason, d.Cause, d.Outcome = err.Reason(), err.cause, OutcomeRefused
 		if err.StatusCode() == http.StatusServiceUnavailable {
-			ev.Outcome = OutcomeUnavailable
+			d.Outcome = OutcomeUnavailable
 		}
-		r.decided(ctx, ev, started)
+		r.decided(ctx, d)
 	}
 }
 
-func (r *reporter) log(ctx context.Context, ev *Event, err *Error) {
+func (r *reporter) log(ctx context.Context, level slog.Level, ev *Event, held uint64, err *Error) {
 	attrs := []slog.Attr{
 		slog.String("reason", string(err.Reason())), slog.Int("status", err.StatusCode()),
 	}
@@ -85,5 +140,8 @@ func (r *reporter) log(ctx context.Context, ev *Event, err *Error) {
 	if err.cause != nil {
 		attrs = append(attrs, slog.Any("cause", err.cause))
 	}
-	r.logger.LogAttrs(ctx, slog.LevelDebug, "bearer: request refused", attrs...)
+	if held > 0 {
+		attrs = append(attrs, slog.Uint64("refused_alike_before", held))
+	}
+	r.logger.LogAttrs(ctx, level, "bearer: request refused", attrs...)
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"net/http"
 	"sync/atomic"
-	"time"
 )
 
 // A Guard is the compiled rule of one route: what [Middleware.Guard] makes of its options.
@@ -76,13 +75,13 @@ func (g *Guard) Authenticate(r *http.Request) (*http.Request, error) {
 // queues. A [Func] gets a nil request. [Optional] and [TokensFrom] have no effect here, and an
 // empty token is refused. The error is an [*Error].
 func (g *Guard) Verify(ctx context.Context, token string) (*Claims, error) {
-	started, ev := g.core.reporter.start(), Event{Outcome: OutcomeAllowed}
-	claims, err := g.verify(ctx, token, &ev)
+	d := g.core.reporter.start(nil)
+	err := g.verify(ctx, token, &d)
 	if err != nil {
-		return nil, g.refused(ctx, &ev, started, err)
+		return nil, g.refused(ctx, &d, err)
 	}
-	g.core.reporter.decided(ctx, &ev, started)
-	return claims, nil
+	g.core.reporter.decided(ctx, &d)
+	return d.claims, nil
 }
 
 // WriteError answers a request with a refusal that [Guard.Authenticate] returned: the status, the
@@ -96,7 +95,7 @@ func (g *Guard) WriteError(w http.ResponseWriter, r *http.Request, err error) {
 // authenticate is Authenticate with a typed error.
 func (g *guard) authenticate(r *http.Request) (*http.Request, *Error) {
 	core, ctx := g.core, r.Context()
-	started, ev := core.reporter.start(), Event{Outcome: OutcomeAllowed}
+	d := core.reporter.start(r)
 	known := verifiedIn(r, &core.verifier)
 	var request *http.Request
 	var err *Error
@@ -104,21 +103,21 @@ func (g *guard) authenticate(r *http.Request) (*http.Request, *Error) {
 	case core.closed.Load():
 		err = refuse(ReasonClosed)
 	case known != nil:
-		request, err = g.passAgain(r, known, &ev)
+		request, err = g.passAgain(r, known, &d)
 	default:
-		request, err = g.pass(r, &ev)
+		request, err = g.pass(r, &d)
 	}
 	if err != nil {
-		return nil, g.refused(ctx, &ev, started, err)
+		return nil, g.refused(ctx, &d, err)
 	}
 	if known == nil {
-		core.reporter.decided(ctx, &ev, started)
+		core.reporter.decided(ctx, &d)
 	}
 	return request, nil
 }
 
 // pass takes a request through the whole pipeline.
-func (g *guard) pass(r *http.Request, ev *Event) (*http.Request, *Error) {
+func (g *guard) pass(r *http.Request, d *decision) (*http.Request, *Error) {
 	sources := g.core.sources
 	if g.rule.sources != nil {
 		sources = g.rule.sources
@@ -126,15 +125,16 @@ func (g *guard) pass(r *http.Request, ev *Event) (*http.Request, *Error) {
 	x := extraction{request: r}
 	if err := x.extract(sources); err != nil {
 		if err.Reason() == ReasonMissingToken && g.rule.passesAnonymous() && len(x.authorization) == 0 {
-			ev.Outcome = OutcomeAnonymous
+			d.Outcome = OutcomeAnonymous
 			return withoutClaims(x.request), nil
 		}
 		return nil, err
 	}
-	token, err := g.core.verifier.verify(r.Context(), x.token, ev)
+	token, err := g.core.verifier.verify(r.Context(), x.token, &d.Event)
 	if err != nil {
 		return nil, x.explain(err)
 	}
+	d.claims = &token.claims
 	authorization := x.unusualHeader() // before a Func, which can change the header
 	if err := g.rule.check(x.request, &token.claims); err != nil {
 		return nil, err
@@ -144,11 +144,12 @@ func (g *guard) pass(r *http.Request, ev *Event) (*http.Request, *Error) {
 }
 
 // passAgain takes a request that was verified before through what can change.
-func (g *guard) passAgain(r *http.Request, known *verified, ev *Event) (*http.Request, *Error) {
-	token, err := g.core.verifier.verifyAgain(r.Context(), known, ev)
+func (g *guard) passAgain(r *http.Request, known *verified, d *decision) (*http.Request, *Error) {
+	token, err := g.core.verifier.verifyAgain(r.Context(), known, &d.Event)
 	if err != nil {
 		return nil, err
 	}
+	d.claims = &token.claims
 	authorization := "" // before a Func, which can change the header
 	if header := r.Header["Authorization"]; len(header) == 1 && !isBearerHeader(header[0], token.token) {
 		authorization = header[0]
@@ -163,22 +164,23 @@ func (g *guard) passAgain(r *http.Request, known *verified, ev *Event) (*http.Re
 }
 
 // verify is Verify with a typed error.
-func (g *guard) verify(ctx context.Context, token string, ev *Event) (*Claims, *Error) {
+func (g *guard) verify(ctx context.Context, token string, d *decision) *Error {
 	if g.core.closed.Load() {
-		return nil, refuse(ReasonClosed)
+		return refuse(ReasonClosed)
 	}
 	if token == "" {
-		return nil, refuse(ReasonMissingToken)
+		return refuse(ReasonMissingToken)
 	}
-	verified, err := g.core.verifier.verify(ctx, token, ev)
+	verified, err := g.core.verifier.verify(ctx, token, &d.Event)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	return &verified.claims, g.rule.check(nil, &verified.claims)
+	d.claims = &verified.claims
+	return g.rule.check(nil, d.claims)
 }
 
 // refused reports a refusal, and returns it as that of this route.
-func (g *guard) refused(ctx context.Context, ev *Event, started time.Time, err *Error) *Error {
-	g.core.reporter.refused(ctx, ev, started, err)
+func (g *guard) refused(ctx context.Context, d *decision, err *Error) *Error {
+	g.core.reporter.refused(ctx, d, err)
 	return err.on(g.rule.hints)
 }

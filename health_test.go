@@ -2,6 +2,7 @@ package bearer_test
 
 import (
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -123,6 +124,38 @@ func TestStatsDescribeEveryIssuer(t *testing.T) {
 		text, err := json.Marshal(auth.Stats()) // as expvar does
 		if err != nil || !strings.Contains(string(text), `"State":"expired"`) || !strings.Contains(string(text), `"Issuer":"https://issuer.test"`) {
 			t.Errorf("%s, %v", text, err)
+		}
+	})
+}
+
+// Stats in JSON have lower-case names, and units where a number needs one.
+func TestStatsMarshalToJSONWithUnits(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		issuer := bearertest.NewIssuer()
+		auth := newAuth(t, issuer)
+		wantReason(t, auth, issuer.Token(), "")
+		<-time.After(90 * time.Second)
+		text, err := json.Marshal(auth.Stats())
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got struct{ Issuers []map[string]any }
+		if err := json.Unmarshal(text, &got); err != nil || len(got.Issuers) != 1 {
+			t.Fatalf("%s: %v", text, err)
+		}
+		for name, want := range map[string]any{
+			"issuer": issuer.URL(), "state": "fresh", "age_seconds": 90.0, "keys": 1.0, "refused_keys": 0.0,
+			"fetches": 1.0, "failures": 0.0, "fetching": false,
+		} {
+			if got.Issuers[0][name] != want {
+				t.Errorf("%s is %v, want %v, in %s", name, got.Issuers[0][name], want, text)
+			}
+		}
+		if _, err := time.Parse(time.RFC3339, fmt.Sprint(got.Issuers[0]["next_attempt"])); err != nil {
+			t.Errorf("next_attempt: %v", err)
+		}
+		if strings.Contains(string(text), "last_error") {
+			t.Errorf("an error without a failure: %s", text)
 		}
 	})
 }

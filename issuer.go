@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/bearer-go/bearer/internal/jws"
@@ -17,7 +18,8 @@ import (
 type issuer struct {
 	name       string
 	algorithms []*jws.Algorithm
-	types      []string // as mediaType gives them
+	types      []string               // as mediaType gives them
+	refused    func() *refusedHeaders // made when they are first needed
 	names      claimNames
 	rules      claimRules
 
@@ -34,15 +36,15 @@ func (iss *issuer) verifySignature(
 ) (key *keyset.Key, at time.Time, refusal *Error) {
 	alg := t.header.alg
 	if alg == nil || !slices.Contains(iss.algorithms, alg) {
-		return nil, at, refuse(ReasonAlgorithm)
+		return nil, at, iss.refused().algorithm(alg)
 	}
 	ev.Algorithm = alg.Name
 	if !slices.Contains(iss.types, t.header.typ) {
-		return nil, at, refuse(ReasonType)
+		return nil, at, iss.refused().typ(t.header.typ)
 	}
 	if iss.secret != nil {
 		if alg.Verify(t.signingInput, t.signature, iss.secret) != nil {
-			return nil, at, refuse(ReasonSignature)
+			return nil, at, refusedBySecret
 		}
 		return nil, time.Now(), nil
 	}
@@ -56,7 +58,86 @@ func (iss *issuer) verifySignature(
 			return key, at, nil
 		}
 	}
-	return nil, at, refuse(ReasonSignature)
+	return nil, at, notVerified(found.Keys(), t.header.kid)
+}
+
+// refusedBySecret is the refusal of a token that the shared secret does not verify.
+var refusedBySecret = because(ReasonSignature, "jws.signature", "the secret does not verify it",
+	"compare the secret with the issuer's; if it is written in base64 there, decode it")
+
+// notVerified is the refusal of a token that no key verifies. A kid is named if it is a published
+// one.
+func notVerified(tried []*keyset.Key, kid string) *Error {
+	const forged = "it was changed or forged, or the key set is not that of its issuer"
+	if len(tried) == 1 && kid != "" && tried[0].ID == kid {
+		return because(ReasonSignature, "jws.signature", "the key "+quoted(kid)+" does not verify it", forged)
+	}
+	return because(ReasonSignature, "jws.signature",
+		fmt.Sprintf("none of the %d keys that fit it verifies it", len(tried)), forged)
+}
+
+// refusedHeaders are the refusals of an issuer's tokens by the algorithm and the type in their
+// headers. They are made once, because an attacker can cause them at will.
+type refusedHeaders struct {
+	algorithms       map[*jws.Algorithm]*Error
+	types            map[string]*Error
+	unknownAlgorithm *Error
+	unknownType      *Error
+}
+
+// namedTypes are the types of tokens that a refusal names: those of RFC 9068, OpenID Connect
+// Back-Channel Logout, RFC 8417, RFC 9449, RFC 9101, RFC 9701 and SPIFFE.
+var namedTypes = []string{
+	accessTokenType, "jwt", "logout+jwt", "secevent+jwt", "dpop+jwt", "oauth-authz-req+jwt",
+	"token-introspection+jwt", "jose", "id_token",
+}
+
+// newRefusedHeaders makes the refusals for an issuer with these algorithms and types.
+func newRefusedHeaders(algorithms []*jws.Algorithm, types []string) *refusedHeaders {
+	r := &refusedHeaders{algorithms: make(map[*jws.Algorithm]*Error), types: make(map[string]*Error)}
+	var allowed []string
+	for _, alg := range algorithms {
+		allowed = append(allowed, alg.Name)
+	}
+	byAlgorithm := func(found string) *Error {
+		return because(ReasonAlgorithm, "jws.alg-allowed",
+			"it is signed with "+found+", and this issuer's tokens may be signed with "+strings.Join(allowed, ", "),
+			"Algorithms says which are allowed")
+	}
+	for _, alg := range jws.All() {
+		if !slices.Contains(algorithms, alg) {
+			r.algorithms[alg] = byAlgorithm(alg.Name)
+		}
+	}
+	r.unknownAlgorithm = byAlgorithm("an unknown algorithm")
+	byType := func(found string) *Error {
+		return because(ReasonType, "jws.typ-allowed",
+			"its typ is "+found+", and this issuer's tokens may have "+strings.Join(types, ", "),
+			"TokenTypes says which are allowed; a token without typ counts as jwt")
+	}
+	for _, typ := range namedTypes {
+		if !slices.Contains(types, typ) {
+			r.types[typ] = byType(typ)
+		}
+	}
+	r.unknownType = byType("another one")
+	return r
+}
+
+// algorithm returns the refusal of an algorithm, which is nil if it is not known.
+func (r *refusedHeaders) algorithm(alg *jws.Algorithm) *Error {
+	if e := r.algorithms[alg]; e != nil {
+		return e
+	}
+	return r.unknownAlgorithm
+}
+
+// typ returns the refusal of a type.
+func (r *refusedHeaders) typ(typ string) *Error {
+	if e := r.types[typ]; e != nil {
+		return e
+	}
+	return r.unknownType
 }
 
 // stillHolds reports whether the issuer still has the key that verified a token with this key id

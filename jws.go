@@ -25,20 +25,51 @@ type signedToken struct {
 func readToken(token string, buffer []byte, known *headerMemo) (t signedToken, err *Error) {
 	compact, ok := jws.Split(token)
 	if !ok {
-		return t, refuse(ReasonMalformedToken)
+		return t, misshapen(token)
 	}
 	t.headerText = compact.Header
 	if t.payload, buffer, ok = jws.Decode(compact.Payload, buffer); !ok {
-		return t, refuse(ReasonMalformedToken)
+		return t, refusedPayload
 	}
 	if t.signature, buffer, ok = jws.Decode(compact.Signature, buffer); !ok {
-		return t, refuse(ReasonMalformedToken)
+		return t, refusedSignaturePart
 	}
 	t.signingInput = compact.SigningInput
 	if t.header, ok = known.get(t.headerText); !ok {
 		t.header, err = readHeader(t.headerText, buffer)
 	}
 	return t, err
+}
+
+// The refusals of tokens that are no JWS in compact serialization.
+var (
+	refusedNoJWT = because(ReasonMalformedToken, "jws.compact", "it has no dots: it is an opaque token, or none at all",
+		"have the issuer issue JWT access tokens for this service; some do so only when the client asks for its audience")
+	refusedEncrypted = because(ReasonMalformedToken, "jws.compact", "it has five parts: it is an encrypted token (JWE)",
+		"have the issuer sign the access tokens for this service, and not encrypt them")
+	refusedParts     = because(ReasonMalformedToken, "jws.compact", "it does not have three parts", "")
+	refusedEmptyPart = because(ReasonMalformedToken, "jws.compact", "one of its three parts is empty", "")
+
+	refusedHeaderPart    = because(ReasonMalformedToken, "jws.one-spelling", "its header is not base64url without padding", "")
+	refusedPayload       = because(ReasonMalformedToken, "jws.one-spelling", "its payload is not base64url without padding", "")
+	refusedSignaturePart = because(ReasonMalformedToken, "jws.one-spelling", "its signature is not base64url without padding", "")
+)
+
+// maxCounted is how much of a token is looked at to count its parts, in bytes.
+const maxCounted = 4 << 10
+
+// misshapen returns the refusal of a token that does not consist of three parts.
+func misshapen(token string) *Error {
+	switch strings.Count(token[:min(len(token), maxCounted)], ".") {
+	case 0:
+		return refusedNoJWT
+	case 2:
+		return refusedEmptyPart
+	case 4:
+		return refusedEncrypted
+	default:
+		return refusedParts
+	}
 }
 
 // header is what the pipeline uses of a JOSE header. jku, x5u, x5c and jwk are left out: a token
@@ -59,6 +90,15 @@ const (
 
 var errMalformed = errors.New("malformed")
 
+// The refusals of headers.
+var (
+	refusedHeader = because(ReasonMalformedToken, "jws.header",
+		"its header is not one JSON object with texts as alg, kid and typ, or a name is repeated in it", "")
+	refusedNoAlgorithm = because(ReasonMalformedToken, "jws.header", "its header has no alg", "")
+	refusedExtension   = because(ReasonUnsupportedHeader, "jws.crit",
+		"its header has crit or b64: an extension that must be understood", "have the issuer leave the extension out")
+)
+
 // tooLong stands for a text beyond its bound. No algorithm and no media type begins with NUL.
 const tooLong = "\x00"
 
@@ -66,7 +106,7 @@ const tooLong = "\x00"
 func readHeader(text string, buffer []byte) (h header, err *Error) {
 	raw, _, ok := jws.Decode(text, buffer)
 	if !ok {
-		return h, refuse(ReasonMalformedToken)
+		return h, refusedHeaderPart
 	}
 	h.typ = "jwt"
 	signed, unsupported := false, false
@@ -93,11 +133,11 @@ func readHeader(text string, buffer []byte) (h header, err *Error) {
 	})
 	switch {
 	case jsonErr != nil:
-		return h, refuse(ReasonMalformedToken)
+		return h, refusedHeader
 	case unsupported:
-		return h, refuse(ReasonUnsupportedHeader)
+		return h, refusedExtension
 	case !signed:
-		return h, refuse(ReasonMalformedToken)
+		return h, refusedNoAlgorithm
 	default:
 		return h, nil
 	}

@@ -76,8 +76,10 @@ func WithResourceMetadata(metadata ResourceMetadata) Option {
 	return func(c *config) { c.metadata.Set(metadata) }
 }
 
-// WithLogger sets where refusals (at Debug) and changes of a key set's state (at Warn) are logged.
-// Default: [slog.Default], as it is when New is called.
+// WithLogger sets where refusals and changes of a key set's state are logged. Refusals are logged at
+// Debug. Those for an unknown issuer, algorithm, type or key, or for another audience, look like a
+// mistake in the setup: they are logged at Warn, once a minute for each reason. Changes of a key
+// set's state are logged at Warn. Default: [slog.Default], as it is when New is called.
 func WithLogger(logger *slog.Logger) Option {
 	return func(c *config) { c.logger.Set(logger) }
 }

@@ -1,16 +1,18 @@
 package bearer
 
 import (
+	"encoding/json"
 	"time"
 
 	"github.com/bearer-go/bearer/jwks"
 )
 
-// Stats is what a [Middleware] is doing, for dashboards and alerts; see [Middleware.Stats].
+// Stats is what a [Middleware] is doing, for dashboards and alerts; see [Middleware.Stats]. In JSON
+// names are in lower case, durations are in seconds, and times are in RFC 3339.
 type Stats struct {
 	// Issuers has one entry for each issuer that has a key set, in the order of the [WithIssuer]
 	// options.
-	Issuers []KeyStats
+	Issuers []KeyStats `json:"issuers"`
 }
 
 // KeyStats is what the key set of one issuer is doing. It is for operators: LastError may name
@@ -36,7 +38,26 @@ type KeyStats struct {
 	LastError string
 	// NextAttempt is the time from which on a request starts the next fetch. A token with an
 	// unknown key id may start one sooner. It is zero when there will be none: for pinned keys, and
-	// after
-	// [Middleware.Close].
+	// after [Middleware.Close].
 	NextAttempt time.Time
+}
+
+// MarshalJSON writes the statistics with lower-case names and units.
+func (s KeyStats) MarshalJSON() ([]byte, error) {
+	return json.Marshal(struct {
+		Issuer      string     `json:"issuer"`
+		Source      string     `json:"source"`
+		State       jwks.State `json:"state"`
+		Age         float64    `json:"age_seconds"`
+		Keys        int        `json:"keys"`
+		Refused     int        `json:"refused_keys"`
+		Fetches     int        `json:"fetches"`
+		Failures    int        `json:"failures"`
+		Fetching    bool       `json:"fetching"`
+		LastError   string     `json:"last_error,omitempty"`
+		NextAttempt time.Time  `json:"next_attempt,omitzero"`
+	}{
+		s.Issuer, s.Source, s.State, s.Age.Seconds(), s.Keys, s.Refused,
+		s.Fetches, s.Failures, s.Fetching, s.LastError, s.NextAttempt,
+	})
 }

@@ -41,12 +41,14 @@ type verified struct {
 // grows with the tokens it is used for.
 const usualTokenSize = 2 << 10
 
+var refusedSize = because(ReasonTokenTooLarge, "jws.size", "it is longer than allowed", "WithMaxTokenSize raises the limit")
+
 // verify turns a token into claims, or returns the refusal of the first check that fails. Cheap
 // checks come first, and nothing of the token is interpreted before it must be. ev records only
 // values that matched the configuration or a key, so that they are safe to export.
 func (v *verifier) verify(ctx context.Context, token string, ev *Event) (*verified, *Error) {
 	if len(token) > v.maxTokenSize {
-		return nil, refuse(ReasonTokenTooLarge)
+		return nil, refusedSize
 	}
 	if known := v.cache.Get(token); known != nil {
 		valid, err := known.Value.recheck(ctx, ev)
@@ -69,7 +71,7 @@ func (v *verifier) verify(ctx context.Context, token string, ev *Event) (*verifi
 		return nil, err
 	}
 	if len(signed.payload) == 0 {
-		return nil, refuse(ReasonMalformedToken)
+		return nil, refusedEmptyPart
 	}
 	// Only iss is read before the signature is verified. It chooses the issuer, and is compared
 	// again with the verified claims.

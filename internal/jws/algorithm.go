@@ -68,6 +68,13 @@ func lookup(name string) *Algorithm {
 	}
 }
 
+// All returns every algorithm.
+func All() []*Algorithm {
+	return []*Algorithm{
+		rs256, rs384, rs512, ps256, ps384, ps512, es256, es384, es512, eddsa, hs256, hs384, hs512,
+	}
+}
+
 // Symmetric reports whether the algorithm is an HMAC.
 func (a *Algorithm) Symmetric() bool { return a.fits == nil }
 
@@ -81,8 +88,8 @@ func (a *Algorithm) Fits(key crypto.PublicKey) bool { return a.fits != nil && a.
 
 // Fitting returns the algorithms that a public key fits.
 func Fitting(key crypto.PublicKey) (fitting []*Algorithm) {
-	for _, a := range []*Algorithm{rs256, rs384, rs512, ps256, ps384, ps512, es256, es384, es512, eddsa} {
-		if a.fits(key) {
+	for _, a := range All() {
+		if a.Fits(key) {
 			fitting = append(fitting, a)
 		}
 	}
