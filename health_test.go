@@ -122,7 +122,7 @@ func TestStatsDescribeEveryIssuer(t *testing.T) {
 		want(jwks.StateExpired, 24*time.Hour, 1, 2, 1)
 
 		text, err := json.Marshal(auth.Stats()) // as expvar does
-		if err != nil || !strings.Contains(string(text), `"State":"expired"`) || !strings.Contains(string(text), `"Issuer":"https://issuer.test"`) {
+		if err != nil || !strings.Contains(string(text), `"state":"expired"`) || !strings.Contains(string(text), `"issuer":"https://issuer.test"`) {
 			t.Errorf("%s, %v", text, err)
 		}
 	})

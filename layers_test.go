@@ -30,6 +30,7 @@ var layers = []string{
 	"options.go",       // the options of New
 	"issueroptions.go", // the options of WithIssuer
 	"metadata.go",      // RFC 9728's document
+	"explain.go",       // how a guard judges a token, check by check
 	"guard.go",         // one route's way through the pipeline
 	"challenge.go",     // refusals, as they are written
 	"require.go",       // what a route requires

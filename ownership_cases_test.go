@@ -257,6 +257,24 @@ func ownershipCases() map[string]func(*testing.T) {
 		"bearer.Claims.Audience": returned((*bearer.Claims).Audience),
 		"bearer.Claims.Scopes":   returned((*bearer.Claims).Scopes),
 		"bearer.Claims.Roles":    returned((*bearer.Claims).Roles),
+		"bearer.KeyStats.MarshalJSON": func(t *testing.T) {
+			auth := newAuth(t, issuer)
+			first, _ := auth.Stats().Issuers[0].MarshalJSON()
+			clear(first)
+			if second, err := auth.Stats().Issuers[0].MarshalJSON(); err != nil || !json.Valid(second) {
+				t.Errorf("%q, %v", second, err)
+			}
+		},
+		"bearer.Guard.Explain": func(t *testing.T) {
+			guard, token := newAuth(t, issuer).Guard(reader), issuer.Token()
+			first := guard.Explain(t.Context(), token)
+			clear(first.Checks)
+			clear(first.Token.Scopes)
+			second := guard.Explain(t.Context(), token)
+			if second.Checks[0].Rule == "" || second.Token.Scopes[0] != "read" {
+				t.Errorf("report:\n%s", second)
+			}
+		},
 		"bearer.Middleware.Stats": func(t *testing.T) {
 			auth := newAuth(t, issuer)
 			if clear(auth.Stats().Issuers); auth.Stats().Issuers[0].Issuer != issuer.URL() {

@@ -89,6 +89,9 @@ func (r *routeRule) check(request *http.Request, c *Claims) *Error {
 
 // requirement is the only implementation of [Requirement].
 type requirement struct {
+	rule     string // its id in docs/rules.md
+	request  bool   // the check needs a request
+	parts    []*requirement
 	check    func(*http.Request, *Claims) *Error
 	hint     func(*hints) // adds what a challenge tells clients; nil for nothing
 	mistakes []optional.Mistake
@@ -107,10 +110,13 @@ func (q *requirement) wrong(option, value, format string, args ...any) {
 // challenge names them (RFC 6750 section 3.1). For one of several scopes use [Any].
 func Scopes(scopes ...string) Requirement {
 	scopes = slices.Clone(scopes)
+	lacking := because(ReasonScope, "route.scope", "the route requires the scopes "+optional.Quoted(scopes)+
+		", and it was not granted all of them", "ScopeClaim says where an issuer puts them")
 	q := &requirement{
+		rule: "route.scope",
 		check: func(_ *http.Request, c *Claims) *Error {
 			if !holdsAll(c.read().scopes, scopes) {
-				return refuse(ReasonScope)
+				return lacking
 			}
 			return nil
 		},
@@ -124,9 +130,11 @@ func Scopes(scopes ...string) Requirement {
 // of several roles use [Any].
 func Roles(roles ...string) Requirement {
 	roles = slices.Clone(roles)
-	q := &requirement{check: func(_ *http.Request, c *Claims) *Error {
+	lacking := because(ReasonRole, "route.role", "the route requires the roles "+optional.Quoted(roles)+
+		", and it does not have all of them", "RolesClaim says where an issuer puts them")
+	q := &requirement{rule: "route.role", check: func(_ *http.Request, c *Claims) *Error {
 		if !holdsAll(c.read().roles, roles) {
-			return refuse(ReasonRole)
+			return lacking
 		}
 		return nil
 	}}
@@ -161,10 +169,12 @@ func HasClaim(path string, value any) Requirement {
 		}
 		return raw == want
 	}
-	q := &requirement{check: func(_ *http.Request, c *Claims) *Error {
+	lacking := because(ReasonClaim, "route.claim",
+		"the route requires that the claim "+strconv.Quote(path)+" equals or contains "+strconv.Quote(want), "")
+	q := &requirement{rule: "route.claim", check: func(_ *http.Request, c *Claims) *Error {
 		found, ok := find(c.read().payload, path)
 		if !ok || !equals(found) && !strictjson.AnyElement(found, equals) {
-			return refuse(ReasonClaim)
+			return lacking
 		}
 		return nil
 	}}
@@ -189,10 +199,13 @@ func HasClaim(path string, value any) Requirement {
 // names them (RFC 9470 section 3).
 func ACR(values ...string) Requirement {
 	values = slices.Clone(values)
+	lacking := because(ReasonAuthTooWeak, "route.acr",
+		"the route requires that acr is one of "+optional.Quoted(values), "")
 	q := &requirement{
+		rule: "route.acr",
 		check: func(_ *http.Request, c *Claims) *Error {
 			if !slices.Contains(values, c.read().acr) {
-				return refuse(ReasonAuthTooWeak)
+				return lacking
 			}
 			return nil
 		},
@@ -206,13 +219,16 @@ func ACR(values ...string) Requirement {
 // and when the token does not say, the answer is 401 insufficient_user_authentication, and its
 // challenge has max_age (RFC 9470 section 3). d is at least a second, and whole seconds.
 func AuthMaxAge(d time.Duration) Requirement {
+	lacking := because(ReasonAuthTooOld, "route.auth-age",
+		"the route requires an auth_time at most "+d.String()+" ago, and it has an older one or none", "")
 	q := &requirement{
+		rule: "route.auth-age",
 		check: func(_ *http.Request, c *Claims) *Error {
 			at := c.read().authTime
 			age := time.Since(at)
 			// A person cannot have authenticated in the future, but two clocks may differ.
 			if at.IsZero() || age > d || age < -maxLeeway {
-				return refuse(ReasonAuthTooOld)
+				return lacking
 			}
 			return nil
 		},
@@ -232,7 +248,8 @@ func AuthMaxAge(d time.Duration) Requirement {
 // groups requirements for [Any].
 func All(reqs ...Requirement) Requirement {
 	q := new(requirement)
-	parts := q.group("All", reqs)
+	q.group("All", reqs)
+	parts := q.parts
 	q.check = func(r *http.Request, c *Claims) *Error {
 		for _, part := range parts {
 			if err := part.check(r, c); err != nil {
@@ -254,8 +271,9 @@ func All(reqs ...Requirement) Requirement {
 // Any requires one of the requirements. When none is met, the client learns what the first lacked,
 // or receives 503 when one of them could not decide. The challenge names what the first requires.
 func Any(reqs ...Requirement) Requirement {
-	q := new(requirement)
-	parts := q.group("Any", reqs)
+	q := &requirement{rule: "route.any"}
+	q.group("Any", reqs)
+	parts := q.parts
 	q.check = func(r *http.Request, c *Claims) *Error {
 		var refusal *Error
 		for _, part := range parts {
@@ -281,7 +299,7 @@ func Any(reqs ...Requirement) Requirement {
 // request as the handler gets it, so a Func that needs a form calls r.ParseForm. r is nil under
 // [Guard.Verify].
 func Func(name string, f func(r *http.Request, c *Claims) error) Requirement {
-	q := &requirement{check: func(r *http.Request, c *Claims) *Error {
+	q := &requirement{rule: "route.func", request: true, check: func(r *http.Request, c *Claims) *Error {
 		err := f(r, c)
 		if err == nil {
 			return nil
@@ -322,21 +340,21 @@ func (t tokensFrom) configure(r *routeRule) {
 	r.sources = t
 }
 
-// group returns the parts of a requirement and takes over their mistakes.
-func (q *requirement) group(name string, reqs []Requirement) (parts []*requirement) {
+// group makes requirements the parts of one, which takes over their mistakes.
+func (q *requirement) group(name string, reqs []Requirement) {
 	for _, req := range reqs {
 		if req == nil {
 			q.wrong(name, "nil", "a requirement is nil; leave it out")
 			continue
 		}
 		part := req.requirement()
-		parts = append(parts, part)
+		q.parts = append(q.parts, part)
+		q.request = q.request || part.request
 		q.mistakes = append(q.mistakes, part.mistakes...)
 	}
 	if len(reqs) == 0 {
 		q.wrong(name, "", "must not be empty")
 	}
-	return parts
 }
 
 func (q *requirement) checkValues(name string, values []string) {

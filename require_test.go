@@ -79,6 +79,19 @@ func TestRequirementsDecideByTheClaims(t *testing.T) {
 	}
 }
 
+// Of several requirements the first says what a client lacks, unless one could not decide.
+// Rules: route.any.
+func TestAnyAnswersWithWhatTheFirstLacked(t *testing.T) {
+	t.Parallel()
+	issuer := bearertest.NewIssuer()
+	auth := newAuth(t, issuer)
+	unsure := bearer.Func("unsure", func(*http.Request, *bearer.Claims) error { return bearer.ErrUnavailable })
+	wantReason(t, auth, issuer.Token(), bearer.ReasonRole, bearer.Any(bearer.Roles("x"), bearer.Scopes("y")))
+	wantReason(t, auth, issuer.Token(), bearer.ReasonScope, bearer.Any(bearer.Scopes("y"), bearer.Roles("x")))
+	wantReason(t, auth, issuer.Token(), bearer.ReasonPolicyUnavailable, bearer.Any(bearer.Scopes("y"), unsure))
+	wantReason(t, auth, issuer.Token(c{"scope": "y"}), "", bearer.Any(unsure, bearer.Scopes("y")))
+}
+
 // The claims about authentication decide, to the second. Without auth_time the age is unknown.
 // Rules: route.auth-age.
 func TestAuthMaxAgeCountsToTheSecond(t *testing.T) {

@@ -43,9 +43,8 @@ const usualTokenSize = 2 << 10
 
 var refusedSize = because(ReasonTokenTooLarge, "jws.size", "it is longer than allowed", "WithMaxTokenSize raises the limit")
 
-// verify turns a token into claims, or returns the refusal of the first check that fails. Cheap
-// checks come first, and nothing of the token is interpreted before it must be. ev records only
-// values that matched the configuration or a key, so that they are safe to export.
+// verify turns a token into claims, or returns the refusal of the first check that fails. ev records
+// only values that matched the configuration or a key, so that they are safe to export.
 func (v *verifier) verify(ctx context.Context, token string, ev *Event) (*verified, *Error) {
 	if len(token) > v.maxTokenSize {
 		return nil, refusedSize
@@ -60,7 +59,21 @@ func (v *verifier) verify(ctx context.Context, token string, ev *Event) (*verifi
 		}
 		v.cache.Remove(known)
 	}
+	entry, err := v.verifyInFull(ctx, token, ev)
+	if err != nil {
+		return nil, err
+	}
+	result := &entry.Value
+	if size := result.size(); v.cache.Stores(size) {
+		result.token = strings.Clone(token) // it is part of a header, which would stay in memory
+		v.cache.Add(result.token, size, entry)
+	}
+	return result, nil
+}
 
+// verifyInFull is verify without the cache. Cheap checks come first, and nothing of the token is
+// interpreted before it must be.
+func (v *verifier) verifyInFull(ctx context.Context, token string, ev *Event) (*tokencache.Entry[verified], *Error) {
 	buffer := v.buffers.Get().(*[]byte)
 	defer v.buffers.Put(buffer)
 	if len(*buffer) < len(token) {
@@ -104,11 +117,7 @@ func (v *verifier) verify(ctx context.Context, token string, ev *Event) (*verifi
 	}
 	claims.keyID, claims.algorithm = ev.KeyID, ev.Algorithm
 	result.from, result.to = iss.rules.validity(claims, now)
-	if size := result.size(); v.cache.Stores(size) {
-		result.token = strings.Clone(token) // it is part of a header, which would stay in memory
-		v.cache.Add(result.token, size, entry)
-	}
-	return result, nil
+	return entry, nil
 }
 
 // verifyAgain is verify for a token that was verified for the same request before.

@@ -17,6 +17,7 @@ import (
 // settings are what the flags say.
 type settings struct {
 	check      bool
+	explain    bool
 	listen     string
 	issuer     string // "": the one for trying out
 	audiences  []string
@@ -57,6 +58,7 @@ func newFlags() (*flag.FlagSet, *settings) {
 	define := func(name, usage string, set func(value string) error) { flags.Func(name, usage, once(set)) }
 
 	flags.BoolVar(&s.check, "check", false, "make the requests, compare the answers, and exit with 0 or 1")
+	flags.BoolVar(&s.explain, "explain", false, "read a token from standard input, say how /orders judges it, and exit with 0 if it is accepted")
 	define("listen", "serve at this `address` (default 127.0.0.1:8080, for -check a free port)",
 		text(&s.listen, checkAddress))
 	define("issuer", "protect the API for the tokens of this issuer: its exact `URL`", text(&s.issuer, nil))
@@ -144,6 +146,8 @@ func parse(args []string) (*settings, error) {
 	switch {
 	case flags.NArg() > 0:
 		return nil, usageError{fmt.Errorf("unexpected argument %q: everything is said with flags", flags.Arg(0))}
+	case s.explain && !given["issuer"]:
+		return nil, usageError{errors.New("-explain needs -issuer: the built-in issuer starts with new keys each time")}
 	case given["issuer"] && s.check:
 		return nil, usageError{errors.New("-check cannot go with -issuer: only the built-in issuer signs the tokens it needs")}
 	case given["issuer"] && !given["audience"]:

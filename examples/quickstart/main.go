@@ -10,6 +10,11 @@
 //
 //	go run ./examples/quickstart -issuer https://login.example.com -audience orders
 //
+// With -explain as well, it reads a token from standard input and says check by check how the route
+// /orders judges it:
+//
+//	go run ./examples/quickstart -issuer https://login.example.com -audience orders -explain < token
+//
 // The routes, which are the part to copy from, stand in api.go.
 package main
 
@@ -24,6 +29,7 @@ import (
 	"net/http"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 	"time"
 
@@ -34,19 +40,19 @@ import (
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop) // a second Ctrl-C does not wait
-	os.Exit(run(ctx, os.Args[1:], os.Stdout, os.Stderr))
+	os.Exit(run(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
 }
 
 // run is the whole program. It returns the exit code: 0, 1 when something went wrong, 2 when it was
 // called wrongly.
-func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	s, err := parse(args)
 	if errors.Is(err, flag.ErrHelp) {
 		printHelp(stdout)
 		return 0
 	}
 	if err == nil {
-		err = s.start(ctx, stdout, stderr)
+		err = s.start(ctx, stdin, stdout, stderr)
 	}
 	if err == nil {
 		return 0
@@ -60,7 +66,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 }
 
 // start serves until the context ends, or until the check is done.
-func (s *settings) start(ctx context.Context, stdout, stderr io.Writer) error {
+func (s *settings) start(ctx context.Context, stdin io.Reader, stdout, stderr io.Writer) error {
 	logger := slog.New(slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: s.logLevel()}))
 	failed := make(chan error, 2) // one place for each of the two servers
 
@@ -80,6 +86,9 @@ func (s *settings) start(ctx context.Context, stdout, stderr io.Writer) error {
 		return usageError{err}
 	}
 	defer func() { _ = auth.Close() }()
+	if s.explain {
+		return explain(ctx, auth.Guard(bearer.Scopes(s.scope)), stdin, stdout)
+	}
 
 	listener, err := listen(ctx, s.listen)
 	if err != nil {
@@ -102,6 +111,24 @@ func (s *settings) start(ctx context.Context, stdout, stderr io.Writer) error {
 	case <-ctx.Done():
 		return nil
 	}
+}
+
+// longestToken is how much of standard input is read, in bytes.
+const longestToken = 1 << 20
+
+// explain says how a guard judges the token on standard input. It returns an error unless the token
+// is accepted.
+func explain(ctx context.Context, guard *bearer.Guard, stdin io.Reader, stdout io.Writer) error {
+	text, err := io.ReadAll(io.LimitReader(stdin, longestToken))
+	if err != nil {
+		return fmt.Errorf("cannot read the token: %w", err)
+	}
+	report := guard.Explain(ctx, strings.TrimSpace(string(text)))
+	fmt.Fprint(stdout, report)
+	if report.Verdict != bearer.VerdictAccepted {
+		return fmt.Errorf("the token is %s", report.Verdict)
+	}
+	return nil
 }
 
 func listen(ctx context.Context, address string) (net.Listener, error) {

@@ -57,7 +57,7 @@ func start(t *testing.T, args ...string) *program {
 	p := &program{stderr: new(lockedBuffer)}
 	exit := make(chan int, 1)
 	go func() {
-		exit <- run(ctx, append(args, "-listen", "127.0.0.1:0"), writer, p.stderr)
+		exit <- run(ctx, append(args, "-listen", "127.0.0.1:0"), strings.NewReader(""), writer, p.stderr)
 		_ = writer.Close()
 	}()
 	p.stop = sync.OnceValue(func() int {
@@ -88,6 +88,12 @@ func playground(t *testing.T, issuer *bearertest.Issuer, args ...string) *progra
 // runOnce runs the program to its end, which it brings about if the program goes on to serve.
 func runOnce(t *testing.T, args ...string) (exitCode int, stdout, stderr string) {
 	t.Helper()
+	return runWith(t, "", args...)
+}
+
+// runWith is runOnce with something on standard input.
+func runWith(t *testing.T, input string, args ...string) (exitCode int, stdout, stderr string) {
+	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	var out, errs lockedBuffer
@@ -97,7 +103,7 @@ func runOnce(t *testing.T, args ...string) (exitCode int, stdout, stderr string)
 		}
 		return out.Write(p)
 	})
-	exitCode = run(ctx, args, stop, &errs)
+	exitCode = run(ctx, args, strings.NewReader(input), stop, &errs)
 	return exitCode, out.String(), errs.String()
 }
 
@@ -471,6 +477,24 @@ func TestWrongCallsAreExplained(t *testing.T) {
 				t.Errorf("exit code %d, want 2; stdout %q, want nothing; stderr has to say %q:\n%s", code, stdout, test.want, stderr)
 			}
 		})
+	}
+}
+
+// With -explain it says check by check how a token on standard input is judged.
+func TestExplainReadsATokenFromStandardInput(t *testing.T) {
+	issuer := bearertest.NewServer(t)
+	args := []string{"-issuer", issuer.URL(), "-audience", issuer.Audience(), "-explain"}
+	code, stdout, stderr := runWith(t, issuer.Token(bearertest.Claims{"scope": "orders:read"})+"\n", args...)
+	if code != 0 || !strings.HasPrefix(stdout, "accepted\n") || !strings.Contains(stdout, "route.scope") {
+		t.Errorf("exit code %d, %s%s", code, stdout, stderr)
+	}
+	code, stdout, stderr = runWith(t, issuer.Token(bearertest.Claims{"exp": 1}), args...)
+	if code != 1 || !strings.HasPrefix(stdout, "refused: token_expired\n") || !strings.Contains(stderr, "the token is refused") {
+		t.Errorf("exit code %d, %s%s", code, stdout, stderr)
+	}
+	code, _, stderr = runWith(t, "", "-explain")
+	if code != 2 || !strings.Contains(stderr, "-explain needs -issuer") {
+		t.Errorf("exit code %d, %s", code, stderr)
 	}
 }
 

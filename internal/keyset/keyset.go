@@ -51,5 +51,18 @@ type Set interface {
 	Holds(ctx context.Context, iss, kid, alg string, key *Key) (bool, time.Time, error)
 }
 
+// noSearch is the key of a context in which no search is made.
+type noSearch struct{}
+
+// WithoutSearch returns a context in which a set does not search for an unknown key id by fetching
+// the keys again: it answers from the keys that it has. That is for requests of operators, which
+// must not spend the budget of searches.
+func WithoutSearch(ctx context.Context) context.Context {
+	return context.WithValue(ctx, noSearch{}, true)
+}
+
+// Searches reports whether searches are made in a context.
+func Searches(ctx context.Context) bool { return ctx.Value(noSearch{}) == nil }
+
 // Of returns the Set of a *jwks.Set. Package jwks sets it when the program starts.
 var Of func(set any) Set
