@@ -3,6 +3,7 @@ package bearer
 import (
 	"errors"
 	"net/http"
+	"slices"
 	"strconv"
 	"time"
 
@@ -110,6 +111,12 @@ var answers = []answer{
 	{ReasonPolicyUnavailable, http.StatusServiceUnavailable, "", "A decision cannot be made now"},
 }
 
+// setupReasons are the reasons for which all tokens of an issuer are refused when a service, an
+// issuer or a client is not set up right. An operator must learn of them without searching.
+var setupReasons = [...]Reason{
+	ReasonUnknownIssuer, ReasonAlgorithm, ReasonType, ReasonUnknownKey, ReasonAudience,
+}
+
 // internalError is the answer to an error that this package did not create.
 var internalError = answer{
 	reasonInternal, http.StatusInternalServerError, "", "The request could not be processed",
@@ -125,6 +132,7 @@ type Error struct {
 	cause      error
 	hints      *hints // of the route, for the challenge; nil if it has none
 	retryAfter time.Duration
+	setup      int // the place of the reason in setupReasons, from 1; 0 if it is not one of them
 }
 
 // hints are what a route tells clients in its challenges. They do not change.
@@ -184,7 +192,8 @@ var refusals = makeRefusals()
 func makeRefusals() map[Reason]*Error {
 	all := make(map[Reason]*Error)
 	for i := range answers {
-		all[answers[i].reason] = &Error{answer: &answers[i]}
+		reason := answers[i].reason
+		all[reason] = &Error{answer: &answers[i], setup: slices.Index(setupReasons[:], reason) + 1}
 	}
 	return all
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"log/slog"
 	"net/http"
-	"slices"
 	"sync/atomic"
 	"time"
 )
@@ -47,12 +46,6 @@ type reporter struct {
 	logger  *slog.Logger
 	observe func(context.Context, Event) // or nil
 	warned  [len(setupReasons)]warning
-}
-
-// setupReasons are the reasons for which all tokens of an issuer are refused when a service, an
-// issuer or a client is not set up right. An operator must learn of them without searching.
-var setupReasons = [...]Reason{
-	ReasonUnknownIssuer, ReasonAlgorithm, ReasonType, ReasonUnknownKey, ReasonAudience,
 }
 
 // warnEvery is how often a refusal with one of setupReasons is logged at Warn: anyone can cause
@@ -108,7 +101,7 @@ func (r *reporter) decided(ctx context.Context, d *decision) {
 // refused reports a refusal to the log and the observer.
 func (r *reporter) refused(ctx context.Context, d *decision, err *Error) {
 	level, held := slog.LevelDebug, uint64(0)
-	if i := slices.Index(setupReasons[:], err.Reason()); i >= 0 && r.logger.Enabled(ctx, slog.LevelWarn) {
+	if i := err.setup - 1; i >= 0 && r.logger.Enabled(ctx, slog.LevelWarn) {
 		var due bool
 		if held, due = r.warned[i].due(); due {
 			level = slog.LevelWarn

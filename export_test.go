@@ -1,12 +1,20 @@
 package bearer
 
-import "context"
+import (
+	"context"
+
+	"github.com/bearer-go/bearer/internal/jws"
+)
 
 // VerifySignature takes a token through the checks that do not need claims: the shape, the header, the
 // algorithm, the type, the key and the signature. It is for published test vectors, whose payloads are
 // no claims sets, and calls what verify calls, in its order.
 func (m *Middleware) VerifySignature(ctx context.Context, issuer, token string) error {
-	signed, err := readToken(token, make([]byte, len(token)), &m.core.verifier.headers)
+	compact, ok := jws.Split(token)
+	if !ok {
+		return misshapen(token)
+	}
+	signed, err := readToken(compact, make([]byte, len(token)), &m.core.verifier.headers)
 	if err != nil {
 		return err
 	}

@@ -20,13 +20,10 @@ type signedToken struct {
 	signingInput string
 }
 
-// readToken reads a token without interpreting its claims. The buffer is to decode it into, and at
-// least as long. The parts are base64url, each in its canonical spelling.
-func readToken(token string, buffer []byte, known *headerMemo) (t signedToken, err *Error) {
-	compact, ok := jws.Split(token)
-	if !ok {
-		return t, misshapen(token)
-	}
+// readToken reads the parts of a token without interpreting its claims. The buffer is to decode them
+// into, and at least as long as the token. Each part is base64url in its canonical spelling.
+func readToken(compact jws.Compact, buffer []byte, known *headerMemo) (t signedToken, err *Error) {
+	var ok bool
 	t.headerText = compact.Header
 	if t.payload, buffer, ok = jws.Decode(compact.Payload, buffer); !ok {
 		return t, refusedPayload
@@ -45,28 +42,25 @@ func readToken(token string, buffer []byte, known *headerMemo) (t signedToken, e
 var (
 	refusedNoJWT = because(ReasonMalformedToken, "jws.compact", "it has no dots: it is an opaque token, or none at all",
 		"have the issuer issue JWT access tokens for this service; some do so only when the client asks for its audience")
-	refusedEncrypted = because(ReasonMalformedToken, "jws.compact", "it has five parts: it is an encrypted token (JWE)",
+	refusedEncrypted = because(ReasonMalformedToken, "jws.compact", "it has more than three parts, as an encrypted token (JWE) has",
 		"have the issuer sign the access tokens for this service, and not encrypt them")
-	refusedParts     = because(ReasonMalformedToken, "jws.compact", "it does not have three parts", "")
-	refusedEmptyPart = because(ReasonMalformedToken, "jws.compact", "one of its three parts is empty", "")
+	refusedParts = because(ReasonMalformedToken, "jws.compact", "it does not consist of three parts that are not empty", "")
 
 	refusedHeaderPart    = because(ReasonMalformedToken, "jws.one-spelling", "its header is not base64url without padding", "")
 	refusedPayload       = because(ReasonMalformedToken, "jws.one-spelling", "its payload is not base64url without padding", "")
 	refusedSignaturePart = because(ReasonMalformedToken, "jws.one-spelling", "its signature is not base64url without padding", "")
 )
 
-// maxCounted is how much of a token is looked at to count its parts, in bytes.
-const maxCounted = 4 << 10
+// maxCounted is how much of a token is looked at to say what it is instead, in bytes.
+const maxCounted = 1 << 10
 
 // misshapen returns the refusal of a token that does not consist of three parts.
 func misshapen(token string) *Error {
-	switch strings.Count(token[:min(len(token), maxCounted)], ".") {
-	case 0:
-		return refusedNoJWT
-	case 2:
-		return refusedEmptyPart
-	case 4:
+	switch dots := strings.Count(token[:min(len(token), maxCounted)], "."); {
+	case dots > 2:
 		return refusedEncrypted
+	case dots == 0 && len(token) <= maxCounted:
+		return refusedNoJWT
 	default:
 		return refusedParts
 	}

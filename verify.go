@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/bearer-go/bearer/internal/jws"
 	"github.com/bearer-go/bearer/internal/keyset"
 	"github.com/bearer-go/bearer/internal/strictjson"
 	"github.com/bearer-go/bearer/internal/tokencache"
@@ -74,17 +75,28 @@ func (v *verifier) verify(ctx context.Context, token string, ev *Event) (*verifi
 // verifyInFull is verify without the cache. Cheap checks come first, and nothing of the token is
 // interpreted before it must be.
 func (v *verifier) verifyInFull(ctx context.Context, token string, ev *Event) (*tokencache.Entry[verified], *Error) {
+	compact, ok := jws.Split(token)
+	if !ok {
+		return nil, misshapen(token)
+	}
+	return v.verifyCompact(ctx, token, compact, ev)
+}
+
+// verifyCompact is verifyInFull for a token of three parts.
+func (v *verifier) verifyCompact(
+	ctx context.Context, token string, compact jws.Compact, ev *Event,
+) (*tokencache.Entry[verified], *Error) {
 	buffer := v.buffers.Get().(*[]byte)
 	defer v.buffers.Put(buffer)
 	if len(*buffer) < len(token) {
 		*buffer = make([]byte, len(token))
 	}
-	signed, err := readToken(token, *buffer, &v.headers)
+	signed, err := readToken(compact, *buffer, &v.headers)
 	if err != nil {
 		return nil, err
 	}
 	if len(signed.payload) == 0 {
-		return nil, refusedEmptyPart
+		return nil, refusedParts
 	}
 	// Only iss is read before the signature is verified. It chooses the issuer, and is compared
 	// again with the verified claims.
