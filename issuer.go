@@ -21,9 +21,9 @@ type issuer struct {
 	names      claimNames
 	rules      claimRules
 
-	secret any        // of HMAC, a []byte; nil if there are keys
-	set    *jwks.Set  // nil if there is a secret
-	keys   keyset.Set // the same set
+	secrets []any      // of HMAC, each a []byte; nil if there are keys alone
+	set     *jwks.Set  // nil if there are secrets alone
+	keys    keyset.Set // the same set
 }
 
 // verifySignature checks the algorithm, the type, the key and the signature of a token. It returns
@@ -40,8 +40,8 @@ func (iss *issuer) verifySignature(
 	if !slices.Contains(iss.types, t.header.typ) {
 		return nil, at, refuse(ReasonType)
 	}
-	if iss.secret != nil {
-		if alg.Verify(t.signingInput, t.signature, iss.secret) != nil {
+	if alg.Symmetric() { // a key of the set is never a secret, nor a secret a key
+		if !iss.verifyWithSecrets(t, alg) {
 			return nil, at, refuse(ReasonSignature)
 		}
 		return nil, time.Now(), nil
@@ -59,12 +59,25 @@ func (iss *issuer) verifySignature(
 	return nil, at, refuse(ReasonSignature)
 }
 
+// verifyWithSecrets reports whether one of the issuer's secrets verifies a token. It tries all, so
+// that the time it takes does not tell which one did.
+func (iss *issuer) verifyWithSecrets(t *signedToken, alg *jws.Algorithm) bool {
+	verified := false
+	for _, secret := range iss.secrets {
+		if alg.Verify(t.signingInput, t.signature, secret) == nil {
+			verified = true
+		}
+	}
+	return verified
+}
+
 // stillHolds reports whether the issuer still has the key that verified a token with this key id
-// and algorithm in its header, and at what time. A key of nil stands for the issuer's secret.
+// and algorithm in its header, and at what time. A key of nil stands for one of the issuer's secrets,
+// which it has as long as it lives.
 func (iss *issuer) stillHolds(
 	ctx context.Context, kid, alg string, key *keyset.Key,
 ) (held bool, at time.Time, refusal *Error) {
-	if iss.keys == nil {
+	if key == nil {
 		return true, time.Now(), nil
 	}
 	held, at, err := iss.keys.Holds(ctx, iss.name, kid, alg, key)
