@@ -50,7 +50,7 @@ func (c *issuerConfig) buildAlgorithms(m *optional.Mistakes) (algorithms []*jws.
 			algorithms = append(algorithms, alg)
 		}
 	}
-	if beside && len(algorithms) > 0 {
+	if beside && !secrets && len(algorithms) > 0 {
 		symmetric := slices.ContainsFunc(algorithms, (*jws.Algorithm).Symmetric)
 		if !symmetric || !slices.ContainsFunc(algorithms, func(a *jws.Algorithm) bool { return !a.Symmetric() }) {
 			m.Add("Algorithms", optional.Quoted(names), "must name algorithms of both kinds under HMACSecretBesideKeys")

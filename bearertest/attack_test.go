@@ -34,6 +34,9 @@ func TestEveryAttackSucceedsWhereOnlyItsRuleIsMissing(t *testing.T) {
 			withstands(t, attack, complete.Handler(protected))
 		})
 		for _, rule := range reference.Rules() {
+			if rule == reference.KeyID && len(issuer.Secrets()) > 0 {
+				continue // a secret has no id
+			}
 			t.Run(algorithm+", without "+string(rule), func(t *testing.T) {
 				if n := len(attack.Variants(string(rule))); n < leastVariants {
 					t.Errorf("%d variants, want at least %d", n, leastVariants)
