@@ -154,3 +154,26 @@ func TestNewJudgesEverySecret(t *testing.T) {
 		t.Run(name, func(t *testing.T) { wantMistake(t, tt.option, tt.text, issuerWith(tt.opts...)) })
 	}
 }
+
+// Each token is tried with every secret, so that the work does not tell which one is right.
+// Rules: key.secrets.
+func TestEverySecretIsTried(t *testing.T) {
+	if raceDetector() {
+		t.Skip("the race detector allocates")
+	}
+	secrets := [][]byte{secretOf("a", 32), secretOf("b", 32), secretOf("c", 32), secretOf("d", 32)}
+	auth := mustNew(t, quiet(), bearer.WithoutCache(), bearer.WithIssuer(iss, aud, bearer.HMACSecret(secrets...)))
+	alone := mustNew(t, quiet(), bearer.WithoutCache(), bearer.WithIssuer(iss, aud, bearer.HMACSecret(secrets[0])))
+	claims := map[string]any{"iss": iss, "aud": aud, "exp": time.Now().Unix() + 60}
+	count := func(auth *bearer.Middleware, secret []byte) float64 {
+		token := hmacToken(t, "HS256", secret, claims)
+		return testing.AllocsPerRun(100, func() { _, _ = auth.Guard().Verify(t.Context(), token) })
+	}
+	first, last := count(auth, secrets[0]), count(auth, secrets[3])
+	if first != last {
+		t.Errorf("%v allocations with the first secret, %v with the last", first, last)
+	}
+	if one := count(alone, secrets[0]); first <= one {
+		t.Errorf("%v allocations with four secrets, %v with one: not all are tried", first, one)
+	}
+}
