@@ -10,7 +10,7 @@ import (
 	"github.com/bearer-go/bearer/internal/strictjson"
 )
 
-// This file says to operators what is wrong with claims. All but the two refusals at the end are of
+// This file says to operators what is wrong with claims. All but the refusals at the end are of
 // claims whose signature was verified.
 
 // The bounds of what a cause shows of a token.
@@ -229,6 +229,10 @@ func isGraph(audience string) bool {
 var (
 	refusedNoIssuer = because(ReasonMissingClaim, "claims.iss", "the token has no iss",
 		"if no token of an issuer has one, give that issuer InsecureNoIssuer")
+	refusedUnreadable = because(ReasonMalformedClaims, "claims.json", "the claims set is not one strict JSON object",
+		"have the issuer write one JSON object in UTF-8")
+	refusedIssuerType = because(ReasonMalformedClaims, "claims.types", "iss is not a string",
+		"have the issuer write iss as a string")
 	refusedGraph = because(ReasonSignature, "jws.signature",
 		"the token looks like a Microsoft Graph token, whose signature no other service can verify",
 		"have the client request a scope of this API, not one of Microsoft Graph")

@@ -6,9 +6,12 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"go/ast"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"path"
+	"regexp"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -70,9 +73,10 @@ func TestClaimRefusalsHaveACause(t *testing.T) {
 		says   string
 		helps  string
 	}{
-		"iss missing": {nil, c{"iss": nil}, nil, bearer.ReasonMissingClaim, "has no iss", "InsecureNoIssuer"},
-		"exp missing": {nil, c{"exp": nil}, nil, bearer.ReasonMissingClaim, "has no exp", "InsecureNoExpiry"},
-		"iat missing": {nil, c{"iat": nil}, []bearer.IssuerOption{bearer.MaxLifetime(time.Hour)}, bearer.ReasonMissingClaim, "has no iat", "MaxLifetime"},
+		"iss a number": {nil, c{"iss": 1}, nil, bearer.ReasonMalformedClaims, "iss is not a string", "iss as a string"},
+		"iss missing":  {nil, c{"iss": nil}, nil, bearer.ReasonMissingClaim, "has no iss", "InsecureNoIssuer"},
+		"exp missing":  {nil, c{"exp": nil}, nil, bearer.ReasonMissingClaim, "has no exp", "InsecureNoExpiry"},
+		"iat missing":  {nil, c{"iat": nil}, []bearer.IssuerOption{bearer.MaxLifetime(time.Hour)}, bearer.ReasonMissingClaim, "has no iat", "MaxLifetime"},
 		"several missing": {
 			nil,
 			c{"sub": nil, "jti": nil, "client_id": ""},
@@ -205,6 +209,23 @@ func TestUnreadableClaimsHaveAFixedCause(t *testing.T) {
 	}
 }
 
+// What is found before the signature is verified has a fixed cause, too.
+func TestUnverifiedClaimsHaveAFixedCause(t *testing.T) {
+	t.Parallel()
+	issuer := bearertest.NewIssuer()
+	for _, payload := range []string{"canary", `["canary"]`, `{"canary"`, "{\"canary\":\"\xff\"}"} {
+		cause := causeOf(t, issuer, issuer.SignRaw([]byte(`{"alg":"ES256"}`), []byte(payload)), bearer.ReasonMalformedClaims)
+		if cause != "the claims set is not one strict JSON object; have the issuer write one JSON object in UTF-8" {
+			t.Errorf("cause %q", cause)
+		}
+	}
+	legacy := bearertest.NewIssuer(bearertest.WithAlgorithm("HS256"))
+	cause := causeOf(t, legacy, forged(legacy.Token()), bearer.ReasonSignature, bearer.HMACSecret(legacy.Secrets()...))
+	if !strings.Contains(cause, "none of the issuer's secrets") || !strings.Contains(cause, "HMACSecret") || !strings.Contains(cause, "base64") {
+		t.Errorf("cause %q", cause)
+	}
+}
+
 // A value that the issuer signed is quoted, and cut, whatever it is. causeOf looks for control
 // characters and at the length.
 func TestSignedValuesInCausesAreQuotedAndCut(t *testing.T) {
@@ -295,4 +316,32 @@ func TestGraphTokenIsNamedInTheCause(t *testing.T) {
 		})
 	}
 	wantReason(t, newAuth(t, issuer), issuer.Sign(c{"nonce": "x"}), "") // a good signature is good
+}
+
+// A cause names its rule by an id that docs/rules.md has.
+func TestCausesNameRulesOfThePage(t *testing.T) {
+	t.Parallel()
+	documented := make(map[string]bool)
+	for _, row := range tableRows(t, "docs/rules.md", "", rulesColumns) {
+		documented[codeOf(row[0])[0]] = true
+	}
+	id := regexp.MustCompile(`^"((claims|jws|key|request|route|guard)\.[a-z-]+)"$`)
+	named := 0
+	for _, file := range goFiles(t) {
+		if path.Dir(file.path) != "." || strings.HasSuffix(file.path, "_test.go") {
+			continue
+		}
+		ast.Inspect(file.syntax, func(n ast.Node) bool {
+			if text, ok := n.(*ast.BasicLit); ok && id.MatchString(text.Value) {
+				named++
+				if rule := id.FindStringSubmatch(text.Value)[1]; !documented[rule] {
+					t.Errorf("%s names %s, which docs/rules.md does not have", file.path, rule)
+				}
+			}
+			return true
+		})
+	}
+	if named == 0 {
+		t.Error("no cause names a rule")
+	}
 }

@@ -42,7 +42,7 @@ func (iss *issuer) verifySignature(
 	}
 	if alg.Symmetric() { // a key of the set is never a secret, nor a secret a key
 		if !iss.verifyWithSecrets(t, alg) {
-			return nil, at, refuse(ReasonSignature)
+			return nil, at, refusedSecret
 		}
 		return nil, time.Now(), nil
 	}
@@ -58,6 +58,9 @@ func (iss *issuer) verifySignature(
 	}
 	return nil, at, refuse(ReasonSignature)
 }
+
+var refusedSecret = because(ReasonSignature, "key.secrets", "none of the issuer's secrets verifies the signature",
+	"compare HMACSecret with the issuer's secret; one that is given in base64 may have to be decoded first")
 
 // verifyWithSecrets reports whether one of the issuer's secrets verifies a token. It tries all, so
 // that the time it takes does not tell which one did.

@@ -159,7 +159,7 @@ func (t *verified) size() int {
 func (v *verifier) selectIssuer(payload []byte) (*issuer, *Error) {
 	value, found, err := strictjson.Find(payload, "iss")
 	if err != nil {
-		return nil, refuse(ReasonMalformedClaims)
+		return nil, refusedUnreadable
 	}
 	if !found {
 		if v.unnamed == nil {
@@ -172,7 +172,7 @@ func (v *verifier) selectIssuer(payload []byte) (*issuer, *Error) {
 	}
 	name, ok := strictjson.String(value)
 	if !ok {
-		return nil, refuse(ReasonMalformedClaims)
+		return nil, refusedIssuerType
 	}
 	iss, ok := v.issuers[string(name)]
 	if !ok {
