@@ -169,13 +169,12 @@ func markOf(m strictjson.Member) mark {
 
 // anotherKind is the refusal of a token with a mark. The claim's value is as it stands in the token.
 func anotherKind(k mark, value string) *Error {
-	says := ""
+	var says, found string
 	if text, ok := strictjson.String(value); ok {
 		says = shown(text)
 	} else {
 		says = kindOf(value)
 	}
-	found := ""
 	switch k {
 	case markAtHash:
 		found = "it has at_hash, which marks an ID token"
