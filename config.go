@@ -8,12 +8,10 @@ import (
 	"log/slog"
 	"slices"
 	"strconv"
-	"strings"
 	"sync"
 	"time"
 
 	"github.com/bearer-go/bearer/internal/grammar"
-	"github.com/bearer-go/bearer/internal/jws"
 	"github.com/bearer-go/bearer/internal/keyset"
 	"github.com/bearer-go/bearer/internal/optional"
 	"github.com/bearer-go/bearer/internal/strictjson"
@@ -28,10 +26,6 @@ const (
 	largestMaxTokenSize = 1 << 20
 	defaultLeeway       = 30 * time.Second
 )
-
-// defaultAlgorithms are those that issuers use and that have no known weakness. HMAC is not among
-// them: it needs a secret.
-var defaultAlgorithms = []string{"RS256", "PS256", "ES256", "EdDSA"}
 
 // built is what a Middleware works with: a configuration without mistakes.
 type built struct {
@@ -167,6 +161,12 @@ func (c *config) buildIssuers(m *optional.Mistakes, b *built) {
 		v.issuers[iss.name] = iss
 		v.longestIssuer = max(v.longestIssuer, strictjson.MaxSpelling(len(iss.name)))
 		b.components = append(b.components, iss)
+		if iss.rules.withoutIssuer {
+			if v.unnamed != nil {
+				m.Add("InsecureNoIssuer", "", "another issuer has it as well; a token without iss is one issuer's, keep one")
+			}
+			v.unnamed = iss
+		}
 	}
 	m.Subject = ""
 }
@@ -211,6 +211,7 @@ func (c *issuerConfig) build(m *optional.Mistakes, defaults []jwks.Option) *issu
 	iss.types = c.buildTypes(m)
 	iss.algorithms = c.buildAlgorithms(m)
 	iss.refused = sync.OnceValue(func() *refusedHeaders { return newRefusedHeaders(iss.algorithms, iss.types) })
+	iss.secrets = c.buildSecrets(m, iss.algorithms)
 	c.buildKeys(m, iss, defaults)
 	return iss
 }
@@ -224,18 +225,25 @@ func (c *issuerConfig) buildNames(m *optional.Mistakes) claimNames {
 		}
 		return v.Or(otherwise)
 	}
-	n := claimNames{
+	names := func(option string, v *optional.Value[[]string], otherwise ...string) []string {
+		optional.Once(m, option, v, optional.Quoted)
+		if list := v.Get(); v.Given() && (len(list) == 0 || slices.Contains(list, "")) {
+			m.Add(option, optional.Quoted(list), "name the claim, or leave the option out; is a variable unset?")
+		}
+		return v.Or(otherwise)
+	}
+	optional.Once(m, "RolesFromMembers", &c.rolesFromMembers, nil)
+	optional.Once(m, "RolesSeparatedBySpaces", &c.rolesSeparatedBySpaces, nil)
+	return claimNames{
 		audience: name("AudienceClaim", &c.audienceClaim, "aud"),
-		roles:    name("RolesClaim", &c.rolesClaim, "roles"),
-		scopes:   []string{"scope", "scp"},
+		clients:  names("ClientIDClaim", &c.clientIDClaim),
+		scopes:   names("ScopeClaim", &c.scopeClaim, "scope", "scp"),
+		roles:    names("RolesClaim", &c.rolesClaim, "roles"),
+		any:      names("AnyClaimPresent", &c.anyClaim),
+
+		rolesFromMembers: c.rolesFromMembers.Given(),
+		rolesFromWords:   c.rolesSeparatedBySpaces.Given(),
 	}
-	optional.Once(m, "ScopeClaim", &c.scopeClaim, strconv.Quote)
-	if path := c.scopeClaim.Get(); path != "" {
-		n.scopes = []string{path}
-	} else if c.scopeClaim.Given() {
-		m.Add("ScopeClaim", `""`, "name the claim, or leave the option out for scope and scp")
-	}
-	return n
 }
 
 // buildRules returns what the issuer's claims are judged by.
@@ -244,7 +252,11 @@ func (c *issuerConfig) buildRules(m *optional.Mistakes) claimRules {
 		issuer:             c.name,
 		audiences:          []string{c.audience},
 		anyAudience:        c.anyAudience.Given(),
+		audienceClaim:      c.audienceClaim.Or("aud"),
+		anyOf:              c.anyClaim.Get(),
 		ignoreConfirmation: c.ignoreConfirmation.Given(),
+		withoutIssuer:      c.withoutIssuer.Given(),
+		idTokens:           c.idTokens.Given(),
 		leeway:             c.leeway.Or(defaultLeeway),
 		maxLifetime:        c.maxLifetime.Get(),
 	}
@@ -255,6 +267,8 @@ func (c *issuerConfig) buildRules(m *optional.Mistakes) claimRules {
 	optional.Once(m, "InsecureAnyAudience", &c.anyAudience, nil)
 	optional.Once(m, "InsecureIgnoreConfirmation", &c.ignoreConfirmation, nil)
 	optional.Once(m, "InsecureNoExpiry", &c.withoutExpiry, nil)
+	optional.Once(m, "InsecureNoIssuer", &c.withoutIssuer, nil)
+	optional.Once(m, "InsecureIDTokens", &c.idTokens, nil)
 	optional.Once(m, "InsecureHTTP", &c.insecureHTTP, nil)
 	if r.anyAudience && (c.audience != "" || len(c.audiences) > 0 || c.audienceClaim.Given()) {
 		m.Add("InsecureAnyAudience", "", "an audience is given as well; drop one of the two")
@@ -291,6 +305,8 @@ func (c *issuerConfig) buildTypes(m *optional.Mistakes) []string {
 			{"InsecureNoExpiry", c.withoutExpiry.Given()},
 			{"AudienceClaim", c.audienceClaim.Given()},
 			{"InsecureAnyAudience", c.anyAudience.Given()},
+			{"InsecureNoIssuer", c.withoutIssuer.Given()},
+			{"InsecureIDTokens", c.idTokens.Given()},
 		} {
 			if other.given {
 				m.Add("RFC9068", "", "contradicts %s; drop one of the two", other.option)
@@ -310,48 +326,11 @@ func (c *issuerConfig) buildTypes(m *optional.Mistakes) []string {
 	return types
 }
 
-// buildAlgorithms returns the algorithms that the issuer's tokens may have.
-func (c *issuerConfig) buildAlgorithms(m *optional.Mistakes) (algorithms []*jws.Algorithm) {
-	optional.Once(m, "Algorithms", &c.algorithms, optional.Quoted)
-	symmetric, secret := c.secret.Given(), c.secret.Get()
-	names := defaultAlgorithms
-	switch {
-	case c.algorithms.Given():
-		if names = c.algorithms.Get(); len(names) == 0 {
-			m.Add("Algorithms", "", "name at least one algorithm, or leave the option out for the default")
-		}
-	case symmetric:
-		names = []string{"HS256"}
-	}
-	for _, name := range names {
-		alg, ok := jws.Lookup(name)
-		switch {
-		case strings.EqualFold(name, "none"):
-			m.Add("Algorithms", strconv.Quote(name), "tokens without a signature are never accepted; remove it")
-		case !ok:
-			m.Add("Algorithms", strconv.Quote(name),
-				"not a known algorithm; names are case-sensitive, such as RS256 or ES256")
-		case alg.Symmetric() && !symmetric:
-			m.Add("Algorithms", strconv.Quote(name), "HMAC needs HMACSecret, and excludes public keys")
-		case !alg.Symmetric() && symmetric:
-			m.Add("Algorithms", strconv.Quote(name),
-				"excludes HMACSecret: a public key must never serve as a secret")
-		case symmetric && len(secret) < alg.MinSecret():
-			m.Add("HMACSecret", "", "is %d bytes long; %s needs %d (RFC 7518 section 3.2)",
-				len(secret), name, alg.MinSecret())
-		default:
-			algorithms = append(algorithms, alg)
-		}
-	}
-	return algorithms
-}
-
-// buildKeys gives the issuer its secret, or makes its key set.
+// buildKeys makes the issuer's key set, unless it has secrets alone.
 func (c *issuerConfig) buildKeys(m *optional.Mistakes, iss *issuer, defaults []jwks.Option) {
-	optional.Once(m, "HMACSecret", &c.secret, nil)
 	optional.Once(m, "Keys", &c.source, nil)
 	optional.Once(m, "JWKSURL", &c.jwksURL, func(u string) string { return strconv.Quote(weburl.Redacted(u)) })
-	given := []bool{c.secret.Given(), c.source.Given(), c.jwksURL.Given()}
+	given := []bool{c.secrets.Given(), c.source.Given(), c.jwksURL.Given()}
 	if n := len(slices.DeleteFunc(given, func(g bool) bool { return !g })); n > 1 {
 		m.Add("WithIssuer", strconv.Quote(weburl.Redacted(c.name)),
 			"HMACSecret, Keys and JWKSURL exclude each other; keep one")
@@ -361,8 +340,7 @@ func (c *issuerConfig) buildKeys(m *optional.Mistakes, iss *issuer, defaults []j
 	}
 	option, shown, source := "WithIssuer", strconv.Quote(weburl.Redacted(c.name)), jwks.Discover(c.name)
 	switch {
-	case c.secret.Given():
-		iss.secret = c.secret.Get()
+	case c.secrets.Given():
 		return
 	case c.source.Given():
 		option, shown, source = "Keys", "", c.source.Get()

@@ -34,7 +34,7 @@ const (
 	ReasonMalformedRequest  Reason = "malformed_request"      // 400 invalid_request
 	ReasonTokenTooLarge     Reason = "token_too_large"        // 401 invalid_token
 	ReasonMalformedToken    Reason = "malformed_token"        // 401 invalid_token
-	ReasonUnsupportedHeader Reason = "unsupported_header"     // 401 invalid_token: crit or b64
+	ReasonUnsupportedHeader Reason = "unsupported_header"     // 401 invalid_token: crit, or b64 other than true
 	ReasonUnknownIssuer     Reason = "unknown_issuer"         // 401 invalid_token
 	ReasonAlgorithm         Reason = "algorithm_not_allowed"  // 401 invalid_token
 	ReasonType              Reason = "type_not_allowed"       // 401 invalid_token: the header's typ

@@ -23,9 +23,9 @@ type issuer struct {
 	names      claimNames
 	rules      claimRules
 
-	secret any        // of HMAC, a []byte; nil if there are keys
-	set    *jwks.Set  // nil if there is a secret
-	keys   keyset.Set // the same set
+	secrets []any      // of HMAC, each a []byte; nil if there are keys alone
+	set     *jwks.Set  // nil if there are secrets alone
+	keys    keyset.Set // the same set
 }
 
 // verifySignature checks the algorithm, the type, the key and the signature of a token. It returns
@@ -42,9 +42,9 @@ func (iss *issuer) verifySignature(
 	if !slices.Contains(iss.types, t.header.typ) {
 		return nil, at, iss.refused().typ(t.header.typ)
 	}
-	if iss.secret != nil {
-		if alg.Verify(t.signingInput, t.signature, iss.secret) != nil {
-			return nil, at, refusedBySecret
+	if alg.Symmetric() { // a key of the set is never a secret, nor a secret a key
+		if !iss.verifyWithSecrets(t, alg) {
+			return nil, at, refusedSecret
 		}
 		return nil, time.Now(), nil
 	}
@@ -60,10 +60,6 @@ func (iss *issuer) verifySignature(
 	}
 	return nil, at, notVerified(found.Keys(), t.header.kid)
 }
-
-// refusedBySecret is the refusal of a token that the shared secret does not verify.
-var refusedBySecret = because(ReasonSignature, "jws.signature", "the secret does not verify it",
-	"compare the secret with the issuer's; if it is written in base64 there, decode it")
 
 // notVerified is the refusal of a token that no key verifies. A kid is named if it is a published
 // one.
@@ -140,12 +136,28 @@ func (r *refusedHeaders) typ(typ string) *Error {
 	return r.unknownType
 }
 
+var refusedSecret = because(ReasonSignature, "key.secrets", "none of the issuer's secrets verifies the signature",
+	"compare HMACSecret with the issuer's secret; one that is given in base64 may have to be decoded first")
+
+// verifyWithSecrets reports whether one of the issuer's secrets verifies a token. It tries all, so
+// that the time it takes does not tell which one did.
+func (iss *issuer) verifyWithSecrets(t *signedToken, alg *jws.Algorithm) bool {
+	verified := false
+	for _, secret := range iss.secrets {
+		if alg.Verify(t.signingInput, t.signature, secret) == nil {
+			verified = true
+		}
+	}
+	return verified
+}
+
 // stillHolds reports whether the issuer still has the key that verified a token with this key id
-// and algorithm in its header, and at what time. A key of nil stands for the issuer's secret.
+// and algorithm in its header, and at what time. A key of nil stands for one of the issuer's secrets,
+// which it has as long as it lives.
 func (iss *issuer) stillHolds(
 	ctx context.Context, kid, alg string, key *keyset.Key,
 ) (held bool, at time.Time, refusal *Error) {
-	if iss.keys == nil {
+	if key == nil {
 		return true, time.Now(), nil
 	}
 	held, at, err := iss.keys.Holds(ctx, iss.name, kid, alg, key)

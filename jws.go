@@ -71,7 +71,9 @@ func misshapen(token string) *Error {
 type header struct {
 	alg *jws.Algorithm // nil if it is not known
 	kid string
-	typ string // in lower case, without "application/"; "jwt" if there is none
+	typ string // as mediaType gives it; "jwt" if there is none
+
+	nonce bool // there is a nonce, as in tokens for Microsoft Graph
 }
 
 // The bounds of a header, so that one which is refused costs no memory beyond them.
@@ -118,10 +120,16 @@ func readHeader(text string, buffer []byte) (h header, err *Error) {
 		case "typ":
 			h.typ, err = boundedText(value, maxType)
 			h.typ = mediaType(h.typ)
-		case "crit", "b64":
+		case "crit":
 			// A recipient must reject an extension that it does not understand (RFC 7515 section
-			// 4.1.11). This package understands none. b64 is the one of RFC 7797.
+			// 4.1.11). This package understands none.
 			unsupported = true
+		case "b64":
+			// Without crit it is a member like any other, and true says what is so without it (RFC
+			// 7797 section 3). Anything else may mean a payload that is not encoded.
+			unsupported = unsupported || string(value) != "true"
+		case "nonce":
+			h.nonce = true
 		}
 		return err
 	})
@@ -200,7 +208,28 @@ func (h header) isAccessToken() bool { return h.typ == accessTokenType }
 const accessTokenType = "at+jwt"
 
 // mediaType returns a typ in the form in which it is compared: media types are case-insensitive,
-// and "application/" may be left out (RFC 7515 section 4.1.9).
+// and "application/" may be left out where no other slash follows (RFC 7515 section 4.1.9).
 func mediaType(typ string) string {
-	return strings.TrimPrefix(grammar.Lower(typ), "application/")
+	typ = grammar.Lower(typ)
+	if short, ok := strings.CutPrefix(typ, "application/"); ok && !strings.Contains(short, "/") {
+		return short
+	}
+	return typ
+}
+
+// graphLooksAt bounds how much of an unverified payload is searched for its aud, in bytes. Tokens
+// for Microsoft Graph begin with it.
+const graphLooksAt = 1 << 10
+
+// isForGraph reports whether a token whose signature does not verify looks like one for Microsoft
+// Graph. Nothing rests on it but a fixed text for the operator.
+func (t *signedToken) isForGraph() bool {
+	if t.header.alg == nil || t.header.alg.Name != "RS256" {
+		return false
+	}
+	if t.header.nonce {
+		return true
+	}
+	aud, found, err := strictjson.Find(t.payload[:min(len(t.payload), graphLooksAt)], "aud")
+	return err == nil && found && isGraph(strings.Trim(string(aud), `"`))
 }

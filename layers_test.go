@@ -27,6 +27,7 @@ var layers = []string{
 	"health.go",        // readiness and statistics
 	"middleware.go",    // New, and the shorthands of Guard
 	"config.go",        // turns the options into what a Middleware works with
+	"algorithms.go",    // the algorithms and secrets of an issuer
 	"options.go",       // the options of New
 	"issueroptions.go", // the options of WithIssuer
 	"metadata.go",      // RFC 9728's document
@@ -42,6 +43,7 @@ var layers = []string{
 	"judge.go",         // times, audience, required claims
 	"jws.go",           // shape and header of a token
 	"readclaims.go",    // claims set -> claims
+	"claimcauses.go",   // what is wrong with claims, for operators
 	"claims.go",        // what a handler gets
 	"stats.go",
 	"errors.go",

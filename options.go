@@ -37,9 +37,9 @@ type cacheSize struct{ entries, bytes int }
 // audiences and everything else stay separate for each.
 //
 // By default the issuer is an https URL, and its keys are found by OpenID Connect Discovery or RFC
-// 8414 on the first request. A token must be signed with RS256, PS256, ES256 or EdDSA, be of type
-// at+jwt or JWT, carry exp, and name the audience in aud. An empty issuer or audience is an error,
-// so that an unset variable does not open a service.
+// 8414 on the first request. A token must be signed with RS256, PS256, ES256, ES384, ES512 or EdDSA,
+// be of type at+jwt or JWT, carry exp, and name the audience in aud. An empty issuer or audience is
+// an error, so that an unset variable does not open a service.
 func WithIssuer(name, audience string, opts ...IssuerOption) Option {
 	opts = slices.Clone(opts) // here and below: what the caller does with its own list later changes nothing
 	return func(c *config) {

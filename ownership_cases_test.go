@@ -83,10 +83,10 @@ func ownershipCases() map[string]func(*testing.T) {
 	}
 	// tuple is for options of an issuer; the token is good for what the option said when it was
 	// made.
-	tuple := func(t *testing.T, option bearer.IssuerOption, change func(), token string) {
+	tuple := func(t *testing.T, option bearer.IssuerOption, change func(), token string, reqs ...bearer.RouteOption) {
 		t.Helper()
 		change()
-		wantReason(t, newTuple(t, issuer, option), token, "")
+		wantReason(t, newTuple(t, issuer, option), token, "", reqs...)
 	}
 	// pinned is for sources of pinned keys, which are changed before they are used.
 	pinned := func(of func(jwk c, key *ecdsa.PublicKey) (source jwks.Source, change func())) func(*testing.T) {
@@ -243,6 +243,33 @@ func ownershipCases() map[string]func(*testing.T) {
 			wantReason(t, auth, newPress().token("alice"), "")
 			claims := c{"iss": pressIssuer, "aud": "api", "exp": int64(4000000000)}
 			wantReason(t, auth, hmacToken(t, "HS256", given, claims), bearer.ReasonSignature)
+		},
+		"bearer.HMACSecretBesideKeys": func(t *testing.T) {
+			given := []byte(strings.Repeat("s", 32))
+			option := bearer.HMACSecretBesideKeys(given)
+			clear(given)
+			auth := mustNew(t, bearer.WithIssuer(pressIssuer, "api", option))
+			wantReason(t, auth, newPress().token("alice"), "")
+		},
+		"bearer.ClientIDClaim": func(t *testing.T) {
+			given := []string{"cid"}
+			auth := newTuple(t, issuer, bearer.ClientIDClaim(given...))
+			given[0] = "theirs"
+			if id := verified(t, auth, issuer.Token(c{"cid": "ours"})).ClientID(); id != "ours" {
+				t.Errorf("client %q", id)
+			}
+		},
+		"bearer.ScopeClaim": func(t *testing.T) {
+			given := []string{"ours"}
+			tuple(t, bearer.ScopeClaim(given...), func() { given[0] = "theirs" }, issuer.Token(c{"ours": "a"}), bearer.Scopes("a"))
+		},
+		"bearer.RolesClaim": func(t *testing.T) {
+			given := []string{"ours"}
+			tuple(t, bearer.RolesClaim(given...), func() { given[0] = "theirs" }, issuer.Token(c{"ours": "a"}), bearer.Roles("a"))
+		},
+		"bearer.AnyClaimPresent": func(t *testing.T) {
+			given := []string{"ours"}
+			tuple(t, bearer.AnyClaimPresent(given...), func() { given[0] = "theirs" }, issuer.Token(c{"ours": 1}))
 		},
 		"bearer.WithResourceMetadata": func(t *testing.T) {
 			given := bearer.ResourceMetadata{Resource: "https://api.example", Scopes: []string{"ours"}}

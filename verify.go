@@ -16,6 +16,7 @@ import (
 type verifier struct {
 	issuers       map[string]*issuer // by the exact value of iss
 	longestIssuer int                // bytes of an iss that can be one of them, however it is escaped
+	unnamed       *issuer            // whose tokens may have no iss; nil if there is none
 	maxTokenSize  int
 	cache         *tokencache.Cache[verified]
 	headers       headerMemo
@@ -107,6 +108,9 @@ func (v *verifier) verifyCompact(
 	ev.Issuer = iss.name
 	key, now, err := iss.verifySignature(ctx, &signed, ev)
 	if err != nil {
+		if err.Reason() == ReasonSignature && signed.isForGraph() {
+			err = refusedGraph
+		}
 		return nil, err
 	}
 
@@ -121,10 +125,10 @@ func (v *verifier) verifyCompact(
 	if err != nil {
 		return nil, err
 	}
-	if reading.anotherToken && !signed.header.isAccessToken() {
-		return nil, refuse(ReasonNotAccessToken)
+	if err := iss.rules.judgeKind(&reading, signed.header.isAccessToken()); err != nil {
+		return nil, err
 	}
-	if err := iss.rules.judge(claims, reading, now); err != nil {
+	if err := iss.rules.judge(claims, &reading, now); err != nil {
 		return nil, err
 	}
 	claims.keyID, claims.algorithm = ev.KeyID, ev.Algorithm
@@ -173,21 +177,25 @@ func (t *verified) size() int {
 }
 
 // selectIssuer finds the issuer by a payload's iss, compared exactly. A token of an unknown issuer
-// ends here, before its algorithm is looked at or a key is fetched.
+// ends here, before its algorithm is looked at or a key is fetched. A payload without a member iss
+// is one of the issuer with InsecureNoIssuer, if there is one; a member of any value is not.
 func (v *verifier) selectIssuer(payload []byte) (*issuer, *Error) {
 	value, found, err := strictjson.Find(payload, "iss")
 	if err != nil {
-		return nil, refuse(ReasonMalformedClaims)
+		return nil, refusedUnreadable
 	}
 	if !found {
-		return nil, refuse(ReasonMissingClaim)
+		if v.unnamed == nil {
+			return nil, refusedNoIssuer
+		}
+		return v.unnamed, nil
 	}
 	if len(value) > v.longestIssuer { // before it is unescaped
 		return nil, refuse(ReasonUnknownIssuer)
 	}
 	name, ok := strictjson.String(value)
 	if !ok {
-		return nil, refuse(ReasonMalformedClaims)
+		return nil, refusedIssuerType
 	}
 	iss, ok := v.issuers[string(name)]
 	if !ok {
