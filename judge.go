@@ -8,8 +8,10 @@ import (
 // claimRules are what the claims of one issuer's tokens are judged by.
 type claimRules struct {
 	issuer      string
+	template    *template // of issuers, or nil
 	audiences   []string
 	anyAudience bool
+	byRequest   bool // the audience depends on the request, and is judged later: see live
 	required    claimSet
 	leeway      time.Duration
 	maxLifetime time.Duration // 0: not limited
@@ -27,7 +29,7 @@ const uncertainExpiry = 5 * time.Minute
 // judge applies every check that needs the rules or the clock to claims whose signature was
 // verified.
 func (r *claimRules) judge(c *content, reading reading, now time.Time) *Error {
-	if c.issuer != r.issuer { // unreachable, as names are unique; but the key was chosen by an unverified iss
+	if c.issuer != r.issuer && !r.template.covers(c.issuer) { // unreachable, as names are unique; but the key was chosen by an unverified iss
 		return refuse(ReasonUnknownIssuer)
 	}
 	if reading.present&r.required != r.required {
@@ -39,7 +41,7 @@ func (r *claimRules) judge(c *content, reading reading, now time.Time) *Error {
 	if r.maxLifetime > 0 && c.expiry.Sub(c.issuedAt) > r.maxLifetime {
 		return refuse(ReasonLifetime)
 	}
-	if !r.anyAudience && !r.isMeantForUs(c, reading) {
+	if !r.anyAudience && !r.byRequest && !r.isMeantForUs(c, reading) {
 		return refuse(ReasonAudience)
 	}
 	// RFC 7800 section 3.1: a bound token is worth nothing without a proof of the key, and no proof
