@@ -335,7 +335,7 @@ func (r *roster) forgetUnknown(now time.Duration) {
 // The mistakes in a call of Add that depend on what the registry has.
 var (
 	errRegistered   = errors.New("is registered already; remove it first")
-	errRegistryFull = errors.New("has no room: the registry has as many issuers as WithMaxIssuers allows")
+	errRegistryFull = errors.New("finds no room: the registry has as many issuers as WithMaxIssuers allows")
 	errClosed       = errors.New("comes too late: the Middleware was closed")
 )
 
