@@ -43,3 +43,10 @@ func (m *Middleware) ShareKeys(of *Middleware) {
 		share(iss, of.core.verifier.templates[i])
 	}
 }
+
+// Unknown is how many issuers are remembered as unknown to the lookup.
+func (r *Registry) Unknown() int {
+	r.roster.mu.RLock()
+	defer r.roster.mu.RUnlock()
+	return len(r.roster.unknown)
+}

@@ -162,7 +162,8 @@ func (m *member) counts(now time.Time) bool {
 // use records that a token of the issuer was verified. It writes once a second, so that many
 // requests do not wait for each other's caches.
 func (m *member) use(now time.Time) {
-	if at := int64(now.Sub(m.epoch)); at-m.used.Load() >= int64(time.Second) {
+	at := max(int64(now.Sub(m.epoch)), 1) // 0 stands for never
+	if last := m.used.Load(); last == 0 || at-last >= int64(time.Second) {
 		m.used.Store(at)
 	}
 }

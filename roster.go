@@ -167,17 +167,22 @@ func (r *roster) ask(name []byte) (*inquiry, verdict) {
 		return nil, verdict{refusal: refusedNoURL}
 	}
 	r.asked = append(r.asked, now)
+	return r.start(string(name), known), verdict{}
+}
+
+// start starts a call of the lookup.
+func (r *roster) start(name string, known *issuer) *inquiry {
 	call := &inquiry{flight.NewCall[verdict](), known}
-	r.calls[string(name)] = call
+	r.calls[name] = call
 	r.busy++
-	r.running.Go(func() { r.call(string(name), call) })
-	return call, verdict{}
+	r.running.Go(func() { r.call(name, call) })
+	return call
 }
 
 // canBeLookedUp reports whether a name that a token brings, which is not verified, can be given to
 // the lookup.
 func canBeLookedUp(name []byte) bool {
-	return len(name) <= maxRegisteredName && grammar.IsNQSCHAR(string(name)) &&
+	return len(name) <= maxRegisteredName && grammar.IsScopeToken(string(name)) &&
 		weburl.CheckIssuer(string(name), false) == nil
 }
 
