@@ -23,8 +23,10 @@ const (
 // what the first allowed.
 //
 // Every field is a value that this service already knew. An attacker can choose none of them, and
-// each is fit for a metric's label: Issuer is "" until it matched a configured one, KeyID until a
-// key verified the signature, and Algorithm until it was found on the issuer's list.
+// each is fit for a metric's label: Issuer is "" until it matched a configured or
+// registered one, KeyID until a key verified the signature, and Algorithm until it was found on the
+// issuer's list. Issuer is the name of an [IssuerTemplate] with its placeholder, whatever the
+// token's own is.
 type Event struct {
 	Outcome   Outcome
 	Reason    Reason // "" unless refused or unavailable

@@ -40,6 +40,8 @@ const (
 	withTokensFrom
 	withTwoIssuers
 	withTwoLeeways
+	withTemplate
+	withAudienceFunc
 )
 
 type configSeed struct {
@@ -74,6 +76,8 @@ func (s configSeed) options() []bearer.Option {
 		withInsecureHTTP:  bearer.InsecureHTTP(),
 		withNoExpiry:      bearer.InsecureNoExpiry(),
 		withTwoLeeways:    bearer.Leeway(time.Duration(s.leeway)),
+		withTemplate:      bearer.IssuerTemplate(s.text, acceptAll),
+		withAudienceFunc:  bearer.AudienceFunc(audienceOfHost),
 	} {
 		if s.flags&flag != 0 {
 			issuerOpts = append(issuerOpts, opt)
@@ -135,12 +139,17 @@ var configSeeds = []configSeed{
 	{issuer: "https://issuer.example", audience: "orders", flags: withRFC9068 | withNoExpiry},
 	{issuer: "https://issuer.example", audience: "orders", text: "x", flags: withRFC9068 | withAudienceClaim},
 	{issuer: "https://issuer.example", flags: withRFC9068 | withAnyAudience},
+	{issuer: "https://issuer.example/{tenant}", audience: "orders", text: "tid", flags: withTemplate},
+	{issuer: "https://issuer.example/{tenant}", audience: "orders", text: "https://keys.example/jwks", flags: withTemplate | withJWKSURL},
+	{issuer: "https://issuer.example", audience: "orders", flags: withAudienceFunc},
+	{issuer: "https://issuer.example", flags: withAudienceFunc | withAnyAudience},
+	{issuer: "https://issuer.example", flags: withAudienceFunc},
 }
 
 // everyConfigSeed adds each option alone, with nothing in it and with something.
 func everyConfigSeed() []configSeed {
 	seeds := slices.Clone(configSeeds)
-	for flag := uint32(withAudiences); flag <= withTwoLeeways; flag <<= 1 {
+	for flag := uint32(withAudiences); flag <= withAudienceFunc; flag <<= 1 {
 		for _, text := range []string{"", "x"} {
 			seeds = append(seeds, configSeed{issuer: "https://issuer.example", audience: "orders", text: text, flags: flag})
 		}
@@ -199,9 +208,9 @@ func (s configSeed) checkMeant(t testing.TB) {
 	has := func(flags uint32) bool { return s.flags&flags != 0 }
 	for problem, found := range map[string]bool{
 		"no issuer":                           s.issuer == "",
-		"no audience":                         s.audience == "" && !has(withAnyAudience),
-		"an audience that is not looked at":   s.audience != "" && has(withAnyAudience),
-		"an empty option":                     s.text == "" && has(withAudiences|withAudienceClaim|withAlgorithms|withTokenTypes|withScopeClaim|withRolesClaim|withRealm|withMetadata|withTokensFrom),
+		"no audience":                         s.audience == "" && !has(withAnyAudience|withAudienceFunc),
+		"an audience that is not looked at":   s.audience != "" && has(withAnyAudience|withAudienceFunc) || has(withAudienceFunc) && has(withAudiences|withAnyAudience),
+		"an empty option":                     s.text == "" && has(withAudiences|withAudienceClaim|withAlgorithms|withTokenTypes|withScopeClaim|withRolesClaim|withRealm|withMetadata|withTokensFrom|withTemplate),
 		"no keys":                             s.text == "" && has(withJWKSURL|withDiscover|withRemote|withStatic|withPEM),
 		"a leeway out of bounds":              has(withLeeway) && (s.leeway < 0 || s.leeway > int64(5*time.Minute)),
 		"a lifetime that is none":             has(withMaxLifetime) && s.lifetime <= 0,
@@ -213,6 +222,8 @@ func (s configSeed) checkMeant(t testing.TB) {
 		"RFC 9068 and what contradicts it":    has(withRFC9068) && has(withTokenTypes|withNoExpiry|withAudienceClaim|withAnyAudience),
 		"keys over http":                      has(withJWKSURL|withRemote|withDiscover) && !has(withInsecureHTTP) && !isSafe(s.text),
 		"discovery over http":                 !has(withJWKSURL|withDiscover|withRemote|withStatic|withPEM|withHMACSecret|withInsecureHTTP) && !isSafe(s.issuer),
+		"a template without keys":             has(withTemplate) && (has(withHMACSecret) || !has(withJWKSURL|withDiscover|withRemote|withStatic|withPEM)),
+		"a template that is none":             has(withTemplate) && strings.Count(s.issuer, "/{")*strings.Count(s.issuer, "}") != 1,
 		"a realm that breaks out of a header": has(withRealm) && strings.ContainsAny(s.text, "\"\\\r\n"),
 	} {
 		if found {

@@ -60,7 +60,7 @@ func WithRegistry(r *Registry) Option {
 // options, remove it and add it again. An issuer that the lookup found is replaced.
 func (r *Registry) Add(issuer, audience string, opts ...IssuerOption) error {
 	g, m := r.registrar, &optional.Mistakes{}
-	c := describeIssuer(issuer, audience, slices.Clone(opts))
+	c := describeIssuer(issuer, audience, opts)
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	iss := g.buildMember(m, c)

@@ -110,7 +110,7 @@ func TestOnlyRegisteredIssuersAreContacted(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		known := issuerAt("https://known.test")
 		contacted := make(map[string]bool)
-		client := &http.Client{Transport: roundTrip(func(r *http.Request) (*http.Response, error) {
+		client := &http.Client{Transport: roundTripper(func(r *http.Request) (*http.Response, error) {
 			contacted[r.URL.Host] = true
 			return known.Client().Transport.RoundTrip(r)
 		})}
@@ -128,11 +128,6 @@ func TestOnlyRegisteredIssuersAreContacted(t *testing.T) {
 		}
 	})
 }
-
-// roundTrip is a transport.
-type roundTrip func(*http.Request) (*http.Response, error)
-
-func (f roundTrip) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
 
 // A token of a registered issuer that is cached costs what one of a configured issuer costs. One of
 // an unknown issuer costs no more, unless there is a lookup to ask.
