@@ -24,7 +24,7 @@ import (
 
 // causeOf verifies a token that is refused for a reason, and returns the cause. It checks that the
 // log has the cause and the response has not.
-func causeOf(t *testing.T, issuer *bearertest.Issuer, token string, want bearer.Reason, opts ...bearer.IssuerOption) string {
+func claimCause(t *testing.T, issuer *bearertest.Issuer, token string, want bearer.Reason, opts ...bearer.IssuerOption) string {
 	t.Helper()
 	var log bytes.Buffer
 	logger := slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))
@@ -144,7 +144,7 @@ func TestClaimRefusalsHaveACause(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			cause := causeOf(t, issuer, issuer.Sign(tt.header, tt.claims), tt.want, tt.opts...)
+			cause := claimCause(t, issuer, issuer.Sign(tt.header, tt.claims), tt.want, tt.opts...)
 			found, remedy, _ := strings.Cut(cause, "; ")
 			if says, _, _ := strings.Cut(tt.says, ";"); !strings.Contains(cause, tt.says) || !strings.Contains(found, says) {
 				t.Errorf("cause %q, want %q", cause, tt.says)
@@ -179,7 +179,7 @@ func TestTimesInCausesAreExact(t *testing.T) {
 				c{"iat": now, "exp": at(2 * time.Hour)}, bearer.MaxLifetime(time.Hour), bearer.ReasonLifetime, "exp is 7200 s after iat, and MaxLifetime is 1h0m0s; ",
 			},
 		} {
-			if cause := causeOf(t, issuer, issuer.Token(tt.claims), tt.want, tt.opt); !strings.HasPrefix(cause, tt.says) {
+			if cause := claimCause(t, issuer, issuer.Token(tt.claims), tt.want, tt.opt); !strings.HasPrefix(cause, tt.says) {
 				t.Errorf("%s: cause %q, want %q", name, cause, tt.says)
 			} else if tt.want != bearer.ReasonLifetime && !strings.Contains(cause, "Leeway") {
 				t.Errorf("%s: cause %q names no option", name, cause)
@@ -201,7 +201,7 @@ func TestUnreadableClaimsHaveAFixedCause(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			token := issuer.SignRaw([]byte(`{"alg":"ES256"}`), []byte(payload[:len(payload)-1]+tt.more+"}"))
-			cause := causeOf(t, issuer, token, bearer.ReasonMalformedClaims)
+			cause := claimCause(t, issuer, token, bearer.ReasonMalformedClaims)
 			if !strings.Contains(cause, tt.says) || strings.Contains(cause, "canary") || !strings.Contains(cause, "; ") {
 				t.Errorf("cause %q", cause)
 			}
@@ -214,13 +214,13 @@ func TestUnverifiedClaimsHaveAFixedCause(t *testing.T) {
 	t.Parallel()
 	issuer := bearertest.NewIssuer()
 	for _, payload := range []string{"canary", `["canary"]`, `{"canary"`, "{\"canary\":\"\xff\"}"} {
-		cause := causeOf(t, issuer, issuer.SignRaw([]byte(`{"alg":"ES256"}`), []byte(payload)), bearer.ReasonMalformedClaims)
+		cause := claimCause(t, issuer, issuer.SignRaw([]byte(`{"alg":"ES256"}`), []byte(payload)), bearer.ReasonMalformedClaims)
 		if cause != "the claims set is not one strict JSON object; have the issuer write one JSON object in UTF-8" {
 			t.Errorf("cause %q", cause)
 		}
 	}
 	legacy := bearertest.NewIssuer(bearertest.WithAlgorithm("HS256"))
-	cause := causeOf(t, legacy, forged(legacy.Token()), bearer.ReasonSignature, bearer.HMACSecret(legacy.Secrets()...))
+	cause := claimCause(t, legacy, forged(legacy.Token()), bearer.ReasonSignature, bearer.HMACSecret(legacy.Secrets()...))
 	if !strings.Contains(cause, "none of the issuer's secrets") || !strings.Contains(cause, "HMACSecret") || !strings.Contains(cause, "base64") {
 		t.Errorf("cause %q", cause)
 	}
@@ -242,10 +242,10 @@ func TestSignedValuesInCausesAreQuotedAndCut(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			for _, cause := range []string{
-				causeOf(t, issuer, issuer.Token(c{"aud": value}), bearer.ReasonAudience),
-				causeOf(t, issuer, issuer.Token(c{"aud": []string{value, value, value, value, value}}), bearer.ReasonAudience),
-				causeOf(t, issuer, issuer.Token(c{"azp": value}), bearer.ReasonAudience, bearer.AudienceClaim("azp")),
-				causeOf(t, issuer, issuer.Sign(plain, c{"token_use": value}), bearer.ReasonNotAccessToken),
+				claimCause(t, issuer, issuer.Token(c{"aud": value}), bearer.ReasonAudience),
+				claimCause(t, issuer, issuer.Token(c{"aud": []string{value, value, value, value, value}}), bearer.ReasonAudience),
+				claimCause(t, issuer, issuer.Token(c{"azp": value}), bearer.ReasonAudience, bearer.AudienceClaim("azp")),
+				claimCause(t, issuer, issuer.Sign(plain, c{"token_use": value}), bearer.ReasonNotAccessToken),
 			} {
 				start := strings.Index(cause, `"`)
 				quoted := cause[start:]
@@ -255,22 +255,22 @@ func TestSignedValuesInCausesAreQuotedAndCut(t *testing.T) {
 				}
 			}
 			for _, claims := range []c{{"exp": value}, {"nbf": value}, {"sub": []string{value}}, {"jti": c{value: 1}}, {"aud": c{value: 1}}} {
-				if cause := causeOf(t, issuer, issuer.Token(claims), bearer.ReasonMalformedClaims); strings.Contains(cause, `"`) {
+				if cause := claimCause(t, issuer, issuer.Token(claims), bearer.ReasonMalformedClaims); strings.Contains(cause, `"`) {
 					t.Errorf("cause %q has something of the value", cause)
 				}
 			}
 			for _, claims := range []c{{"at_hash": value}, {"events": c{value: 1}}, {"token_use": []string{value}}} {
-				if cause := causeOf(t, issuer, issuer.Sign(plain, claims), bearer.ReasonNotAccessToken); strings.Contains(cause, "...") {
+				if cause := claimCause(t, issuer, issuer.Sign(plain, claims), bearer.ReasonNotAccessToken); strings.Contains(cause, "...") {
 					t.Errorf("cause %q has something of the value", cause)
 				}
 			}
 		})
 	}
 	exact := strings.Repeat("x", 64)
-	if cause := causeOf(t, issuer, issuer.Token(c{"aud": exact}), bearer.ReasonAudience); !strings.Contains(cause, `"`+exact+`";`) {
+	if cause := claimCause(t, issuer, issuer.Token(c{"aud": exact}), bearer.ReasonAudience); !strings.Contains(cause, `"`+exact+`";`) {
 		t.Errorf("cause %q, want 64 bytes whole", cause)
 	}
-	if cause := causeOf(t, issuer, issuer.Token(c{"aud": exact + "x"}), bearer.ReasonAudience); !strings.Contains(cause, `"`+exact+`"...;`) {
+	if cause := claimCause(t, issuer, issuer.Token(c{"aud": exact + "x"}), bearer.ReasonAudience); !strings.Contains(cause, `"`+exact+`"...;`) {
 		t.Errorf("cause %q, want 64 bytes of 65", cause)
 	}
 }

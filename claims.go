@@ -73,8 +73,9 @@ func (c *Claims) read() *content {
 	return c.content
 }
 
-// Issuer returns iss (RFC 7519 section 4.1.1), which equals the issuer given to [WithIssuer]. For a
-// token without one, under [InsecureNoIssuer], it is the issuer given there.
+// Issuer returns iss (RFC 7519 section 4.1.1), which equals the issuer given to [WithIssuer] or
+// [Registry.Add], or fits its [IssuerTemplate]. For a token without one, under [InsecureNoIssuer],
+// it is the issuer given there.
 func (c *Claims) Issuer() string { return c.read().issuer }
 
 // Subject returns sub (RFC 7519 section 4.1.2), or "" when the token has none. A subject is unique

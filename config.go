@@ -14,7 +14,6 @@ import (
 	"github.com/bearer-go/bearer/internal/grammar"
 	"github.com/bearer-go/bearer/internal/keyset"
 	"github.com/bearer-go/bearer/internal/optional"
-	"github.com/bearer-go/bearer/internal/strictjson"
 	"github.com/bearer-go/bearer/internal/tokencache"
 	"github.com/bearer-go/bearer/internal/weburl"
 	"github.com/bearer-go/bearer/jwks"
@@ -30,6 +29,7 @@ const (
 // built is what a Middleware works with: a configuration without mistakes.
 type built struct {
 	core       core
+	defaults   []jwks.Option // of every key set
 	components []component
 	metadata   metadataDocument
 }
@@ -49,10 +49,9 @@ func (b *built) close() {
 	}
 }
 
-// build judges the whole configuration. It returns what a Middleware works with, or every mistake.
-// It performs no I/O.
-func (c *config) build() (*built, error) {
-	m := &optional.Mistakes{}
+// build judges the configuration, but for the registry. It returns what a Middleware works with if
+// there is no mistake. It performs no I/O.
+func (c *config) build(m *optional.Mistakes) *built {
 	for _, i := range c.nils {
 		m.Add("New", "nil", "option %d is nil; leave it out", i)
 	}
@@ -60,11 +59,7 @@ func (c *config) build() (*built, error) {
 	c.buildCore(m, &b.core)
 	c.buildIssuers(m, b)
 	c.buildMetadata(m, b)
-	if len(m.All) > 0 {
-		b.close()
-		return nil, configErrors(m.All)
-	}
-	return b, nil
+	return b
 }
 
 func (c *config) buildCore(m *optional.Mistakes, core *core) {
@@ -136,8 +131,8 @@ func (c *config) buildVerifier(m *optional.Mistakes, v *verifier) {
 }
 
 func (c *config) buildIssuers(m *optional.Mistakes, b *built) {
-	if len(c.issuers) == 0 {
-		m.Add("New", "", "no issuer is trusted; add WithIssuer")
+	if len(c.issuers) == 0 && !c.registry.Given() {
+		m.Add("New", "", "no issuer is trusted; add WithIssuer, or WithRegistry")
 	}
 	optional.Once(m, "WithHTTPClient", &c.client, nil)
 	var defaults []jwks.Option
@@ -149,17 +144,17 @@ func (c *config) buildIssuers(m *optional.Mistakes, b *built) {
 	} else if c.client.Given() {
 		m.Add("WithHTTPClient", "nil", "give a client, or leave the option out")
 	}
+	b.defaults = defaults
 	v := &b.core.verifier
 	v.issuers = make(map[string]*issuer)
 	for _, described := range c.issuers {
 		m.Subject = ""
-		if _, twice := v.issuers[described.name]; twice && described.name != "" {
+		if v.has(described.name) && described.name != "" {
 			m.Add("WithIssuer", strconv.Quote(weburl.Redacted(described.name)),
 				"set more than once; an issuer has one set of rules, and Audiences adds audiences")
 		}
 		iss := described.build(m, defaults)
-		v.issuers[iss.name] = iss
-		v.longestIssuer = max(v.longestIssuer, strictjson.MaxSpelling(len(iss.name)))
+		v.trust(iss)
 		b.components = append(b.components, iss)
 		if iss.rules.withoutIssuer {
 			if v.unnamed != nil {
@@ -169,6 +164,13 @@ func (c *config) buildIssuers(m *optional.Mistakes, b *built) {
 		}
 	}
 	m.Subject = ""
+	for i, iss := range v.templates {
+		for _, other := range v.templates[:i] {
+			if iss.name != other.name && templatesOverlap(iss.name, other.name) {
+				m.Add("IssuerTemplate", strconv.Quote(iss.name), "an issuer can fit both this and %q; keep one", other.name)
+			}
+		}
+	}
 }
 
 func (c *config) buildMetadata(m *optional.Mistakes, b *built) {
@@ -185,7 +187,9 @@ func (c *config) buildMetadata(m *optional.Mistakes, b *built) {
 	}
 	var issuers []string
 	for _, iss := range c.issuers {
-		issuers = append(issuers, iss.name)
+		if !iss.template.Given() { // whose name is that of no authorization server
+			issuers = append(issuers, iss.name)
+		}
 	}
 	b.metadata, b.core.challenger.metadataURL = described.document(issuers, b.core.sources)
 }
@@ -200,7 +204,7 @@ func (c *issuerConfig) build(m *optional.Mistakes, defaults []jwks.Option) *issu
 		m.Add("WithIssuer", `""`,
 			"the issuer is empty; give the exact value of the tokens' iss; is a variable unset?")
 	}
-	if !c.anyAudience.Given() && c.audience == "" {
+	if !c.anyAudience.Given() && !c.audienceFunc.Given() && c.audience == "" {
 		m.Add("WithIssuer", shown+`, ""`,
 			"the audience is empty; give the value this service has in the tokens' aud; is a variable unset?")
 	}
@@ -213,6 +217,7 @@ func (c *issuerConfig) build(m *optional.Mistakes, defaults []jwks.Option) *issu
 	iss.refused = sync.OnceValue(func() *refusedHeaders { return newRefusedHeaders(iss.algorithms, iss.types) })
 	iss.secrets = c.buildSecrets(m, iss.algorithms)
 	c.buildKeys(m, iss, defaults)
+	c.buildLive(m, iss)
 	return iss
 }
 
@@ -254,6 +259,7 @@ func (c *issuerConfig) buildRules(m *optional.Mistakes) claimRules {
 		anyAudience:        c.anyAudience.Given(),
 		audienceClaim:      c.audienceClaim.Or("aud"),
 		anyOf:              c.anyClaim.Get(),
+		byRequest:          c.audienceFunc.Given(),
 		ignoreConfirmation: c.ignoreConfirmation.Given(),
 		withoutIssuer:      c.withoutIssuer.Given(),
 		idTokens:           c.idTokens.Given(),

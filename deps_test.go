@@ -126,7 +126,7 @@ func TestCoreLinksNoTestCode(t *testing.T) {
 // below, and for every package there is.
 var arrows = map[string][]string{
 	".": {
-		"jwks", "internal/grammar", "internal/jws", "internal/keyset", "internal/optional",
+		"jwks", "internal/flight", "internal/grammar", "internal/jws", "internal/keyset", "internal/optional",
 		"internal/strictjson", "internal/tokencache", "internal/weburl",
 	},
 	"jwks": {

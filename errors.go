@@ -10,9 +10,9 @@ import (
 	"github.com/bearer-go/bearer/internal/optional"
 )
 
-// ErrUnavailable is what a [Func] returns, as it is or wrapped, when it cannot decide because
-// something it depends on does not answer. The client then receives 503 instead of 403. Every 503
-// of this package matches it with [errors.Is].
+// ErrUnavailable is what a [Func] or the function of an [IssuerTemplate] returns, as it is or
+// wrapped, when it cannot decide because something it depends on does not answer. The client then
+// receives 503 instead of 403 or 401. Every 503 of this package matches it with [errors.Is].
 var ErrUnavailable = errors.New("bearer: unavailable")
 
 // ErrNoClaims is returned by [ClaimsAs] when the context carries no claims: the handler is not
@@ -56,7 +56,7 @@ const (
 	ReasonPolicy            Reason = "policy_refused"         // 403 insufficient_scope: see Func
 	ReasonAuthTooWeak       Reason = "authentication_too_weak"
 	ReasonAuthTooOld        Reason = "authentication_too_old" // 401 insufficient_user_authentication, like the one above
-	ReasonPolicyUnavailable Reason = "dependency_unavailable" // 503: a Func returned ErrUnavailable
+	ReasonPolicyUnavailable Reason = "dependency_unavailable" // 503: a Func or IssuerTemplate returned ErrUnavailable, or a lookup failed
 
 	reasonInternal Reason = "internal_error" // 500: WriteError was given an error of another package
 )

@@ -23,10 +23,11 @@ const (
 // event for each Middleware that it meets. A further guard of the same Middleware adds one only if
 // it refuses what the first allowed.
 //
-// An attacker can choose no field. Issuer is "" until it matched a configured one, KeyID until a key
-// verified the signature, and Algorithm until it was found on the issuer's list. These, Outcome and
-// Reason have few values, and are fit for a metric's label. Subject and ClientID are those of a
-// person and a program: they are for audit, and not for labels.
+// An attacker can choose no field. Issuer is "" until it matched a configured or registered one,
+// KeyID until a key verified the signature, and Algorithm until it was found on the issuer's list.
+// Issuer is the name of an [IssuerTemplate] with its placeholder, whatever the token's own is.
+// These, Outcome and Reason have few values, and are fit for a metric's label. Subject and ClientID
+// are those of a person and a program: they are for audit, and not for labels.
 type Event struct {
 	Outcome   Outcome
 	Reason    Reason // "" unless refused or unavailable

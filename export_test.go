@@ -18,7 +18,7 @@ func (m *Middleware) VerifySignature(ctx context.Context, issuer, token string) 
 	if err != nil {
 		return err
 	}
-	if _, _, err := m.core.verifier.issuers[issuer].verifySignature(ctx, &signed, new(Event)); err != nil {
+	if _, _, err := m.core.verifier.issuers[issuer].verifySignature(ctx, issuer, &signed, new(Event)); err != nil {
 		return err
 	}
 	return nil
@@ -38,11 +38,23 @@ func (m *Middleware) CachedToken(token string) (string, bool) {
 
 // ShareKeys has a Middleware use the key sets of another one that has the same issuers.
 func (m *Middleware) ShareKeys(of *Middleware) {
-	for name, iss := range m.core.verifier.issuers {
+	share := func(iss, shared *issuer) {
 		if iss.set != nil {
 			iss.close()
-			shared := of.core.verifier.issuers[name]
 			iss.set, iss.keys = shared.set, shared.keys
 		}
 	}
+	for name, iss := range m.core.verifier.issuers {
+		share(iss, of.core.verifier.issuers[name])
+	}
+	for i, iss := range m.core.verifier.templates {
+		share(iss, of.core.verifier.templates[i])
+	}
+}
+
+// Unknown is how many issuers are remembered as unknown to the lookup.
+func (r *Registry) Unknown() int {
+	r.roster.mu.RLock()
+	defer r.roster.mu.RUnlock()
+	return len(r.roster.unknown)
 }

@@ -44,6 +44,8 @@ const (
 	withNamedClaims // ClientIDClaim and AnyClaimPresent
 	withNoIssuer
 	withIDTokens
+	withTemplate
+	withAudienceFunc
 )
 
 type configSeed struct {
@@ -82,6 +84,8 @@ func (s configSeed) options() []bearer.Option {
 		withIDTokens:      bearer.InsecureIDTokens(),
 
 		withSecretBesideKeys: bearer.HMACSecretBesideKeys([]byte(secretMark+s.text), []byte(secretMark+strings.Repeat("k", 32))),
+		withTemplate:         bearer.IssuerTemplate(s.text, acceptAll),
+		withAudienceFunc:     bearer.AudienceFunc(audienceOfHost),
 	} {
 		if s.flags&flag != 0 {
 			issuerOpts = append(issuerOpts, opt)
@@ -152,12 +156,17 @@ var configSeeds = []configSeed{
 	{issuer: "https://issuer.example", audience: "orders", text: strings.Repeat("s", 32), flags: withSecretBesideKeys | withHMACSecret},
 	{issuer: "https://issuer.example", audience: "orders", text: "ES256", flags: withSecretBesideKeys | withAlgorithms},
 	{issuer: "https://issuer.example", audience: "orders", text: "cid", flags: withNamedClaims | withNoIssuer | withIDTokens},
+	{issuer: "https://issuer.example/{tenant}", audience: "orders", text: "tid", flags: withTemplate},
+	{issuer: "https://issuer.example/{tenant}", audience: "orders", text: "https://keys.example/jwks", flags: withTemplate | withJWKSURL},
+	{issuer: "https://issuer.example", audience: "orders", flags: withAudienceFunc},
+	{issuer: "https://issuer.example", flags: withAudienceFunc | withAnyAudience},
+	{issuer: "https://issuer.example", flags: withAudienceFunc},
 }
 
 // everyConfigSeed adds each option alone, with nothing in it and with something.
 func everyConfigSeed() []configSeed {
 	seeds := slices.Clone(configSeeds)
-	for flag := uint32(withAudiences); flag <= withIDTokens; flag <<= 1 {
+	for flag := uint32(withAudiences); flag <= withAudienceFunc; flag <<= 1 {
 		for _, text := range []string{"", "x"} {
 			seeds = append(seeds, configSeed{issuer: "https://issuer.example", audience: "orders", text: text, flags: flag})
 		}
@@ -217,9 +226,9 @@ func (s configSeed) checkMeant(t testing.TB) {
 	has := func(flags uint32) bool { return s.flags&flags != 0 }
 	for problem, found := range map[string]bool{
 		"no issuer":                           s.issuer == "",
-		"no audience":                         s.audience == "" && !has(withAnyAudience),
-		"an audience that is not looked at":   s.audience != "" && has(withAnyAudience),
-		"an empty option":                     s.text == "" && has(withAudiences|withAudienceClaim|withAlgorithms|withTokenTypes|withScopeClaim|withRolesClaim|withRealm|withMetadata|withTokensFrom|withNamedClaims),
+		"no audience":                         s.audience == "" && !has(withAnyAudience|withAudienceFunc),
+		"an audience that is not looked at":   s.audience != "" && has(withAnyAudience|withAudienceFunc) || has(withAudienceFunc) && has(withAudiences|withAnyAudience),
+		"an empty option":                     s.text == "" && has(withAudiences|withAudienceClaim|withAlgorithms|withTokenTypes|withScopeClaim|withRolesClaim|withRealm|withMetadata|withTokensFrom|withNamedClaims|withTemplate),
 		"no keys":                             s.text == "" && has(withJWKSURL|withDiscover|withRemote|withStatic|withPEM),
 		"a leeway out of bounds":              has(withLeeway) && (s.leeway < 0 || s.leeway > int64(5*time.Minute)),
 		"a lifetime that is none":             has(withMaxLifetime) && s.lifetime <= 0,
@@ -234,6 +243,8 @@ func (s configSeed) checkMeant(t testing.TB) {
 		"RFC 9068 and what contradicts it":    has(withRFC9068) && has(withTokenTypes|withNoExpiry|withAudienceClaim|withAnyAudience|withNoIssuer|withIDTokens),
 		"keys over http":                      has(withJWKSURL|withRemote|withDiscover) && !has(withInsecureHTTP) && !isSafe(s.text),
 		"discovery over http":                 !has(withJWKSURL|withDiscover|withRemote|withStatic|withPEM|withHMACSecret|withInsecureHTTP) && !isSafe(s.issuer),
+		"a template without keys":             has(withTemplate) && (has(withHMACSecret) || !has(withJWKSURL|withDiscover|withRemote|withStatic|withPEM)),
+		"a template that is none":             has(withTemplate) && strings.Count(s.issuer, "/{")*strings.Count(s.issuer, "}") != 1,
 		"a realm that breaks out of a header": has(withRealm) && strings.ContainsAny(s.text, "\"\\\r\n"),
 	} {
 		if found {

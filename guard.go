@@ -136,7 +136,7 @@ func (g *guard) pass(r *http.Request, d *decision) (*http.Request, *Error) {
 	}
 	d.claims = &token.claims
 	authorization := x.unusualHeader() // before a Func, which can change the header
-	if err := g.rule.check(x.request, &token.claims); err != nil {
+	if err := g.check(r.Context(), x.request, token); err != nil {
 		return nil, err
 	}
 	x.rewind()
@@ -154,7 +154,7 @@ func (g *guard) passAgain(r *http.Request, known *verified, d *decision) (*http.
 	if header := r.Header["Authorization"]; len(header) == 1 && !isBearerHeader(header[0], token.token) {
 		authorization = header[0]
 	}
-	if err := g.rule.check(r, &token.claims); err != nil {
+	if err := g.check(r.Context(), r, token); err != nil {
 		return nil, err
 	}
 	if token == known {
@@ -176,7 +176,19 @@ func (g *guard) verify(ctx context.Context, token string, d *decision) *Error {
 		return err
 	}
 	d.claims = &verified.claims
-	return g.rule.check(nil, d.claims)
+	return g.check(ctx, nil, verified)
+}
+
+// check judges what can differ from one request to the next, whatever was verified before: first
+// what the issuer's options ask, which no route can leave out, and then what the route requires.
+// The request is nil under Verify.
+func (g *guard) check(ctx context.Context, r *http.Request, token *verified) *Error {
+	if live := token.issuer.live; live != nil {
+		if err := live.judge(ctx, r, &token.content, token.aud); err != nil {
+			return err
+		}
+	}
+	return g.rule.check(r, &token.claims)
 }
 
 // refused reports a refusal, and returns it as that of this route.

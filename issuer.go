@@ -13,10 +13,10 @@ import (
 	"github.com/bearer-go/bearer/jwks"
 )
 
-// issuer is one trusted issuer: its algorithms, its keys, and the rules for its claims. It never
-// changes. Nothing of it is shared with another issuer.
+// issuer is one trusted issuer, or the issuers of one template: its algorithms, its keys, and the
+// rules for its claims. It never changes. Nothing of it is shared with another issuer.
 type issuer struct {
-	name       string
+	name       string // of a template, with the placeholder
 	algorithms []*jws.Algorithm
 	types      []string               // as mediaType gives them
 	refused    func() *refusedHeaders // made when they are first needed
@@ -26,13 +26,15 @@ type issuer struct {
 	secrets []any      // of HMAC, each a []byte; nil if there are keys alone
 	set     *jwks.Set  // nil if there are secrets alone
 	keys    keyset.Set // the same set
+
+	live *live // nil for most issuers
 }
 
-// verifySignature checks the algorithm, the type, the key and the signature of a token. It returns
-// the key that verified the signature, or nil for a secret, and the time at which the issuer held
-// it.
+// verifySignature checks the algorithm, the type, the key and the signature of a token with this
+// iss. It returns the key that verified the signature, or nil for a secret, and the time at which
+// the issuer held it.
 func (iss *issuer) verifySignature(
-	ctx context.Context, t *signedToken, ev *Event,
+	ctx context.Context, name string, t *signedToken, ev *Event,
 ) (key *keyset.Key, at time.Time, refusal *Error) {
 	alg := t.header.alg
 	if alg == nil || !slices.Contains(iss.algorithms, alg) {
@@ -48,7 +50,7 @@ func (iss *issuer) verifySignature(
 		}
 		return nil, time.Now(), nil
 	}
-	found, at, err := iss.keys.Candidates(ctx, iss.name, t.header.kid, alg.Name)
+	found, at, err := iss.keys.Candidates(ctx, name, t.header.kid, alg.Name)
 	if err != nil {
 		return nil, at, noKey(err)
 	}
@@ -151,20 +153,29 @@ func (iss *issuer) verifyWithSecrets(t *signedToken, alg *jws.Algorithm) bool {
 	return verified
 }
 
-// stillHolds reports whether the issuer still has the key that verified a token with this key id
-// and algorithm in its header, and at what time. A key of nil stands for one of the issuer's secrets,
-// which it has as long as it lives.
+// stillHolds reports whether the issuer still has the key that verified a token with this iss, and
+// with this key id and algorithm in its header, and at what time. A key of nil stands for one of the
+// issuer's secrets, which it has as long as it lives.
 func (iss *issuer) stillHolds(
-	ctx context.Context, kid, alg string, key *keyset.Key,
+	ctx context.Context, name, kid, alg string, key *keyset.Key,
 ) (held bool, at time.Time, refusal *Error) {
 	if key == nil {
 		return true, time.Now(), nil
 	}
-	held, at, err := iss.keys.Holds(ctx, iss.name, kid, alg, key)
+	held, at, err := iss.keys.Holds(ctx, name, kid, alg, key)
 	if err != nil {
 		return false, at, noKey(err)
 	}
 	return held, at, nil
+}
+
+// unlessRemoved returns a refusal, or the one of a removed issuer if it was removed meanwhile: its
+// keys were closed, and that is no outage.
+func (iss *issuer) unlessRemoved(refusal *Error) *Error {
+	if iss.live != nil && iss.live.member != nil && iss.live.member.removed.Load() {
+		return refusedRemoved
+	}
+	return refusal
 }
 
 // noKey is the refusal when there is no key to verify a token with. The cause tells the operator of

@@ -1,6 +1,8 @@
 package bearer
 
 import (
+	"context"
+	"net/http"
 	"slices"
 	"time"
 
@@ -18,6 +20,8 @@ type issuerConfig struct {
 
 	audiences     [][]string // one list for each use
 	audienceClaim optional.Value[string]
+	audienceFunc  optional.Value[func(*http.Request) string]
+	template      optional.Value[templateConfig]
 	jwksURL       optional.Value[string]
 	source        optional.Value[jwks.Source]
 	secrets       optional.Value[[][]byte] // of HMACSecret
@@ -41,6 +45,70 @@ type issuerConfig struct {
 	ignoreConfirmation optional.Value[struct{}]
 	withoutIssuer      optional.Value[struct{}]
 	idTokens           optional.Value[struct{}]
+}
+
+// templateConfig is what [IssuerTemplate] says.
+type templateConfig struct {
+	claim  string
+	accept func(ctx context.Context, value string) error
+}
+
+// describeIssuer records what was said of an issuer.
+func describeIssuer(name, audience string, opts []IssuerOption) *issuerConfig {
+	iss := &issuerConfig{name: name, audience: audience}
+	for i, opt := range opts {
+		if opt == nil {
+			iss.nils = append(iss.nils, i+1)
+			continue
+		}
+		opt(iss)
+	}
+	return iss
+}
+
+// IssuerTemplate makes the name given to [WithIssuer] that of a family of issuers, which share
+// their keys and differ in one segment of the path, such as the tenants of Microsoft Entra ID:
+//
+//	bearer.WithIssuer("https://login.microsoftonline.com/{tenantid}/v2.0", "api://orders",
+//		bearer.IssuerTemplate("tid", isCustomer), bearer.JWKSURL(keys))
+//
+// The name has one placeholder in braces, which is a whole segment of the path and never in the
+// host. It stands for 1 to 64 letters, digits and the characters "-", "." and "_", and not for "."
+// or "..". The claim named here must be a string that equals its value, so that the tenant's own
+// claim cannot say anything else. A dot in the path of the claim steps into a nested object.
+//
+// Anyone can become a tenant of such a service, and its keys sign for all of them. So accept
+// decides which values are trusted, and has no default. It runs on every request, cached or not, on
+// each pass of a nested guard, and under [Guard.Verify], after the token was verified and with the
+// request's context. So it should answer from memory. nil accepts. An error that matches
+// [ErrUnavailable] is 503, and any other is 401 with [ReasonUnknownIssuer]. The text of the error
+// is for the log and is never sent.
+//
+// The keys come from [JWKSURL] or [Keys], since a template has no discovery. A key whose member
+// issuer does not fit the token's own iss is not used. [Claims.Issuer] is the token's own iss, and
+// [Event.Issuer] and [KeyStats.Issuer] are the name with the placeholder.
+//
+// An issuer that has a [WithIssuer] of its own is judged by that alone. Two templates that an iss
+// could both fit are a mistake.
+func IssuerTemplate(claim string, accept func(ctx context.Context, value string) error) IssuerOption {
+	return func(iss *issuerConfig) { iss.template.Set(templateConfig{claim, accept}) }
+}
+
+// AudienceFunc has a function of the request say which audience a token must name, for services
+// with one host or path for each tenant. The audience given to [WithIssuer] is then "", and neither
+// [Audiences] nor [InsecureAnyAudience] can be given. Default: the audience of WithIssuer.
+//
+// The function runs on every request with a token of the issuer, on every route, cached or not, and
+// on each pass of a nested guard, with the request as that guard gets it. It must not change the
+// request. The token must name exactly what it returns in the audience claim. "" refuses the
+// request: it has no audience. [Guard.Verify] refuses every token of the issuer, since there is no
+// request.
+//
+// Host, X-Forwarded-Host and the path are the client's words. A function that returns a part of
+// them as it stands lets the client choose the audience, and with it accepts a token that was meant
+// for any service. Look the value up in the list of your own hosts, and return "" for any other.
+func AudienceFunc(f func(r *http.Request) string) IssuerOption {
+	return func(iss *issuerConfig) { iss.audienceFunc.Set(f) }
 }
 
 // Audiences accepts further audiences beside the one given to [WithIssuer]. It may be repeated.

@@ -10,8 +10,10 @@ import (
 // claimRules are what the claims of one issuer's tokens are judged by.
 type claimRules struct {
 	issuer      string
+	template    *template // of issuers, or nil
 	audiences   []string
 	anyAudience bool
+	byRequest   bool // the audience depends on the request, and is judged later: see live
 	required    claimSet
 	leeway      time.Duration
 	maxLifetime time.Duration // 0: not limited
@@ -49,7 +51,8 @@ func (r *claimRules) judge(c *content, reading *reading, now time.Time) *Error {
 	if r.withoutIssuer && !reading.named {
 		c.issuer = r.issuer // its key signed it
 	}
-	if c.issuer != r.issuer { // unreachable, as names are unique; but the key was chosen by an unverified iss
+	// Unreachable, as names are unique; but the key was chosen by an unverified iss.
+	if c.issuer != r.issuer && !r.template.covers(c.issuer) {
 		return because(ReasonUnknownIssuer, "claims.iss", "iss is not the issuer whose key signed the token", "")
 	}
 	if missing := r.required &^ reading.present; missing != 0 {
@@ -139,7 +142,7 @@ func (r *claimRules) validity(c *content, now time.Time) (from, to time.Time) {
 func (r *claimRules) judgeAudience(c *content, reading *reading) *Error {
 	ours := func(aud string) bool { return slices.Contains(r.audiences, aud) }
 	switch {
-	case r.anyAudience:
+	case r.anyAudience, r.byRequest: // the latter is judged with the request
 		return nil
 	case !slices.ContainsFunc(c.audience, ours):
 		return wrongAudience(r.audienceClaim, c.audience, r.audiences)

@@ -14,8 +14,8 @@ import (
 )
 
 // ResourceMetadata describes this service to clients (RFC 9728 section 2). The authorization
-// servers in the document are the configured issuers, and the bearer methods those of
-// [WithTokensFrom].
+// servers in the document are the issuers given to [WithIssuer] without an [IssuerTemplate], and
+// the bearer methods those of [WithTokensFrom]. A [Registry] is not published.
 type ResourceMetadata struct {
 	// Resource is the service's own identifier: an https URL (http on loopback) without query and
 	// fragment, whose path has no escapes, braces, doubled slashes or dots. Required.

@@ -18,6 +18,8 @@ type config struct {
 	nils    []int // the positions of options that are nil
 	issuers []*issuerConfig
 
+	registry optional.Value[*registrar]
+
 	sources      optional.Value[[]TokenLocation]
 	realm        optional.Value[string]
 	metadata     optional.Value[ResourceMetadata]
@@ -42,17 +44,7 @@ type cacheSize struct{ entries, bytes int }
 // an error, so that an unset variable does not open a service.
 func WithIssuer(name, audience string, opts ...IssuerOption) Option {
 	opts = slices.Clone(opts) // here and below: what the caller does with its own list later changes nothing
-	return func(c *config) {
-		iss := &issuerConfig{name: name, audience: audience}
-		for i, opt := range opts {
-			if opt == nil {
-				iss.nils = append(iss.nils, i+1)
-				continue
-			}
-			opt(iss)
-		}
-		c.issuers = append(c.issuers, iss)
-	}
+	return func(c *config) { c.issuers = append(c.issuers, describeIssuer(name, audience, opts)) }
 }
 
 // WithTokensFrom says where in a request tokens are, for every route that does not say otherwise

@@ -223,6 +223,21 @@ func ownershipCases() map[string]func(*testing.T) {
 			auth := mustNew(t, option, bearer.WithHTTPClient(issuer.Client()))
 			wantReason(t, auth, issuer.Token(), "")
 		},
+		"bearer.NewRegistry": func(t *testing.T) {
+			given := []bearer.RegistryOption{bearer.WithMaxIssuers(1)}
+			registry := bearer.NewRegistry(given...)
+			given[0] = bearer.WithMaxIssuers(0)
+			mustNew(t, bearer.WithRegistry(registry))
+		},
+		"bearer.Registry.Add": func(t *testing.T) {
+			registry, given := bearer.NewRegistry(), []bearer.IssuerOption{bearer.Algorithms("ES256")}
+			if err := registry.Add(issuer.URL(), issuer.Audience(), given...); err != nil {
+				t.Fatal(err)
+			}
+			given[0] = bearer.Algorithms("RS256")
+			auth := mustNew(t, bearer.WithRegistry(registry), bearer.WithHTTPClient(issuer.Client()))
+			wantReason(t, auth, issuer.Token(), "")
+		},
 		"bearer.Audiences": func(t *testing.T) {
 			given := []string{"ours"}
 			tuple(t, bearer.Audiences(given...), func() { given[0] = "theirs" }, issuer.Token(c{"aud": "ours"}))

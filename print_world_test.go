@@ -127,9 +127,15 @@ func newSecrets(t *testing.T) *secrets {
 	down := bearertest.NewIssuer()
 	down.SetFault(bearertest.Down)
 	options := map[string]bearer.IssuerOption{"secret": bearer.HMACSecret(secret)}
+	answer := bearer.Registration{Audience: "api", Options: []bearer.IssuerOption{options["secret"]}}
+	lookup := bearer.WithLookup(func(context.Context, string) (bearer.Registration, bool, error) { return answer, true, nil })
+	registry := bearer.NewRegistry(lookup)
+	if err := registry.Add("https://canary-password.example", "api", options["secret"]); err != nil {
+		t.Fatal(err)
+	}
 	const password = "https://canary-user:canary-password@issuer.example"
 	trust := bearer.WithIssuer("https://h.example", "api", options["secret"])
-	auth := newAuth(t, issuer, quiet(), trust, bearer.WithIssuer("https://down.example", "api"),
+	auth := newAuth(t, issuer, quiet(), trust, bearer.WithRegistry(registry), bearer.WithIssuer("https://down.example", "api"),
 		bearer.WithTokensFrom(bearer.FromHeader(), bearer.FromCookie()), bearer.WithResourceMetadata(bearer.ResourceMetadata{Resource: "https://api.example"}))
 	token := issuer.Token()
 	request := get("Basic Y2FuYXJ5")
@@ -199,6 +205,9 @@ func newSecrets(t *testing.T) *secrets {
 		"bearer.CheckResult":      shapes(bearer.CheckPassed),
 		"bearer.TokenFacts":       shapes(bearer.TokenFacts{Subject: "alice"}),
 		"bearer.Verdict":          shapes(bearer.VerdictAccepted),
+		"bearer.Registry":         append(shapes(registry), shapes(*registry)...),
+		"bearer.Registration":     append(shapes(answer), shapes(&answer)...),
+		"bearer.RegistryOption":   shapes(lookup),
 		"bearer.Guard":            append(shapes(guard), shapes(*guard)...),
 		"jwks.ConfigError":        append(shapes(badKeySet), shapes(*badKeySet)...),
 		"bearer.TokenLocation":    append(shapes(bearer.FromCookie()), shapes(bearer.FromCookie("", ""))...),
