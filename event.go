@@ -27,7 +27,7 @@ const (
 // key verified the signature, and Algorithm until it was found on the issuer's list.
 type Event struct {
 	Outcome   Outcome
-	Reason    Reason // "" unless refused or unavailable
+	Reason    Reason // "" unless refused, unavailable, or anonymous by StaleCookieIsAnonymous
 	Issuer    string
 	KeyID     string
 	Algorithm string
@@ -69,6 +69,15 @@ func (r *reporter) refused(ctx context.Context, ev *Event, started time.Time, er
 		}
 		r.decided(ctx, ev, started)
 	}
+}
+
+// ignored logs why a token counts as none.
+func (r *reporter) ignored(ctx context.Context, ev *Event, err *Error) {
+	attrs := []slog.Attr{slog.String("reason", string(err.Reason())), slog.String("issuer", ev.Issuer)}
+	if err.cause != nil {
+		attrs = append(attrs, slog.Any("cause", err.cause))
+	}
+	r.logger.LogAttrs(ctx, slog.LevelDebug, "bearer: a stale cookie counts as no token", attrs...)
 }
 
 func (r *reporter) log(ctx context.Context, ev *Event, err *Error) {

@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/bearer-go/bearer/internal/expiry"
 	"github.com/bearer-go/bearer/internal/keyset"
 	"github.com/bearer-go/bearer/internal/strictjson"
 	"github.com/bearer-go/bearer/internal/tokencache"
@@ -18,6 +19,7 @@ type verifier struct {
 	maxTokenSize  int
 	cache         *tokencache.Cache[verified]
 	headers       headerMemo
+	streams       *expiry.Watcher[*verified, verifiedBy] // of UntilExpiry
 	buffers       sync.Pool // of *[]byte, to decode tokens into
 }
 
@@ -35,6 +37,14 @@ type verified struct {
 	claims  Claims
 	handle  claimsHandle
 	content content
+}
+
+// verifiedBy is what a verified token depends on beside the time: the issuer has the key. A key of
+// nil stands for the issuer's secret.
+type verifiedBy struct {
+	issuer   *issuer
+	kid, alg string // of the header
+	key      *keyset.Key
 }
 
 // usualTokenSize is how long a buffer for decoding is at first: as long as most tokens. A buffer
