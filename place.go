@@ -193,8 +193,10 @@ func (p *place) readCookie(r *http.Request) (token string, found bool, refusal *
 	sent := 0
 	for _, line := range r.Header["Cookie"] {
 		for pair := range strings.SplitSeq(line, ";") {
-			if n, _, _ := strings.Cut(pair, "="); strings.TrimSpace(n) == p.name {
-				sent++
+			if n, _, isPair := strings.Cut(pair, "="); strings.TrimSpace(n) == p.name {
+				if sent++; !isPair {
+					return "", false, p.malformed
+				}
 			}
 		}
 	}
