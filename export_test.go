@@ -38,3 +38,6 @@ func (m *Middleware) ShareKeys(of *Middleware) {
 		}
 	}
 }
+
+// Streams returns how many contexts of UntilExpiry have not ended.
+func (m *Middleware) Streams() int { return m.core.verifier.streams.Len() }
