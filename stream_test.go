@@ -117,6 +117,9 @@ func TestStreamEndsWhenItsKeyIsWithdrawn(t *testing.T) {
 		"nothing changes":           {func(*keyServer, pair) {}, ""},
 	} {
 		for _, lifetime := range []time.Duration{time.Second, 10 * time.Second, time.Minute, time.Hour} {
+			if test.want == "" && lifetime == time.Second {
+				continue // a day of it is a hundred thousand fetches
+			}
 			t.Run(fmt.Sprint(what, ", ", lifetime), func(t *testing.T) {
 				t.Parallel()
 				synctest.Test(t, func(t *testing.T) {
