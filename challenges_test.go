@@ -157,7 +157,7 @@ func TestRefusalWithARealmKeepsToItsAllocations(t *testing.T) { //nolint:paralle
 
 // Every refusal of what a request carries tells the operator what was found, where, and what to do,
 // and nothing that the client wrote.
-// Rules: guard.causes.
+// Rules: request.causes.
 func TestRefusedRequestsHaveACause(t *testing.T) {
 	t.Parallel()
 	issuer := bearertest.NewIssuer()

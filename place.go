@@ -121,7 +121,7 @@ var (
 		"let the page offer one of the application's as well, and the handler select it")
 )
 
-// read returns the token that a place holds, or reports that it holds no credential. It reads no
+// read returns the token that a place holds; found is false if it holds no credential. It reads no
 // body: see [extraction.fromForm]. A refusal for another scheme says that there may be a credential
 // of another place.
 func (p *place) read(r *http.Request) (token string, found bool, refusal *Error) {
