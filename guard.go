@@ -29,7 +29,7 @@ type core struct {
 
 // newGuard returns the guard of a route, or every mistake in its options.
 func (c *core) newGuard(opts []RouteOption) (*Guard, error) {
-	rule, err := newRouteRule(opts, c.sources, c.challenger.told)
+	rule, err := newRouteRule(opts, c.sources, &c.challenger.told)
 	if err != nil {
 		return nil, err
 	}

@@ -163,6 +163,11 @@ func FromForm(name ...string) TokenLocation { return named(locationForm, name) }
 // Danger: proxies may log the header, as nothing marks it as secret.
 func FromWebSocket() TokenLocation { return TokenLocation{kind: locationWebSocket} }
 
+const (
+	webSocketField  = "Sec-Websocket-Protocol" // as package net/http spells it
+	webSocketPrefix = "base64url.bearer.authorization."
+)
+
 // FirstOf takes the token from the first of the sources that holds a credential, and ignores the
 // later ones. Without it a request with a credential in two places is refused. What the first place
 // holds counts, also if it is malformed or refused later: there is no second try. Two credentials in

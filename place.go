@@ -9,11 +9,6 @@ import (
 	"github.com/bearer-go/bearer/internal/jws"
 )
 
-const (
-	webSocketField  = "Sec-Websocket-Protocol" // as package net/http spells it
-	webSocketPrefix = "base64url.bearer.authorization."
-)
-
 // place is a TokenLocation as a guard reads it, with what can be wrong there. The refusals are made
 // once, because an attacker can cause them at will.
 type place struct {

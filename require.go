@@ -47,7 +47,7 @@ type routeRule struct {
 
 // newRouteRule compiles the options of a route, and returns every mistake in them. The places and
 // the hints are those of the Middleware.
-func newRouteRule(opts []RouteOption, otherwise *places, service hints) (*routeRule, error) {
+func newRouteRule(opts []RouteOption, otherwise *places, service *hints) (*routeRule, error) {
 	r := new(routeRule)
 	for i, opt := range opts {
 		if opt == nil {
@@ -56,18 +56,22 @@ func newRouteRule(opts []RouteOption, otherwise *places, service hints) (*routeR
 		}
 		opt.configure(r)
 	}
-	told := service
 	for _, q := range r.requirements {
 		r.mistakes = append(r.mistakes, q.mistakes...)
-		if q.hint != nil {
-			q.hint(&told)
+		if q.hint == nil {
+			continue
 		}
+		if r.hints == nil {
+			told := *service
+			r.hints = &told
+		}
+		q.hint(r.hints)
 	}
-	if len(told.scopes) > 0 || len(told.acr) > 0 || told.maxAge > 0 {
-		r.hints = &told
+	if told := r.hints; told != nil && len(told.scopes) == 0 && len(told.acr) == 0 && told.maxAge == 0 {
+		r.hints = nil
 	}
 	if r.places = otherwise; r.sources != nil && len(r.mistakes) == 0 {
-		r.places = newPlaces(r.sources, &service)
+		r.places = newPlaces(r.sources, service)
 	}
 	r.checkStaleCookie()
 	return r, configErrors(r.mistakes)
