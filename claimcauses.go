@@ -226,13 +226,13 @@ func isGraph(audience string) bool {
 
 // An attacker can cause these at will, so that they are made once.
 var (
-	refusedNoIssuer = because(ReasonMissingClaim, "claims.iss", "the token has no iss",
+	refusedNoIssuer = fixed(ReasonMissingClaim, "claims.iss", "the token has no iss",
 		"if no token of an issuer has one, give that issuer InsecureNoIssuer")
-	refusedUnreadable = because(ReasonMalformedClaims, "claims.json", "the claims set is not one strict JSON object",
+	refusedUnreadable = fixed(ReasonMalformedClaims, "claims.json", "the claims set is not one strict JSON object",
 		"have the issuer write one JSON object in UTF-8")
-	refusedIssuerType = because(ReasonMalformedClaims, "claims.types", "iss is not a string",
+	refusedIssuerType = fixed(ReasonMalformedClaims, "claims.types", "iss is not a string",
 		"have the issuer write iss as a string")
-	refusedGraph = because(ReasonSignature, "jws.signature",
+	refusedGraph = fixed(ReasonSignature, "jws.signature",
 		"the token looks like a Microsoft Graph token, whose signature no other service can verify",
 		"have the client request a scope of this API, not one of Microsoft Graph")
 )

@@ -44,6 +44,7 @@ type component interface {
 func (b *built) close() {
 	b.core.closed.Store(true)
 	b.core.verifier.cache.Close()
+	b.core.verifier.streams.Close(refuse(ReasonClosed))
 	for _, c := range b.components {
 		c.close()
 	}
@@ -64,13 +65,16 @@ func (c *config) build(m *optional.Mistakes) *built {
 
 func (c *config) buildCore(m *optional.Mistakes, core *core) {
 	optional.Once(m, "WithTokensFrom", &c.sources, nil)
-	core.sources = c.sources.Or([]TokenLocation{FromHeader()})
-	if err := checkLocations(core.sources); err != nil {
+	mistakes := checkLocations(c.tokenSources())
+	for _, err := range mistakes {
 		m.Add("WithTokensFrom", "", "%v", err)
+	}
+	if len(mistakes) == 0 {
+		core.sources = newPlaces(c.tokenSources(), &core.challenger.told)
 	}
 
 	optional.Once(m, "WithRealm", &c.realm, strconv.Quote)
-	core.challenger.realm = c.realm.Get()
+	core.challenger.told.realm = c.realm.Get()
 	if c.realm.Given() && !grammar.IsNQSCHAR(c.realm.Get()) {
 		m.Add("WithRealm", strconv.Quote(c.realm.Get()),
 			"must be printable ASCII without quotes and backslashes; leave the option out for none")
@@ -95,6 +99,9 @@ func (c *config) buildCore(m *optional.Mistakes, core *core) {
 
 	c.buildVerifier(m, &core.verifier)
 }
+
+// tokenSources are the places of tokens, for routes that do not say otherwise.
+func (c *config) tokenSources() []TokenLocation { return c.sources.Or([]TokenLocation{FromHeader()}) }
 
 func (c *config) buildVerifier(m *optional.Mistakes, v *verifier) {
 	optional.Once(m, "WithMaxTokenSize", &c.maxTokenSize, strconv.Itoa)
@@ -128,6 +135,7 @@ func (c *config) buildVerifier(m *optional.Mistakes, v *verifier) {
 	}
 	v.headers.seed = maphash.MakeSeed()
 	v.cache = tokencache.New[verified](size.entries, size.bytes)
+	v.streams = newStreams()
 }
 
 func (c *config) buildIssuers(m *optional.Mistakes, b *built) {
@@ -191,7 +199,7 @@ func (c *config) buildMetadata(m *optional.Mistakes, b *built) {
 			issuers = append(issuers, iss.name)
 		}
 	}
-	b.metadata, b.core.challenger.metadataURL = described.document(issuers, b.core.sources)
+	b.metadata, b.core.challenger.told.metadata = described.document(issuers, c.tokenSources())
 }
 
 // build judges what was said of one issuer, and makes its key set.

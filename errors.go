@@ -130,13 +130,17 @@ var internalError = answer{
 type Error struct {
 	answer     *answer
 	cause      error
-	hints      *hints // of the route, for the challenge; nil if it has none
+	hints      *hints // of the service and the route, for the challenge; nil if there are none
 	retryAfter time.Duration
-	setup      int // the place of the reason in setupReasons, from 1; 0 if it is not one of them
+	setup      int  // the place of the reason in setupReasons, from 1; 0 if it is not one of them
+	shared     bool // it is made once, and stays for as long as the program runs
 }
 
-// hints are what a route tells clients in its challenges. They do not change.
+// hints are what a service and one of its routes tell clients in challenges. They do not change.
 type hints struct {
+	realm    string // RFC 6750 section 3; "" for none
+	metadata string // resource_metadata, RFC 9728 section 5.1; "" for none
+
 	scopes []string      // scope, RFC 6750 section 3
 	acr    []string      // acr_values, RFC 9470 section 3
 	maxAge time.Duration // max_age, RFC 9470 section 3; 0 if there is none
@@ -193,7 +197,9 @@ func makeRefusals() map[Reason]*Error {
 	all := make(map[Reason]*Error)
 	for i := range answers {
 		reason := answers[i].reason
-		all[reason] = &Error{answer: &answers[i], setup: slices.Index(setupReasons[:], reason) + 1}
+		all[reason] = &Error{
+			answer: &answers[i], setup: slices.Index(setupReasons[:], reason) + 1, shared: true,
+		}
 	}
 	return all
 }
@@ -209,7 +215,7 @@ func refuse(reason Reason) *Error {
 // refuseFor returns the refusal for a reason, with its cause.
 func refuseFor(reason Reason, cause error) *Error {
 	e := *refuse(reason)
-	e.cause = cause
+	e.cause, e.shared = cause, false
 	return &e
 }
 
@@ -234,6 +240,13 @@ func because(reason Reason, rule, found, remedy string) *Error {
 	return refuseFor(reason, &cause{rule, found, remedy})
 }
 
+// fixed is because for a variable of the package, which is made once.
+func fixed(reason Reason, rule, found, remedy string) *Error {
+	e := because(reason, rule, found, remedy)
+	e.shared = true
+	return e
+}
+
 // maxQuoted is how much of a value is quoted in a cause, in bytes.
 const maxQuoted = 64
 
@@ -251,8 +264,18 @@ func (e *Error) on(route *hints) *Error {
 		return e
 	}
 	own := *e
-	own.hints = route
+	own.hints, own.shared = route, false
 	return &own
+}
+
+// challenges reports whether the answer has a challenge.
+func (e *Error) challenges() bool {
+	switch e.StatusCode() {
+	case http.StatusBadRequest, http.StatusUnauthorized, http.StatusForbidden:
+		return true
+	default:
+		return false
+	}
 }
 
 // ConfigError is one mistake in a configuration. [New] and [Middleware.NewGuard] return all of them

@@ -30,7 +30,7 @@ const (
 // are those of a person and a program: they are for audit, and not for labels.
 type Event struct {
 	Outcome   Outcome
-	Reason    Reason // "" unless refused or unavailable
+	Reason    Reason // "" unless refused, unavailable, or anonymous by StaleCookieIsAnonymous
 	Cause     error  // why in particular, for operators, as [Error.Unwrap] returns it; or nil
 	Issuer    string
 	KeyID     string
@@ -118,6 +118,16 @@ func (r *reporter) refused(ctx context.Context, d *decision, err *Error) {
 		}
 		r.decided(ctx, d)
 	}
+}
+
+// ignored logs why a token counts as none.
+func (r *reporter) ignored(ctx context.Context, d *decision, err *Error) {
+	d.Outcome, d.Reason, d.Cause = OutcomeAnonymous, err.Reason(), err.cause
+	attrs := []slog.Attr{slog.String("reason", string(d.Reason)), slog.String("issuer", d.Issuer)}
+	if d.Cause != nil {
+		attrs = append(attrs, slog.Any("cause", d.Cause))
+	}
+	r.logger.LogAttrs(ctx, slog.LevelDebug, "bearer: a stale cookie counts as no token", attrs...)
 }
 
 func (r *reporter) log(ctx context.Context, level slog.Level, ev *Event, held uint64, err *Error) {

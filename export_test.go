@@ -58,3 +58,6 @@ func (r *Registry) Unknown() int {
 	defer r.roster.mu.RUnlock()
 	return len(r.roster.unknown)
 }
+
+// Streams returns how many contexts of UntilExpiry have not ended.
+func (m *Middleware) Streams() int { return m.core.verifier.streams.Len() }

@@ -138,7 +138,7 @@ func (r *refusedHeaders) typ(typ string) *Error {
 	return r.unknownType
 }
 
-var refusedSecret = because(ReasonSignature, "key.secrets", "none of the issuer's secrets verifies the signature",
+var refusedSecret = fixed(ReasonSignature, "key.secrets", "none of the issuer's secrets verifies the signature",
 	"compare HMACSecret with the issuer's secret; one that is given in base64 may have to be decoded first")
 
 // verifyWithSecrets reports whether one of the issuer's secrets verifies a token. It tries all, so

@@ -40,15 +40,15 @@ func readToken(compact jws.Compact, buffer []byte, known *headerMemo) (t signedT
 
 // The refusals of tokens that are no JWS in compact serialization.
 var (
-	refusedNoJWT = because(ReasonMalformedToken, "jws.compact", "it has no dots: it is an opaque token, or none at all",
+	refusedNoJWT = fixed(ReasonMalformedToken, "jws.compact", "it has no dots: it is an opaque token, or none at all",
 		"have the issuer issue JWT access tokens for this service; some do so only when the client asks for its audience")
-	refusedEncrypted = because(ReasonMalformedToken, "jws.compact", "it has more than three parts, as an encrypted token (JWE) has",
+	refusedEncrypted = fixed(ReasonMalformedToken, "jws.compact", "it has more than three parts, as an encrypted token (JWE) has",
 		"have the issuer sign the access tokens for this service, and not encrypt them")
-	refusedParts = because(ReasonMalformedToken, "jws.compact", "it does not consist of three parts that are not empty", "")
+	refusedParts = fixed(ReasonMalformedToken, "jws.compact", "it does not consist of three parts that are not empty", "")
 
-	refusedHeaderPart    = because(ReasonMalformedToken, "jws.one-spelling", "its header is not base64url without padding", "")
-	refusedPayload       = because(ReasonMalformedToken, "jws.one-spelling", "its payload is not base64url without padding", "")
-	refusedSignaturePart = because(ReasonMalformedToken, "jws.one-spelling", "its signature is not base64url without padding", "")
+	refusedHeaderPart    = fixed(ReasonMalformedToken, "jws.one-spelling", "its header is not base64url without padding", "")
+	refusedPayload       = fixed(ReasonMalformedToken, "jws.one-spelling", "its payload is not base64url without padding", "")
+	refusedSignaturePart = fixed(ReasonMalformedToken, "jws.one-spelling", "its signature is not base64url without padding", "")
 )
 
 // maxCounted is how much of a token is looked at to say what it is instead, in bytes.
@@ -88,10 +88,10 @@ var errMalformed = errors.New("malformed")
 
 // The refusals of headers.
 var (
-	refusedHeader = because(ReasonMalformedToken, "jws.header",
+	refusedHeader = fixed(ReasonMalformedToken, "jws.header",
 		"its header is not one JSON object with texts as alg, kid and typ, or a name is repeated in it", "")
-	refusedNoAlgorithm = because(ReasonMalformedToken, "jws.header", "its header has no alg", "")
-	refusedExtension   = because(ReasonUnsupportedHeader, "jws.crit",
+	refusedNoAlgorithm = fixed(ReasonMalformedToken, "jws.header", "its header has no alg", "")
+	refusedExtension   = fixed(ReasonUnsupportedHeader, "jws.crit",
 		"its header has crit or b64: an extension that must be understood", "have the issuer leave the extension out")
 )
 

@@ -39,7 +39,11 @@ var layers = []string{
 	"challenge.go",       // refusals, as they are written
 	"require.go",         // what a route requires
 	"extract.go",         // request -> credential
+	"stream.go",          // contexts that end with their token
+	"token.go",           // the text of a verified token
 	"context.go",         // verified request -> claims
+	"place.go",           // one place of a request -> token
+	"location.go",        // where tokens may be
 	"verify.go",          // the pipeline: token -> claims
 	"roster.go",          // the issuers of a registry: looked up, displaced, removed
 	"issuer.go",          // whose tokens: algorithm, type, key, signature
@@ -84,7 +88,7 @@ func TestContributingListsTheLayers(t *testing.T) {
 func TestLayersTestFindsViolations(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct{ file, code, want string }{
-		"a call of a function above":    {"judge.go", "var _ = isBearer(\"\")", "judge.go uses isBearer of context.go"},
+		"a call of a function above":    {"judge.go", "var _ = isScheme(\"\", \"\")", "judge.go uses isScheme of location.go"},
 		"a method that is added below":  {"stats.go", "func (e *Event) planted() {}", "stats.go uses Event of event.go"},
 		"a method of a type below":      {"judge.go", "func planted(c *Claims) { c.upward() }", "judge.go uses upward of verify.go"},
 		"a field of a type above":       {"jws.go", "func planted(x struct{ e *Event }) { _ = x.e.Issuer }", "jws.go uses Issuer of event.go"},

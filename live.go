@@ -21,15 +21,15 @@ type live struct {
 
 // What is refused before the signature is verified, and what depends on nothing but the request.
 var (
-	refusedRemoved = because(ReasonUnknownIssuer, ruleRegistry,
+	refusedRemoved = fixed(ReasonUnknownIssuer, ruleRegistry,
 		"the token's issuer was removed from the registry", "add it again if its tokens are to pass")
-	refusedTemplateValue = because(ReasonUnknownIssuer, ruleTemplate,
+	refusedTemplateValue = fixed(ReasonUnknownIssuer, ruleTemplate,
 		"the token's iss is that of an issuer template, but for the value of its placeholder: "+
 			"that is 1 to 64 letters, digits and the characters -._", "")
-	refusedWithoutRequest = because(ReasonAudience, ruleAudienceFunc,
+	refusedWithoutRequest = fixed(ReasonAudience, ruleAudienceFunc,
 		"the issuer has an AudienceFunc, and Verify has no request to give it",
 		"use Authenticate, or give WithIssuer an audience")
-	refusedEmptyAudience = because(ReasonAudience, ruleAudienceFunc,
+	refusedEmptyAudience = fixed(ReasonAudience, ruleAudienceFunc,
 		"the AudienceFunc knows no audience for this request", "return the audience that tokens for it have")
 )
 

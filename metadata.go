@@ -89,14 +89,16 @@ func (m ResourceMetadata) document(issuers []string, sources []TokenLocation) (d
 		return !isServiceURL(name) // RFC 8414 section 2: an authorization server's identifier is a URL
 	})
 	methods := []string{} // an empty list says that no method of RFC 6750 works
-	for _, s := range sources {
-		switch s.kind {
-		case locationHeader:
-			methods = appendNew(methods, []string{"header"})
-		case locationForm:
-			methods = appendNew(methods, []string{"body"})
-		case locationQuery:
-			methods = appendNew(methods, []string{"query"})
+	for i := range sources {
+		for _, s := range sources[i].each() {
+			switch {
+			case s == FromHeader(): // and no other header: RFC 9728 section 2 means that of RFC 6750
+				methods = appendNew(methods, []string{"header"})
+			case s.kind == locationForm:
+				methods = appendNew(methods, []string{"body"})
+			case s.kind == locationQuery:
+				methods = appendNew(methods, []string{"query"})
+			}
 		}
 	}
 	body, err := json.Marshal(struct {

@@ -195,6 +195,33 @@ func ownershipCases() map[string]func(*testing.T) {
 				t.Error(err)
 			}
 		},
+		"bearer.FromHeader": source(bearer.FromHeader, func() *http.Request {
+			r := get("")
+			r.Header.Set("Here", issuer.Token())
+			return r
+		}),
+		"bearer.FirstOf": func(t *testing.T) {
+			given := []bearer.TokenLocation{bearer.FromHeader(), bearer.FromQuery()}
+			from := bearer.FirstOf(given...)
+			given[0] = bearer.FromCookie()
+			if _, err := newAuth(t, issuer).Guard(bearer.TokensFrom(from)).Authenticate(inHeader(issuer.Token())); err != nil {
+				t.Error(err)
+			}
+		},
+		"bearer.Error.Challenges": func(t *testing.T) {
+			refusal := bearer.Refusal(bearer.ReasonMissingToken)
+			refusal.Challenges()[0] = "Basic"
+			if got := refusal.Challenges(); !slices.Equal(got, []string{"Bearer"}) {
+				t.Errorf("%q", got)
+			}
+		},
+		"bearer.Token.MarshalText": func(t *testing.T) {
+			text, _ := bearer.Token{}.MarshalText()
+			clear(text)
+			if got, _ := (bearer.Token{}).MarshalText(); string(got) != "bearer.Token{...}" {
+				t.Errorf("%q", got)
+			}
+		},
 		"bearer.FromCookie": source(bearer.FromCookie, func() *http.Request {
 			r := get("")
 			r.AddCookie(&http.Cookie{Name: "here", Value: issuer.Token()})

@@ -147,6 +147,8 @@ func newSecrets(t *testing.T) *secrets {
 	request.Header = nil // it is the client's, and prints
 	claims, _ := bearer.FromContext(request.Context())
 	own := bearer.NewContext(context.Background(), claims)
+	text, _ := bearer.TokenFromContext(request.Context())
+	stream := bearer.UntilExpiry(request.Context())
 
 	refusals := []*bearer.Error{new(bearer.Error)}
 	for _, refused := range []struct {
@@ -210,7 +212,9 @@ func newSecrets(t *testing.T) *secrets {
 		"bearer.RegistryOption":   shapes(lookup),
 		"bearer.Guard":            append(shapes(guard), shapes(*guard)...),
 		"jwks.ConfigError":        append(shapes(badKeySet), shapes(*badKeySet)...),
-		"bearer.TokenLocation":    append(shapes(bearer.FromCookie()), shapes(bearer.FromCookie("", ""))...),
+		"bearer.TokenLocation":    append(shapes(bearer.FirstOf(bearer.FromHeader("X-Token"), bearer.FromCookie())), shapes(bearer.FromCookie("", ""))...),
+		"bearer.Token":            append(shapes(text), shapes(bearer.Token{})...),
+		"a stream":                shapes(stream),
 		"bearer.ResourceMetadata": shapes(bearer.ResourceMetadata{Resource: "https://api.example", Scopes: []string{"a"}}),
 		"jwks.Set":                append(shapes(set), shapes(*set)...),
 		"jwks.Key":                shapes(keys[0]),
@@ -228,7 +232,7 @@ func newSecrets(t *testing.T) *secrets {
 	}
 	for _, req := range []bearer.RouteOption{
 		bearer.Scopes("a"), bearer.Any(bearer.Scopes("a")), bearer.Roles("a"), bearer.Any(bearer.Roles("a")), bearer.HasClaim("a", 1), bearer.ACR("a"), bearer.AuthMaxAge(time.Hour),
-		bearer.All(func1), bearer.Any(func1), func1, bearer.Optional(), bearer.TokensFrom(bearer.FromQuery()),
+		bearer.All(func1), bearer.Any(func1), func1, bearer.Optional(), bearer.StaleCookieIsAnonymous(), bearer.TokensFrom(bearer.FromQuery()),
 	} {
 		samples["bearer.RouteOption"] = append(samples["bearer.RouteOption"], shapes(req)...)
 		if requirement, ok := req.(bearer.Requirement); ok {

@@ -73,18 +73,18 @@ type verdict struct {
 }
 
 var (
-	refusedNotFound = because(ReasonUnknownIssuer, ruleLookup,
+	refusedNotFound = fixed(ReasonUnknownIssuer, ruleLookup,
 		"the lookup does not know the token's issuer", "have it find the issuer, or add it to the registry")
-	refusedOverRate = because(ReasonUnknownIssuer, ruleLookupBounded,
+	refusedOverRate = fixed(ReasonUnknownIssuer, ruleLookupBounded,
 		"the token's issuer is not known, and the lookup was called as often as it may be",
 		"add the issuers in use to the registry, or raise WithLookupRate")
-	refusedNoURL = because(ReasonUnknownIssuer, ruleLookupBounded,
+	refusedNoURL = fixed(ReasonUnknownIssuer, ruleLookupBounded,
 		"the token's issuer is not known, and is no https URL that the lookup could be asked for",
 		"add it to the registry if its tokens are to pass")
-	refusedOldAnswer = because(ReasonPolicyUnavailable, ruleLookupBounded,
+	refusedOldAnswer = fixed(ReasonPolicyUnavailable, ruleLookupBounded,
 		"what the lookup said of the issuer is too old, and it was called as often as it may be",
 		"raise WithLookupRate or WithLookupLifetime")
-	refusedFull = because(ReasonPolicyUnavailable, ruleLookupBounded,
+	refusedFull = fixed(ReasonPolicyUnavailable, ruleLookupBounded,
 		"the registry has as many issuers as it may have, all of them in use", "raise WithMaxIssuers")
 )
 

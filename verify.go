@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/bearer-go/bearer/internal/expiry"
 	"github.com/bearer-go/bearer/internal/jws"
 	"github.com/bearer-go/bearer/internal/keyset"
 	"github.com/bearer-go/bearer/internal/strictjson"
@@ -24,7 +25,8 @@ type verifier struct {
 	maxTokenSize  int
 	cache         *tokencache.Cache[verified]
 	headers       headerMemo
-	buffers       sync.Pool // of *[]byte, to decode tokens into
+	streams       *expiry.Watcher[*verified, verifiedBy] // of UntilExpiry
+	buffers       sync.Pool                              // of *[]byte, to decode tokens into
 }
 
 // verified is a token that passed every check, in one allocation: what is looked at again each
@@ -75,11 +77,20 @@ func (v *verifier) covers(name string) bool {
 		slices.ContainsFunc(v.templates, func(iss *issuer) bool { return iss.live.template.covers(name) })
 }
 
+// verifiedBy is what a verified token depends on beside the time: the issuer has the key. A key of
+// nil stands for the issuer's secret.
+type verifiedBy struct {
+	issuer   *issuer
+	iss      string // of the token
+	kid, alg string // of its header
+	key      *keyset.Key
+}
+
 // usualTokenSize is how long a buffer for decoding is at first: as long as most tokens. A buffer
 // grows with the tokens it is used for.
 const usualTokenSize = 2 << 10
 
-var refusedSize = because(ReasonTokenTooLarge, "jws.size", "it is longer than allowed", "WithMaxTokenSize raises the limit")
+var refusedSize = fixed(ReasonTokenTooLarge, "jws.size", "it is longer than allowed", "WithMaxTokenSize raises the limit")
 
 // verify turns a token into claims, or returns the refusal of the first check that fails. ev records
 // only values that matched the configuration or a key, so that they are safe to export.
@@ -321,10 +332,10 @@ const exactIssuer = "give WithIssuer the issuer exactly as the tokens have it in
 // The slips in an issuer's name that are told apart. The token is not verified, so that nothing of
 // it is in the text.
 var (
-	refusedIssuerCase = because(ReasonUnknownIssuer, ruleIssuer,
+	refusedIssuerCase = fixed(ReasonUnknownIssuer, ruleIssuer,
 		"the token's iss differs from a configured issuer in upper and lower case", exactIssuer)
-	refusedIssuerSlash = because(ReasonUnknownIssuer, ruleIssuer,
+	refusedIssuerSlash = fixed(ReasonUnknownIssuer, ruleIssuer,
 		"the token's iss differs from a configured issuer in a slash at the end", exactIssuer)
-	refusedIssuerScheme = because(ReasonUnknownIssuer, ruleIssuer,
+	refusedIssuerScheme = fixed(ReasonUnknownIssuer, ruleIssuer,
 		"the token's iss differs from a configured issuer in http and https", exactIssuer)
 )
