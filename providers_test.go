@@ -69,15 +69,15 @@ var optionNames = map[string]string{
 // issuer and audience as the file configures them. With the line of docs/providers.md each of them
 // gets what its file expects.
 var otherwise = map[string]struct{ answer, why string }{
-	"authentik/an ID token":                                        {"", "nothing marks it; the line demands azp or uid"},
-	"azure-ad-b2c/issuer as in the token":                          {"keys_unavailable", "the document is not below the issuer; the line says where it is"},
-	"clerk/issuer and audience alone":                              {"wrong_audience", "there is no aud; the line names azp"},
-	"cognito/access token, issuer and audience alone":              {"wrong_audience", "there is no aud; the line names client_id"},
-	"dex/access token":                                             {"not_an_access_token", "it has the mark of an ID token; the line says Insecure"},
-	"entra-v2-single-tenant/an ID token of one's own registration": {"", "nothing marks it; the line demands azp"},
-	"google-iap/issuer and audience alone":                         {"keys_unavailable", "there is no document; the line says where the keys are"},
-	"kubernetes/issuer and audience alone, inside the cluster":     {"keys_unavailable", "the document takes a token; the line has a client that sends it"},
-	"zitadel/roles are the names of an object":                     {"", "an object has no roles; the line reads its names"},
+	"authentik/an ID token":                                             {"", "nothing marks it; the line demands azp or uid"},
+	"azure-ad-b2c/issuer as in the token":                               {"keys_unavailable", "the document is not below the issuer; the line says where it is"},
+	"clerk/issuer and audience alone":                                   {"wrong_audience", "there is no aud; the line names azp"},
+	"cognito/access token, issuer and audience alone":                   {"wrong_audience", "there is no aud; the line names client_id"},
+	"dex/access token":                                                  {"not_an_access_token", "it has the mark of an ID token; the line says Insecure"},
+	"entra-v2-single-tenant/an ID token of one" + "'s own registration": {"", "nothing marks it; the line demands azp"},
+	"google-iap/issuer and audience alone":                              {"keys_unavailable", "there is no document; the line says where the keys are"},
+	"kubernetes/issuer and audience alone, inside the cluster":          {"keys_unavailable", "the document takes a token; the line has a client that sends it"},
+	"zitadel/roles are the names of an object":                          {"", "an object has no roles; the line reads its names"},
 }
 
 func TestShapesOfProviders(t *testing.T) {
@@ -123,7 +123,9 @@ func TestShapesOfProviders(t *testing.T) {
 	}
 }
 
-func shapeName(provider vectors.Provider, shape vectors.Shape) string { return provider.File + "/" + shape.Case }
+func shapeName(provider vectors.Provider, shape vectors.Shape) string {
+	return provider.File + "/" + shape.Case
+}
 
 // shapeAnswer is what a service answers to a shape, and what it logs.
 type shapeAnswer struct {
