@@ -13,7 +13,7 @@ import (
 )
 
 // The token and key-set shapes of real identity providers get the answers that their files expect.
-// docs/providers.md is for people; TestLineOfEachProviderFitsItsShapes runs its lines.
+// TestLineOfEachProviderFitsItsShapes runs the lines of docs/providers.md on them.
 
 // providerFiles must be in the folder. A file beside them is tested as well.
 var providerFiles = []string{
@@ -88,6 +88,9 @@ func TestShapesOfProviders(t *testing.T) {
 			name := shapeName(provider, shape)
 			seen[name] = true
 			t.Run(name, func(t *testing.T) {
+				if problem := misfiled(shape); problem != "" {
+					t.Fatal(problem)
+				}
 				problems := judged(t, provider, shape)
 				if differs, ok := otherwise[name]; ok {
 					if len(problems) == 0 {
@@ -121,6 +124,28 @@ func TestShapesOfProviders(t *testing.T) {
 			t.Errorf("otherwise has %s, which is no shape", name)
 		}
 	}
+}
+
+// misfiled says how a shape contradicts its kind, or "".
+func misfiled(shape vectors.Shape) string {
+	options := len(shape.Options)
+	for _, issuer := range shape.Issuers {
+		options += len(issuer.Options)
+	}
+	switch shape.Kind {
+	case vectors.KindMinimal:
+		if options > 0 {
+			return "it is minimal and has options"
+		}
+	case vectors.KindGuard:
+		if !shape.Expect.Refused() && !shape.Expect.LogMute {
+			return "it guards nothing"
+		}
+	case vectors.KindConfigured, vectors.KindWish:
+	default:
+		return "its kind is not known: " + shape.Kind
+	}
+	return ""
 }
 
 func shapeName(provider vectors.Provider, shape vectors.Shape) string {
