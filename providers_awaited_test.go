@@ -8,7 +8,7 @@ import (
 	"github.com/bearer-go/bearer/internal/vectors"
 )
 
-// TODO(integrator): this whole file is temporary. Other branches bring what it lists. After a merge
+// For the integrator: this whole file is temporary. Other branches bring what it lists. After a merge
 // add the new options to shapeOptions, each one line. The tests then name the entries that are right:
 // delete them. When both lists are empty, delete the file and what uses it.
 
