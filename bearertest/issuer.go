@@ -142,7 +142,7 @@ func (i *Issuer) Algorithm() string { return i.algorithm }
 // Client returns an [http.Client] that reaches the issuer. For an issuer without a socket it
 // answers inside the process, streams bodies and honours the request's context as a connection
 // would; a request to another origin is an error, unless it is the one that [Redirect] leads
-// to, or the attacker's while [Attack] runs.
+// to, or the attacker's while [Attack] runs. [Client] reaches several issuers.
 func (i *Issuer) Client() *http.Client { return &http.Client{Transport: i.transport} }
 
 // Token returns a signed access token that a service which trusts the issuer accepts. It has iss,
