@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/bearer-go/bearer/internal/jws"
@@ -46,7 +48,7 @@ func (iss *issuer) verifySignature(
 		}
 		return nil, time.Now(), nil
 	}
-	found, at, err := iss.keys.Candidates(ctx, iss.name, t.header.kid, alg.Name)
+	found, at, err := iss.keys.Candidates(ctx, iss.name, t.header.hint(), alg.Name)
 	if err != nil {
 		return nil, at, noKey(err)
 	}
@@ -56,35 +58,65 @@ func (iss *issuer) verifySignature(
 			return key, at, nil
 		}
 	}
-	return nil, at, refuse(ReasonSignature)
+	return nil, at, notVerified(&found)
 }
 
-// stillHolds reports whether the issuer still has the key that verified a token with this key id
-// and algorithm in its header, and at what time. A key of nil stands for the issuer's secret.
+// notVerified is the refusal when none of the candidates verifies the signature. It is made once
+// for each key. While one of several sources of keys is down, the key may be one of those.
+func notVerified(found *keyset.Candidates) *Error {
+	if found.Missing != nil {
+		return keysUnavailable(found.Missing)
+	}
+	tried := found.Keys()
+	first, made := tried[0], &tried[0].Refusals[len(tried)-1]
+	if e, ok := made.Load().(*Error); ok {
+		return e
+	}
+	name := "which has no kid"
+	if first.ID != "" {
+		name = strconv.Quote(first.ID[:min(len(first.ID), maxShownKeyID)])
+	}
+	text := "the signature does not verify with the one key that fits, " + name
+	if len(tried) > 1 {
+		text = fmt.Sprintf("the signature verifies with none of the %d keys that fit, the first of them %s", len(tried), name)
+	}
+	e := because(ReasonSignature, "jws.signature", text,
+		"the token was changed or forged, or signed with another key of the same kid")
+	made.Store(e)
+	return e
+}
+
+// maxShownKeyID is how much of a key id a cause shows, in bytes.
+const maxShownKeyID = 64
+
+// stillHolds reports whether the issuer still has the key that verified a token with this hint and
+// algorithm in its header, and at what time. A key of nil stands for the issuer's secret.
 func (iss *issuer) stillHolds(
-	ctx context.Context, kid, alg string, key *keyset.Key,
+	ctx context.Context, hint keyset.Hint, alg string, key *keyset.Key,
 ) (held bool, at time.Time, refusal *Error) {
 	if iss.keys == nil {
 		return true, time.Now(), nil
 	}
-	held, at, err := iss.keys.Holds(ctx, iss.name, kid, alg, key)
+	held, at, err := iss.keys.Holds(ctx, iss.name, hint, alg, key)
 	if err != nil {
 		return false, at, noKey(err)
 	}
 	return held, at, nil
 }
 
-// noKey is the refusal when there is no key to verify a token with. The cause tells the operator of
-// a key that is published for other issuers only. The client does not learn of it.
+// noKey is the refusal when there is no key to verify a token with. The cause tells the operator
+// why, and is made once for each reason. The client does not learn of it.
 func noKey(err error) *Error {
-	switch {
-	case err == jwks.ErrKeyNotFound: //nolint:errorlint // with more in it, it is a cause
-		return refuse(ReasonUnknownKey)
-	case errors.Is(err, jwks.ErrKeyNotFound):
-		return refuseFor(ReasonUnknownKey, err)
-	default:
+	miss, ok := errors.AsType[*keyset.Miss](err)
+	if !ok {
 		return keysUnavailable(err)
 	}
+	if e, ok := miss.Refusal.Load().(*Error); ok {
+		return e
+	}
+	e := because(ReasonUnknownKey, miss.Rule, strings.TrimPrefix(miss.Error(), "jwks: "), "")
+	miss.Refusal.Store(e)
+	return e
 }
 
 // keysUnavailable is the refusal when the keys cannot be fetched. That is no fault of the token.
@@ -112,12 +144,13 @@ func (iss *issuer) report(all *Stats) {
 	if iss.set == nil {
 		return
 	}
-	s := iss.set.Stats()
-	all.Issuers = append(all.Issuers, KeyStats{
-		Issuer: iss.name, Source: s.Source, State: s.State, Age: s.Age,
-		Keys: s.Keys, Refused: s.Refused, Fetches: s.Fetches, Failures: s.Failures,
-		Fetching: s.Fetching, LastError: s.LastError, NextAttempt: s.NextAttempt,
-	})
+	for _, s := range iss.set.SourceStats() {
+		all.Issuers = append(all.Issuers, KeyStats{
+			Issuer: iss.name, Source: s.Source, State: s.State, Age: s.Age,
+			Keys: s.Keys, Refused: s.Refused, Fetches: s.Fetches, Failures: s.Failures,
+			Fetching: s.Fetching, LastError: s.LastError, NextAttempt: s.NextAttempt,
+		})
+	}
 }
 
 // close ends the fetches of the issuer's keys.

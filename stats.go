@@ -8,8 +8,8 @@ import (
 
 // Stats is what a [Middleware] is doing, for dashboards and alerts; see [Middleware.Stats].
 type Stats struct {
-	// Issuers has one entry for each issuer that has a key set, in the order of the [WithIssuer]
-	// options.
+	// Issuers has one entry for each source of an issuer's keys, in the order of the [WithIssuer]
+	// options. That is one for each issuer that has a key set, and more for [jwks.AnyOf].
 	Issuers []KeyStats
 }
 

@@ -27,8 +27,9 @@ type verifier struct {
 type verified struct {
 	by       *verifier
 	issuer   *issuer
-	key      *keyset.Key // that verified the signature; nil for a secret
-	kid      string      // of the header
+	key      *keyset.Key        // that verified the signature; nil for a secret
+	kid      string             // of the header
+	x5t      *keyset.Thumbprint // of the header; nil if there is none
 	token    string
 	from, to time.Time // valid in [from, to)
 
@@ -88,6 +89,10 @@ func (v *verifier) verify(ctx context.Context, token string, ev *Event) (*verifi
 	entry := new(tokencache.Entry[verified])
 	result := &entry.Value
 	result.by, result.issuer, result.key, result.kid, result.token = v, iss, key, signed.header.kid, token
+	if signed.header.thumbprint != (keyset.Thumbprint{}) {
+		thumbprint := signed.header.thumbprint
+		result.x5t = &thumbprint
+	}
 	result.claims.claimsHandle, result.handle.content = &result.handle, &result.content
 	claims := &result.content
 	reading, err := iss.names.readClaims(claims, string(signed.payload))
@@ -124,7 +129,7 @@ func (v *verifier) verifyAgain(ctx context.Context, known *verified, ev *Event) 
 // recheck reports whether a verified token would be verified again: its issuer has the key, and it
 // is the time for it. If not, verify finds out what is wrong with the token.
 func (t *verified) recheck(ctx context.Context, ev *Event) (valid bool, err *Error) {
-	held, now, err := t.issuer.stillHolds(ctx, t.kid, t.content.algorithm, t.key)
+	held, now, err := t.issuer.stillHolds(ctx, t.hint(), t.content.algorithm, t.key)
 	if err != nil {
 		ev.Issuer, ev.Algorithm = t.issuer.name, t.content.algorithm
 		return false, err
@@ -134,6 +139,15 @@ func (t *verified) recheck(ctx context.Context, ev *Event) (valid bool, err *Err
 	}
 	ev.Issuer, ev.Algorithm, ev.KeyID, ev.Cached = t.issuer.name, t.content.algorithm, t.content.keyID, true
 	return true, nil
+}
+
+// hint is what the token's header says of its key.
+func (t *verified) hint() keyset.Hint {
+	hint := keyset.Hint{KeyID: t.kid}
+	if t.x5t != nil {
+		hint.Thumbprint = *t.x5t
+	}
+	return hint
 }
 
 // size is about what the token takes in memory beside the struct, in bytes.

@@ -66,7 +66,8 @@ type Hint struct {
 // A Miss is why a set has no key for a token. Sets make one for each reason and not for each token,
 // because anyone can cause it at will.
 type Miss struct {
-	Err     error        // wraps jwks.ErrKeyNotFound, or is that
+	Err     error        // wraps jwks.ErrKeyNotFound
+	Rule    string       // the id of the rule in docs/rules.md
 	Refusal atomic.Value // room for what package bearer makes of it, once
 }
 
