@@ -158,7 +158,7 @@ func join(snaps []*snapshot, q *query) (all candidates) {
 		for _, key := range found.keys[:found.n] {
 			if q.hint.KeyID == "" {
 				all.addOf(key)
-			} else {
+			} else if !all.holdsCopyOf(key) {
 				all.add(key)
 			}
 		}

@@ -67,14 +67,8 @@ type candidates struct {
 	missing error // why one of several sources has no keys now
 }
 
-// add adds a key, unless it is a copy of another one or the token is not to be tried with more. It
-// reports whether there was room.
+// add adds a key, unless the token is not to be tried with more. It reports whether there was room.
 func (c *candidates) add(key *key) bool {
-	for _, other := range c.keys[:c.n] {
-		if other.samePublic(key) {
-			return true
-		}
-	}
 	if c.n == maxCandidates || key.costly && c.costly == maxCostly {
 		return false
 	}
@@ -148,8 +142,22 @@ func (s *keySet) withoutID(q *query) (found candidates) {
 	return found
 }
 
+// holdsCopyOf reports whether there is the same public key already.
+func (c *candidates) holdsCopyOf(key *key) bool {
+	for _, other := range c.keys[:c.n] {
+		if other.samePublic(key) {
+			return true
+		}
+	}
+	return false
+}
+
 // addOf is add for a token without a key id, which is tried with all keys that fit or with none.
+// Copies of a key count once.
 func (c *candidates) addOf(key *key) {
+	if c.holdsCopyOf(key) {
+		return
+	}
 	if !c.add(key) || c.n > c.limit {
 		c.crowded = true
 	}
