@@ -51,7 +51,7 @@ func newAny(source Source, defaults []Option) (*Set, error) {
 			continue
 		}
 		c := configure(defaults)
-		c.Mistakes.All, c.Subject = nil, part.name // those of the defaults were judged
+		c.All = nil // they were judged
 		c.override(configure(part.options))
 		opened := part.prepare(c)
 		if path := c.file.Get().path; c.file.Given() && !all.file.Given() {
@@ -67,8 +67,12 @@ func newAny(source Source, defaults []Option) (*Set, error) {
 				places[place] = true
 			}
 		}
-		if all.All = append(all.All, c.All...); len(c.All) == 0 {
+		if len(c.All) == 0 {
 			sets = append(sets, part.make(c, opened))
+		}
+		for _, mistake := range c.All {
+			mistake.Subject = part.name
+			all.All = append(all.All, mistake)
 		}
 	}
 	if err := all.err(); err != nil {

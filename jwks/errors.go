@@ -104,7 +104,7 @@ func retryAfter(err error) time.Duration {
 type ConfigError struct {
 	// Option is the option or the source at fault, such as "WithLifetime".
 	Option string
-	// Subject is what it was given for. It is "" here, where a set has one source.
+	// Subject is the source that it was given for, in an [AnyOf], and otherwise "".
 	Subject string
 	// Value is what was given. It is "" for values that cannot be printed.
 	Value string

@@ -27,3 +27,24 @@ func (s *Set) Holds(ctx context.Context, iss, kid, alg string, key Key) (bool, t
 
 // ErrKeyOfOther is the error for a key that is published for other issuers only.
 var ErrKeyOfOther = errKeyOfOther
+
+// KeysByCertificate and HoldsByCertificate are what package bearer asks for a token with a text of
+// x5t#S256 in its header.
+
+func (s *Set) KeysByCertificate(ctx context.Context, kid, x5t, alg string) ([]Key, error) {
+	hint := keyset.Hint{KeyID: kid, Thumbprint: keyset.ThumbprintOf(x5t)}
+	found, _, err := s.candidates(ctx, "", true, hint, alg)
+	return found.list(), err
+}
+
+func (s *Set) HoldsByCertificate(ctx context.Context, kid, x5t, alg string, key Key) (bool, error) {
+	hint := keyset.Hint{KeyID: kid, Thumbprint: keyset.ThumbprintOf(x5t)}
+	held, _, err := pipeline{s}.Holds(ctx, "", hint, alg, &key.read().Key)
+	return held, err
+}
+
+// MissingSource is what package bearer learns beside the candidates: why the keys of a source are not known.
+func (s *Set) MissingSource(ctx context.Context, kid, alg string) (missing error, found bool) {
+	all, _, err := pipeline{s}.Candidates(ctx, "", keyset.Hint{KeyID: kid}, alg)
+	return all.Missing, err == nil
+}

@@ -50,7 +50,7 @@ func ThumbprintOf[T string | []byte](text T) (t Thumbprint) {
 	n := copy(room[:MaxThumbprint], text)
 	if n == base64Thumbprint {
 		size, err := base64.RawURLEncoding.Strict().Decode(t[:], room[:n])
-		if err == nil && size == len(t) {
+		if err == nil && size == len(t) && t != (Thumbprint{}) { // the zero one must not count as none
 			return t
 		}
 	}
