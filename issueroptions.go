@@ -59,16 +59,17 @@ func JWKSURL(rawURL string) IssuerOption {
 
 // MetadataURL is where the issuer's metadata is, for an issuer that publishes it elsewhere than
 // OpenID Connect Discovery section 4 and RFC 8414 section 3 say, such as Azure AD B2C. Default: the
-// places that follow from the issuer. No other place is asked then. It must be an https URL, without
-// user name and fragment; an empty one is an error. The document must name the issuer as given to
-// [WithIssuer], to the character. That may then be any text that the tokens have as iss.
+// places that follow from the issuer. No other place is asked then. It must be an https URL,
+// without user name and fragment; an empty one is an error. The document must name the issuer as
+// given to [WithIssuer], to the character. That may then be any text that the tokens have as iss.
 func MetadataURL(rawURL string) IssuerOption {
 	return func(iss *issuerConfig) { iss.metadataURL.Set(rawURL) }
 }
 
 // Keys says where the issuer's keys come from, when neither discovery nor [JWKSURL] will do:
 // [jwks.PEM], [jwks.Static], [jwks.PublicKeys], [jwks.File], [jwks.Remote] and [jwks.Discover] with
-// options of their own, or several of them with [jwks.AnyOf]. The Middleware makes a key set of its own from the source and closes it.
+// options of their own, or several of them with [jwks.AnyOf]. The Middleware makes a key set of its
+// own from the source and closes it.
 func Keys(source jwks.Source) IssuerOption {
 	return func(iss *issuerConfig) { iss.source.Set(source) }
 }

@@ -111,9 +111,9 @@ func (s *keySet) candidates(q *query) (found candidates) {
 }
 
 // withoutID returns the candidates of a token without a key id. Its thumbprint selects the keys
-// that have it. Otherwise all keys fit that do not contradict it. Which of several keys of an issuer
-// that is would be a guess, and the token was free to say. Of those that the operator chose, a token
-// is tried with as many as any.
+// that have it. Otherwise all keys fit that do not contradict it. Which of several keys of an
+// issuer that is would be a guess, and the token was free to say. Of those that the operator chose,
+// a token is tried with as many as any.
 func (s *keySet) withoutID(q *query) (found candidates) {
 	found.limit = 1
 	if s.chosen {

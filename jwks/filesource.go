@@ -41,11 +41,11 @@ const (
 // at once if none came for as long.
 //
 // A file that cannot be read, is longer than 1 MiB, is not a regular file, may be written by
-// everyone (not checked on Windows) or has something else in it fails as a fetch does: the last good
-// keys stay in use up to [WithMaxStaleness], the failure is logged, and the file is looked at again
-// within a minute. One that changed in the last half-second is read half a second later, so that it
-// is not read while it is being written. Rename a complete file over the old one, and there is no
-// such moment.
+// everyone (not checked on Windows) or has something else in it fails as a fetch does: the last
+// good keys stay in use up to [WithMaxStaleness], the failure is logged, and the file is looked at
+// again within a minute. One that changed in the last half-second is read half a second later, so
+// that it is not read while it is being written. Rename a complete file over the old one, and there
+// is no such moment.
 //
 // An empty path is an error, and so is [WithLastKnownGood]. Options about HTTP mean nothing here.
 func File(path string, options ...Option) Source {

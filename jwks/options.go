@@ -70,9 +70,9 @@ type lastKnownGood struct {
 func (f lastKnownGood) String() string { return fmt.Sprintf("%q, %s", f.path, f.maxAge) }
 
 // WithHTTPClient makes the fetches go through this client: its transport (and so its proxy,
-// certificate authorities and client certificate), its timeout if it is shorter than [WithFetchTimeout],
-// its cookies, and its CheckRedirect after the check that a redirect stays within its origin. The
-// client is copied and not changed. nil is an error.
+// certificate authorities and client certificate), its timeout if it is shorter than
+// [WithFetchTimeout], its cookies, and its CheckRedirect after the check that a redirect stays
+// within its origin. The client is copied and not changed. nil is an error.
 //
 // Without this option, fetches go through a copy of [http.DefaultTransport] that keeps no
 // connections: through the proxy that the environment names, and with the certificate authorities
@@ -86,8 +86,8 @@ func WithHTTPClient(client *http.Client) Option {
 // last-known-good file that cannot be used or written, and why tokens that may be good are refused:
 // their key is published for another issuer, or they have no kid and it is not clear which key is
 // theirs. At Info it logs that a last-known-good file was used, and at Debug the keys of a set that
-// are for encryption. Each is logged once, not once a request. The default is [slog.Default]. nil is
-// an error.
+// are for encryption. Each is logged once, not once a request. The default is [slog.Default]. nil
+// is an error.
 func WithLogger(logger *slog.Logger) Option {
 	return func(c *config) { c.logger.Set(logger) }
 }
@@ -124,23 +124,24 @@ func WithColdWait(wait time.Duration) Option {
 	return func(c *config) { c.coldWait.Set(wait) }
 }
 
-// WithFetchTimeout is how long one HTTP request for keys or for the issuer's metadata may take, with
-// its redirects and its body. The default is 5 seconds, and it is from 1 second to 1 minute. A fetch
-// makes up to three requests, one after the other, when it starts with discovery.
+// WithFetchTimeout is how long one HTTP request for keys or for the issuer's metadata may take,
+// with its redirects and its body. The default is 5 seconds, and it is from 1 second to 1 minute. A
+// fetch makes up to three requests, one after the other, when it starts with discovery.
 //
-// It is not how long a request waits for keys: that stays with [WithColdWait], and at most 2 seconds
-// for newer keys than the current ones or for an unknown key id. What a request did not wait for
-// serves those that come after it. So for an issuer that needs 20 seconds, raise both options, or
-// use [WithLastKnownGood] and let [Set.Ready] hold traffic back until the keys are there.
+// It is not how long a request waits for keys: that stays with [WithColdWait], and at most 2
+// seconds for newer keys than the current ones or for an unknown key id. What a request did not
+// wait for serves those that come after it. So for an issuer that needs 20 seconds, raise both
+// options, or use [WithLastKnownGood] and let [Set.Ready] hold traffic back until the keys are
+// there.
 func WithFetchTimeout(timeout time.Duration) Option {
 	return func(c *config) { c.fetchTimeout.Set(timeout) }
 }
 
-// WithMetadataURL is where the metadata of the issuer of [Discover] is, for an issuer that publishes
-// it elsewhere than OpenID Connect Discovery section 4 and RFC 8414 section 3 say. No other place is
-// asked. The document must name the issuer all the same, to the character. It must be an https URL
-// without user name and fragment; it may have a query, and http is for loopback addresses, or
-// [InsecureHTTP]. It is an error with any other source, and when it is empty.
+// WithMetadataURL is where the metadata of the issuer of [Discover] is, for an issuer that
+// publishes it elsewhere than OpenID Connect Discovery section 4 and RFC 8414 section 3 say. No
+// other place is asked. The document must name the issuer all the same, to the character. It must
+// be an https URL without user name and fragment; it may have a query, and http is for loopback
+// addresses, or [InsecureHTTP]. It is an error with any other source, and when it is empty.
 func WithMetadataURL(url string) Option {
 	return func(c *config) { c.metadataURL.Set(url) }
 }

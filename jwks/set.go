@@ -77,10 +77,10 @@ type setState struct {
 // [Key.SignsFor] before a key is used. Keys for other issuers count towards the 4, and as keys that
 // fit.
 //
-// The error wraps [ErrKeyNotFound] when no key fits, also when the algorithm is not a known asymmetric
-// one, and an [*UnavailableError] when that cannot be told now. The context limits how long this
-// request waits for keys that are being fetched; its end does not stop the fetch. Without it that
-// is [WithColdWait], or 2 seconds if that is longer and there are keys already.
+// The error wraps [ErrKeyNotFound] when no key fits, also when the algorithm is not a known
+// asymmetric one, and an [*UnavailableError] when that cannot be told now. The context limits how
+// long this request waits for keys that are being fetched; its end does not stop the fetch. Without
+// it that is [WithColdWait], or 2 seconds if that is longer and there are keys already.
 func (s *Set) Keys(ctx context.Context, kid, alg string) ([]Key, error) {
 	found, _, err := s.candidates(ctx, "", true, keyset.Hint{KeyID: kid}, alg)
 	if err != nil {

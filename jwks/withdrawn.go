@@ -3,9 +3,10 @@ package jwks
 import "time"
 
 // When an empty array of keys is a withdrawal. A server that answers so once, or for a few minutes,
-// is more likely to be starting or broken, and every good token would be refused. An issuer that goes
-// on saying it means it. An hour is also the default of how long any other withdrawn key is accepted
-// at most (see [WithLifetime]). Until then its keys count as unavailable, and the last ones are used.
+// is more likely to be starting or broken, and every good token would be refused. An issuer that
+// goes on saying it means it. An hour is also the default of how long any other withdrawn key is
+// accepted at most (see [WithLifetime]). Until then its keys count as unavailable, and the last
+// ones are used.
 const (
 	withdrawalAnswers = 3         // empty sets in a row, with nothing else between them,
 	withdrawalTime    = time.Hour // and from the first to the last of them

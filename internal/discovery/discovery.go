@@ -95,8 +95,8 @@ func absent(status int) bool {
 // PlaceError is an error of get, of two the last.
 type PlaceError struct {
 	Last error
-	// Also is what else there is to say, as the text that follows that of Last: what the first place
-	// answered, and what to do. It may be empty.
+	// Also is what else there is to say, as the text that follows that of Last: what the first
+	// place answered, and what to do. It may be empty.
 	Also string
 }
 
