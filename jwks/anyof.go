@@ -94,17 +94,17 @@ func (s *Set) sources() []*Set {
 }
 
 // findInAny is find for several sources.
-func (s *Set) findInAny(ctx context.Context, q *query) (found candidates, at time.Time, err error) {
+func (s *Set) findInAny(ctx context.Context, q *query, found *candidates) (at time.Time, err error) {
 	at = time.Now()
-	found, waited := s.cached(ctx, q, at)
-	if waited {
+	var waited bool
+	if *found, waited = s.cached(ctx, q, at); waited {
 		at = time.Now()
 	}
 	if found.n > 0 {
-		return found, at, nil
+		return at, nil
 	}
-	found, err = s.askAll(ctx, q)
-	return found, time.Now(), err
+	*found, err = s.askAll(ctx, q)
+	return time.Now(), err
 }
 
 // cached returns the candidates among the keys that the sources have now, and reports whether it
@@ -186,8 +186,9 @@ func (s *Set) askAll(ctx context.Context, q *query) (found candidates, err error
 	outcomes, own := make(chan outcome, len(s.parts)), *q
 	for i, part := range s.parts {
 		go func() {
-			found, _, err := part.find(ctx, &own)
-			outcomes <- outcome{i, found, err}
+			o, mine := outcome{i: i}, own
+			_, o.err = part.find(ctx, &mine, &o.found)
+			outcomes <- o
 		}()
 	}
 	errs := make([]error, len(s.parts))

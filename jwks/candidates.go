@@ -18,7 +18,7 @@ type query struct {
 }
 
 func (q *query) fits(key *key) bool {
-	return key.fits(q.algorithm) && (q.anyIssuer || key.issuer.fits(q.iss))
+	return key.fits(q.algorithm) && (q.anyIssuer || key.issuer == nil || key.issuer.fits(q.iss))
 }
 
 // contradicts reports whether the token names another certificate than the key has.
@@ -58,11 +58,11 @@ func (s *keySet) knows(q *query) bool {
 // candidates are the keys that may have signed a token, as [Set.Keys] describes them.
 type candidates struct {
 	keys   [maxCandidates]*key
-	n      int
-	costly int // of the n
+	n      uint8
+	costly uint8 // of the n
 
-	crowded bool // the token has no key id, and there are more keys than it may be tried with
-	limit   int  // how many those are
+	crowded bool  // the token has no key id, and there are more keys than it may be tried with
+	limit   uint8 // how many those are
 
 	missing error // why one of several sources has no keys now
 }

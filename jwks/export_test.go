@@ -32,8 +32,11 @@ var ErrKeyOfOther = errKeyOfOther
 // x5t#S256 in its header.
 
 func (s *Set) KeysByCertificate(ctx context.Context, kid, x5t, alg string) ([]Key, error) {
-	hint := keyset.Hint{KeyID: kid, Thumbprint: keyset.ThumbprintOf(x5t)}
-	found, _, err := s.candidates(ctx, "", true, hint, alg)
+	q := query{
+		hint: keyset.Hint{KeyID: kid, Thumbprint: keyset.ThumbprintOf(x5t)}, marked: x5t != "", anyIssuer: true,
+	}
+	var found candidates
+	_, err := s.candidates(ctx, &q, alg, &found)
 	return found.list(), err
 }
 

@@ -47,7 +47,8 @@ func (k tokenKeys) Storage() jwkset.Storage { return storage(k) }
 // that is would be a guess, and each costs a verification. A key with a member issuer would verify
 // the tokens of all others.
 func (k tokenKeys) VerificationKeySet(ctx context.Context) (jwt.VerificationKeySet, error) {
-	found, _, err := k.set.find(ctx, &query{anyIssuer: true})
+	var found candidates
+	_, err := k.set.find(ctx, &query{anyIssuer: true}, &found)
 	if err != nil && !errors.Is(err, ErrKeyNotFound) {
 		return jwt.VerificationKeySet{}, fmt.Errorf("%w: %w", keyfunc.ErrKeyfunc, err)
 	}
@@ -76,13 +77,16 @@ func (k tokenKeys) keys(ctx context.Context, token *jwt.Token) (any, error) {
 	if _, said := token.Header["x5t#S256"]; said && !isText {
 		return nil, errTokenThumbprint
 	}
-	hint := keyset.Hint{KeyID: kid, Thumbprint: keyset.ThumbprintOf(certificate)}
 	alg, _ := token.Header["alg"].(string)
 	iss := ""
 	if token.Claims != nil {
 		iss, _ = token.Claims.GetIssuer() // "" if it cannot be read: no key is bound to that
 	}
-	found, _, err := k.set.candidates(ctx, iss, false, hint, alg)
+	q := query{
+		hint: keyset.Hint{KeyID: kid, Thumbprint: keyset.ThumbprintOf(certificate)}, marked: certificate != "", iss: iss,
+	}
+	var found candidates
+	_, err := k.set.candidates(ctx, &q, alg, &found)
 	if errors.Is(err, ErrKeyNotFound) {
 		return nil, errNoTokenKey
 	}
@@ -106,7 +110,8 @@ var errReadOnly = errors.New("jwks: the keys are the issuer's and cannot be chan
 
 // KeyRead waits for the first keys, and looks for an unknown key id, as [Set.Keys] does.
 func (s storage) KeyRead(ctx context.Context, kid string) (jwkset.JWK, error) {
-	found, _, err := s.set.find(ctx, &query{hint: keyset.Hint{KeyID: kid}, anyIssuer: true})
+	var found candidates
+	_, err := s.set.find(ctx, &query{hint: keyset.Hint{KeyID: kid}, anyIssuer: true}, &found)
 	if errors.Is(err, ErrKeyNotFound) {
 		return jwkset.JWK{}, fmt.Errorf("%w (%w)", ErrKeyNotFound, jwkset.ErrKeyNotFound)
 	}

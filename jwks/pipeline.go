@@ -19,8 +19,9 @@ type pipeline struct{ set *Set }
 func (p pipeline) Candidates(
 	ctx context.Context, iss string, hint keyset.Hint, alg string,
 ) (all keyset.Candidates, at time.Time, err error) {
-	found, at, err := p.set.candidates(ctx, iss, false, hint, alg)
-	if err != nil {
+	q := query{hint: hint, marked: hint.Thumbprint != keyset.Thumbprint{}, iss: iss}
+	var found candidates
+	if at, err = p.set.candidates(ctx, &q, alg, &found); err != nil {
 		return all, at, err
 	}
 	for _, key := range found.keys[:found.n] {
@@ -35,7 +36,9 @@ func (p pipeline) Candidates(
 func (p pipeline) Holds(
 	ctx context.Context, iss string, hint keyset.Hint, alg string, key *keyset.Key,
 ) (held bool, at time.Time, err error) {
-	found, at, err := p.set.candidates(ctx, iss, false, hint, alg)
+	q := query{hint: hint, marked: hint.Thumbprint != keyset.Thumbprint{}, iss: iss}
+	var found candidates
+	at, err = p.set.candidates(ctx, &q, alg, &found)
 	for _, k := range found.keys[:found.n] {
 		if &k.Key == key {
 			return true, at, nil

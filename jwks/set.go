@@ -82,36 +82,32 @@ type setState struct {
 // long this request waits for keys that are being fetched; its end does not stop the fetch. Without
 // it that is [WithColdWait], or 2 seconds if that is longer and there are keys already.
 func (s *Set) Keys(ctx context.Context, kid, alg string) ([]Key, error) {
-	found, _, err := s.candidates(ctx, "", true, keyset.Hint{KeyID: kid}, alg)
-	if err != nil {
+	q := query{hint: keyset.Hint{KeyID: kid}, anyIssuer: true}
+	var found candidates
+	if _, err := s.candidates(ctx, &q, alg, &found); err != nil {
 		return nil, err
 	}
 	return found.list(), nil
 }
 
-// candidates returns one key at least, or an error, and the time at which that is so.
-func (s *Set) candidates(
-	ctx context.Context, iss string, anyIssuer bool, hint keyset.Hint, alg string,
-) (found candidates, at time.Time, err error) {
+// candidates finds one key at least, or returns an error, and the time at which that is so. The
+// query lacks the algorithm.
+func (s *Set) candidates(ctx context.Context, q *query, alg string, found *candidates) (at time.Time, err error) {
 	algorithm, ok := jws.Lookup(alg)
 	if !ok || algorithm.Symmetric() {
-		return found, time.Now(), errSymmetric // and no reason to fetch anything
+		return time.Now(), errSymmetric // and no reason to fetch anything
 	}
-	q := query{
-		hint: hint, marked: hint.Thumbprint != keyset.Thumbprint{}, algorithm: algorithm,
-		iss: iss, anyIssuer: anyIssuer,
+	q.algorithm = algorithm
+	if at, err = s.find(ctx, q, found); err != nil {
+		s.warnOfMiss(q, err)
 	}
-	found, at, err = s.find(ctx, &q)
-	if err != nil {
-		s.warnOfMiss(&q, err)
-	}
-	return found, at, err
+	return at, err
 }
 
 // find is candidates for a query that is complete. In that an algorithm of nil stands for any.
-func (s *Set) find(ctx context.Context, q *query) (found candidates, at time.Time, err error) {
+func (s *Set) find(ctx context.Context, q *query, found *candidates) (at time.Time, err error) {
 	if s.parts != nil {
-		return s.findInAny(ctx, q)
+		return s.findInAny(ctx, q, found)
 	}
 	arrived := time.Now()
 	at = arrived
@@ -120,20 +116,20 @@ func (s *Set) find(ctx context.Context, q *query) (found candidates, at time.Tim
 	if seen == nil || seen.due(arrived) {
 		snap, err = s.refresh(ctx, seen, arrived)
 		if at = time.Now(); err != nil {
-			return found, at, err
+			return at, err
 		}
 	}
-	if found = snap.candidates(q); found.n > 0 {
-		return found, at, nil
+	if *found = snap.candidates(q); found.n > 0 {
+		return at, nil
 	}
 	snap, err = s.search(ctx, seen, snap, q, arrived)
 	if at = time.Now(); err != nil {
-		return found, at, err
+		return at, err
 	}
-	if found = snap.candidates(q); found.n > 0 {
-		return found, at, nil
+	if *found = snap.candidates(q); found.n > 0 {
+		return at, nil
 	}
-	return found, at, snap.miss(q)
+	return at, snap.miss(q)
 }
 
 // warnOfMiss tells the operator of two reasons for which good tokens are refused: the member issuer
