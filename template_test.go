@@ -412,23 +412,23 @@ func TestCauseOfAnUnknownIssuer(t *testing.T) {
 	auth := mustNew(t, bearer.WithIssuer("https://login.test/Own", "api", keys), bearer.WithIssuer("https://slash.test/", "api", keys),
 		bearer.WithIssuer("http://127.0.0.1/x", "api", keys), trustTenants(issuer, acceptAll))
 	for iss, want := range map[string]string{
-		"https://login.test/own":                       "differs from a configured issuer in upper and lower case",
-		"https://LOGIN.test/Own":                       "differs from a configured issuer in upper and lower case",
-		"https://login.test/Own/":                      "differs from a configured issuer in a slash at the end",
-		"https://slash.test":                           "differs from a configured issuer in a slash at the end",
-		"http://login.test/Own":                        "differs from a configured issuer in http and https",
-		"https://127.0.0.1/x":                          "differs from a configured issuer in http and https",
+		"https://login.test/own":                       "differs from a configured issuer in case",
+		"https://LOGIN.test/Own":                       "differs from a configured issuer in case",
+		"https://login.test/Own/":                      "differs from a configured issuer in a trailing slash",
+		"https://slash.test":                           "differs from a configured issuer in a trailing slash",
+		"http://login.test/Own":                        "differs from a configured issuer in the scheme",
+		"https://127.0.0.1/x":                          "differs from a configured issuer in the scheme",
 		"https://login.test/a b/v2.0":                  "the value of its placeholder",
 		"https://login.test/../v2.0":                   "the value of its placeholder",
-		"https://other.test":                           "",
-		"https://login.test/Owm":                       "",
-		"https://login.test/Own ":                      "",
-		"":                                             "",
-		strings.Repeat("\x01", 20):                     "",
-		"https://login.test/" + strings.Repeat("x", 3): "",
+		"https://other.test":                           "is not a configured issuer",
+		"https://login.test/Owm":                       "is not a configured issuer",
+		"https://login.test/Own ":                      "is not a configured issuer",
+		"":                                             "is not a configured issuer",
+		strings.Repeat("\x01", 20):                     "is not a configured issuer",
+		"https://login.test/" + strings.Repeat("x", 3): "is not a configured issuer",
 	} {
 		_, err := auth.Guard().Verify(t.Context(), issuer.Token(c{"iss": iss}))
-		if got := causeOf(err); reasonOf(t, err) != bearer.ReasonUnknownIssuer || want == "" && got != "" || !strings.Contains(got, want) {
+		if got := causeOf(err); reasonOf(t, err) != bearer.ReasonUnknownIssuer || !strings.Contains(got, want) {
 			t.Errorf("%q: %v, cause %q, want %q", iss, err, got, want)
 		}
 		if iss != "" && strings.Contains(causeOf(err), iss) {
