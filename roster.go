@@ -344,16 +344,11 @@ var (
 	errClosed       = errors.New("comes too late: the Middleware was closed")
 )
 
-// add takes in an issuer that the application gives. It replaces one that the lookup found.
-func (r *roster) add(name string, iss *issuer) error {
+// add takes in an issuer that the application gives. It replaces one that the lookup found. It
+// returns the issuers that are no longer used.
+func (r *roster) add(name string, iss *issuer) (left []*issuer, err error) {
 	r.mu.Lock()
-	left, err := r.addLocked(name, iss)
-	r.mu.Unlock()
-	closeAll(left)
-	return err
-}
-
-func (r *roster) addLocked(name string, iss *issuer) (left []*issuer, err error) {
+	defer r.mu.Unlock()
 	now := r.now()
 	if r.closed {
 		return nil, errClosed

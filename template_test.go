@@ -260,18 +260,22 @@ func TestKeyOfATemplateIsComparedWithTheTokensOwnIssuer(t *testing.T) {
 	all, one, mine := pairs()[0], pairs()[1], pairs()[7]
 	server := &keyServer{}
 	server.publish(boundJWK(all, "all", anyTenant), boundJWK(one, "one", contoso), boundJWK(mine, "mine", personal))
+	var last bearer.Event
 	auth := mustNew(t, bearer.WithIssuer(anyTenant, "api", bearer.JWKSURL(commonSet), bearer.IssuerTemplate("tid", acceptAll)),
-		bearer.WithHTTPClient(server.client()), quiet())
+		bearer.WithHTTPClient(server.client()), quiet(), seen(&last))
 	token := func(iss, kid string, key pair) string {
 		claims := c{"iss": iss, "aud": "api", "exp": 4102444800, "tid": strings.Split(iss, "/")[3]}
 		return signedBy(c{"alg": "ES256", "kid": kid}, claims, "ES256", key.private)
 	}
-	for range 2 { // the second time from the cache
-		wantReason(t, auth, token(contoso, "all", all), "")
-		wantReason(t, auth, token(fabrikam, "all", all), "")
-		wantReason(t, auth, token(contoso, "one", one), "")
+	good := []string{token(contoso, "all", all), token(fabrikam, "all", all), token(contoso, "one", one), token(personal, "mine", mine)}
+	for _, cached := range []bool{false, true} {
+		for _, text := range good {
+			wantReason(t, auth, text, "")
+			if last.Cached != cached {
+				t.Errorf("cached %v, want %v", last.Cached, cached)
+			}
+		}
 		wantReason(t, auth, token(fabrikam, "one", one), bearer.ReasonUnknownKey)
-		wantReason(t, auth, token(personal, "mine", mine), "")
 		wantReason(t, auth, token(contoso, "mine", mine), bearer.ReasonUnknownKey)
 	}
 }
