@@ -13,7 +13,7 @@ import (
 // once, because an attacker can cause them at will.
 type place struct {
 	TokenLocation
-	ordered bool   // it is one of a FirstOf
+	ordered bool     // it is one of a FirstOf
 	here    *finding // for a token that was found here, or nil if there is nothing to say
 
 	twice      *Error // two credentials

@@ -20,7 +20,7 @@ type verifier struct {
 	cache         *tokencache.Cache[verified]
 	headers       headerMemo
 	streams       *expiry.Watcher[*verified, verifiedBy] // of UntilExpiry
-	buffers       sync.Pool // of *[]byte, to decode tokens into
+	buffers       sync.Pool                              // of *[]byte, to decode tokens into
 }
 
 // verified is a token that passed every check, in one allocation: what is looked at again each
