@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/bearer-go/bearer/internal/flight"
 )
 
 // maxSources is how many sources a set can have. Each is asked for a key id that none of them has,
@@ -187,8 +189,13 @@ func (s *Set) askAll(ctx context.Context, q *query) (found candidates, err error
 	for i, part := range s.parts {
 		go func() {
 			o, mine := outcome{i: i}, own
-			_, o.err = part.find(ctx, &mine, &o.found)
-			outcomes <- o
+			flight.Recover("looking for a key", func() error {
+				_, err := part.find(ctx, &mine, &o.found)
+				return err
+			}, func(err error) {
+				o.err = err
+				outcomes <- o
+			})
 		}()
 	}
 	errs := make([]error, len(s.parts))
@@ -247,7 +254,10 @@ func (s *Set) readyAny(ctx context.Context) error {
 	outcomes := make(chan outcome, len(s.parts))
 	for i, part := range s.parts {
 		// Each starts its fetch, also if another is ready at once.
-		go func() { outcomes <- outcome{i, part.Ready(ctx)} }()
+		go func() {
+			flight.Recover("waiting for keys", func() error { return part.Ready(ctx) },
+				func(err error) { outcomes <- outcome{i, err} })
+		}()
 	}
 	errs := make([]error, len(s.parts))
 	for range s.parts {
