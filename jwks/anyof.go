@@ -187,14 +187,16 @@ func (s *Set) askAll(ctx context.Context, q *query) (found candidates, err error
 	}
 	outcomes, own := make(chan outcome, len(s.parts)), *q
 	for i, part := range s.parts {
-		o, mine := outcome{i: i}, own
-		go flight.Recover(part.name, func() error {
-			_, err := part.find(ctx, &mine, &o.found)
-			return err
-		}, func(err error) {
-			o.err = err
-			outcomes <- o
-		})
+		go func() {
+			o, mine := outcome{i: i}, own
+			flight.Recover("looking for a key", func() error {
+				_, err := part.find(ctx, &mine, &o.found)
+				return err
+			}, func(err error) {
+				o.err = err
+				outcomes <- o
+			})
+		}()
 	}
 	errs := make([]error, len(s.parts))
 	for range s.parts {
@@ -252,9 +254,10 @@ func (s *Set) readyAny(ctx context.Context) error {
 	outcomes := make(chan outcome, len(s.parts))
 	for i, part := range s.parts {
 		// Each starts its fetch, also if another is ready at once.
-		go flight.Recover(part.name, func() error { return part.Ready(ctx) }, func(err error) {
-			outcomes <- outcome{i, err}
-		})
+		go func() {
+			flight.Recover("waiting for keys", func() error { return part.Ready(ctx) },
+				func(err error) { outcomes <- outcome{i, err} })
+		}()
 	}
 	errs := make([]error, len(s.parts))
 	for range s.parts {

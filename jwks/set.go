@@ -219,25 +219,15 @@ func (s *Set) notReady(ctx context.Context) error {
 // transport ignores the context of its requests. Afterwards every answer of the set is an
 // [*UnavailableError] whose cause is [ErrClosed]. It always returns nil, and may be called again.
 func (s *Set) Close() error {
-	if s.parts != nil {
-		for _, part := range s.parts { // first all of them, so that none waits for another
-			part.end()
-		}
-		for _, part := range s.parts {
-			part.running.Wait()
-		}
-		return nil
+	for _, source := range s.sources() {
+		source.mu.Lock()
+		source.closed = true
+		source.current.Store(nil)
+		source.mu.Unlock()
+		source.cancel()
 	}
-	s.end()
-	s.running.Wait()
+	for _, source := range s.sources() {
+		source.running.Wait()
+	}
 	return nil
-}
-
-// end is Close without the wait.
-func (s *Set) end() {
-	s.mu.Lock()
-	s.closed = true
-	s.current.Store(nil)
-	s.mu.Unlock()
-	s.cancel()
 }
