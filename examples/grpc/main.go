@@ -38,10 +38,10 @@ func newServer(auth *bearer.Middleware, opts ...grpc.ServerOption) (*grpc.Server
 	read := auth.Guard(bearer.Scopes("orders:read"))
 	who := rules{
 		guards: map[string]*bearer.Guard{
-			"/orders.v1.Orders/List":        read,
-			"/orders.v1.Orders/Watch":       read,
-			"/orders.v1.Orders/Cancel":      auth.Guard(bearer.Scopes("orders:write")),
-			"/grpc.health.v1.Health/List":   auth.Guard(),
+			"/orders.v1.Orders/List":             read,
+			"/orders.v1.Orders/Watch":            read,
+			"/orders.v1.Orders/Cancel":           auth.Guard(bearer.Scopes("orders:write")),
+			"/grpc.health.v1.Health/List":        auth.Guard(),
 			healthpb.Health_Watch_FullMethodName: auth.Guard(),
 		},
 		open: []string{healthpb.Health_Check_FullMethodName}, // probes have no token
@@ -50,5 +50,8 @@ func newServer(auth *bearer.Middleware, opts ...grpc.ServerOption) (*grpc.Server
 		grpc.ChainUnaryInterceptor(who.unary), grpc.ChainStreamInterceptor(who.stream))...)
 	server.RegisterService(&ordersService, orders{})
 	healthpb.RegisterHealthServer(server, health.NewServer())
-	return server, who.check(server)
+	if err := who.check(server); err != nil {
+		return nil, err
+	}
+	return server, nil
 }
