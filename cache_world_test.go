@@ -182,6 +182,7 @@ type world struct {
 	servers   []*keyServer // of the issuers with public keys
 	names     []string     // of all issuers; the last has a secret
 	secret    []byte
+	newSecret []byte // of issuers that replace theirs
 	cached    *bearer.Middleware
 	uncached  *bearer.Middleware
 	events    [2]bearer.Event
@@ -202,7 +203,7 @@ func (w *world) chance(percent int) bool { return w.rand.IntN(100) < percent }
 
 func newWorld(t *testing.T, seed uint64, alone bool) *world {
 	w := &world{
-		T: t, rand: rand.New(rand.NewPCG(seed, 0)), secret: []byte(strings.Repeat("s", 64)), alone: alone,
+		T: t, rand: rand.New(rand.NewPCG(seed, 0)), secret: []byte(strings.Repeat("s", 64)), newSecret: []byte(strings.Repeat("t", 64)), alone: alone,
 		names:    []string{"https://one.example", "https://two.example", "https://secret.example"},
 		lifetime: time.Minute, reasons: make(map[bearer.Reason]int),
 	}
@@ -249,7 +250,22 @@ func (w *world) tuple(i int) (opts []bearer.IssuerOption, audience string) {
 	if w.chance(25) {
 		opts = append(opts, bearer.MaxLifetime(pick(w, time.Minute, time.Hour)))
 	}
-	switch w.rand.IntN(6) {
+	for _, option := range []bearer.IssuerOption{
+		bearer.ClientIDClaim("cid", "client_id"), bearer.ScopeClaim("scope", "ext.scope"), bearer.RolesClaim("roles", "ext.roles"),
+		bearer.RolesFromMembers(), bearer.RolesSeparatedBySpaces(), bearer.AnyClaimPresent("scope", "ext"),
+	} {
+		if w.chance(20) {
+			opts = append(opts, option)
+		}
+	}
+	profile := w.rand.IntN(6)
+	if profile != 0 && w.chance(25) {
+		opts = append(opts, bearer.InsecureIDTokens())
+	}
+	if profile != 0 && i == 0 && w.chance(60) {
+		opts = append(opts, bearer.InsecureNoIssuer())
+	}
+	switch profile {
 	case 0:
 		opts = append(opts, bearer.RFC9068())
 	case 1, 2:
@@ -261,7 +277,10 @@ func (w *world) tuple(i int) (opts []bearer.IssuerOption, audience string) {
 	}
 	switch {
 	case i == len(w.names)-1:
-		opts = append(opts, bearer.HMACSecret(w.secret), bearer.Algorithms(pick(w, []string{"HS256"}, []string{"HS256", "HS384"})...))
+		secrets := pick(w, [][]byte{w.secret}, [][]byte{w.secret, w.newSecret})
+		opts = append(opts, bearer.HMACSecret(secrets...), bearer.Algorithms(pick(w, []string{"HS256"}, []string{"HS256", "HS384"})...))
+	case w.chance(30):
+		opts = append(opts, bearer.HMACSecretBesideKeys(w.secret, w.newSecret))
 	case w.chance(75):
 		opts = append(opts, bearer.Algorithms("ES256", "ES384", "EdDSA", "RS256"))
 	}
@@ -362,10 +381,21 @@ func (w *world) token() string {
 		claims["cnf"] = c{"jkt": "x"}
 	}
 	if w.chance(4) {
-		claims["at_hash"] = "x"
+		claims[pick(w, "at_hash", "at_hash", "events")] = "x"
 	}
 	if w.chance(4) {
-		delete(claims, pick(w, "sub", "jti", "client_id", "iss"))
+		claims[pick(w, "token_use", "typ")] = pick[any](w, "id", "ID", "refresh", "access", 1)
+	}
+	if w.chance(8) {
+		delete(claims, pick(w, "sub", "jti", "client_id", "iss", "iss", "iss"))
+	}
+	if w.chance(3) {
+		claims["iss"] = pick[any](w, "", nil, 1)
+	}
+	if w.chance(30) {
+		claims["ext"] = c{"scope": pick(w, "a", "c d"), "roles": pick[any](w, "r s", []string{"r"}, c{"r": c{}, "s": false}, nil)}
+		claims["roles"] = pick[any](w, "r", c{"u": true}, []string{"r", "s"}, 1)
+		claims["cid"] = pick[any](w, "client", "client", "", 1)
 	}
 	if w.chance(3) {
 		claims["iss"] = "https://other.example"
@@ -374,11 +404,11 @@ func (w *world) token() string {
 		claims["scope"] = pick(w, "a", "a b", "b", "")
 	}
 
-	header, alg, key := c{}, "HS256", any(w.secret)
+	header, alg, key := c{}, "HS256", any(pick(w, w.secret, w.secret, w.newSecret))
 	if typ := pick(w, "at+jwt", "at+jwt", "at+jwt", "JWT", "application/AT+JWT", ""); typ != "" {
 		header["typ"] = typ
 	}
-	if issuer < len(w.servers) && !w.chance(4) {
+	if issuer < len(w.servers) && !w.chance(10) {
 		entry := pick(w, w.servers[issuer].keys...)
 		s := pairs()[slices.IndexFunc(pairs(), func(s pair) bool {
 			return s.jwk["x"] == entry["x"] && s.jwk["n"] == entry["n"]

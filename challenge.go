@@ -4,15 +4,19 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
+
+	"github.com/bearer-go/bearer/internal/grammar"
 )
 
 // challenger writes refusals.
 type challenger struct {
-	realm        string // "" for none
-	metadataURL  string // of RFC 9728's document; "" for none
+	told         hints    // what every route tells
+	own          sync.Map // of refusals that are made once, by those without hints; both are *Error
 	errorHandler func(http.ResponseWriter, *http.Request, *Error)
 }
 
@@ -22,7 +26,11 @@ func (c *challenger) write(w http.ResponseWriter, r *http.Request, err error) {
 	if !ok || refusal == nil {
 		refusal = new(Error)
 	}
-	body := &refusalWriter{ResponseWriter: w, status: refusal.StatusCode(), fields: c.fields(refusal)}
+	refusal = c.inform(refusal, nil)
+	body := &refusalWriter{
+		ResponseWriter: w, status: refusal.StatusCode(), fields: refusal.fields(),
+		others: otherChallenges(nil, w.Header()[challengeField]),
+	}
 	body.setFields()
 	body.Header().Del("Content-Length") // which an outer middleware may have set for another body
 	if c.errorHandler != nil {
@@ -34,56 +42,138 @@ func (c *challenger) write(w http.ResponseWriter, r *http.Request, err error) {
 	}
 }
 
+// inform returns the refusal with what this service and its route tell in challenges. It allocates
+// nothing for a refusal that is made once, unless the route has something of its own to tell.
+func (c *challenger) inform(e *Error, route *hints) *Error {
+	switch {
+	case route != nil:
+		return e.on(route)
+	case e.hints != nil, c.told.realm == "" && c.told.metadata == "", !e.challenges():
+		return e
+	case !e.shared:
+		return e.on(&c.told)
+	}
+	if own, ok := c.own.Load(e); ok {
+		return own.(*Error) //nolint:forcetypeassert // nothing else is stored
+	}
+	own, _ := c.own.LoadOrStore(e, e.on(&c.told))
+	return own.(*Error) //nolint:forcetypeassert // nothing else is stored
+}
+
 // fields returns the header fields of a refusal.
-func (c *challenger) fields(e *Error) http.Header {
+func (e *Error) fields() http.Header {
 	h := http.Header{"Cache-Control": {"no-store"}}
-	switch e.StatusCode() {
-	case http.StatusBadRequest, http.StatusUnauthorized, http.StatusForbidden:
-		h["Www-Authenticate"] = c.challenges(e)
-	case http.StatusServiceUnavailable:
+	if all := e.Challenges(); all != nil {
+		h[challengeField] = all
+	}
+	if e.StatusCode() == http.StatusServiceUnavailable {
 		h.Set("Retry-After", strconv.FormatInt(int64(e.RetryAfter()/time.Second), 10))
 	}
 	return h
 }
 
-// challenges returns the values of WWW-Authenticate, one for each scheme (RFC 9110 section 11.6.1).
-func (c *challenger) challenges(e *Error) []string {
-	return []string{schemeBearer + c.params(e)}
+// Challenges returns the values of WWW-Authenticate that [Guard.WriteError] sends, one for each
+// scheme (RFC 9110 section 11.6.1), such as `Bearer realm="orders", error="invalid_token", ...`. It
+// is for answers that WriteError does not write: those of RPC, of gateways, and of error handlers.
+// The refusals of a [Guard] have the realm, the scopes and the metadata of their Middleware and
+// route. It returns nil unless the status is 400, 401 or 403.
+func (e *Error) Challenges() []string {
+	if !e.challenges() {
+		return nil
+	}
+	return []string{schemeBearer + e.params()}
 }
 
 // params returns the parameters of a Bearer challenge (RFC 6750 section 3), with a space before the
 // first. Every one is fixed text or was checked when it was configured, so that none needs
 // escaping.
-func (c *challenger) params(e *Error) string {
+func (e *Error) params() string {
 	var params []string
 	add := func(name, value string) {
 		if value != "" {
 			params = append(params, name+`="`+value+`"`)
 		}
 	}
-	var route hints
+	var told hints
 	if e.hints != nil {
-		route = *e.hints
+		told = *e.hints
 	}
-	add("realm", c.realm)
+	add("realm", told.realm)
 	if code := e.Code(); code != "" {
 		add("error", code)
 		add("error_description", e.Description())
 	}
 	switch e.Code() {
 	case "", codeInsufficientScope:
-		add("scope", strings.Join(route.scopes, " "))
+		add("scope", strings.Join(told.scopes, " "))
 	case codeInsufficientUserAuth:
-		add("acr_values", strings.Join(route.acr, " "))
-		if route.maxAge > 0 {
-			add("max_age", strconv.FormatInt(int64(route.maxAge/time.Second), 10))
+		add("acr_values", strings.Join(told.acr, " "))
+		if told.maxAge > 0 {
+			add("max_age", strconv.FormatInt(int64(told.maxAge/time.Second), 10))
 		}
 	}
-	add("resource_metadata", c.metadataURL)
+	add("resource_metadata", told.metadata)
 	if len(params) == 0 {
 		return ""
 	}
 	return " " + strings.Join(params, ", ")
+}
+
+const challengeField = "Www-Authenticate" // as package net/http spells it
+
+// otherChallenges adds to a list what an application's handlers challenge with, without those of
+// the scheme Bearer, which are the guard's to say, and without repetitions.
+func otherChallenges(list, lines []string) []string {
+	for _, line := range lines {
+		if line = withoutBearer(line); line != "" && !slices.Contains(list, line) {
+			list = append(list, line)
+		}
+	}
+	return list
+}
+
+// withoutBearer takes the challenges of the scheme Bearer out of a list of challenges (RFC 9110
+// section 11.6.1). A line without one stays as it is.
+func withoutBearer(line string) string {
+	var kept []string
+	bearer, changed := false, false
+	for rest := line; rest != ""; {
+		var element string
+		element, rest = cutElement(rest)
+		element = strings.Trim(element, " \t")
+		n := grammar.TokenPrefix(element)
+		// A parameter is a token and an equals sign, perhaps with spaces between. All others begin a
+		// challenge.
+		if n > 0 && !strings.HasPrefix(strings.TrimLeft(element[n:], " \t"), "=") {
+			bearer = isScheme(element[:n], schemeBearer)
+		}
+		if bearer {
+			changed = true
+		} else if element != "" {
+			kept = append(kept, element)
+		}
+	}
+	if !changed {
+		return line
+	}
+	return strings.Join(kept, ", ")
+}
+
+// cutElement cuts a list at its first comma that is not in a quoted-string (RFC 9110 sections 5.6.1
+// and 5.6.4).
+func cutElement(list string) (element, rest string) {
+	quoted := false
+	for i := 0; i < len(list); i++ {
+		switch {
+		case list[i] == '"':
+			quoted = !quoted
+		case quoted && list[i] == '\\':
+			i++
+		case !quoted && list[i] == ',':
+			return list[:i], list[i+1:]
+		}
+	}
+	return list, ""
 }
 
 // problem is the body of a refusal (RFC 9457 section 3). Its type is "about:blank", which section
@@ -109,13 +199,19 @@ type refusalWriter struct {
 	http.ResponseWriter
 	status int
 	fields http.Header
+	others []string // challenges of other schemes, which handlers outside the guard have set
 	wrote  bool
 }
 
+// setFields sets the fields of the refusal. Challenges of other schemes come behind its own.
 func (w *refusalWriter) setFields() {
 	h := w.Header()
+	challenges := slices.Concat(w.fields[challengeField], otherChallenges(w.others, h[challengeField]))
 	for name, values := range w.fields {
-		h[name] = append([]string(nil), values...)
+		h[name] = slices.Clone(values)
+	}
+	if h[challengeField] = challenges; len(challenges) == 0 {
+		delete(h, challengeField)
 	}
 }
 

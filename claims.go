@@ -51,6 +51,18 @@ type confirmation struct {
 	certificate string // x5t#S256, of a client certificate (RFC 8705 section 3.1), or ""
 }
 
+// to says what kind of key that is.
+func (c confirmation) to() string {
+	switch {
+	case c.jkt != "":
+		return "a DPoP key (cnf.jkt)"
+	case c.certificate != "":
+		return "a client certificate (cnf.x5t#S256)"
+	default:
+		return "a key (cnf)"
+	}
+}
+
 var noContent content // never changes
 
 // read returns what the claims say. It is never nil.
@@ -61,7 +73,9 @@ func (c *Claims) read() *content {
 	return c.content
 }
 
-// Issuer returns iss (RFC 7519 section 4.1.1), which equals the issuer given to [WithIssuer].
+// Issuer returns iss (RFC 7519 section 4.1.1), which equals the issuer given to [WithIssuer] or
+// [Registry.Add], or fits its [IssuerTemplate]. For a token without one, under [InsecureNoIssuer],
+// it is the issuer given there.
 func (c *Claims) Issuer() string { return c.read().issuer }
 
 // Subject returns sub (RFC 7519 section 4.1.2), or "" when the token has none. A subject is unique
@@ -72,7 +86,7 @@ func (c *Claims) Subject() string { return c.read().subject }
 func (c *Claims) ID() string { return c.read().id }
 
 // ClientID returns the OAuth client the token was issued to: client_id (RFC 9068 section 2.2) or
-// else azp, or "".
+// else azp, or what [ClientIDClaim] names, or "".
 func (c *Claims) ClientID() string { return c.read().clientID }
 
 // SessionID returns sid, the person's session at the issuer (OpenID Connect Front-Channel Logout
@@ -105,7 +119,7 @@ func (c *Claims) Scopes() []string { return slices.Clone(c.read().scopes) }
 // HasScope reports whether the token was granted a scope, compared exactly (RFC 6749 section 3.3).
 func (c *Claims) HasScope(scope string) bool { return slices.Contains(c.read().scopes, scope) }
 
-// Roles returns the roles in the claim named with [RolesClaim], in their order and without
+// Roles returns the roles in the claims named with [RolesClaim], in their order and without
 // repetitions.
 func (c *Claims) Roles() []string { return slices.Clone(c.read().roles) }
 

@@ -8,15 +8,12 @@ import (
 	"log/slog"
 	"slices"
 	"strconv"
-	"strings"
 	"sync"
 	"time"
 
 	"github.com/bearer-go/bearer/internal/grammar"
-	"github.com/bearer-go/bearer/internal/jws"
 	"github.com/bearer-go/bearer/internal/keyset"
 	"github.com/bearer-go/bearer/internal/optional"
-	"github.com/bearer-go/bearer/internal/strictjson"
 	"github.com/bearer-go/bearer/internal/tokencache"
 	"github.com/bearer-go/bearer/internal/weburl"
 	"github.com/bearer-go/bearer/jwks"
@@ -29,13 +26,10 @@ const (
 	defaultLeeway       = 30 * time.Second
 )
 
-// defaultAlgorithms are those that issuers use and that have no known weakness. HMAC is not among
-// them: it needs a secret.
-var defaultAlgorithms = []string{"RS256", "PS256", "ES256", "EdDSA"}
-
 // built is what a Middleware works with: a configuration without mistakes.
 type built struct {
 	core       core
+	defaults   []jwks.Option // of every key set
 	components []component
 	metadata   metadataDocument
 }
@@ -50,15 +44,15 @@ type component interface {
 func (b *built) close() {
 	b.core.closed.Store(true)
 	b.core.verifier.cache.Close()
+	b.core.verifier.streams.Close(refuse(ReasonClosed))
 	for _, c := range b.components {
 		c.close()
 	}
 }
 
-// build judges the whole configuration. It returns what a Middleware works with, or every mistake.
-// It performs no I/O.
-func (c *config) build() (*built, error) {
-	m := &optional.Mistakes{}
+// build judges the configuration, but for the registry. It returns what a Middleware works with if
+// there is no mistake. It performs no I/O.
+func (c *config) build(m *optional.Mistakes) *built {
 	for _, i := range c.nils {
 		m.Add("New", "nil", "option %d is nil; leave it out", i)
 	}
@@ -66,22 +60,21 @@ func (c *config) build() (*built, error) {
 	c.buildCore(m, &b.core)
 	c.buildIssuers(m, b)
 	c.buildMetadata(m, b)
-	if len(m.All) > 0 {
-		b.close()
-		return nil, configErrors(m.All)
-	}
-	return b, nil
+	return b
 }
 
 func (c *config) buildCore(m *optional.Mistakes, core *core) {
 	optional.Once(m, "WithTokensFrom", &c.sources, nil)
-	core.sources = c.sources.Or([]TokenLocation{FromHeader()})
-	if err := checkLocations(core.sources); err != nil {
+	mistakes := checkLocations(c.tokenSources())
+	for _, err := range mistakes {
 		m.Add("WithTokensFrom", "", "%v", err)
+	}
+	if len(mistakes) == 0 {
+		core.sources = newPlaces(c.tokenSources(), &core.challenger.told)
 	}
 
 	optional.Once(m, "WithRealm", &c.realm, strconv.Quote)
-	core.challenger.realm = c.realm.Get()
+	core.challenger.told.realm = c.realm.Get()
 	if c.realm.Given() && !grammar.IsNQSCHAR(c.realm.Get()) {
 		m.Add("WithRealm", strconv.Quote(c.realm.Get()),
 			"must be printable ASCII without quotes and backslashes; leave the option out for none")
@@ -106,6 +99,9 @@ func (c *config) buildCore(m *optional.Mistakes, core *core) {
 
 	c.buildVerifier(m, &core.verifier)
 }
+
+// tokenSources are the places of tokens, for routes that do not say otherwise.
+func (c *config) tokenSources() []TokenLocation { return c.sources.Or([]TokenLocation{FromHeader()}) }
 
 func (c *config) buildVerifier(m *optional.Mistakes, v *verifier) {
 	optional.Once(m, "WithMaxTokenSize", &c.maxTokenSize, strconv.Itoa)
@@ -139,11 +135,12 @@ func (c *config) buildVerifier(m *optional.Mistakes, v *verifier) {
 	}
 	v.headers.seed = maphash.MakeSeed()
 	v.cache = tokencache.New[verified](size.entries, size.bytes)
+	v.streams = newStreams()
 }
 
 func (c *config) buildIssuers(m *optional.Mistakes, b *built) {
-	if len(c.issuers) == 0 {
-		m.Add("New", "", "no issuer is trusted; add WithIssuer")
+	if len(c.issuers) == 0 && !c.registry.Given() {
+		m.Add("New", "", "no issuer is trusted; add WithIssuer, or WithRegistry")
 	}
 	optional.Once(m, "WithHTTPClient", &c.client, nil)
 	var defaults []jwks.Option
@@ -155,20 +152,33 @@ func (c *config) buildIssuers(m *optional.Mistakes, b *built) {
 	} else if c.client.Given() {
 		m.Add("WithHTTPClient", "nil", "give a client, or leave the option out")
 	}
+	b.defaults = defaults
 	v := &b.core.verifier
 	v.issuers = make(map[string]*issuer)
 	for _, described := range c.issuers {
 		m.Subject = ""
-		if _, twice := v.issuers[described.name]; twice && described.name != "" {
+		if v.has(described.name) && described.name != "" {
 			m.Add("WithIssuer", strconv.Quote(weburl.Redacted(described.name)),
 				"set more than once; an issuer has one set of rules, and Audiences adds audiences")
 		}
 		iss := described.build(m, defaults)
-		v.issuers[iss.name] = iss
-		v.longestIssuer = max(v.longestIssuer, strictjson.MaxSpelling(len(iss.name)))
+		v.trust(iss)
 		b.components = append(b.components, iss)
+		if iss.rules.withoutIssuer {
+			if v.unnamed != nil {
+				m.Add("InsecureNoIssuer", "", "another issuer has it as well; a token without iss is one issuer's, keep one")
+			}
+			v.unnamed = iss
+		}
 	}
 	m.Subject = ""
+	for i, iss := range v.templates {
+		for _, other := range v.templates[:i] {
+			if iss.name != other.name && templatesOverlap(iss.name, other.name) {
+				m.Add("IssuerTemplate", strconv.Quote(iss.name), "an issuer can fit both this and %q; keep one", other.name)
+			}
+		}
+	}
 }
 
 func (c *config) buildMetadata(m *optional.Mistakes, b *built) {
@@ -185,9 +195,11 @@ func (c *config) buildMetadata(m *optional.Mistakes, b *built) {
 	}
 	var issuers []string
 	for _, iss := range c.issuers {
-		issuers = append(issuers, iss.name)
+		if !iss.template.Given() { // whose name is that of no authorization server
+			issuers = append(issuers, iss.name)
+		}
 	}
-	b.metadata, b.core.challenger.metadataURL = described.document(issuers, b.core.sources)
+	b.metadata, b.core.challenger.told.metadata = described.document(issuers, c.tokenSources())
 }
 
 // build judges what was said of one issuer, and makes its key set.
@@ -200,7 +212,7 @@ func (c *issuerConfig) build(m *optional.Mistakes, defaults []jwks.Option) *issu
 		m.Add("WithIssuer", `""`,
 			"the issuer is empty; give the exact value of the tokens' iss; is a variable unset?")
 	}
-	if !c.anyAudience.Given() && c.audience == "" {
+	if !c.anyAudience.Given() && !c.audienceFunc.Given() && c.audience == "" {
 		m.Add("WithIssuer", shown+`, ""`,
 			"the audience is empty; give the value this service has in the tokens' aud; is a variable unset?")
 	}
@@ -211,7 +223,9 @@ func (c *issuerConfig) build(m *optional.Mistakes, defaults []jwks.Option) *issu
 	iss.types = c.buildTypes(m)
 	iss.algorithms = c.buildAlgorithms(m)
 	iss.refused = sync.OnceValue(func() *refusedHeaders { return newRefusedHeaders(iss.algorithms, iss.types) })
+	iss.secrets = c.buildSecrets(m, iss.algorithms)
 	c.buildKeys(m, iss, defaults)
+	c.buildLive(m, iss)
 	return iss
 }
 
@@ -224,18 +238,25 @@ func (c *issuerConfig) buildNames(m *optional.Mistakes) claimNames {
 		}
 		return v.Or(otherwise)
 	}
-	n := claimNames{
+	names := func(option string, v *optional.Value[[]string], otherwise ...string) []string {
+		optional.Once(m, option, v, optional.Quoted)
+		if list := v.Get(); v.Given() && (len(list) == 0 || slices.Contains(list, "")) {
+			m.Add(option, optional.Quoted(list), "name the claim, or leave the option out; is a variable unset?")
+		}
+		return v.Or(otherwise)
+	}
+	optional.Once(m, "RolesFromMembers", &c.rolesFromMembers, nil)
+	optional.Once(m, "RolesSeparatedBySpaces", &c.rolesSeparatedBySpaces, nil)
+	return claimNames{
 		audience: name("AudienceClaim", &c.audienceClaim, "aud"),
-		roles:    name("RolesClaim", &c.rolesClaim, "roles"),
-		scopes:   []string{"scope", "scp"},
+		clients:  names("ClientIDClaim", &c.clientIDClaim),
+		scopes:   names("ScopeClaim", &c.scopeClaim, "scope", "scp"),
+		roles:    names("RolesClaim", &c.rolesClaim, "roles"),
+		any:      names("AnyClaimPresent", &c.anyClaim),
+
+		rolesFromMembers: c.rolesFromMembers.Given(),
+		rolesFromWords:   c.rolesSeparatedBySpaces.Given(),
 	}
-	optional.Once(m, "ScopeClaim", &c.scopeClaim, strconv.Quote)
-	if path := c.scopeClaim.Get(); path != "" {
-		n.scopes = []string{path}
-	} else if c.scopeClaim.Given() {
-		m.Add("ScopeClaim", `""`, "name the claim, or leave the option out for scope and scp")
-	}
-	return n
 }
 
 // buildRules returns what the issuer's claims are judged by.
@@ -244,7 +265,12 @@ func (c *issuerConfig) buildRules(m *optional.Mistakes) claimRules {
 		issuer:             c.name,
 		audiences:          []string{c.audience},
 		anyAudience:        c.anyAudience.Given(),
+		audienceClaim:      c.audienceClaim.Or("aud"),
+		anyOf:              c.anyClaim.Get(),
+		byRequest:          c.audienceFunc.Given(),
 		ignoreConfirmation: c.ignoreConfirmation.Given(),
+		withoutIssuer:      c.withoutIssuer.Given(),
+		idTokens:           c.idTokens.Given(),
 		leeway:             c.leeway.Or(defaultLeeway),
 		maxLifetime:        c.maxLifetime.Get(),
 	}
@@ -255,6 +281,8 @@ func (c *issuerConfig) buildRules(m *optional.Mistakes) claimRules {
 	optional.Once(m, "InsecureAnyAudience", &c.anyAudience, nil)
 	optional.Once(m, "InsecureIgnoreConfirmation", &c.ignoreConfirmation, nil)
 	optional.Once(m, "InsecureNoExpiry", &c.withoutExpiry, nil)
+	optional.Once(m, "InsecureNoIssuer", &c.withoutIssuer, nil)
+	optional.Once(m, "InsecureIDTokens", &c.idTokens, nil)
 	optional.Once(m, "InsecureHTTP", &c.insecureHTTP, nil)
 	if r.anyAudience && (c.audience != "" || len(c.audiences) > 0 || c.audienceClaim.Given()) {
 		m.Add("InsecureAnyAudience", "", "an audience is given as well; drop one of the two")
@@ -291,6 +319,8 @@ func (c *issuerConfig) buildTypes(m *optional.Mistakes) []string {
 			{"InsecureNoExpiry", c.withoutExpiry.Given()},
 			{"AudienceClaim", c.audienceClaim.Given()},
 			{"InsecureAnyAudience", c.anyAudience.Given()},
+			{"InsecureNoIssuer", c.withoutIssuer.Given()},
+			{"InsecureIDTokens", c.idTokens.Given()},
 		} {
 			if other.given {
 				m.Add("RFC9068", "", "contradicts %s; drop one of the two", other.option)
@@ -310,48 +340,11 @@ func (c *issuerConfig) buildTypes(m *optional.Mistakes) []string {
 	return types
 }
 
-// buildAlgorithms returns the algorithms that the issuer's tokens may have.
-func (c *issuerConfig) buildAlgorithms(m *optional.Mistakes) (algorithms []*jws.Algorithm) {
-	optional.Once(m, "Algorithms", &c.algorithms, optional.Quoted)
-	symmetric, secret := c.secret.Given(), c.secret.Get()
-	names := defaultAlgorithms
-	switch {
-	case c.algorithms.Given():
-		if names = c.algorithms.Get(); len(names) == 0 {
-			m.Add("Algorithms", "", "name at least one algorithm, or leave the option out for the default")
-		}
-	case symmetric:
-		names = []string{"HS256"}
-	}
-	for _, name := range names {
-		alg, ok := jws.Lookup(name)
-		switch {
-		case strings.EqualFold(name, "none"):
-			m.Add("Algorithms", strconv.Quote(name), "tokens without a signature are never accepted; remove it")
-		case !ok:
-			m.Add("Algorithms", strconv.Quote(name),
-				"not a known algorithm; names are case-sensitive, such as RS256 or ES256")
-		case alg.Symmetric() && !symmetric:
-			m.Add("Algorithms", strconv.Quote(name), "HMAC needs HMACSecret, and excludes public keys")
-		case !alg.Symmetric() && symmetric:
-			m.Add("Algorithms", strconv.Quote(name),
-				"excludes HMACSecret: a public key must never serve as a secret")
-		case symmetric && len(secret) < alg.MinSecret():
-			m.Add("HMACSecret", "", "is %d bytes long; %s needs %d (RFC 7518 section 3.2)",
-				len(secret), name, alg.MinSecret())
-		default:
-			algorithms = append(algorithms, alg)
-		}
-	}
-	return algorithms
-}
-
-// buildKeys gives the issuer its secret, or makes its key set.
+// buildKeys makes the issuer's key set, unless it has secrets alone.
 func (c *issuerConfig) buildKeys(m *optional.Mistakes, iss *issuer, defaults []jwks.Option) {
-	optional.Once(m, "HMACSecret", &c.secret, nil)
 	optional.Once(m, "Keys", &c.source, nil)
 	optional.Once(m, "JWKSURL", &c.jwksURL, func(u string) string { return strconv.Quote(weburl.Redacted(u)) })
-	given := []bool{c.secret.Given(), c.source.Given(), c.jwksURL.Given()}
+	given := []bool{c.secrets.Given(), c.source.Given(), c.jwksURL.Given()}
 	if n := len(slices.DeleteFunc(given, func(g bool) bool { return !g })); n > 1 {
 		m.Add("WithIssuer", strconv.Quote(weburl.Redacted(c.name)),
 			"HMACSecret, Keys and JWKSURL exclude each other; keep one")
@@ -361,8 +354,7 @@ func (c *issuerConfig) buildKeys(m *optional.Mistakes, iss *issuer, defaults []j
 	}
 	option, shown, source := "WithIssuer", strconv.Quote(weburl.Redacted(c.name)), jwks.Discover(c.name)
 	switch {
-	case c.secret.Given():
-		iss.secret = c.secret.Get()
+	case c.secrets.Given():
 		return
 	case c.source.Given():
 		option, shown, source = "Keys", "", c.source.Get()

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"net/http"
-	"strings"
 )
 
 // contextKey is the key of what a context carries: a *principal of a verified token, or a *Claims,
@@ -17,9 +16,10 @@ type principal struct {
 	context.Context
 	*verified
 
-	// The Authorization header, or nil if it is "Bearer" and the token. It is a pointer like the other
-	// two fields, because package fmt follows one pointer of a request with a verb that does not fit.
-	authorization *string
+	// Where the token was, or nil for the Authorization header with Bearer, one space and the token.
+	// It is a pointer like the other two fields, because package fmt follows one pointer of a request
+	// with a verb that does not fit.
+	found *finding
 }
 
 func (p *principal) Value(key any) any {
@@ -34,15 +34,9 @@ func (p *principal) Format(f fmt.State, _ rune) {
 	_, _ = fmt.Fprint(f, p.Context, ".WithValue(bearer.Claims)")
 }
 
-// withVerified returns a request whose context carries a verified token. The authorization is that
-// of the request, and "" for "Bearer" and the token.
-func withVerified(r *http.Request, token *verified, authorization string) *http.Request {
-	p := &principal{Context: r.Context(), verified: token}
-	if authorization != "" {
-		unusual := authorization // of its own, so that only this case allocates
-		p.authorization = &unusual
-	}
-	return r.WithContext(p)
+// withVerified returns a request whose context carries a verified token.
+func withVerified(r *http.Request, token *verified, found *finding) *http.Request {
+	return r.WithContext(&principal{Context: r.Context(), verified: token, found: found})
 }
 
 // withoutClaims returns a request whose context carries no claims.
@@ -53,41 +47,36 @@ func withoutClaims(r *http.Request) *http.Request {
 	return r.WithContext(NewContext(r.Context(), nil))
 }
 
-// verifiedIn returns the token of this very request that the verifier has verified already, or nil.
-// A context can be handed on to another request, such as one out of a batch. That request is
-// verified from its own credential if it brings one.
-func verifiedIn(r *http.Request, by *verifier) *verified {
+// verifiedIn returns the context of this very request if the verifier has verified its token
+// already, or nil. A context can be handed on to another request, such as one out of a batch. That
+// request is verified from its own credential if it brings one.
+func verifiedIn(r *http.Request, by *verifier) *principal {
 	p, ok := r.Context().Value(contextKey{}).(*principal)
-	if !ok || p.by != by {
+	if !ok || p.by != by || !p.isOf(r) {
 		return nil
 	}
-	header := r.Header["Authorization"]
+	return p
+}
+
+// isOf reports whether a request brings the verified credential, or none, in the Authorization
+// header and in the place where the token was.
+func (p *principal) isOf(r *http.Request) bool {
+	header, scheme, other := r.Header["Authorization"], schemeBearer, ""
+	if p.found != nil {
+		other = p.found.authorization
+		if p.found.at.kind == locationAuthorization {
+			scheme = p.found.at.scheme
+		}
+	}
 	switch {
-	case len(header) == 0:
-		return p.verified
 	case len(header) > 1:
-		return nil
-	case isBearerHeader(header[0], p.token), p.authorization != nil && header[0] == *p.authorization:
-		return p.verified
+		return false
+	case len(header) == 1 && !isCredentials(header[0], scheme, p.token) && (other == "" || header[0] != other):
+		return false
 	default:
-		return nil
+		return p.found == nil || p.found.at.still(r, p.token)
 	}
 }
-
-// isBearerHeader reports whether an Authorization header is the scheme Bearer, one space and the
-// token.
-func isBearerHeader(header, token string) bool {
-	scheme, rest, _ := strings.Cut(header, " ")
-	return rest == token && isBearer(scheme)
-}
-
-// isBearer reports whether a scheme is that of RFC 6750. Schemes are case-insensitive (RFC 9110
-// section 11.1).
-func isBearer(scheme string) bool {
-	return scheme == schemeBearer || strings.EqualFold(scheme, schemeBearer)
-}
-
-const schemeBearer = "Bearer"
 
 // FromContext returns the claims of the request's verified token. ok is false when the request was
 // not guarded, or passed an [Optional] guard without a token.

@@ -126,7 +126,7 @@ func TestCoreLinksNoTestCode(t *testing.T) {
 // below, and for every package there is.
 var arrows = map[string][]string{
 	".": {
-		"jwks", "internal/grammar", "internal/jws", "internal/keyset", "internal/optional",
+		"jwks", "internal/expiry", "internal/flight", "internal/grammar", "internal/jws", "internal/keyset", "internal/optional",
 		"internal/strictjson", "internal/tokencache", "internal/weburl",
 	},
 	"jwks": {
@@ -158,6 +158,7 @@ var arrows = map[string][]string{
 	"internal/atomicfile":            {},
 	"internal/callertoken":           {},
 	"internal/discovery":             {"internal/strictjson", "internal/weburl"},
+	"internal/expiry":                {},
 	"internal/flight":                {},
 	"internal/grammar":               {},
 	"internal/jws":                   {},

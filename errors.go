@@ -3,15 +3,16 @@ package bearer
 import (
 	"errors"
 	"net/http"
+	"slices"
 	"strconv"
 	"time"
 
 	"github.com/bearer-go/bearer/internal/optional"
 )
 
-// ErrUnavailable is what a [Func] returns, as it is or wrapped, when it cannot decide because
-// something it depends on does not answer. The client then receives 503 instead of 403. Every 503
-// of this package matches it with [errors.Is].
+// ErrUnavailable is what a [Func] or the function of an [IssuerTemplate] returns, as it is or
+// wrapped, when it cannot decide because something it depends on does not answer. The client then
+// receives 503 instead of 403 or 401. Every 503 of this package matches it with [errors.Is].
 var ErrUnavailable = errors.New("bearer: unavailable")
 
 // ErrNoClaims is returned by [ClaimsAs] when the context carries no claims: the handler is not
@@ -33,7 +34,7 @@ const (
 	ReasonMalformedRequest  Reason = "malformed_request"      // 400 invalid_request
 	ReasonTokenTooLarge     Reason = "token_too_large"        // 401 invalid_token
 	ReasonMalformedToken    Reason = "malformed_token"        // 401 invalid_token
-	ReasonUnsupportedHeader Reason = "unsupported_header"     // 401 invalid_token: crit or b64
+	ReasonUnsupportedHeader Reason = "unsupported_header"     // 401 invalid_token: crit, or b64 other than true
 	ReasonUnknownIssuer     Reason = "unknown_issuer"         // 401 invalid_token
 	ReasonAlgorithm         Reason = "algorithm_not_allowed"  // 401 invalid_token
 	ReasonType              Reason = "type_not_allowed"       // 401 invalid_token: the header's typ
@@ -55,7 +56,7 @@ const (
 	ReasonPolicy            Reason = "policy_refused"         // 403 insufficient_scope: see Func
 	ReasonAuthTooWeak       Reason = "authentication_too_weak"
 	ReasonAuthTooOld        Reason = "authentication_too_old" // 401 insufficient_user_authentication, like the one above
-	ReasonPolicyUnavailable Reason = "dependency_unavailable" // 503: a Func returned ErrUnavailable
+	ReasonPolicyUnavailable Reason = "dependency_unavailable" // 503: a Func or IssuerTemplate returned ErrUnavailable, or a lookup failed
 
 	reasonInternal Reason = "internal_error" // 500: WriteError was given an error of another package
 )
@@ -110,6 +111,12 @@ var answers = []answer{
 	{ReasonPolicyUnavailable, http.StatusServiceUnavailable, "", "A decision cannot be made now"},
 }
 
+// setupReasons are the reasons for which all tokens of an issuer are refused when a service, an
+// issuer or a client is not set up right. An operator must learn of them without searching.
+var setupReasons = [...]Reason{
+	ReasonUnknownIssuer, ReasonAlgorithm, ReasonType, ReasonUnknownKey, ReasonAudience,
+}
+
 // internalError is the answer to an error that this package did not create.
 var internalError = answer{
 	reasonInternal, http.StatusInternalServerError, "", "The request could not be processed",
@@ -123,12 +130,17 @@ var internalError = answer{
 type Error struct {
 	answer     *answer
 	cause      error
-	hints      *hints // of the route, for the challenge; nil if it has none
+	hints      *hints // of the service and the route, for the challenge; nil if there are none
 	retryAfter time.Duration
+	setup      int  // the place of the reason in setupReasons, from 1; 0 if it is not one of them
+	shared     bool // it is made once, and stays for as long as the program runs
 }
 
-// hints are what a route tells clients in its challenges. They do not change.
+// hints are what a service and one of its routes tell clients in challenges. They do not change.
 type hints struct {
+	realm    string // RFC 6750 section 3; "" for none
+	metadata string // resource_metadata, RFC 9728 section 5.1; "" for none
+
 	scopes []string      // scope, RFC 6750 section 3
 	acr    []string      // acr_values, RFC 9470 section 3
 	maxAge time.Duration // max_age, RFC 9470 section 3; 0 if there is none
@@ -184,7 +196,10 @@ var refusals = makeRefusals()
 func makeRefusals() map[Reason]*Error {
 	all := make(map[Reason]*Error)
 	for i := range answers {
-		all[answers[i].reason] = &Error{answer: &answers[i]}
+		reason := answers[i].reason
+		all[reason] = &Error{
+			answer: &answers[i], setup: slices.Index(setupReasons[:], reason) + 1, shared: true,
+		}
 	}
 	return all
 }
@@ -200,7 +215,7 @@ func refuse(reason Reason) *Error {
 // refuseFor returns the refusal for a reason, with its cause.
 func refuseFor(reason Reason, cause error) *Error {
 	e := *refuse(reason)
-	e.cause = cause
+	e.cause, e.shared = cause, false
 	return &e
 }
 
@@ -225,6 +240,13 @@ func because(reason Reason, rule, found, remedy string) *Error {
 	return refuseFor(reason, &cause{rule, found, remedy})
 }
 
+// fixed is because for a variable of the package, which is made once.
+func fixed(reason Reason, rule, found, remedy string) *Error {
+	e := because(reason, rule, found, remedy)
+	e.shared = true
+	return e
+}
+
 // maxQuoted is how much of a value is quoted in a cause, in bytes.
 const maxQuoted = 64
 
@@ -242,8 +264,18 @@ func (e *Error) on(route *hints) *Error {
 		return e
 	}
 	own := *e
-	own.hints = route
+	own.hints, own.shared = route, false
 	return &own
+}
+
+// challenges reports whether the answer has a challenge.
+func (e *Error) challenges() bool {
+	switch e.StatusCode() {
+	case http.StatusBadRequest, http.StatusUnauthorized, http.StatusForbidden:
+		return true
+	default:
+		return false
+	}
 }
 
 // ConfigError is one mistake in a configuration. [New] and [Middleware.NewGuard] return all of them

@@ -4,7 +4,6 @@ import (
 	"context"
 	"log/slog"
 	"net/http"
-	"slices"
 	"sync/atomic"
 	"time"
 )
@@ -24,13 +23,14 @@ const (
 // event for each Middleware that it meets. A further guard of the same Middleware adds one only if
 // it refuses what the first allowed.
 //
-// An attacker can choose no field. Issuer is "" until it matched a configured one, KeyID until a key
-// verified the signature, and Algorithm until it was found on the issuer's list. These, Outcome and
-// Reason have few values, and are fit for a metric's label. Subject and ClientID are those of a
-// person and a program: they are for audit, and not for labels.
+// An attacker can choose no field. Issuer is "" until it matched a configured or registered one,
+// KeyID until a key verified the signature, and Algorithm until it was found on the issuer's list.
+// Issuer is the name of an [IssuerTemplate] with its placeholder, whatever the token's own is.
+// These, Outcome and Reason have few values, and are fit for a metric's label. Subject and ClientID
+// are those of a person and a program: they are for audit, and not for labels.
 type Event struct {
 	Outcome   Outcome
-	Reason    Reason // "" unless refused or unavailable
+	Reason    Reason // "" unless refused, unavailable, or anonymous by StaleCookieIsAnonymous
 	Cause     error  // why in particular, for operators, as [Error.Unwrap] returns it; or nil
 	Issuer    string
 	KeyID     string
@@ -47,12 +47,6 @@ type reporter struct {
 	logger  *slog.Logger
 	observe func(context.Context, Event) // or nil
 	warned  [len(setupReasons)]warning
-}
-
-// setupReasons are the reasons for which all tokens of an issuer are refused when a service, an
-// issuer or a client is not set up right. An operator must learn of them without searching.
-var setupReasons = [...]Reason{
-	ReasonUnknownIssuer, ReasonAlgorithm, ReasonType, ReasonUnknownKey, ReasonAudience,
 }
 
 // warnEvery is how often a refusal with one of setupReasons is logged at Warn: anyone can cause
@@ -108,7 +102,7 @@ func (r *reporter) decided(ctx context.Context, d *decision) {
 // refused reports a refusal to the log and the observer.
 func (r *reporter) refused(ctx context.Context, d *decision, err *Error) {
 	level, held := slog.LevelDebug, uint64(0)
-	if i := slices.Index(setupReasons[:], err.Reason()); i >= 0 && r.logger.Enabled(ctx, slog.LevelWarn) {
+	if i := err.setup - 1; i >= 0 && r.logger.Enabled(ctx, slog.LevelWarn) {
 		var due bool
 		if held, due = r.warned[i].due(); due {
 			level = slog.LevelWarn
@@ -124,6 +118,16 @@ func (r *reporter) refused(ctx context.Context, d *decision, err *Error) {
 		}
 		r.decided(ctx, d)
 	}
+}
+
+// ignored logs why a token counts as none.
+func (r *reporter) ignored(ctx context.Context, d *decision, err *Error) {
+	d.Outcome, d.Reason, d.Cause = OutcomeAnonymous, err.Reason(), err.cause
+	attrs := []slog.Attr{slog.String("reason", string(d.Reason)), slog.String("issuer", d.Issuer)}
+	if d.Cause != nil {
+		attrs = append(attrs, slog.Any("cause", d.Cause))
+	}
+	r.logger.LogAttrs(ctx, slog.LevelDebug, "bearer: a stale cookie counts as no token", attrs...)
 }
 
 func (r *reporter) log(ctx context.Context, level slog.Level, ev *Event, held uint64, err *Error) {

@@ -157,9 +157,10 @@ func TestCausesNameNothingThatIsNotVerified(t *testing.T) {
 	tokens := map[string]struct{ token, want string }{
 		"no dots":          {"opaque", "no dots"},
 		"two parts":        {"a.b", "three parts"},
-		"four parts":       {"a.b.c.d", "three parts"},
+		"four parts":       {"a.b.c.d", "more than three parts"},
 		"five parts":       {"a.b.c.d.e", "encrypted token"},
-		"empty part":       {"a..", "empty"},
+		"long, no dots":    {strings.Repeat("a", 5000), "three parts"},
+		"empty part":       {"a..", "three parts that are not empty"},
 		"header":           {"a!." + parts[1] + "." + parts[2], "header is not base64url"},
 		"payload":          {parts[0] + ".a!." + parts[2], "payload is not base64url"},
 		"signature":        {parts[0] + "." + parts[1] + ".a!", "signature is not base64url"},

@@ -1,16 +1,24 @@
 package bearer
 
-import "context"
+import (
+	"context"
+
+	"github.com/bearer-go/bearer/internal/jws"
+)
 
 // VerifySignature takes a token through the checks that do not need claims: the shape, the header, the
 // algorithm, the type, the key and the signature. It is for published test vectors, whose payloads are
 // no claims sets, and calls what verify calls, in its order.
 func (m *Middleware) VerifySignature(ctx context.Context, issuer, token string) error {
-	signed, err := readToken(token, make([]byte, len(token)), &m.core.verifier.headers)
+	compact, ok := jws.Split(token)
+	if !ok {
+		return misshapen(token)
+	}
+	signed, err := readToken(compact, make([]byte, len(token)), &m.core.verifier.headers)
 	if err != nil {
 		return err
 	}
-	if _, _, err := m.core.verifier.issuers[issuer].verifySignature(ctx, &signed, new(Event)); err != nil {
+	if _, _, err := m.core.verifier.issuers[issuer].verifySignature(ctx, issuer, &signed, new(Event)); err != nil {
 		return err
 	}
 	return nil
@@ -30,11 +38,26 @@ func (m *Middleware) CachedToken(token string) (string, bool) {
 
 // ShareKeys has a Middleware use the key sets of another one that has the same issuers.
 func (m *Middleware) ShareKeys(of *Middleware) {
-	for name, iss := range m.core.verifier.issuers {
+	share := func(iss, shared *issuer) {
 		if iss.set != nil {
 			iss.close()
-			shared := of.core.verifier.issuers[name]
 			iss.set, iss.keys = shared.set, shared.keys
 		}
 	}
+	for name, iss := range m.core.verifier.issuers {
+		share(iss, of.core.verifier.issuers[name])
+	}
+	for i, iss := range m.core.verifier.templates {
+		share(iss, of.core.verifier.templates[i])
+	}
 }
+
+// Unknown is how many issuers are remembered as unknown to the lookup.
+func (r *Registry) Unknown() int {
+	r.roster.mu.RLock()
+	defer r.roster.mu.RUnlock()
+	return len(r.roster.unknown)
+}
+
+// Streams returns how many contexts of UntilExpiry have not ended.
+func (m *Middleware) Streams() int { return m.core.verifier.streams.Len() }

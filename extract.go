@@ -8,213 +8,84 @@ import (
 	"net/http"
 	"net/textproto"
 	"net/url"
-	"slices"
 	"strings"
 
 	"github.com/bearer-go/bearer/internal/grammar"
-	"github.com/bearer-go/bearer/internal/jws"
 )
 
 // maxFormBytes is how much of a body [FromForm] reads.
 const maxFormBytes = 1 << 20
 
-// defaultTokenName is the name RFC 6750 sections 2.2 and 2.3 give to the parameter.
-const defaultTokenName = "access_token"
-
-// A TokenLocation is a place in a request where a token may be. The zero value is none.
-type TokenLocation struct {
-	kind locationKind
-	name string
-	err  error
-}
-
-type locationKind int
-
-const (
-	locationNone locationKind = iota
-	locationHeader
-	locationCookie
-	locationQuery
-	locationForm
-	locationWebSocket
-)
-
-// FromHeader finds the token in the Authorization header, the place that every client and server
-// supports and that nothing logs (RFC 6750 section 2.1).
-func FromHeader() TokenLocation { return TokenLocation{kind: locationHeader} }
-
-// FromCookie finds the token in a cookie, named "access_token" unless a name is given.
-//
-// Danger: a browser sends cookies by itself, so every route with this source needs protection
-// against cross-site request forgery, such as [http.CrossOriginProtection], and the cookie must be
-// Secure, HttpOnly and SameSite. Shared caches hold back answers to requests with an Authorization
-// header only (RFC 9111 section 3.5), so the handler must send Cache-Control: private.
-func FromCookie(name ...string) TokenLocation { return named(locationCookie, name) }
-
-// FromQuery finds the token in a query parameter, named "access_token" unless a name is given (RFC
-// 6750 section 2.3).
-//
-// Danger: URLs are written to the logs of proxies and servers, to browser histories and to Referer
-// headers. RFC 9700 section 4.3.2 forbids it for OAuth clients; it is there for links that cannot
-// carry a header, with tokens that live for seconds. The handler must send Cache-Control: private
-// (RFC 6750 section 2.3).
-func FromQuery(name ...string) TokenLocation { return named(locationQuery, name) }
-
-// FromForm finds the token in a parameter of an application/x-www-form-urlencoded body, named
-// "access_token" unless a name is given (RFC 6750 section 2.2), for methods other than GET and
-// HEAD. The handler can read the body again.
-//
-// A form that cannot be read is refused as malformed, because a credential could hide in it: one
-// whose Content-Type is malformed or given twice, one with a Content-Encoding, and one that an
-// outer middleware has read. Such a middleware must put the body back, also after r.ParseForm or
-// r.FormValue, which do not tell how much of the form they understood. A middleware that decodes a
-// body must remove its Content-Encoding and set r.ContentLength to the new length or -1, because a
-// shorter form counts as read in part. A multipart form is no such form and is not read.
-//
-// Danger: up to 1 MiB of body is read and held before anything is verified, for as long as
-// [http.Server]'s ReadTimeout allows. A longer form is refused.
-func FromForm(name ...string) TokenLocation { return named(locationForm, name) }
-
-// FromWebSocket finds the token in a WebSocket handshake's Sec-WebSocket-Protocol header, as the
-// subprotocol "base64url.bearer.authorization." followed by the token in base64url without padding:
-// the one header that a browser's WebSocket can set. The entry is removed before the handler runs,
-// so that it is never negotiated or echoed.
-//
-// Danger: proxies may log the header, as nothing marks it as secret.
-func FromWebSocket() TokenLocation { return TokenLocation{kind: locationWebSocket} }
-
-const webSocketPrefix = "base64url.bearer.authorization."
-
-func named(kind locationKind, names []string) TokenLocation {
-	switch {
-	case len(names) == 0:
-		return TokenLocation{kind: kind, name: defaultTokenName}
-	case len(names) == 1 && names[0] != "":
-		return TokenLocation{kind: kind, name: names[0]}
-	default:
-		return TokenLocation{kind: kind, err: errors.New("a token source takes one name that is not empty, or none")}
-	}
-}
-
-func checkLocations(sources []TokenLocation) error {
-	if len(sources) == 0 {
-		return errors.New("names no source; leave it out for the Authorization header")
-	}
-	for i, s := range sources {
-		switch {
-		case s.err != nil:
-			return s.err
-		case s.kind == locationNone:
-			return errors.New("holds an empty TokenLocation")
-		case slices.Contains(sources[:i], s):
-			return errors.New("names a source twice")
-		}
-	}
-	return nil
-}
-
-// credential is what a client sends to prove who it is (RFC 9110 section 11.4).
-type credential struct {
-	scheme string // as this package spells it
-	token  string
-}
-
 // extraction is what was found in a request.
 type extraction struct {
-	credential
 	request       *http.Request // as the handler gets it
+	token         string
+	at            *place        // where the token was
 	authorization []string      // the Authorization header
-	inHeader      bool          // the Authorization header has the scheme Bearer
 	credentials   int           // in all places
-	otherScheme   bool          // an Authorization header of another scheme
+	ordered       bool          // one of the places of FirstOf holds a credential
+	otherScheme   *Error        // a header of another scheme, or nil
 	form          *bytes.Reader // the body, if it was read in search of a token
 }
 
 // extract finds the one credential in the enabled places. A form comes last because its body may
 // take time to arrive.
-func (x *extraction) extract(sources []TokenLocation) *Error {
+func (x *extraction) extract(from *places) *Error {
 	x.authorization = x.request.Header["Authorization"]
 	if len(x.authorization) > 1 { // wherever tokens are looked for
-		return refuse(ReasonMultipleTokens)
+		return refusedTwoHeaders
 	}
-	forms := false
-	for i := range sources {
-		if sources[i].kind == locationForm {
-			forms = true
-		} else if err := x.from(&sources[i]); err != nil {
-			return err
+	for i := range from.list {
+		p := &from.list[i]
+		if p.ordered && x.ordered || p.kind == locationForm && x.credentials > 1 {
+			continue
 		}
-	}
-	for i := 0; forms && i < len(sources); i++ {
-		if sources[i].kind == locationForm && x.credentials <= 1 {
-			if err := x.from(&sources[i]); err != nil {
-				return err
-			}
+		if err := x.from(p); err != nil {
+			return err
 		}
 	}
 	switch {
 	case x.credentials > 1:
-		return refuse(ReasonMultipleTokens)
+		return from.several
 	case x.credentials == 1 && x.token == "":
-		return refuse(ReasonMalformedRequest)
+		return x.at.empty
 	case x.credentials == 1:
 		return nil
-	case x.otherScheme:
-		return refuse(ReasonOtherScheme)
+	case x.otherScheme != nil:
+		return x.otherScheme
 	default:
-		return refuse(ReasonMissingToken)
+		return from.none
 	}
 }
 
-func (x *extraction) from(s *TokenLocation) *Error {
-	switch s.kind {
-	case locationHeader:
-		return x.fromHeader()
-	case locationCookie:
-		return x.fromCookie(s.name)
-	case locationQuery:
-		return x.fromQuery(s.name)
-	case locationForm:
-		return x.fromForm(s.name)
-	case locationWebSocket:
-		return x.fromWebSocket()
-	}
-	return nil
-}
-
-func (x *extraction) found(tokens ...string) {
-	x.credentials += len(tokens)
-	if len(tokens) > 0 {
-		x.credential = credential{schemeBearer, tokens[0]}
-	}
-}
-
-// fromHeader reads credentials = "Bearer" 1*SP b64token (RFC 6750 section 2.1). Go does not join
-// header lines, so a second one is seen as one. The characters of the token are checked where it is
-// decoded; see [extraction.explain].
-func (x *extraction) fromHeader() *Error {
-	if len(x.authorization) == 0 {
-		return nil
-	}
-	value := x.authorization[0]
-	const end = len(schemeBearer)
-	switch {
-	case len(value) > end && value[end] == ' ' && isBearer(value[:end]):
-	case isBearer(value):
-	default:
-		scheme, _, _ := strings.Cut(value, " ")
-		if !grammar.IsToken(scheme) {
-			return refuse(ReasonMalformedRequest)
+func (x *extraction) from(p *place) (refusal *Error) {
+	var token string
+	var found bool
+	switch p.kind {
+	case locationAuthorization:
+		if len(x.authorization) == 0 {
+			return nil
 		}
-		x.otherScheme = true
+		token, found, refusal = p.readCredentials(x.authorization[0])
+	case locationForm:
+		token, found, refusal = x.fromForm(p)
+	default:
+		token, found, refusal = p.read(x.request)
+	}
+	if refusal != nil {
+		if refusal.Reason() != ReasonOtherScheme {
+			return refusal
+		}
+		x.otherScheme = refusal
+	}
+	if !found {
 		return nil
 	}
-	token := strings.TrimLeft(value[end:], " ")
-	if strings.HasPrefix(token, "\t") {
-		return refuse(ReasonMalformedRequest)
+	x.credentials++
+	x.token, x.at, x.ordered = token, p, x.ordered || p.ordered
+	if p.kind == locationWebSocket {
+		return x.stripWebSocket()
 	}
-	x.inHeader = true
-	x.found(token)
 	return nil
 }
 
@@ -226,70 +97,48 @@ const maxFirstWord = 4 << 10
 // is malformed and not the token. That is looked for when the token has turned out to be none,
 // because no good token has a space in it.
 func (x *extraction) explain(err *Error) *Error {
-	if err.Reason() == ReasonMalformedToken && x.inHeader &&
+	inHeader := x.at.kind == locationAuthorization || x.at.kind == locationHeader
+	if err.Reason() == ReasonMalformedToken && inHeader &&
 		strings.IndexByte(x.token[:min(len(x.token), maxFirstWord+1)], ' ') >= 0 {
-		return refuse(ReasonMalformedRequest)
+		return x.at.secondWord
 	}
 	return err
 }
 
-// unusualHeader returns the Authorization header of the request, or "" if there is none or it is
-// "Bearer", one space and the token.
-func (x *extraction) unusualHeader() string {
-	const prefix = len(schemeBearer) + len(" ")
-	if len(x.authorization) == 0 || x.inHeader && len(x.authorization[0]) == prefix+len(x.token) {
-		return ""
+// finding returns what a context remembers of the token, or nil for the Authorization header with
+// Bearer, one space and the token.
+func (x *extraction) finding() *finding {
+	if len(x.authorization) == 0 || x.at.kind == locationAuthorization &&
+		len(x.authorization[0]) == len(x.at.scheme)+len(" ")+len(x.token) {
+		return x.at.here
 	}
-	return x.authorization[0]
-}
-
-// fromCookie refuses what package net/http ignores: a cookie that is malformed, or one of too many.
-func (x *extraction) fromCookie(name string) *Error {
-	sent := 0
-	for _, line := range x.request.Header.Values("Cookie") {
-		for pair := range strings.SplitSeq(line, ";") {
-			if n, _, _ := strings.Cut(pair, "="); strings.TrimSpace(n) == name {
-				sent++
-			}
-		}
-	}
-	cookies := x.request.CookiesNamed(name)
-	if len(cookies) != sent {
-		return refuse(ReasonMalformedRequest)
-	}
-	for _, cookie := range cookies {
-		x.found(cookie.Value)
-	}
-	return nil
-}
-
-// fromQuery refuses a query it cannot parse: a part that is skipped could hold a second token. The
-// parser's error quotes the query and is not kept.
-func (x *extraction) fromQuery(name string) *Error {
-	if x.request.URL == nil {
-		return nil
-	}
-	query, err := url.ParseQuery(x.request.URL.RawQuery)
-	if err != nil {
-		return refuse(ReasonMalformedRequest)
-	}
-	x.found(query[name]...)
-	return nil
+	return &finding{x.at, x.authorization[0]}
 }
 
 // errTrailer stands for the error that quotes a body's trailer: nothing that a client sent goes
 // into a log.
 var errTrailer = errors.New("the trailer of the body is malformed")
 
-func (x *extraction) fromForm(name string) *Error {
+// The refusals of a form. All of them could hide a credential.
+var (
+	refusedFormType = fixed(ReasonMalformedRequest, "request.readable",
+		"the Content-Type or the Content-Encoding of a form is malformed, ambiguous or not supported", "")
+	refusedFormSize = fixed(ReasonMalformedRequest, "request.readable",
+		"the form is larger than 1 MiB", "send the token in the Authorization header")
+	refusedFormRead = fixed(ReasonMalformedRequest, "request.readable",
+		"the form is shorter than its Content-Length or was read before the guard",
+		"a middleware that reads a body must put it back")
+)
+
+func (x *extraction) fromForm(p *place) (token string, found bool, refusal *Error) {
 	r := x.request
 	if r.Method == http.MethodGet || r.Method == http.MethodHead || r.Method == "" {
-		return nil
+		return "", false, nil
 	}
 	if isForm, unambiguous := declaresForm(r.Header); !unambiguous {
-		return refuse(ReasonMalformedRequest)
+		return "", false, refusedFormType
 	} else if !isForm {
-		return nil
+		return "", false, nil
 	}
 	original := r.Body
 	if original == nil {
@@ -300,23 +149,26 @@ func (x *extraction) fromForm(name string) *Error {
 		if _, quotes := errors.AsType[textproto.ProtocolError](err); quotes {
 			err = errTrailer
 		}
-		return refuseFor(ReasonMalformedRequest, err)
+		return "", false, refuseFor(ReasonMalformedRequest, err)
 	}
-	if len(body) > maxFormBytes || int64(len(body)) < r.ContentLength {
-		return refuse(ReasonMalformedRequest)
+	if len(body) > maxFormBytes {
+		return "", false, refusedFormSize
 	}
-	if len(body) == 0 && (len(r.PostForm) > 0 || r.PostForm != nil && r.ContentLength < 0) {
-		return refuse(ReasonMalformedRequest) // it was read, and parsed as far as it could be
+	parsed := len(body) == 0 && (len(r.PostForm) > 0 || r.PostForm != nil && r.ContentLength < 0)
+	if parsed || int64(len(body)) < r.ContentLength { // it was parsed as far as it could be
+		return "", false, refusedFormRead
 	}
 	form, err := url.ParseQuery(string(body))
 	if err != nil {
-		return refuse(ReasonMalformedRequest)
+		return "", false, p.malformed
 	}
-	x.found(form[name]...)
+	if token, found, refusal = p.only(form[p.name]); refusal != nil {
+		return "", false, refusal
+	}
 	x.request = x.request.WithContext(x.request.Context())
 	x.form = bytes.NewReader(body)
 	x.request.Body = reread{x.form, original}
-	return nil
+	return token, found, nil
 }
 
 // formType is the media type of the forms that can hold a token (RFC 6750 section 2.2).
@@ -360,35 +212,23 @@ type reread struct {
 	io.Closer
 }
 
-func (x *extraction) fromWebSocket() *Error {
-	const field = "Sec-Websocket-Protocol"
-	values := x.request.Header.Values(field)
+// stripWebSocket takes the token out of the subprotocols that the handler sees. A browser needs one
+// of them in the answer. It always sends an Origin (RFC 6455 section 4.1), and so do few others.
+func (x *extraction) stripWebSocket() *Error {
 	var kept []string
-	stripped := false
-	for _, value := range values {
-		for entry := range strings.SplitSeq(value, ",") {
-			entry = strings.Trim(entry, " \t")
-			encoded, ok := strings.CutPrefix(entry, webSocketPrefix)
-			if !ok {
-				kept = append(kept, entry)
-				continue
-			}
-			token, _, ok := jws.Decode(encoded, make([]byte, len(encoded)))
-			if !ok {
-				return refuse(ReasonMalformedRequest)
-			}
-			x.found(string(token))
-			stripped = true
+	for entry := range subprotocols(x.request.Header[webSocketField]) {
+		if !strings.HasPrefix(entry, webSocketPrefix) {
+			kept = append(kept, entry)
 		}
 	}
-	if !stripped {
-		return nil
+	if len(kept) == 0 && len(x.request.Header["Origin"]) > 0 {
+		return refusedBrowser
 	}
 	x.request = x.request.WithContext(x.request.Context())
 	x.request.Header = x.request.Header.Clone()
-	x.request.Header.Del(field)
+	x.request.Header.Del(webSocketField)
 	if len(kept) > 0 {
-		x.request.Header.Set(field, strings.Join(kept, ", "))
+		x.request.Header.Set(webSocketField, strings.Join(kept, ", "))
 	}
 	return nil
 }

@@ -40,6 +40,12 @@ const (
 	withTokensFrom
 	withTwoIssuers
 	withTwoLeeways
+	withSecretBesideKeys
+	withNamedClaims // ClientIDClaim and AnyClaimPresent
+	withNoIssuer
+	withIDTokens
+	withTemplate
+	withAudienceFunc
 )
 
 type configSeed struct {
@@ -74,10 +80,19 @@ func (s configSeed) options() []bearer.Option {
 		withInsecureHTTP:  bearer.InsecureHTTP(),
 		withNoExpiry:      bearer.InsecureNoExpiry(),
 		withTwoLeeways:    bearer.Leeway(time.Duration(s.leeway)),
+		withNoIssuer:      bearer.InsecureNoIssuer(),
+		withIDTokens:      bearer.InsecureIDTokens(),
+
+		withSecretBesideKeys: bearer.HMACSecretBesideKeys([]byte(secretMark+s.text), []byte(secretMark+strings.Repeat("k", 32))),
+		withTemplate:         bearer.IssuerTemplate(s.text, acceptAll),
+		withAudienceFunc:     bearer.AudienceFunc(audienceOfHost),
 	} {
 		if s.flags&flag != 0 {
 			issuerOpts = append(issuerOpts, opt)
 		}
+	}
+	if s.flags&withNamedClaims != 0 {
+		issuerOpts = append(issuerOpts, bearer.ClientIDClaim(s.text), bearer.AnyClaimPresent(s.text))
 	}
 	for flag, opt := range map[uint32]bearer.Option{
 		withRealm:        bearer.WithRealm(s.text),
@@ -135,12 +150,23 @@ var configSeeds = []configSeed{
 	{issuer: "https://issuer.example", audience: "orders", flags: withRFC9068 | withNoExpiry},
 	{issuer: "https://issuer.example", audience: "orders", text: "x", flags: withRFC9068 | withAudienceClaim},
 	{issuer: "https://issuer.example", flags: withRFC9068 | withAnyAudience},
+	{issuer: "https://issuer.example", audience: "orders", flags: withRFC9068 | withNoIssuer},
+	{issuer: "https://issuer.example", audience: "orders", flags: withRFC9068 | withIDTokens},
+	{issuer: "https://issuer.example", audience: "orders", text: strings.Repeat("s", 32), flags: withSecretBesideKeys},
+	{issuer: "https://issuer.example", audience: "orders", text: strings.Repeat("s", 32), flags: withSecretBesideKeys | withHMACSecret},
+	{issuer: "https://issuer.example", audience: "orders", text: "ES256", flags: withSecretBesideKeys | withAlgorithms},
+	{issuer: "https://issuer.example", audience: "orders", text: "cid", flags: withNamedClaims | withNoIssuer | withIDTokens},
+	{issuer: "https://issuer.example/{tenant}", audience: "orders", text: "tid", flags: withTemplate},
+	{issuer: "https://issuer.example/{tenant}", audience: "orders", text: "https://keys.example/jwks", flags: withTemplate | withJWKSURL},
+	{issuer: "https://issuer.example", audience: "orders", flags: withAudienceFunc},
+	{issuer: "https://issuer.example", flags: withAudienceFunc | withAnyAudience},
+	{issuer: "https://issuer.example", flags: withAudienceFunc},
 }
 
 // everyConfigSeed adds each option alone, with nothing in it and with something.
 func everyConfigSeed() []configSeed {
 	seeds := slices.Clone(configSeeds)
-	for flag := uint32(withAudiences); flag <= withTwoLeeways; flag <<= 1 {
+	for flag := uint32(withAudiences); flag <= withAudienceFunc; flag <<= 1 {
 		for _, text := range []string{"", "x"} {
 			seeds = append(seeds, configSeed{issuer: "https://issuer.example", audience: "orders", text: text, flags: flag})
 		}
@@ -185,6 +211,7 @@ func FuzzConfig(f *testing.F) {
 			b64(`{"alg":"none"}`) + "." + claims + ".",
 			b64(`{"alg":"none"}`) + "." + claims + ".AAAA",
 			hmacToken(t, "HS256", []byte(""), map[string]any{"iss": issuer, "aud": audience, "exp": int64(4102444799)}),
+			hmacToken(t, "HS256", []byte(""), map[string]any{"aud": audience, "exp": int64(4102444799)}),
 		} {
 			if _, err := auth.Guard().Verify(t.Context(), token); err == nil {
 				t.Errorf("accepts %s", token)
@@ -199,20 +226,25 @@ func (s configSeed) checkMeant(t testing.TB) {
 	has := func(flags uint32) bool { return s.flags&flags != 0 }
 	for problem, found := range map[string]bool{
 		"no issuer":                           s.issuer == "",
-		"no audience":                         s.audience == "" && !has(withAnyAudience),
-		"an audience that is not looked at":   s.audience != "" && has(withAnyAudience),
-		"an empty option":                     s.text == "" && has(withAudiences|withAudienceClaim|withAlgorithms|withTokenTypes|withScopeClaim|withRolesClaim|withRealm|withMetadata|withTokensFrom),
+		"no audience":                         s.audience == "" && !has(withAnyAudience|withAudienceFunc),
+		"an audience that is not looked at":   s.audience != "" && has(withAnyAudience|withAudienceFunc) || has(withAudienceFunc) && has(withAudiences|withAnyAudience),
+		"an empty option":                     s.text == "" && has(withAudiences|withAudienceClaim|withAlgorithms|withTokenTypes|withScopeClaim|withRolesClaim|withRealm|withMetadata|withTokensFrom|withNamedClaims|withTemplate),
 		"no keys":                             s.text == "" && has(withJWKSURL|withDiscover|withRemote|withStatic|withPEM),
 		"a leeway out of bounds":              has(withLeeway) && (s.leeway < 0 || s.leeway > int64(5*time.Minute)),
 		"a lifetime that is none":             has(withMaxLifetime) && s.lifetime <= 0,
 		"a size out of bounds":                has(withMaxTokenSize) && (s.size < 1 || s.size > 1<<20),
 		"an option twice":                     has(withTwoLeeways) && has(withLeeway) || has(withTwoIssuers),
 		"alg none":                            has(withAlgorithms) && strings.EqualFold(s.text, "none"),
-		"a short secret":                      has(withHMACSecret) && len(secretMark)+len(s.text) < 32,
+		"a short secret":                      has(withHMACSecret|withSecretBesideKeys) && len(secretMark)+len(s.text) < 32,
+		"a secret alone and beside keys":      has(withHMACSecret) && has(withSecretBesideKeys),
+		"algorithms of one kind beside keys":  has(withAlgorithms) && has(withSecretBesideKeys),
+		"two issuers for tokens without iss":  has(withNoIssuer) && has(withTwoIssuers),
 		"a secret and public keys":            has(withHMACSecret) && has(withJWKSURL|withDiscover|withRemote|withStatic|withPEM),
-		"RFC 9068 and what contradicts it":    has(withRFC9068) && has(withTokenTypes|withNoExpiry|withAudienceClaim|withAnyAudience),
+		"RFC 9068 and what contradicts it":    has(withRFC9068) && has(withTokenTypes|withNoExpiry|withAudienceClaim|withAnyAudience|withNoIssuer|withIDTokens),
 		"keys over http":                      has(withJWKSURL|withRemote|withDiscover) && !has(withInsecureHTTP) && !isSafe(s.text),
 		"discovery over http":                 !has(withJWKSURL|withDiscover|withRemote|withStatic|withPEM|withHMACSecret|withInsecureHTTP) && !isSafe(s.issuer),
+		"a template without keys":             has(withTemplate) && (has(withHMACSecret) || !has(withJWKSURL|withDiscover|withRemote|withStatic|withPEM)),
+		"a template that is none":             has(withTemplate) && strings.Count(s.issuer, "/{")*strings.Count(s.issuer, "}") != 1,
 		"a realm that breaks out of a header": has(withRealm) && strings.ContainsAny(s.text, "\"\\\r\n"),
 	} {
 		if found {

@@ -22,13 +22,13 @@ type core struct {
 	verifier   verifier
 	reporter   reporter
 	challenger challenger
-	sources    []TokenLocation // unless a route has its own
+	sources    *places // unless a route has its own
 	closed     atomic.Bool
 }
 
 // newGuard returns the guard of a route, or every mistake in its options.
 func (c *core) newGuard(opts []RouteOption) (*Guard, error) {
-	rule, err := newRouteRule(opts)
+	rule, err := newRouteRule(opts, c.sources, &c.challenger.told)
 	if err != nil {
 		return nil, err
 	}
@@ -62,7 +62,8 @@ func (g *Guard) Handler(next http.Handler) http.Handler {
 // again: only what can change is checked, which is the time and the key, and what this route
 // requires. A [TokensFrom] of this route has no effect then. This goes by the context. A request
 // made with the context of a verified one counts as verified, unless it has an Authorization header
-// that is not the verified one's.
+// that is not the verified one's, or another token in the place where the verified one was. (A form
+// is not read a second time.)
 func (g *Guard) Authenticate(r *http.Request) (*http.Request, error) {
 	request, err := g.authenticate(r)
 	if err != nil {
@@ -96,7 +97,7 @@ func (g *Guard) WriteError(w http.ResponseWriter, r *http.Request, err error) {
 func (g *guard) authenticate(r *http.Request) (*http.Request, *Error) {
 	core, ctx := g.core, r.Context()
 	d := core.reporter.start(r)
-	known := verifiedIn(r, &core.verifier)
+	known := verifiedIn(r, &core.verifier) // a context, or nil
 	var request *http.Request
 	var err *Error
 	switch {
@@ -110,7 +111,7 @@ func (g *guard) authenticate(r *http.Request) (*http.Request, *Error) {
 	if err != nil {
 		return nil, g.refused(ctx, &d, err)
 	}
-	if known == nil {
+	if known == nil || d.Outcome == OutcomeAnonymous {
 		core.reporter.decided(ctx, &d)
 	}
 	return request, nil
@@ -118,12 +119,8 @@ func (g *guard) authenticate(r *http.Request) (*http.Request, *Error) {
 
 // pass takes a request through the whole pipeline.
 func (g *guard) pass(r *http.Request, d *decision) (*http.Request, *Error) {
-	sources := g.core.sources
-	if g.rule.sources != nil {
-		sources = g.rule.sources
-	}
 	x := extraction{request: r}
-	if err := x.extract(sources); err != nil {
+	if err := x.extract(g.rule.places); err != nil {
 		if err.Reason() == ReasonMissingToken && g.rule.passesAnonymous() && len(x.authorization) == 0 {
 			d.Outcome = OutcomeAnonymous
 			return withoutClaims(x.request), nil
@@ -132,35 +129,51 @@ func (g *guard) pass(r *http.Request, d *decision) (*http.Request, *Error) {
 	}
 	token, err := g.core.verifier.verify(r.Context(), x.token, &d.Event)
 	if err != nil {
+		if g.ignores(x.at, x.authorization, err) {
+			return g.passStale(x.request, d, err)
+		}
 		return nil, x.explain(err)
 	}
 	d.claims = &token.claims
-	authorization := x.unusualHeader() // before a Func, which can change the header
-	if err := g.rule.check(x.request, &token.claims); err != nil {
+	found := x.finding() // before a Func, which can change the header
+	if err := g.check(r.Context(), x.request, token); err != nil {
 		return nil, err
 	}
 	x.rewind()
-	return withVerified(x.request, token, authorization), nil
+	return withVerified(x.request, token, found), nil
 }
 
 // passAgain takes a request that was verified before through what can change.
-func (g *guard) passAgain(r *http.Request, known *verified, d *decision) (*http.Request, *Error) {
-	token, err := g.core.verifier.verifyAgain(r.Context(), known, &d.Event)
+func (g *guard) passAgain(r *http.Request, known *principal, d *decision) (*http.Request, *Error) {
+	token, err := g.core.verifier.verifyAgain(r.Context(), known.verified, &d.Event)
 	if err != nil {
+		if known.found != nil && g.ignores(known.found.at, r.Header["Authorization"], err) {
+			return g.passStale(r, d, err)
+		}
 		return nil, err
 	}
 	d.claims = &token.claims
-	authorization := "" // before a Func, which can change the header
-	if header := r.Header["Authorization"]; len(header) == 1 && !isBearerHeader(header[0], token.token) {
-		authorization = header[0]
-	}
-	if err := g.rule.check(r, &token.claims); err != nil {
+	if err := g.check(r.Context(), r, token); err != nil {
 		return nil, err
 	}
-	if token == known {
+	if token == known.verified {
 		return r, nil
 	}
-	return withVerified(r, token, authorization), nil
+	return withVerified(r, token, known.found), nil
+}
+
+// ignores reports whether a refused token counts as none: it is a stale cookie and the only
+// credential, the route says so, and it takes anonymous requests. Any other refusal than that of
+// the token stands, a 503 above all: then the token may be good.
+func (g *guard) ignores(at *place, authorization []string, err *Error) bool {
+	return g.rule.staleCookie && g.rule.passesAnonymous() && at.kind == locationCookie &&
+		len(authorization) == 0 && err.Code() == codeInvalidToken
+}
+
+// passStale lets a request with a stale cookie pass as anonymous.
+func (g *guard) passStale(r *http.Request, d *decision, err *Error) (*http.Request, *Error) {
+	g.core.reporter.ignored(r.Context(), d, err)
+	return withoutClaims(r), nil
 }
 
 // verify is Verify with a typed error.
@@ -176,11 +189,23 @@ func (g *guard) verify(ctx context.Context, token string, d *decision) *Error {
 		return err
 	}
 	d.claims = &verified.claims
-	return g.rule.check(nil, d.claims)
+	return g.check(ctx, nil, verified)
+}
+
+// check judges what can differ from one request to the next, whatever was verified before: first
+// what the issuer's options ask, which no route can leave out, and then what the route requires.
+// The request is nil under Verify.
+func (g *guard) check(ctx context.Context, r *http.Request, token *verified) *Error {
+	if live := token.issuer.live; live != nil {
+		if err := live.judge(ctx, r, &token.content, token.aud); err != nil {
+			return err
+		}
+	}
+	return g.rule.check(r, &token.claims)
 }
 
 // refused reports a refusal, and returns it as that of this route.
 func (g *guard) refused(ctx context.Context, d *decision, err *Error) *Error {
 	g.core.reporter.refused(ctx, d, err)
-	return err.on(g.rule.hints)
+	return g.core.challenger.inform(err, g.rule.hints)
 }

@@ -16,7 +16,7 @@ const readyWait = 500 * time.Millisecond
 // Ready starts the first fetch of every issuer's keys that are missing, and waits within ctx until
 // all are there. It returns nil when requests can be served, even from keys whose refresh is
 // failing: an issuer's outage must not drain a fleet. Otherwise the error says which issuer's keys
-// are missing and why.
+// are missing and why. It does not wait for the issuers of a [Registry].
 func (m *Middleware) Ready(ctx context.Context) error {
 	if m.core.closed.Load() {
 		return refuse(ReasonClosed)

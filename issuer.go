@@ -13,26 +13,28 @@ import (
 	"github.com/bearer-go/bearer/jwks"
 )
 
-// issuer is one trusted issuer: its algorithms, its keys, and the rules for its claims. It never
-// changes. Nothing of it is shared with another issuer.
+// issuer is one trusted issuer, or the issuers of one template: its algorithms, its keys, and the
+// rules for its claims. It never changes. Nothing of it is shared with another issuer.
 type issuer struct {
-	name       string
+	name       string // of a template, with the placeholder
 	algorithms []*jws.Algorithm
 	types      []string               // as mediaType gives them
 	refused    func() *refusedHeaders // made when they are first needed
 	names      claimNames
 	rules      claimRules
 
-	secret any        // of HMAC, a []byte; nil if there are keys
-	set    *jwks.Set  // nil if there is a secret
-	keys   keyset.Set // the same set
+	secrets []any      // of HMAC, each a []byte; nil if there are keys alone
+	set     *jwks.Set  // nil if there are secrets alone
+	keys    keyset.Set // the same set
+
+	live *live // nil for most issuers
 }
 
-// verifySignature checks the algorithm, the type, the key and the signature of a token. It returns
-// the key that verified the signature, or nil for a secret, and the time at which the issuer held
-// it.
+// verifySignature checks the algorithm, the type, the key and the signature of a token with this
+// iss. It returns the key that verified the signature, or nil for a secret, and the time at which
+// the issuer held it.
 func (iss *issuer) verifySignature(
-	ctx context.Context, t *signedToken, ev *Event,
+	ctx context.Context, name string, t *signedToken, ev *Event,
 ) (key *keyset.Key, at time.Time, refusal *Error) {
 	alg := t.header.alg
 	if alg == nil || !slices.Contains(iss.algorithms, alg) {
@@ -42,13 +44,13 @@ func (iss *issuer) verifySignature(
 	if !slices.Contains(iss.types, t.header.typ) {
 		return nil, at, iss.refused().typ(t.header.typ)
 	}
-	if iss.secret != nil {
-		if alg.Verify(t.signingInput, t.signature, iss.secret) != nil {
-			return nil, at, refusedBySecret
+	if alg.Symmetric() { // a key of the set is never a secret, nor a secret a key
+		if !iss.verifyWithSecrets(t, alg) {
+			return nil, at, refusedSecret
 		}
 		return nil, time.Now(), nil
 	}
-	found, at, err := iss.keys.Candidates(ctx, iss.name, t.header.kid, alg.Name)
+	found, at, err := iss.keys.Candidates(ctx, name, t.header.kid, alg.Name)
 	if err != nil {
 		return nil, at, noKey(err)
 	}
@@ -60,10 +62,6 @@ func (iss *issuer) verifySignature(
 	}
 	return nil, at, notVerified(found.Keys(), t.header.kid)
 }
-
-// refusedBySecret is the refusal of a token that the shared secret does not verify.
-var refusedBySecret = because(ReasonSignature, "jws.signature", "the secret does not verify it",
-	"compare the secret with the issuer's; if it is written in base64 there, decode it")
 
 // notVerified is the refusal of a token that no key verifies. A kid is named if it is a published
 // one.
@@ -140,19 +138,44 @@ func (r *refusedHeaders) typ(typ string) *Error {
 	return r.unknownType
 }
 
-// stillHolds reports whether the issuer still has the key that verified a token with this key id
-// and algorithm in its header, and at what time. A key of nil stands for the issuer's secret.
+var refusedSecret = fixed(ReasonSignature, "key.secrets", "none of the issuer's secrets verifies the signature",
+	"compare HMACSecret with the issuer's secret; one that is given in base64 may have to be decoded first")
+
+// verifyWithSecrets reports whether one of the issuer's secrets verifies a token. It tries all, so
+// that the time it takes does not tell which one did.
+func (iss *issuer) verifyWithSecrets(t *signedToken, alg *jws.Algorithm) bool {
+	verified := false
+	for _, secret := range iss.secrets {
+		if alg.Verify(t.signingInput, t.signature, secret) == nil {
+			verified = true
+		}
+	}
+	return verified
+}
+
+// stillHolds reports whether the issuer still has the key that verified a token with this iss, and
+// with this key id and algorithm in its header, and at what time. A key of nil stands for one of the
+// issuer's secrets, which it has as long as it lives.
 func (iss *issuer) stillHolds(
-	ctx context.Context, kid, alg string, key *keyset.Key,
+	ctx context.Context, name, kid, alg string, key *keyset.Key,
 ) (held bool, at time.Time, refusal *Error) {
-	if iss.keys == nil {
+	if key == nil {
 		return true, time.Now(), nil
 	}
-	held, at, err := iss.keys.Holds(ctx, iss.name, kid, alg, key)
+	held, at, err := iss.keys.Holds(ctx, name, kid, alg, key)
 	if err != nil {
 		return false, at, noKey(err)
 	}
 	return held, at, nil
+}
+
+// unlessRemoved returns a refusal, or the one of a removed issuer if it was removed meanwhile: its
+// keys were closed, and that is no outage.
+func (iss *issuer) unlessRemoved(refusal *Error) *Error {
+	if iss.live != nil && iss.live.member != nil && iss.live.member.removed.Load() {
+		return refusedRemoved
+	}
+	return refusal
 }
 
 // noKey is the refusal when there is no key to verify a token with. The cause tells the operator of

@@ -20,13 +20,10 @@ type signedToken struct {
 	signingInput string
 }
 
-// readToken reads a token without interpreting its claims. The buffer is to decode it into, and at
-// least as long. The parts are base64url, each in its canonical spelling.
-func readToken(token string, buffer []byte, known *headerMemo) (t signedToken, err *Error) {
-	compact, ok := jws.Split(token)
-	if !ok {
-		return t, misshapen(token)
-	}
+// readToken reads the parts of a token without interpreting its claims. The buffer is to decode them
+// into, and at least as long as the token. Each part is base64url in its canonical spelling.
+func readToken(compact jws.Compact, buffer []byte, known *headerMemo) (t signedToken, err *Error) {
+	var ok bool
 	t.headerText = compact.Header
 	if t.payload, buffer, ok = jws.Decode(compact.Payload, buffer); !ok {
 		return t, refusedPayload
@@ -43,30 +40,27 @@ func readToken(token string, buffer []byte, known *headerMemo) (t signedToken, e
 
 // The refusals of tokens that are no JWS in compact serialization.
 var (
-	refusedNoJWT = because(ReasonMalformedToken, "jws.compact", "it has no dots: it is an opaque token, or none at all",
+	refusedNoJWT = fixed(ReasonMalformedToken, "jws.compact", "it has no dots: it is an opaque token, or none at all",
 		"have the issuer issue JWT access tokens for this service; some do so only when the client asks for its audience")
-	refusedEncrypted = because(ReasonMalformedToken, "jws.compact", "it has five parts: it is an encrypted token (JWE)",
+	refusedEncrypted = fixed(ReasonMalformedToken, "jws.compact", "it has more than three parts, as an encrypted token (JWE) has",
 		"have the issuer sign the access tokens for this service, and not encrypt them")
-	refusedParts     = because(ReasonMalformedToken, "jws.compact", "it does not have three parts", "")
-	refusedEmptyPart = because(ReasonMalformedToken, "jws.compact", "one of its three parts is empty", "")
+	refusedParts = fixed(ReasonMalformedToken, "jws.compact", "it does not consist of three parts that are not empty", "")
 
-	refusedHeaderPart    = because(ReasonMalformedToken, "jws.one-spelling", "its header is not base64url without padding", "")
-	refusedPayload       = because(ReasonMalformedToken, "jws.one-spelling", "its payload is not base64url without padding", "")
-	refusedSignaturePart = because(ReasonMalformedToken, "jws.one-spelling", "its signature is not base64url without padding", "")
+	refusedHeaderPart    = fixed(ReasonMalformedToken, "jws.one-spelling", "its header is not base64url without padding", "")
+	refusedPayload       = fixed(ReasonMalformedToken, "jws.one-spelling", "its payload is not base64url without padding", "")
+	refusedSignaturePart = fixed(ReasonMalformedToken, "jws.one-spelling", "its signature is not base64url without padding", "")
 )
 
-// maxCounted is how much of a token is looked at to count its parts, in bytes.
-const maxCounted = 4 << 10
+// maxCounted is how much of a token is looked at to say what it is instead, in bytes.
+const maxCounted = 1 << 10
 
 // misshapen returns the refusal of a token that does not consist of three parts.
 func misshapen(token string) *Error {
-	switch strings.Count(token[:min(len(token), maxCounted)], ".") {
-	case 0:
-		return refusedNoJWT
-	case 2:
-		return refusedEmptyPart
-	case 4:
+	switch dots := strings.Count(token[:min(len(token), maxCounted)], "."); {
+	case dots > 2:
 		return refusedEncrypted
+	case dots == 0 && len(token) <= maxCounted:
+		return refusedNoJWT
 	default:
 		return refusedParts
 	}
@@ -77,7 +71,9 @@ func misshapen(token string) *Error {
 type header struct {
 	alg *jws.Algorithm // nil if it is not known
 	kid string
-	typ string // in lower case, without "application/"; "jwt" if there is none
+	typ string // as mediaType gives it; "jwt" if there is none
+
+	nonce bool // there is a nonce, as in tokens for Microsoft Graph
 }
 
 // The bounds of a header, so that one which is refused costs no memory beyond them.
@@ -92,10 +88,10 @@ var errMalformed = errors.New("malformed")
 
 // The refusals of headers.
 var (
-	refusedHeader = because(ReasonMalformedToken, "jws.header",
+	refusedHeader = fixed(ReasonMalformedToken, "jws.header",
 		"its header is not one JSON object with texts as alg, kid and typ, or a name is repeated in it", "")
-	refusedNoAlgorithm = because(ReasonMalformedToken, "jws.header", "its header has no alg", "")
-	refusedExtension   = because(ReasonUnsupportedHeader, "jws.crit",
+	refusedNoAlgorithm = fixed(ReasonMalformedToken, "jws.header", "its header has no alg", "")
+	refusedExtension   = fixed(ReasonUnsupportedHeader, "jws.crit",
 		"its header has crit or b64: an extension that must be understood", "have the issuer leave the extension out")
 )
 
@@ -124,10 +120,16 @@ func readHeader(text string, buffer []byte) (h header, err *Error) {
 		case "typ":
 			h.typ, err = boundedText(value, maxType)
 			h.typ = mediaType(h.typ)
-		case "crit", "b64":
+		case "crit":
 			// A recipient must reject an extension that it does not understand (RFC 7515 section
-			// 4.1.11). This package understands none. b64 is the one of RFC 7797.
+			// 4.1.11). This package understands none.
 			unsupported = true
+		case "b64":
+			// Without crit it is a member like any other, and true says what is so without it (RFC
+			// 7797 section 3). Anything else may mean a payload that is not encoded.
+			unsupported = unsupported || string(value) != "true"
+		case "nonce":
+			h.nonce = true
 		}
 		return err
 	})
@@ -206,7 +208,28 @@ func (h header) isAccessToken() bool { return h.typ == accessTokenType }
 const accessTokenType = "at+jwt"
 
 // mediaType returns a typ in the form in which it is compared: media types are case-insensitive,
-// and "application/" may be left out (RFC 7515 section 4.1.9).
+// and "application/" may be left out where no other slash follows (RFC 7515 section 4.1.9).
 func mediaType(typ string) string {
-	return strings.TrimPrefix(grammar.Lower(typ), "application/")
+	typ = grammar.Lower(typ)
+	if short, ok := strings.CutPrefix(typ, "application/"); ok && !strings.Contains(short, "/") {
+		return short
+	}
+	return typ
+}
+
+// graphLooksAt bounds how much of an unverified payload is searched for its aud, in bytes. Tokens
+// for Microsoft Graph begin with it.
+const graphLooksAt = 1 << 10
+
+// isForGraph reports whether a token whose signature does not verify looks like one for Microsoft
+// Graph. Nothing rests on it but a fixed text for the operator.
+func (t *signedToken) isForGraph() bool {
+	if t.header.alg == nil || t.header.alg.Name != "RS256" {
+		return false
+	}
+	if t.header.nonce {
+		return true
+	}
+	aud, found, err := strictjson.Find(t.payload[:min(len(t.payload), graphLooksAt)], "aud")
+	return err == nil && found && isGraph(strings.Trim(string(aud), `"`))
 }

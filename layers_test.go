@@ -24,25 +24,37 @@ import (
 // step calls only steps below it.
 var layers = []string{
 	"doc.go",
-	"health.go",        // readiness and statistics
-	"middleware.go",    // New, and the shorthands of Guard
-	"config.go",        // turns the options into what a Middleware works with
-	"options.go",       // the options of New
-	"issueroptions.go", // the options of WithIssuer
-	"metadata.go",      // RFC 9728's document
-	"explain.go",       // how a guard judges a token, check by check
-	"guard.go",         // one route's way through the pipeline
-	"challenge.go",     // refusals, as they are written
-	"require.go",       // what a route requires
-	"extract.go",       // request -> credential
-	"context.go",       // verified request -> claims
-	"verify.go",        // the pipeline: token -> claims
-	"issuer.go",        // whose tokens: algorithm, type, key, signature
-	"event.go",         // what the log and the observer learn
-	"judge.go",         // times, audience, required claims
-	"jws.go",           // shape and header of a token
-	"readclaims.go",    // claims set -> claims
-	"claims.go",        // what a handler gets
+	"health.go",          // readiness and statistics
+	"middleware.go",      // New, and the shorthands of Guard
+	"registry.go",        // issuers that come and go
+	"config.go",          // turns the options into what a Middleware works with
+	"algorithms.go",      // the algorithms and secrets of an issuer
+	"issuerlive.go",      // the same for what an issuer is asked on every request
+	"options.go",         // the options of New
+	"registryoptions.go", // the options of NewRegistry
+	"issueroptions.go",   // the options of WithIssuer
+	"metadata.go",        // RFC 9728's document
+	"explain.go",         // how a guard judges a token, check by check
+	"guard.go",           // one route's way through the pipeline
+	"challenge.go",       // refusals, as they are written
+	"require.go",         // what a route requires
+	"extract.go",         // request -> credential
+	"stream.go",          // contexts that end with their token
+	"token.go",           // the text of a verified token
+	"context.go",         // verified request -> claims
+	"place.go",           // one place of a request -> token
+	"location.go",        // where tokens may be
+	"verify.go",          // the pipeline: token -> claims
+	"roster.go",          // the issuers of a registry: looked up, displaced, removed
+	"issuer.go",          // whose tokens: algorithm, type, key, signature
+	"live.go",            // what an issuer is asked on every request
+	"event.go",           // what the log and the observer learn
+	"judge.go",           // times, audience, required claims
+	"template.go",        // families of issuers
+	"jws.go",             // shape and header of a token
+	"readclaims.go",      // claims set -> claims
+	"claimcauses.go",     // what is wrong with claims, for operators
+	"claims.go",          // what a handler gets
 	"stats.go",
 	"errors.go",
 }
@@ -76,7 +88,7 @@ func TestContributingListsTheLayers(t *testing.T) {
 func TestLayersTestFindsViolations(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct{ file, code, want string }{
-		"a call of a function above":    {"judge.go", "var _ = isBearer(\"\")", "judge.go uses isBearer of context.go"},
+		"a call of a function above":    {"judge.go", "var _ = isScheme(\"\", \"\")", "judge.go uses isScheme of location.go"},
 		"a method that is added below":  {"stats.go", "func (e *Event) planted() {}", "stats.go uses Event of event.go"},
 		"a method of a type below":      {"judge.go", "func planted(c *Claims) { c.upward() }", "judge.go uses upward of verify.go"},
 		"a field of a type above":       {"jws.go", "func planted(x struct{ e *Event }) { _ = x.e.Issuer }", "jws.go uses Issuer of event.go"},

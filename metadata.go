@@ -14,8 +14,8 @@ import (
 )
 
 // ResourceMetadata describes this service to clients (RFC 9728 section 2). The authorization
-// servers in the document are the configured issuers, and the bearer methods those of
-// [WithTokensFrom].
+// servers in the document are the issuers given to [WithIssuer] without an [IssuerTemplate], and
+// the bearer methods those of [WithTokensFrom]. A [Registry] is not published.
 type ResourceMetadata struct {
 	// Resource is the service's own identifier: an https URL (http on loopback) without query and
 	// fragment, whose path has no escapes, braces, doubled slashes or dots. Required.
@@ -89,14 +89,16 @@ func (m ResourceMetadata) document(issuers []string, sources []TokenLocation) (d
 		return !isServiceURL(name) // RFC 8414 section 2: an authorization server's identifier is a URL
 	})
 	methods := []string{} // an empty list says that no method of RFC 6750 works
-	for _, s := range sources {
-		switch s.kind {
-		case locationHeader:
-			methods = appendNew(methods, []string{"header"})
-		case locationForm:
-			methods = appendNew(methods, []string{"body"})
-		case locationQuery:
-			methods = appendNew(methods, []string{"query"})
+	for i := range sources {
+		for _, s := range sources[i].each() {
+			switch {
+			case s == FromHeader(): // and no other header: RFC 9728 section 2 means that of RFC 6750
+				methods = appendNew(methods, []string{"header"})
+			case s.kind == locationForm:
+				methods = appendNew(methods, []string{"body"})
+			case s.kind == locationQuery:
+				methods = appendNew(methods, []string{"query"})
+			}
 		}
 	}
 	body, err := json.Marshal(struct {

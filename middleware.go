@@ -5,6 +5,8 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+
+	"github.com/bearer-go/bearer/internal/optional"
 )
 
 // Middleware verifies bearer tokens. It is configured by [New], does not change afterwards, and is
@@ -28,9 +30,12 @@ func New(opts ...Option) (*Middleware, error) {
 		}
 		opt(c)
 	}
-	b, err := c.build()
-	if err != nil {
-		return nil, err
+	m := &optional.Mistakes{}
+	b := c.build(m)
+	c.buildRegistry(m, b)
+	if len(m.All) > 0 {
+		b.close()
+		return nil, configErrors(m.All)
 	}
 	return &Middleware{&middlewareHandle{b}}, nil
 }

@@ -18,6 +18,8 @@ type config struct {
 	nils    []int // the positions of options that are nil
 	issuers []*issuerConfig
 
+	registry optional.Value[*registrar]
+
 	sources      optional.Value[[]TokenLocation]
 	realm        optional.Value[string]
 	metadata     optional.Value[ResourceMetadata]
@@ -37,22 +39,12 @@ type cacheSize struct{ entries, bytes int }
 // audiences and everything else stay separate for each.
 //
 // By default the issuer is an https URL, and its keys are found by OpenID Connect Discovery or RFC
-// 8414 on the first request. A token must be signed with RS256, PS256, ES256 or EdDSA, be of type
-// at+jwt or JWT, carry exp, and name the audience in aud. An empty issuer or audience is an error,
-// so that an unset variable does not open a service.
+// 8414 on the first request. A token must be signed with RS256, PS256, ES256, ES384, ES512 or EdDSA,
+// be of type at+jwt or JWT, carry exp, and name the audience in aud. An empty issuer or audience is
+// an error, so that an unset variable does not open a service.
 func WithIssuer(name, audience string, opts ...IssuerOption) Option {
 	opts = slices.Clone(opts) // here and below: what the caller does with its own list later changes nothing
-	return func(c *config) {
-		iss := &issuerConfig{name: name, audience: audience}
-		for i, opt := range opts {
-			if opt == nil {
-				iss.nils = append(iss.nils, i+1)
-				continue
-			}
-			opt(iss)
-		}
-		c.issuers = append(c.issuers, iss)
-	}
+	return func(c *config) { c.issuers = append(c.issuers, describeIssuer(name, audience, opts)) }
 }
 
 // WithTokensFrom says where in a request tokens are, for every route that does not say otherwise

@@ -83,10 +83,10 @@ func ownershipCases() map[string]func(*testing.T) {
 	}
 	// tuple is for options of an issuer; the token is good for what the option said when it was
 	// made.
-	tuple := func(t *testing.T, option bearer.IssuerOption, change func(), token string) {
+	tuple := func(t *testing.T, option bearer.IssuerOption, change func(), token string, reqs ...bearer.RouteOption) {
 		t.Helper()
 		change()
-		wantReason(t, newTuple(t, issuer, option), token, "")
+		wantReason(t, newTuple(t, issuer, option), token, "", reqs...)
 	}
 	// pinned is for sources of pinned keys, which are changed before they are used.
 	pinned := func(of func(jwk c, key *ecdsa.PublicKey) (source jwks.Source, change func())) func(*testing.T) {
@@ -195,6 +195,33 @@ func ownershipCases() map[string]func(*testing.T) {
 				t.Error(err)
 			}
 		},
+		"bearer.FromHeader": source(bearer.FromHeader, func() *http.Request {
+			r := get("")
+			r.Header.Set("Here", issuer.Token())
+			return r
+		}),
+		"bearer.FirstOf": func(t *testing.T) {
+			given := []bearer.TokenLocation{bearer.FromHeader(), bearer.FromQuery()}
+			from := bearer.FirstOf(given...)
+			given[0] = bearer.FromCookie()
+			if _, err := newAuth(t, issuer).Guard(bearer.TokensFrom(from)).Authenticate(inHeader(issuer.Token())); err != nil {
+				t.Error(err)
+			}
+		},
+		"bearer.Error.Challenges": func(t *testing.T) {
+			refusal := bearer.Refusal(bearer.ReasonMissingToken)
+			refusal.Challenges()[0] = "Basic"
+			if got := refusal.Challenges(); !slices.Equal(got, []string{"Bearer"}) {
+				t.Errorf("%q", got)
+			}
+		},
+		"bearer.Token.MarshalText": func(t *testing.T) {
+			text, _ := bearer.Token{}.MarshalText()
+			clear(text)
+			if got, _ := (bearer.Token{}).MarshalText(); string(got) != "bearer.Token{...}" {
+				t.Errorf("%q", got)
+			}
+		},
 		"bearer.FromCookie": source(bearer.FromCookie, func() *http.Request {
 			r := get("")
 			r.AddCookie(&http.Cookie{Name: "here", Value: issuer.Token()})
@@ -223,6 +250,21 @@ func ownershipCases() map[string]func(*testing.T) {
 			auth := mustNew(t, option, bearer.WithHTTPClient(issuer.Client()))
 			wantReason(t, auth, issuer.Token(), "")
 		},
+		"bearer.NewRegistry": func(t *testing.T) {
+			given := []bearer.RegistryOption{bearer.WithMaxIssuers(1)}
+			registry := bearer.NewRegistry(given...)
+			given[0] = bearer.WithMaxIssuers(0)
+			mustNew(t, bearer.WithRegistry(registry))
+		},
+		"bearer.Registry.Add": func(t *testing.T) {
+			registry, given := bearer.NewRegistry(), []bearer.IssuerOption{bearer.Algorithms("ES256")}
+			if err := registry.Add(issuer.URL(), issuer.Audience(), given...); err != nil {
+				t.Fatal(err)
+			}
+			given[0] = bearer.Algorithms("RS256")
+			auth := mustNew(t, bearer.WithRegistry(registry), bearer.WithHTTPClient(issuer.Client()))
+			wantReason(t, auth, issuer.Token(), "")
+		},
 		"bearer.Audiences": func(t *testing.T) {
 			given := []string{"ours"}
 			tuple(t, bearer.Audiences(given...), func() { given[0] = "theirs" }, issuer.Token(c{"aud": "ours"}))
@@ -243,6 +285,33 @@ func ownershipCases() map[string]func(*testing.T) {
 			wantReason(t, auth, newPress().token("alice"), "")
 			claims := c{"iss": pressIssuer, "aud": "api", "exp": int64(4000000000)}
 			wantReason(t, auth, hmacToken(t, "HS256", given, claims), bearer.ReasonSignature)
+		},
+		"bearer.HMACSecretBesideKeys": func(t *testing.T) {
+			given := []byte(strings.Repeat("s", 32))
+			option := bearer.HMACSecretBesideKeys(given)
+			clear(given)
+			auth := mustNew(t, bearer.WithIssuer(pressIssuer, "api", option))
+			wantReason(t, auth, newPress().token("alice"), "")
+		},
+		"bearer.ClientIDClaim": func(t *testing.T) {
+			given := []string{"cid"}
+			auth := newTuple(t, issuer, bearer.ClientIDClaim(given...))
+			given[0] = "theirs"
+			if id := verified(t, auth, issuer.Token(c{"cid": "ours"})).ClientID(); id != "ours" {
+				t.Errorf("client %q", id)
+			}
+		},
+		"bearer.ScopeClaim": func(t *testing.T) {
+			given := []string{"ours"}
+			tuple(t, bearer.ScopeClaim(given...), func() { given[0] = "theirs" }, issuer.Token(c{"ours": "a"}), bearer.Scopes("a"))
+		},
+		"bearer.RolesClaim": func(t *testing.T) {
+			given := []string{"ours"}
+			tuple(t, bearer.RolesClaim(given...), func() { given[0] = "theirs" }, issuer.Token(c{"ours": "a"}), bearer.Roles("a"))
+		},
+		"bearer.AnyClaimPresent": func(t *testing.T) {
+			given := []string{"ours"}
+			tuple(t, bearer.AnyClaimPresent(given...), func() { given[0] = "theirs" }, issuer.Token(c{"ours": 1}))
 		},
 		"bearer.WithResourceMetadata": func(t *testing.T) {
 			given := bearer.ResourceMetadata{Resource: "https://api.example", Scopes: []string{"ours"}}

@@ -127,9 +127,15 @@ func newSecrets(t *testing.T) *secrets {
 	down := bearertest.NewIssuer()
 	down.SetFault(bearertest.Down)
 	options := map[string]bearer.IssuerOption{"secret": bearer.HMACSecret(secret)}
+	answer := bearer.Registration{Audience: "api", Options: []bearer.IssuerOption{options["secret"]}}
+	lookup := bearer.WithLookup(func(context.Context, string) (bearer.Registration, bool, error) { return answer, true, nil })
+	registry := bearer.NewRegistry(lookup)
+	if err := registry.Add("https://canary-password.example", "api", options["secret"]); err != nil {
+		t.Fatal(err)
+	}
 	const password = "https://canary-user:canary-password@issuer.example"
 	trust := bearer.WithIssuer("https://h.example", "api", options["secret"])
-	auth := newAuth(t, issuer, quiet(), trust, bearer.WithIssuer("https://down.example", "api"),
+	auth := newAuth(t, issuer, quiet(), trust, bearer.WithRegistry(registry), bearer.WithIssuer("https://down.example", "api"),
 		bearer.WithTokensFrom(bearer.FromHeader(), bearer.FromCookie()), bearer.WithResourceMetadata(bearer.ResourceMetadata{Resource: "https://api.example"}))
 	token := issuer.Token()
 	request := get("Basic Y2FuYXJ5")
@@ -141,6 +147,8 @@ func newSecrets(t *testing.T) *secrets {
 	request.Header = nil // it is the client's, and prints
 	claims, _ := bearer.FromContext(request.Context())
 	own := bearer.NewContext(context.Background(), claims)
+	text, _ := bearer.TokenFromContext(request.Context())
+	stream := bearer.UntilExpiry(request.Context())
 
 	refusals := []*bearer.Error{new(bearer.Error)}
 	for _, refused := range []struct {
@@ -199,9 +207,14 @@ func newSecrets(t *testing.T) *secrets {
 		"bearer.CheckResult":      shapes(bearer.CheckPassed),
 		"bearer.TokenFacts":       shapes(bearer.TokenFacts{Subject: "alice"}),
 		"bearer.Verdict":          shapes(bearer.VerdictAccepted),
+		"bearer.Registry":         append(shapes(registry), shapes(*registry)...),
+		"bearer.Registration":     append(shapes(answer), shapes(&answer)...),
+		"bearer.RegistryOption":   shapes(lookup),
 		"bearer.Guard":            append(shapes(guard), shapes(*guard)...),
 		"jwks.ConfigError":        append(shapes(badKeySet), shapes(*badKeySet)...),
-		"bearer.TokenLocation":    append(shapes(bearer.FromCookie()), shapes(bearer.FromCookie("", ""))...),
+		"bearer.TokenLocation":    append(shapes(bearer.FirstOf(bearer.FromHeader("X-Token"), bearer.FromCookie())), shapes(bearer.FromCookie("", ""))...),
+		"bearer.Token":            append(shapes(text), shapes(bearer.Token{})...),
+		"a stream":                shapes(stream),
 		"bearer.ResourceMetadata": shapes(bearer.ResourceMetadata{Resource: "https://api.example", Scopes: []string{"a"}}),
 		"jwks.Set":                append(shapes(set), shapes(*set)...),
 		"jwks.Key":                shapes(keys[0]),
@@ -219,7 +232,7 @@ func newSecrets(t *testing.T) *secrets {
 	}
 	for _, req := range []bearer.RouteOption{
 		bearer.Scopes("a"), bearer.Any(bearer.Scopes("a")), bearer.Roles("a"), bearer.Any(bearer.Roles("a")), bearer.HasClaim("a", 1), bearer.ACR("a"), bearer.AuthMaxAge(time.Hour),
-		bearer.All(func1), bearer.Any(func1), func1, bearer.Optional(), bearer.TokensFrom(bearer.FromQuery()),
+		bearer.All(func1), bearer.Any(func1), func1, bearer.Optional(), bearer.StaleCookieIsAnonymous(), bearer.TokensFrom(bearer.FromQuery()),
 	} {
 		samples["bearer.RouteOption"] = append(samples["bearer.RouteOption"], shapes(req)...)
 		if requirement, ok := req.(bearer.Requirement); ok {

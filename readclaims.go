@@ -7,22 +7,30 @@ import (
 	"strings"
 	"time"
 
-	"github.com/bearer-go/bearer/internal/grammar"
 	"github.com/bearer-go/bearer/internal/strictjson"
 )
 
 // claimNames are the claims in which an issuer puts what has no fixed place.
 type claimNames struct {
 	audience string
+	clients  []string // the first that is there counts; nil for client_id, and azp if there is none
 	scopes   []string // paths; their scopes are merged
-	roles    string   // a path
+	roles    []string // paths; their roles are merged
+	any      []string // names, of which one is there in every token; nil if none has to be
+
+	rolesFromMembers bool // the names of an object's members are roles
+	rolesFromWords   bool // a string is several roles between spaces
 }
 
 // reading is what the checks need to know of a claims set in addition to its [content].
 type reading struct {
-	present      claimSet // the claims that are there, and not the empty string
-	aud          []string // of aud, if the audience is in another claim; nil if there is none
-	anotherToken bool     // it shows that it is no access token, unless its type says that it is
+	present claimSet // the claims that are there, and not the empty string
+	named   bool     // there is an iss, whatever it says
+	anyOf   bool     // one of the claims is there of which one has to be
+	aud     []string // of aud, if the audience is in another claim; nil if that names no audience
+
+	mark   mark   // shows that it is no access token, unless its type says that it is
+	marked string // what the claim of the mark says, or ""
 }
 
 // claimSet is a set of claims that can be required.
@@ -38,10 +46,6 @@ const (
 	claimClientID
 )
 
-// otherTypes are the values of a claim typ with which Keycloak marks tokens that are no access
-// tokens, in lower case.
-var otherTypes = []string{"id", "refresh", "offline", "logout"}
-
 // usualMembers is how many members a claims set usually has at most. More cost an allocation.
 const usualMembers = 24
 
@@ -56,7 +60,7 @@ func (n *claimNames) readClaims(c *content, payload string) (r reading, err *Err
 	var array [usualMembers]strictjson.Member
 	members, jsonErr := strictjson.AppendObject(array[:0], payload)
 	if jsonErr != nil {
-		return r, refuse(ReasonMalformedClaims)
+		return r, notStrict(jsonErr)
 	}
 	c.payload = payload
 	var azp string
@@ -65,7 +69,7 @@ func (n *claimNames) readClaims(c *content, payload string) (r reading, err *Err
 		var claim claimSet
 		switch m.Name {
 		case "iss":
-			claim = claimIss
+			claim, r.named = claimIss, true
 			c.issuer, ok = strictjson.String(m.Value)
 		case "sub":
 			claim = claimSub
@@ -76,7 +80,7 @@ func (n *claimNames) readClaims(c *content, payload string) (r reading, err *Err
 		case "aud":
 			claim = claimAud
 			if n.audience != "aud" {
-				r.aud, ok = appendStrings([]string{}, m.Value) // not nil, even if it is an empty array
+				r.aud, ok = appendStrings(nil, m.Value) // nil for an empty array, which names no audience
 			}
 		case "exp":
 			claim = claimExp
@@ -99,20 +103,14 @@ func (n *claimNames) readClaims(c *content, payload string) (r reading, err *Err
 			c.authTime, _ = numericDate(m.Value)
 		case "cnf":
 			c.confirmation = readConfirmation(m.Value)
-		case "at_hash", "c_hash", "s_hash", "events":
-			r.anotherToken = true
-		case "token_use":
-			use, isText := strictjson.String(m.Value)
-			r.anotherToken = r.anotherToken || !isText || use != "access"
-		case "typ":
-			typ, _ := strictjson.String(m.Value)
-			r.anotherToken = r.anotherToken || slices.Contains(otherTypes, grammar.Lower(typ))
+		case "at_hash", "c_hash", "s_hash", "events", "token_use", "typ":
+			r.look(m)
 		}
 		if m.Name == n.audience && ok {
 			c.audience, ok = appendStrings(c.audienceArray[:0], m.Value)
 		}
 		if !ok {
-			return r, refuse(ReasonMalformedClaims)
+			return r, malformed(m, n.audience)
 		}
 		if m.Value != `""` {
 			r.present |= claim
@@ -121,6 +119,14 @@ func (n *claimNames) readClaims(c *content, payload string) (r reading, err *Err
 	if c.clientID == "" {
 		c.clientID = azp
 	}
+	if n.clients != nil {
+		if c.clientID, err = firstText(members, n.clients); err != nil {
+			return r, err
+		}
+	}
+	r.anyOf = n.any == nil || slices.ContainsFunc(members, func(m strictjson.Member) bool {
+		return m.Value != "null" && slices.Contains(n.any, m.Name)
+	})
 	scopes := distinct{values: c.scopeArray[:0]}
 	for _, path := range n.scopes {
 		if value, found := lookup(members, path); found {
@@ -128,11 +134,41 @@ func (n *claimNames) readClaims(c *content, payload string) (r reading, err *Err
 		}
 	}
 	roles := distinct{values: c.roleArray[:0]}
-	if value, found := lookup(members, n.roles); found {
-		roles.addAll(value)
+	for _, path := range n.roles {
+		if value, found := lookup(members, path); found {
+			n.addRoles(&roles, value)
+		}
 	}
 	c.scopes, c.roles = scopes.values, roles.values
 	return r, nil
+}
+
+// look looks at a claim that may show what kind of token this is. Of several marks the one that
+// weighs most counts.
+func (r *reading) look(m strictjson.Member) {
+	if found := markOf(m); found > r.mark {
+		r.mark, r.marked = found, m.Value
+	}
+}
+
+// firstText returns the text of the first of the named claims that is there and not empty. One
+// that is no string is malformed.
+func firstText(members []strictjson.Member, names []string) (first string, err *Error) {
+	for _, name := range names {
+		for _, m := range members {
+			if m.Name != name {
+				continue
+			}
+			text, ok := strictjson.String(m.Value)
+			if !ok {
+				return "", malformedText(m)
+			}
+			if first == "" {
+				first = text
+			}
+		}
+	}
+	return first, nil
 }
 
 // readConfirmation reads the members of cnf that this package knows. A cnf of any other shape still
@@ -260,6 +296,24 @@ func (d *distinct) holds(value string) bool {
 		return d.index[value]
 	}
 	return slices.Contains(d.values, value)
+}
+
+// addRoles reads a roles claim: one role as a string, or an array of them, and what the options
+// allow beside that. A value of any other type adds nothing.
+func (n *claimNames) addRoles(roles *distinct, value string) {
+	switch {
+	case n.rolesFromMembers && value[0] == '{':
+		members, _ := strictjson.Members(value)
+		for _, m := range members {
+			if m.Value != "null" && m.Value != "false" { // says that the role is not granted
+				roles.add(m.Name)
+			}
+		}
+	case n.rolesFromWords:
+		roles.addScopes(value)
+	default:
+		roles.addAll(value)
+	}
 }
 
 // addScopes reads a scope claim: a string of scopes separated by U+0020 alone (RFC 6749 section

@@ -38,13 +38,16 @@ type Requirement interface {
 type routeRule struct {
 	requirements []*requirement
 	sources      []TokenLocation // nil: the Middleware's
+	places       *places         // what the sources are compiled to
 	optional     bool
+	staleCookie  bool   // counts as anonymous
 	hints        *hints // nil: none
 	mistakes     []optional.Mistake
 }
 
-// newRouteRule compiles the options of a route, and returns every mistake in them.
-func newRouteRule(opts []RouteOption) (*routeRule, error) {
+// newRouteRule compiles the options of a route, and returns every mistake in them. The places and
+// the hints are those of the Middleware.
+func newRouteRule(opts []RouteOption, otherwise *places, service *hints) (*routeRule, error) {
 	r := new(routeRule)
 	for i, opt := range opts {
 		if opt == nil {
@@ -53,23 +56,62 @@ func newRouteRule(opts []RouteOption) (*routeRule, error) {
 		}
 		opt.configure(r)
 	}
-	var told hints
 	for _, q := range r.requirements {
 		r.mistakes = append(r.mistakes, q.mistakes...)
-		if q.hint != nil {
-			q.hint(&told)
+		if q.hint == nil {
+			continue
 		}
+		if r.hints == nil {
+			told := *service
+			r.hints = &told
+		}
+		q.hint(r.hints)
 	}
-	if len(told.scopes) > 0 || len(told.acr) > 0 || told.maxAge > 0 {
-		r.hints = &told
+	if told := r.hints; told != nil && len(told.scopes) == 0 && len(told.acr) == 0 && told.maxAge == 0 {
+		r.hints = nil
 	}
+	if r.places = otherwise; r.sources != nil && len(r.mistakes) == 0 {
+		r.places = newPlaces(r.sources, service)
+	}
+	r.checkStaleCookie()
 	return r, configErrors(r.mistakes)
+}
+
+// checkStaleCookie finds what makes StaleCookieIsAnonymous meaningless.
+func (r *routeRule) checkStaleCookie() {
+	if !r.staleCookie {
+		return
+	}
+	if !r.optional {
+		r.wrong("StaleCookieIsAnonymous", "", "needs Optional, which lets requests without a token pass")
+	}
+	if !r.takesCookies() {
+		r.wrong("StaleCookieIsAnonymous", "", "needs FromCookie among the places of tokens")
+	}
 }
 
 func (r *routeRule) wrong(option, value, format string, args ...any) {
 	r.mistakes = append(r.mistakes, optional.Mistake{
 		Option: option, Value: value, Problem: fmt.Sprintf(format, args...),
 	})
+}
+
+// takesCookies reports whether a cookie is one of the places of tokens.
+func (r *routeRule) takesCookies() bool {
+	sources := r.sources
+	if sources == nil {
+		for _, p := range r.places.list {
+			sources = append(sources, p.TokenLocation)
+		}
+	}
+	for i := range sources {
+		for _, l := range sources[i].each() {
+			if l.kind == locationCookie {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // passesAnonymous reports whether a request without any credential passes: the route is optional
@@ -325,13 +367,28 @@ type optionalRoute struct{}
 
 func (optionalRoute) configure(r *routeRule) { r.optional = true }
 
+// StaleCookieIsAnonymous lets a request pass without claims whose cookie ([FromCookie]) holds a
+// token that is refused with 401 and invalid_token, such as an expired one: a browser sends it until
+// the cookie expires, and the person is to see the page and can log in again. The route must be
+// [Optional], and a route that requires something answers 401 as always. Default: a refused token is
+// refused.
+//
+// Only the token in the cookie is ignored in this way. A 503 stands, because the token may be good,
+// and so does a 400. A request with an Authorization header is never anonymous. The [Event] has the
+// outcome [OutcomeAnonymous] and the reason of the refusal.
+func StaleCookieIsAnonymous() RouteOption { return staleCookie{} }
+
+type staleCookie struct{}
+
+func (staleCookie) configure(r *routeRule) { r.staleCookie = true }
+
 // TokensFrom says where the tokens of this route are, instead of what [WithTokensFrom] says.
 func TokensFrom(sources ...TokenLocation) RouteOption { return tokensFrom(slices.Clone(sources)) }
 
 type tokensFrom []TokenLocation
 
 func (t tokensFrom) configure(r *routeRule) {
-	if err := checkLocations(t); err != nil {
+	for _, err := range checkLocations(t) {
 		r.wrong("TokensFrom", "", "%v", err)
 	}
 	if r.sources != nil {

@@ -11,14 +11,14 @@ import (
 // names are in lower case, durations are in seconds, and times are in RFC 3339.
 type Stats struct {
 	// Issuers has one entry for each issuer that has a key set, in the order of the [WithIssuer]
-	// options.
+	// options. Those of a [Registry] follow, by name: no more than [WithMaxIssuers] allows.
 	Issuers []KeyStats `json:"issuers"`
 }
 
 // KeyStats is what the key set of one issuer is doing. It is for operators: LastError may name
 // internal hosts.
 type KeyStats struct {
-	// Issuer is the issuer as given to [WithIssuer].
+	// Issuer is the issuer as given to [WithIssuer] or [Registry.Add], or as it was looked up.
 	Issuer string
 	// Source is the issuer or the URL that the keys come from, or "Static", "PEM" or "PublicKeys".
 	Source string

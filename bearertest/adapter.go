@@ -14,6 +14,11 @@ type App struct {
 	// Path is the path to serve, for every method. It has no parameters.
 	Path string
 
+	// Parameter names a parameter that is the segment behind Path, in the framework's way to write
+	// it: with the Path "/orders" and the Parameter "tenant" the route is "/orders/{tenant}" of
+	// [http.ServeMux], or "/orders/:tenant". "": the route is Path alone.
+	Parameter string
+
 	// Recover is the outermost middleware, where an application has one that recovers panics. It is
 	// registered in the way that the framework has for middleware. It calls next once, which runs
 	// the rest of the chain as the framework does, and may return normally after a panic in it.
@@ -70,8 +75,12 @@ type App struct {
 //			if app.Group != nil {
 //				guarded = auth.Handler(guarded, app.Group...)
 //			}
+//			pattern := app.Path
+//			if app.Parameter != "" {
+//				pattern += "/{" + app.Parameter + "}"
+//			}
 //			mux := http.NewServeMux()
-//			mux.Handle(app.Path, guarded)
+//			mux.Handle(pattern, guarded)
 //			return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 //				app.Recover(w, func() {
 //					if !app.Before(w, r) {
@@ -111,6 +120,7 @@ func adapterCases() []adapterCase {
 		{"an optional route passes anonymous requests", optionalRoute},
 		{"a group's guard and a route's guard verify once", groupAndRoute},
 		{"the handler gets the request that Authenticate returned", wholeRequest},
+		{"a Func sees the parameters of the path", pathValues},
 		{"parallel requests never mix claims", parallelRequests},
 		{"an error of the handler reaches the framework's error handler", handlerError},
 		{"a panic of the handler passes through", handlerPanic},

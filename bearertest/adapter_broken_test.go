@@ -18,6 +18,15 @@ type adapter struct {
 	inside  func(app bearertest.App, next http.Handler) http.Handler
 
 	outermost func(app bearertest.App, next http.Handler) http.Handler
+	routed    func(guarded http.Handler) http.Handler // between the router and the guards
+}
+
+// pattern is what http.ServeMux serves of an App.
+func pattern(app bearertest.App) string {
+	if app.Parameter == "" {
+		return app.Path
+	}
+	return app.Path + "/{" + app.Parameter + "}"
 }
 
 func soundAdapter() adapter {
@@ -32,6 +41,7 @@ func soundAdapter() adapter {
 		inside:  nothing,
 
 		outermost: recovering,
+		routed:    func(guarded http.Handler) http.Handler { return guarded },
 	}
 }
 
@@ -64,7 +74,7 @@ func (a adapter) mount(auth *bearer.Middleware, app bearertest.App) http.Handler
 		guarded = a.guard(auth, guarded, app.Group)
 	}
 	mux := http.NewServeMux()
-	mux.Handle(app.Path, guarded)
+	mux.Handle(pattern(app), a.routed(guarded))
 	return a.outermost(app, a.outside(app, mux))
 }
 
@@ -184,6 +194,18 @@ var brokenAdapters = []struct {
 			"a refusal has Cache-Control no-store and a problem+json body",
 			"a body of WithErrorHandler is sent",
 		},
+	},
+	{
+		name: "the guard does not see the parameters of the path",
+		wreck: func(a *adapter) {
+			a.routed = func(guarded http.Handler) http.Handler {
+				return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+					r.SetPathValue("tenant", "")
+					guarded.ServeHTTP(w, r)
+				})
+			}
+		},
+		fails: []string{"a Func sees the parameters of the path"},
 	},
 	{
 		name: "OPTIONS is exempt",

@@ -83,6 +83,9 @@ func indexMount(guard indexGuard) mountFunc {
 			}
 		})
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if app.Parameter != "" {
+				r.SetPathValue(app.Parameter, strings.TrimPrefix(r.URL.Path, app.Path+"/"))
+			}
 			(&indexContext{w: w, r: r, handlers: handlers, index: -1}).next()
 		})
 	}

@@ -138,6 +138,48 @@ func wholeRequest(tb testing.TB, mount mountFunc) {
 	}
 }
 
+// pathValues finds adapters whose guard decides before it knows the route's parameters, by the
+// group's guard and by the route's.
+func pathValues(tb testing.TB, mount mountFunc) {
+	tb.Helper()
+	const parameter = "tenant"
+	mine := bearer.Func("tenant", func(r *http.Request, c *bearer.Claims) error {
+		if r.PathValue(parameter) != c.ClientID() {
+			return errors.New("another tenant")
+		}
+		return nil
+	})
+	for _, by := range []struct {
+		guard string
+		app   App
+	}{{"the route's guard", App{Route: []bearer.RouteOption{mine}}}, {"the group's guard", App{Group: []bearer.RouteOption{mine}}}} {
+		var seen string
+		by.app.Parameter = parameter
+		by.app.Handler = func(_ *bearer.Claims, _ bool, w http.ResponseWriter, r *http.Request) error {
+			seen = r.PathValue(parameter)
+			return done(w)
+		}
+		p := newProbe(tb, mount, by.app)
+		send := func(tenant string) *visit {
+			r := httptest.NewRequestWithContext(tb.Context(), http.MethodGet, adapterPath+"/"+tenant, nil)
+			r.Header.Set("Authorization", p.bearer(Claims{"client_id": "acme"}))
+			return p.serve(r)
+		}
+		// The tenants alternate: what a framework reuses for the next request must not carry over.
+		for range 2 {
+			send("acme").passed(tb, by.guard+": the tenant of the path")
+			if seen != "acme" {
+				tb.Errorf("%s: the handler sees the tenant %q, want acme", by.guard, seen)
+			}
+			other := send("umbrella")
+			other.ended(tb, by.guard+": another tenant")
+			if other.status() != 403 {
+				tb.Errorf("%s: another tenant: status %d, want 403", by.guard, other.status())
+			}
+		}
+	}
+}
+
 // parallelRequests has many requests meet between the guard and the handler, so that claims kept
 // anywhere but with their request are overwritten before they are read.
 func parallelRequests(tb testing.TB, mount mountFunc) {

@@ -179,23 +179,13 @@ func (s *service) failsOpen() http.Handler {
 	})
 }
 
-// eitherIssuer is an HTTP client that reaches two issuers.
-type eitherIssuer struct{ one, other *bearertest.Issuer }
-
-func (e eitherIssuer) RoundTrip(r *http.Request) (*http.Response, error) {
-	if strings.HasPrefix(r.URL.String(), e.other.URL()) {
-		return e.other.Client().Transport.RoundTrip(r)
-	}
-	return e.one.Client().Transport.RoundTrip(r)
-}
-
 // withPartner is a guard for two issuers, each with keys of its own unless the options say
 // otherwise.
 func (s *service) withPartner(opts ...bearer.IssuerOption) http.Handler {
 	auth, err := bearer.New(
 		bearer.WithIssuer(s.issuer.URL(), s.issuer.Audience(), opts...),
 		bearer.WithIssuer(s.partner.URL(), s.partner.Audience(), opts...),
-		bearer.WithHTTPClient(&http.Client{Transport: eitherIssuer{s.issuer, s.partner}}),
+		bearer.WithHTTPClient(bearertest.Client(s.issuer, s.partner)),
 		bearer.WithLogger(slog.New(slog.DiscardHandler)),
 	)
 	if err != nil {

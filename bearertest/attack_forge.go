@@ -132,6 +132,15 @@ func (k *kit) hmac(alg string, secret []byte) string {
 	return input + "." + encode(mac.Sum(nil))
 }
 
+// confused is a token signed with HMAC, under a form of the issuer's public key; none for an issuer
+// that has no public key.
+func (k *kit) confused(alg string, form func(*kit) []byte) string {
+	if k.issuer.PublicKey() == nil {
+		return ""
+	}
+	return k.hmac(alg, form(k))
+}
+
 // publicDER is the issuer's public key as SubjectPublicKeyInfo (RFC 5280 section 4.1.2.7).
 func (k *kit) publicDER() []byte {
 	der, err := x509.MarshalPKIXPublicKey(k.issuer.PublicKey())
@@ -153,13 +162,32 @@ func (k *kit) attacked(header Claims) string {
 	return k.attacker.Sign(all, k.canaries())
 }
 
-// attackersJWK is the attacker's public key with this kid; with none if it is empty.
+// attackersJWK is the attacker's public key, or secret, with this kid; with none if it is empty.
 func (k *kit) attackersJWK(kid string) map[string]string {
-	jwk := publicMembers(k.attacker.PublicKey())
+	var jwk map[string]string
+	if key := k.attacker.signingKey(); key.secret != nil {
+		jwk = map[string]string{"kty": "oct", "k": encode(key.secret)}
+	} else {
+		jwk = publicMembers(key.private.Public())
+	}
 	if kid != "" {
 		jwk["kid"] = kid
 	}
 	return jwk
+}
+
+// certified is a token signed by the attacker with a header that has a certificate which he issued
+// to himself; none if he has a secret.
+func (k *kit) certified(header func(certificate []byte) Claims) string {
+	if k.attacker.PublicKey() == nil {
+		return ""
+	}
+	return k.attacked(header(k.attackersCertificate()))
+}
+
+// attackersKeySet is the attacker's key, or secret, as a key set.
+func (k *kit) attackersKeySet() []byte {
+	return mustJSON(map[string]any{"keys": []any{k.attackersJWK(k.attacker.KeyID())}})
 }
 
 // attackersCertificate is a certificate that the attacker issued to himself.

@@ -17,7 +17,7 @@ import (
 // typ are strings.
 var headerVariants = []variant{
 	{name: "alg twice", forge: func(k *kit) string { return k.withHeaderText(first(k.header, `"alg":"none"`)) }},
-	{name: "kid twice", forge: func(k *kit) string { return k.withHeaderText(first(k.header, `"kid":"other"`)) }},
+	{name: "kid twice", forge: func(k *kit) string { return k.withHeaderText(first(k.header, `"kid":"other","kid":"other"`)) }},
 	{name: "typ twice", forge: func(k *kit) string { return k.withHeaderText(first(k.header, `"typ":"JWT"`)) }},
 	{name: "alg twice, once escaped", forge: func(k *kit) string { return k.withHeaderText(first(k.header, `"\u0061lg":"none"`)) }},
 	{name: "a name twice deep inside", forge: func(k *kit) string { return k.withHeaderText(last(k.header, `"x":[{"a":1,"a":2}]`)) }},
@@ -67,8 +67,10 @@ var extensionVariants = []variant{
 	{name: "crit that names nothing", forge: func(k *kit) string { return k.withHeader(Claims{"crit": []string{}}) }},
 	{name: "crit that is a string", forge: func(k *kit) string { return k.withHeader(Claims{"crit": "exp"}) }},
 	{name: "crit that is null", forge: func(k *kit) string { return k.withHeader(Claims{"crit": json.RawMessage("null")}) }},
-	{name: "b64 true", forge: func(k *kit) string { return k.withHeader(Claims{"b64": true}) }},
 	{name: "b64 false", forge: func(k *kit) string { return k.withHeader(Claims{"b64": false}) }},
+	{name: "b64 null", forge: func(k *kit) string { return k.withHeader(Claims{"b64": json.RawMessage("null")}) }},
+	{name: "b64 true in a string", forge: func(k *kit) string { return k.withHeader(Claims{"b64": "true"}) }},
+	{name: "b64 of one", forge: func(k *kit) string { return k.withHeader(Claims{"b64": 1}) }},
 }
 
 // A token does not bring its own key (RFC 8725 section 3.10). These are signed by the attacker.
@@ -86,17 +88,20 @@ var embeddedKeyVariants = []variant{
 		return k.attacked(Claims{"jwk": k.attackersJWK(k.attacker.KeyID()), "kid": k.attacker.KeyID()})
 	}},
 	{name: "jku", forge: func(k *kit) string {
-		return k.attacked(Claims{"jku": dataURL(k.attacker.KeySet())})
+		return k.attacked(Claims{"jku": dataURL(k.attackersKeySet())})
 	}},
 	{name: "jku with the attacker's kid", forge: func(k *kit) string {
-		return k.attacked(Claims{"jku": dataURL(k.attacker.KeySet()), "kid": k.attacker.KeyID()})
+		return k.attacked(Claims{"jku": dataURL(k.attackersKeySet()), "kid": k.attacker.KeyID()})
 	}},
 	{name: "x5c", forge: func(k *kit) string {
-		return k.attacked(Claims{"x5c": []string{base64.StdEncoding.EncodeToString(k.attackersCertificate())}})
+		return k.certified(func(der []byte) Claims {
+			return Claims{"x5c": []string{base64.StdEncoding.EncodeToString(der)}}
+		})
 	}},
 	{name: "x5u", forge: func(k *kit) string {
-		block := &pem.Block{Type: "CERTIFICATE", Bytes: k.attackersCertificate()}
-		return k.attacked(Claims{"x5u": dataURL(pem.EncodeToMemory(block))})
+		return k.certified(func(der []byte) Claims {
+			return Claims{"x5u": dataURL(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}))}
+		})
 	}},
 }
 
@@ -108,8 +113,10 @@ var algorithmVariants = []variant{
 	{name: "nOnE with an empty signature", forge: func(k *kit) string { return k.unsigned("nOnE") }},
 	{name: "none with some signature", forge: func(k *kit) string { return k.unsigned("none") + k.parts[2] }},
 	{name: "none with a good signature", forge: func(k *kit) string { return k.withHeader(Claims{"alg": "none"}) }},
-	{name: "HS256 with our key in PEM", forge: func(k *kit) string { return k.hmac("HS256", k.publicPEM()) }},
-	{name: "HS256 with our key in PEM, trimmed", forge: func(k *kit) string { return k.hmac("HS256", bytes.TrimSpace(k.publicPEM())) }},
+	{name: "HS256 with our key in PEM", forge: func(k *kit) string { return k.confused("HS256", (*kit).publicPEM) }},
+	{name: "HS256 with our key in PEM, trimmed", forge: func(k *kit) string {
+		return k.confused("HS256", func(k *kit) []byte { return bytes.TrimSpace(k.publicPEM()) })
+	}},
 	{name: "HS256 with our key in PEM of PKCS #1", forge: func(k *kit) string {
 		public, ok := k.issuer.PublicKey().(*rsa.PublicKey)
 		if !ok {
@@ -118,13 +125,18 @@ var algorithmVariants = []variant{
 		block := &pem.Block{Type: "RSA PUBLIC KEY", Bytes: x509.MarshalPKCS1PublicKey(public)}
 		return k.hmac("HS256", pem.EncodeToMemory(block))
 	}},
-	{name: "HS256 with our key in DER", forge: func(k *kit) string { return k.hmac("HS256", k.publicDER()) }},
+	{name: "HS256 with our key in DER", forge: func(k *kit) string { return k.confused("HS256", (*kit).publicDER) }},
 	{name: "HS256 with our key as a JWK", forge: func(k *kit) string {
-		return k.hmac("HS256", mustJSON(publicMembers(k.issuer.PublicKey())))
+		return k.confused("HS256", func(k *kit) []byte { return mustJSON(publicMembers(k.issuer.PublicKey())) })
 	}},
 	{name: "HS256 with an empty secret", forge: func(k *kit) string { return k.hmac("HS256", nil) }},
-	{name: "HS384 with our key in PEM", forge: func(k *kit) string { return k.hmac("HS384", k.publicPEM()) }},
-	{name: "HS512 with our key in PEM", forge: func(k *kit) string { return k.hmac("HS512", k.publicPEM()) }},
+	{name: "HS256 with the secret of an example", forge: func(k *kit) string { return k.hmac("HS256", []byte("your-256-bit-secret")) }},
+	{name: "HS256 with the secret secret", forge: func(k *kit) string { return k.hmac("HS256", []byte("secret")) }},
+	{name: "HS384 with our key in PEM", forge: func(k *kit) string { return k.confused("HS384", (*kit).publicPEM) }},
+	{name: "HS512 with our key in PEM", forge: func(k *kit) string { return k.confused("HS512", (*kit).publicPEM) }},
+	{name: "HS512 with an empty secret", forge: func(k *kit) string { return k.hmac("HS512", nil) }},
+	{name: "HS256 that is not", forge: func(k *kit) string { return k.lying("HS256") }},
+	{name: "HS512 that is not", forge: func(k *kit) string { return k.lying("HS512") }},
 	{name: "RS256 that is not", forge: func(k *kit) string { return k.lying("RS256") }},
 	{name: "PS256 that is not", forge: func(k *kit) string { return k.lying("PS256") }},
 	{name: "ES256 that is not", forge: func(k *kit) string { return k.lying("ES256") }},

@@ -90,7 +90,7 @@ func signedBy(signer, named *Issuer, withKeyID bool) string {
 		header = standardHeader(signer.algorithm, key.id)
 	}
 	layers := slices.Concat([]Claims{standardClaims(named.url, named.audience)}, named.defaults)
-	return compact(signer.method, key.private, mustJSON(header), mustJSON(merge(layers...)))
+	return compact(signer.method, key.signing(), mustJSON(header), mustJSON(merge(layers...)))
 }
 
 // partnerShots are what each of two trusted issuers signs in the name of the other.

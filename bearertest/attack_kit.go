@@ -39,7 +39,7 @@ func newKit(tb testing.TB, issuer *Issuer, keyIDs bool) *kit {
 		issuer:   issuer,
 		attacker: NewIssuer(WithURL(issuer.url), WithAudience(issuer.audience), WithAlgorithm(issuer.algorithm)),
 		canary:   "canary" + rand.Text(),
-		keyIDs:   keyIDs,
+		keyIDs:   keyIDs && !isHMAC(issuer.algorithm), // a secret has no id
 	}
 	k.attacker.defaults = issuer.defaults
 	k.raiseForeign(tb)
@@ -109,13 +109,14 @@ func (k *kit) withEncoded(header, payload string) string {
 }
 
 func (k *kit) signature(input string) []byte {
-	signature, err := k.issuer.method.Sign(input, k.private())
+	signature, err := k.issuer.method.Sign(input, k.issuer.signingKey().signing())
 	if err != nil {
 		panic(fmt.Sprintf("bearertest: cannot sign: %v", err))
 	}
 	return signature
 }
 
+// private is the issuer's private key, or nil if it has a secret.
 func (k *kit) private() crypto.Signer { return k.issuer.signingKey().private }
 
 // withSignature is the good token with another signature.

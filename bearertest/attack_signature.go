@@ -16,7 +16,7 @@ var keyVariants = []variant{
 	{name: "our kid with a letter behind", forge: func(k *kit) string { return k.withKeyID(k.issuer.KeyID() + "x") }},
 	{name: "our kid without its last letter", forge: func(k *kit) string {
 		kid := k.issuer.KeyID()
-		return k.withKeyID(kid[:len(kid)-1])
+		return k.withKeyID(kid[:max(len(kid)-1, 0)])
 	}},
 	{name: "our kid in capitals", forge: func(k *kit) string { return k.withKeyID(strings.ToUpper(k.issuer.KeyID())) }},
 	{name: "our kid with a NUL behind", forge: func(k *kit) string { return k.withKeyID(k.issuer.KeyID() + "\x00") }},

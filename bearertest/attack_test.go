@@ -34,6 +34,9 @@ func TestEveryAttackSucceedsWhereOnlyItsRuleIsMissing(t *testing.T) {
 			withstands(t, attack, complete.Handler(protected))
 		})
 		for _, rule := range reference.Rules() {
+			if rule == reference.KeyID && len(issuer.Secrets()) > 0 {
+				continue // a secret has no id
+			}
 			t.Run(algorithm+", without "+string(rule), func(t *testing.T) {
 				if n := len(attack.Variants(string(rule))); n < leastVariants {
 					t.Errorf("%d variants, want at least %d", n, leastVariants)
@@ -188,8 +191,14 @@ func TestAttackFailsInsecureOptionsThatItIsNotToldOf(t *testing.T) {
 			options: []bearer.IssuerOption{bearer.TokenTypes("at+jwt", "JWT", "dpop+jwt")},
 			want:    []string{"jws.typ-allowed/a DPoP proof"},
 		},
-		"another audience":       {[]bearer.IssuerOption{bearer.Audiences(issuer.URL())}, nil, []string{"claims.aud/the issuer"}},
-		"no expiry":              {[]bearer.IssuerOption{bearer.InsecureNoExpiry()}, nil, []string{"claims.json/EXP for exp", "claims.exp/no exp"}},
+		"another audience":   {[]bearer.IssuerOption{bearer.Audiences(issuer.URL())}, nil, []string{"claims.aud/the issuer"}},
+		"no expiry":          {[]bearer.IssuerOption{bearer.InsecureNoExpiry()}, nil, []string{"claims.json/EXP for exp", "claims.exp/no exp"}},
+		"tokens without iss": {[]bearer.IssuerOption{bearer.InsecureNoIssuer()}, nil, []string{"claims.iss/none", "claims.json/iss with long s"}},
+		"ID tokens": {[]bearer.IssuerOption{bearer.InsecureIDTokens()}, nil, []string{
+			"claims.access-token/at_hash of an ID token", "claims.access-token/at_hash, without a type",
+			"claims.access-token/c_hash of an ID token", "claims.access-token/s_hash of an ID token",
+			"claims.access-token/token_use id", "claims.access-token/the claim typ ID", "claims.access-token/the claim typ id",
+		}},
 		"no check of cnf":        {[]bearer.IssuerOption{bearer.InsecureIgnoreConfirmation()}, nil, all("claims.cnf")},
 		"nothing out of the way": {},
 	} {

@@ -18,7 +18,7 @@ import (
 
 // attackedAlgorithms are those whose attacks are shown to succeed. The others differ from them in
 // numbers alone.
-var attackedAlgorithms = []string{"RS256", "PS256", "ES256", "EdDSA"}
+var attackedAlgorithms = []string{"RS256", "PS256", "ES256", "EdDSA", "HS256"}
 
 // attackedIssuer signs tokens with two scopes, of which attackedScope is demanded.
 func attackedIssuer(algorithm string) *bearertest.Issuer {
@@ -35,10 +35,13 @@ var protected = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { 
 
 // newReference is the complete reference for an issuer, which may have published more keys before.
 func newReference(issuer *bearertest.Issuer, more ...reference.Key) *reference.Reference {
-	return reference.New(reference.Config{
-		Issuer: issuer.URL(), Audience: issuer.Audience(), Scope: attackedScope,
-		Keys: append([]reference.Key{{ID: issuer.KeyID(), Algorithm: issuer.Algorithm(), Public: issuer.PublicKey()}}, more...),
-	})
+	config := reference.Config{Issuer: issuer.URL(), Audience: issuer.Audience(), Scope: attackedScope}
+	key := reference.Key{ID: issuer.KeyID(), Algorithm: issuer.Algorithm(), Public: issuer.PublicKey()}
+	if secrets := issuer.Secrets(); len(secrets) > 0 {
+		key.Public, config.Algorithms = secrets[0], []string{issuer.Algorithm()}
+	}
+	config.Keys = append([]reference.Key{key}, more...)
+	return reference.New(config)
 }
 
 // newMiddleware is package bearer's guard for an issuer.

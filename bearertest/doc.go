@@ -8,6 +8,7 @@
 //     there a test lets tokens expire without waiting.
 //   - [NewServer] is the same issuer on a loopback socket, for a service that cannot be given an
 //     [http.Client].
+//   - [Client] reaches several issuers, for a service that trusts more than one.
 //   - [Issuer.Token] makes a token the service accepts; [Issuer.Sign] and [Issuer.SignRaw] make
 //     every other one.
 //   - [Issuer.SetFault] makes the issuer misbehave, with a socket and without. It shows whether the

@@ -95,6 +95,37 @@ func ExampleIssuer_SetFault() {
 	// without: 503
 }
 
+// A service trusts two issuers, which share a server as the realms of Keycloak do, and reaches both by one client.
+func ExampleClient() {
+	staff := bearertest.NewIssuer(bearertest.WithURL("https://sso.test/realms/staff"))
+	guests := bearertest.NewIssuer(bearertest.WithURL("https://sso.test/realms/guests"))
+	auth, err := bearer.New(
+		bearer.WithIssuer(staff.URL(), staff.Audience()),
+		bearer.WithIssuer(guests.URL(), guests.Audience()),
+		bearer.WithHTTPClient(bearertest.Client(staff, guests)),
+	)
+	if err != nil {
+		log.Fatal(err)
+	}
+
+	for _, token := range []string{
+		staff.Token(),
+		guests.Token(bearertest.Claims{"sub": "bob"}),
+		guests.Token(bearertest.Claims{"iss": staff.URL()}), // a guest who claims to be staff
+	} {
+		claims, err := auth.Guard().Verify(context.Background(), token)
+		if refusal, ok := errors.AsType[*bearer.Error](err); ok {
+			fmt.Println(refusal.Reason())
+			continue
+		}
+		fmt.Println(claims.Subject(), "of", claims.Issuer())
+	}
+	// Output:
+	// alice of https://sso.test/realms/staff
+	// bob of https://sso.test/realms/guests
+	// unknown_key
+}
+
 // Tokens that are signed well and wrong in one way, or signed by another issuer.
 func ExampleIssuer_Sign() {
 	issuer, other := bearertest.NewIssuer(), bearertest.NewIssuer()

@@ -142,7 +142,7 @@ func (i *Issuer) Algorithm() string { return i.algorithm }
 // Client returns an [http.Client] that reaches the issuer. For an issuer without a socket it
 // answers inside the process, streams bodies and honours the request's context as a connection
 // would; a request to another origin is an error, unless it is the one that [Redirect] leads
-// to, or the attacker's while [Attack] runs.
+// to, or the attacker's while [Attack] runs. [Client] reaches several issuers.
 func (i *Issuer) Client() *http.Client { return &http.Client{Transport: i.transport} }
 
 // Token returns a signed access token that a service which trusts the issuer accepts. It has iss,
@@ -159,34 +159,66 @@ func (i *Issuer) Sign(header Claims, claims ...Claims) string {
 	key := i.signingKey()
 	head := merge(standardHeader(i.algorithm, key.id), header)
 	layers := slices.Concat([]Claims{standardClaims(i.url, i.audience)}, i.defaults, claims)
-	return compact(i.method, key.private, mustJSON(head), mustJSON(merge(layers...)))
+	return compact(i.method, key.signing(), mustJSON(head), mustJSON(merge(layers...)))
 }
 
 // SignRaw signs exactly these bytes as header and payload, with the current key. They need not be
 // JSON: it makes the tokens that no map can express, with names given twice or bytes that are not
 // UTF-8.
 func (i *Issuer) SignRaw(header, payload []byte) string {
-	return compact(i.method, i.signingKey().private, header, payload)
+	return compact(i.method, i.signingKey().signing(), header, payload)
 }
 
 // KeyID returns the kid of the current key: its thumbprint (RFC 7638), different for every key of
-// every issuer.
+// every issuer. A secret has none: it is "" then.
 func (i *Issuer) KeyID() string { return i.signingKey().id }
 
-// PublicKeys returns the public halves of the keys that are published, the current one first.
-func (i *Issuer) PublicKeys() []crypto.PublicKey {
-	i.mu.Lock()
-	defer i.mu.Unlock()
-	keys := []crypto.PublicKey{i.currentKey().private.Public()}
-	if i.previous != nil {
-		keys = append(keys, i.previous.private.Public())
+// PublicKeys returns the public halves of the keys that are published, the current one first. An
+// issuer with a secret has none.
+func (i *Issuer) PublicKeys() (public []crypto.PublicKey) {
+	for _, k := range i.keysInForce() {
+		if k.private != nil {
+			public = append(public, k.private.Public())
+		}
 	}
-	return keys
+	return public
 }
 
 // PublicKey returns the public half of the current key: an *rsa.PublicKey, an *ecdsa.PublicKey or
-// an ed25519.PublicKey.
-func (i *Issuer) PublicKey() crypto.PublicKey { return i.signingKey().private.Public() }
+// an ed25519.PublicKey. For an issuer with a secret it is nil.
+func (i *Issuer) PublicKey() crypto.PublicKey {
+	if k := i.signingKey(); k.private != nil {
+		return k.private.Public()
+	}
+	return nil
+}
+
+// Secrets returns copies of the secrets with which the tokens of an issuer with HS256, HS384 or
+// HS512 are verified, the current one first and the one before a [Issuer.Rotate] after it, as
+// bearer.HMACSecret takes them:
+//
+//	bearer.WithIssuer(issuer.URL(), issuer.Audience(), bearer.HMACSecret(issuer.Secrets()...))
+//
+// Another issuer has none.
+func (i *Issuer) Secrets() (secrets [][]byte) {
+	for _, k := range i.keysInForce() {
+		if k.secret != nil {
+			secrets = append(secrets, slices.Clone(k.secret))
+		}
+	}
+	return secrets
+}
+
+// keysInForce are the keys whose tokens are good, the current one first.
+func (i *Issuer) keysInForce() []*key {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	keys := []*key{i.currentKey()}
+	if i.previous != nil {
+		keys = append(keys, i.previous)
+	}
+	return keys
+}
 
 // Rotate makes a new key the current one, which signs from now on. The key it takes over from stays
 // published, so that tokens already signed remain good; a second Rotate withdraws it.
@@ -261,11 +293,11 @@ func (i *Issuer) KeySet() []byte { return i.publish() }
 
 // publish is the key set with further entries before the good ones.
 func (i *Issuer) publish(first ...any) []byte {
-	i.mu.Lock()
-	defer i.mu.Unlock()
-	keys := append(slices.Clip(first), i.currentKey().jwk)
-	if i.previous != nil {
-		keys = append(keys, i.previous.jwk)
+	keys := append([]any{}, first...) // not nil, which is no array
+	for _, k := range i.keysInForce() {
+		if k.jwk != nil { // a secret is never published
+			keys = append(keys, k.jwk)
+		}
 	}
 	return mustJSON(map[string]any{"keys": keys})
 }

@@ -567,7 +567,7 @@ func TestNewServerRefusesAURL(t *testing.T) {
 func TestIssuerMisusePanicsWithAClearText(t *testing.T) {
 	for name, misuse := range map[string]func(){
 		`WithAlgorithm("none")`:       func() { bearertest.WithAlgorithm("none") },
-		`WithAlgorithm("HS256")`:      func() { bearertest.WithAlgorithm("HS256") },
+		`WithAlgorithm("hs256")`:      func() { bearertest.WithAlgorithm("hs256") },
 		`WithAlgorithm("es256")`:      func() { bearertest.WithAlgorithm("es256") },
 		`WithAudience("")`:            func() { bearertest.WithAudience("") },
 		`WithURL("")`:                 func() { bearertest.WithURL("") },

@@ -11,22 +11,46 @@ import (
 	"encoding/base64"
 	"fmt"
 	"math/big"
+	"strings"
 
 	"github.com/bearer-go/bearer/internal/jws"
 )
 
-// key is one signing key of an issuer.
+// key is one signing key of an issuer, or a secret.
 type key struct {
-	id      string
+	id      string // "" for a secret
 	private crypto.Signer
-	jwk     map[string]string // the public half as published
+	secret  []byte            // of HMAC; private is nil then
+	jwk     map[string]string // the public half as published; nil for a secret
 }
 
-// newKey makes a key for the algorithm, which is registered and asymmetric.
+// signing is what the algorithm signs with.
+func (k *key) signing() any {
+	if k.secret != nil {
+		return k.secret
+	}
+	return k.private
+}
+
+// secretBytes is how long a secret is: as long as the largest hash, which no algorithm finds too
+// short (RFC 7518 section 3.2).
+const secretBytes = 64
+
+// newSecret makes a secret.
+func newSecret() *key {
+	secret := make([]byte, secretBytes)
+	_, _ = rand.Read(secret) // never fails
+	return &key{secret: secret}
+}
+
+// newKey makes a key for the algorithm, which is registered, or a secret for an HMAC.
 //
 // Every key is a new one, RSA keys too (about 50 ms each), so that a token of one issuer never
 // verifies with another's key.
 func newKey(name string) *key {
+	if isHMAC(name) {
+		return newSecret()
+	}
 	private := generate(name)
 	members := publicMembers(private.Public())
 	// The thumbprint of RFC 7638: mustJSON sorts the required members and adds no white space, as its
@@ -36,6 +60,9 @@ func newKey(name string) *key {
 	members["kid"], members["use"], members["alg"] = id, "sig", name
 	return &key{id: id, private: private, jwk: members}
 }
+
+// isHMAC reports whether an algorithm signs with a secret.
+func isHMAC(name string) bool { return strings.HasPrefix(name, "HS") }
 
 func generate(name string) crypto.Signer {
 	var private crypto.Signer

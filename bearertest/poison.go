@@ -118,12 +118,12 @@ var poisons = []struct {
 		return members{"kty": "oct", "k": encode(secret), "kid": poisonID, "use": "sig", "alg": "HS256"}
 	})},
 	{PoisonPrivateKey, beside(func(i *Issuer) any {
-		key := newKey(i.algorithm)
+		key := newKey(i.published())
 		return poisoned(key.jwk, members{"d": privateMember(key)})
 	})},
-	{PoisonEncryptionKey, beside(func(i *Issuer) any { return tainted(i.algorithm, members{"use": "enc"}) })},
+	{PoisonEncryptionKey, beside(func(i *Issuer) any { return tainted(i.published(), members{"use": "enc"}) })},
 	{PoisonDuplicateKeyID, func(i *Issuer) func() []byte {
-		jwk := newKey(i.algorithm).jwk
+		jwk := newKey(i.published()).jwk
 		return func() []byte { return i.publish(poisoned(jwk, members{"kid": i.KeyID()})) }
 	}},
 
@@ -131,7 +131,7 @@ var poisons = []struct {
 	{PoisonNullDocument, instead(func([]byte) []byte { return []byte("null") })},
 	{PoisonEmptyDocument, instead(func([]byte) []byte { return []byte("{}") })},
 	{PoisonDuplicateMember, func(i *Issuer) func() []byte {
-		stranger := mustJSON(tainted(i.algorithm, nil))
+		stranger := mustJSON(tainted(i.published(), nil))
 		return func() []byte { return fmt.Appendf(nil, `{"keys":[%s],%s`, stranger, i.KeySet()[1:]) }
 	}},
 	{PoisonTooManyKeys, func(i *Issuer) func() []byte {
@@ -179,6 +179,15 @@ func poisoned(jwk, changes members) members {
 	jwk["kid"] = poisonID
 	maps.Copy(jwk, changes)
 	return jwk
+}
+
+// published is the algorithm of the keys that the faults add: the issuer's own, or for an issuer
+// with a secret, which publishes none, the default.
+func (i *Issuer) published() string {
+	if isHMAC(i.algorithm) {
+		return defaultAlgorithm
+	}
+	return i.algorithm
 }
 
 // rsaEntry is an RSA key of any size and exponent.

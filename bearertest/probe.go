@@ -40,7 +40,9 @@ func newProbe(tb testing.TB, mount mountFunc, app App, opts ...bearer.Option) *p
 	tb.Helper()
 	p := &probe{tb: tb, issuer: NewIssuer()}
 	p.handler = mount(newAuth(tb, p.issuer, probeLog{slog.DiscardHandler, p}, opts...), App{
-		Path:  adapterPath,
+		Path:      adapterPath,
+		Parameter: app.Parameter,
+
 		Group: app.Group,
 		Route: app.Route,
 		Recover: func(w http.ResponseWriter, next func()) {

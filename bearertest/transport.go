@@ -7,7 +7,6 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
-	"strings"
 	"sync"
 )
 
@@ -57,9 +56,7 @@ func (t *inProcess) admit(guest *inProcess) (dismiss func()) {
 // pipesTo returns what carries a request to its origin, or nil when the transport does not reach
 // it.
 func (t *inProcess) pipesTo(u *url.URL) *http.Transport {
-	ours := func(origin *url.URL) bool {
-		return u.Scheme == origin.Scheme && strings.EqualFold(u.Host, origin.Host)
-	}
+	ours := func(origin *url.URL) bool { return sameOrigin(u, origin) }
 	if slices.ContainsFunc(t.origins, ours) {
 		return t.pipes
 	}

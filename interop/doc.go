@@ -1,9 +1,9 @@
 // Package interop tests the library against parts that others made: a certified OpenID provider
 // (npm's oidc-provider) issues the tokens, golang.org/x/oauth2 and package tokens fetch them, and
 // every framework's adapter judges them. Processes that share a login renew it a thousand times,
-// and are killed in the middle of it two hundred times.
+// and are killed in the middle of it two hundred times. Chromium opens a WebSocket with a token.
 //
-// The tests need Node.js 20 or newer and `npm ci` in this folder. Where that is missing they skip
+// The tests need Node.js 20 or newer, `npm ci` in this folder, and Chromium. Where that is missing they skip
 // and say so; with the environment variable BEARER_INTEROP=require they fail instead. This module
 // stands outside the workspace: run it with `make interop`, or here with GOWORK=off.
 package interop

@@ -10,6 +10,10 @@
 // A guard stands before a route, as here, or before a group or all routes, with Use; a token that
 // passes several is verified once. Everything else is configured on the [bearer.Middleware].
 //
+// A [bearer.Func] finds the parameters of the route with r.PathValue, such as r.PathValue("tenant")
+// for "/tenants/:tenant", with the values that c.Param returns. They are set on the request itself, as
+// http.ServeMux sets its own.
+//
 // CORS goes before the guard: a preflight carries no token and would be refused, and a browser
 // shows a refusal to its script only with CORS headers on it.
 //
@@ -31,6 +35,12 @@ func Require(auth *bearer.Middleware, opts ...bearer.RouteOption) echo.Middlewar
 	guard := auth.Guard(opts...)
 	return func(next echo.HandlerFunc) echo.HandlerFunc {
 		return func(c echo.Context) error {
+			values := c.ParamValues()
+			for i, name := range c.ParamNames() {
+				if c.Request().PathValue(name) != values[i] { // an outer guard may have set it
+					c.Request().SetPathValue(name, values[i])
+				}
+			}
 			r, err := guard.Authenticate(c.Request())
 			if err != nil {
 				guard.WriteError(c.Response(), c.Request(), err)

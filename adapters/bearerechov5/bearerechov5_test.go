@@ -41,7 +41,11 @@ func TestAdapter(t *testing.T) {
 				return next(c)
 			}
 		}
-		group.Any(app.Path, func(c *echo.Context) error {
+		path := app.Path
+		if app.Parameter != "" {
+			path += "/:" + app.Parameter
+		}
+		group.Any(path, func(c *echo.Context) error {
 			claims, ok := bearerechov5.Claims(c)
 			return app.Handler(claims, ok, c.Response(), c.Request())
 		}, bearerechov5.Require(auth, app.Route...), after)

@@ -9,6 +9,10 @@
 // A guard stands before a route, as here, or before a group or all routes, with Use; a token that
 // passes several is verified once. Everything else is configured on the [bearer.Middleware].
 //
+// A [bearer.Func] finds the parameters of the route with r.PathValue, such as r.PathValue("tenant")
+// for "/tenants/:tenant", with the values that c.Param returns. They are set on the request itself, as
+// http.ServeMux sets its own.
+//
 // CORS goes before the guard: a preflight carries no token and would be refused, and a browser
 // shows a refusal to its script only with CORS headers on it.
 //
@@ -53,6 +57,11 @@ func Require(auth *bearer.Middleware, opts ...bearer.RouteOption) gin.HandlerFun
 				c.Abort()
 			}
 		}()
+		for _, p := range c.Params {
+			if c.Request.PathValue(p.Key) != p.Value { // an outer guard may have set it
+				c.Request.SetPathValue(p.Key, p.Value)
+			}
+		}
 		r, err := guard.Authenticate(c.Request)
 		if err != nil {
 			guard.WriteError(c.Writer, c.Request, err)

@@ -40,7 +40,11 @@ func TestAdapter(t *testing.T) {
 			group.Use(bearergin.Require(auth, app.Group...))
 		}
 		after := func(c *gin.Context) { app.After(c.Request) }
-		group.Any(app.Path, bearergin.Require(auth, app.Route...), after, func(c *gin.Context) {
+		path := app.Path
+		if app.Parameter != "" {
+			path += "/:" + app.Parameter
+		}
+		group.Any(path, bearergin.Require(auth, app.Route...), after, func(c *gin.Context) {
 			claims, ok := bearergin.Claims(c)
 			if err := app.Handler(claims, ok, c.Writer, c.Request); err != nil {
 				_ = c.Error(err)

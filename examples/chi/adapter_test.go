@@ -31,11 +31,15 @@ func TestRequireIsAnAdapterForChi(t *testing.T) {
 				next.ServeHTTP(w, r)
 			})
 		}
+		path := app.Path
+		if app.Parameter != "" {
+			path += "/{" + app.Parameter + "}"
+		}
 		router.Group(func(group chi.Router) {
 			if app.Group != nil {
 				group.Use(auth.Require(app.Group...))
 			}
-			group.With(auth.Require(app.Route...), after).HandleFunc(app.Path, func(w http.ResponseWriter, r *http.Request) {
+			group.With(auth.Require(app.Route...), after).HandleFunc(path, func(w http.ResponseWriter, r *http.Request) {
 				claims, ok := bearer.FromContext(r.Context())
 				if err := app.Handler(claims, ok, w, r); err != nil {
 					app.OnError(err)

@@ -29,7 +29,7 @@ const (
 	Shape         Rule = "jws.compact"               // three parts between two dots
 	Spelling      Rule = "jws.one-spelling"          // base64url, canonical and without padding
 	Header        Rule = "jws.header"                // one strict JSON object; alg, kid and typ are strings
-	Extensions    Rule = "jws.crit"                  // neither crit nor b64
+	Extensions    Rule = "jws.crit"                  // no crit, and no b64 but true
 	EmbeddedKeys  Rule = "jws.embedded-keys"         // jwk, jku, x5c and x5u are not where keys come from
 	Issuer        Rule = "claims.iss"                // iss is ours, exactly
 	Algorithm     Rule = "jws.alg-allowed"           // alg is on the list
@@ -73,14 +73,15 @@ type Config struct {
 	// Keys are the issuer's.
 	Keys []Key
 
-	// Algorithms are those accepted; nil means RS256, PS256, ES256 and EdDSA.
+	// Algorithms are those accepted; nil means RS256, PS256, ES256, ES384, ES512 and EdDSA.
 	Algorithms []string
 
 	// Scope is what Handler demands; empty means nothing.
 	Scope string
 }
 
-// Key is a public key: an *rsa.PublicKey, an *ecdsa.PublicKey or an ed25519.PublicKey.
+// Key is a public key: an *rsa.PublicKey, an *ecdsa.PublicKey or an ed25519.PublicKey. Or it is a
+// secret for HMAC: a []byte.
 type Key struct {
 	// ID is the key's kid. A key without one answers to every kid.
 	ID string
@@ -101,7 +102,7 @@ type Reference struct {
 // New returns the complete reference, with every rule in force.
 func New(config Config) *Reference {
 	if config.Algorithms == nil {
-		config.Algorithms = []string{"RS256", "PS256", "ES256", "EdDSA"}
+		config.Algorithms = []string{"RS256", "PS256", "ES256", "ES384", "ES512", "EdDSA"}
 	}
 	return &Reference{config: config}
 }
@@ -207,10 +208,11 @@ func (r *Reference) readHeader(data []byte) (object, error) {
 			return nil, refuse(Header, "%s is not a string", name)
 		}
 	}
-	for _, name := range []string{"crit", "b64"} {
-		if header.has(name) && !r.careless(Extensions) {
-			return nil, refuse(Extensions, "%s is there", name)
-		}
+	if header.has("crit") && !r.careless(Extensions) {
+		return nil, refuse(Extensions, "crit is there")
+	}
+	if header.has("b64") && header["b64"] != true && !r.careless(Extensions) {
+		return nil, refuse(Extensions, "b64 is not true")
 	}
 	return header, nil
 }
@@ -279,7 +281,10 @@ func typeOf(header object) string {
 		return "jwt"
 	}
 	typ, _ := header["typ"].(string)
-	return strings.TrimPrefix(asciiLower(typ), "application/")
+	if typ = asciiLower(typ); strings.Count(typ, "/") == 1 {
+		return strings.TrimPrefix(typ, "application/")
+	}
+	return typ
 }
 
 func (r *Reference) checkOtherTokens(header, claims object) error {

@@ -113,7 +113,11 @@ func TestRulesOfHeaderAndClaimsHaveTheirLimits(t *testing.T) {
 		{`{"alg":"EdDSA","kid":1}`, goodClaims, reference.Header},
 		{`{"alg":"EdDSA","typ":null}`, goodClaims, reference.Header},
 		{with(goodHeader, `"crit":[]`), goodClaims, reference.Extensions},
-		{with(goodHeader, `"b64":true`), goodClaims, reference.Extensions},
+		{with(goodHeader, `"b64":true`), goodClaims, none},
+		{with(goodHeader, `"b64":false`), goodClaims, reference.Extensions},
+		{with(goodHeader, `"b64":"true"`), goodClaims, reference.Extensions},
+		{with(goodHeader, `"b64":null`), goodClaims, reference.Extensions},
+		{with(goodHeader, `"crit":["b64"],"b64":true`), goodClaims, reference.Extensions},
 		{with(goodHeader, `"jku":"https://evil.example","jwk":{},"x5c":[],"x5u":""`), goodClaims, none},
 
 		{goodHeader, swap(t, goodClaims, "issuer.test", "issuer.test/"), reference.Issuer},
@@ -124,14 +128,17 @@ func TestRulesOfHeaderAndClaimsHaveTheirLimits(t *testing.T) {
 		{swap(t, goodHeader, "EdDSA", "none"), goodClaims, reference.Algorithm},
 		{swap(t, goodHeader, "EdDSA", "eddsa"), goodClaims, reference.Algorithm},
 		{swap(t, goodHeader, "EdDSA", "HS256"), goodClaims, reference.Algorithm},
-		{swap(t, goodHeader, "EdDSA", "ES384"), goodClaims, reference.Algorithm}, // not on the default list
-		{swap(t, goodHeader, "EdDSA", "ES256"), goodClaims, reference.KeyID},     // on the list, but not this key's
+		{swap(t, goodHeader, "EdDSA", "RS384"), goodClaims, reference.Algorithm}, // not on the default list
+		{swap(t, goodHeader, "EdDSA", "ES384"), goodClaims, reference.KeyID},     // on the list, but not this key's
+		{swap(t, goodHeader, "EdDSA", "ES512"), goodClaims, reference.KeyID},
+		{swap(t, goodHeader, "EdDSA", "ES256"), goodClaims, reference.KeyID}, // on the list, but not this key's
 
 		{swap(t, goodHeader, "at+jwt", "application/AT+JWT"), goodClaims, none},
 		{swap(t, goodHeader, "at+jwt", "JWT"), goodClaims, none},
 		{swap(t, goodHeader, `,"typ":"at+jwt"`, ""), goodClaims, none},
 		{swap(t, goodHeader, "at+jwt", ""), goodClaims, reference.Type},
 		{swap(t, goodHeader, "at+jwt", "application/application/jwt"), goodClaims, reference.Type},
+		{swap(t, goodHeader, "at+jwt", "text/jwt"), goodClaims, reference.Type},
 		{swap(t, goodHeader, "at+jwt", "logout+jwt"), goodClaims, reference.Type},
 
 		{goodHeader, with(goodClaims, `"at_hash":"x","typ":"ID"`), none}, // at+jwt says what it is

@@ -5,6 +5,7 @@ import (
 	"crypto/ecdsa"
 	"crypto/ed25519"
 	"crypto/elliptic"
+	"crypto/hmac"
 	"crypto/rsa"
 	_ "crypto/sha256" // for crypto.SHA256
 	_ "crypto/sha512" // for crypto.SHA384 and crypto.SHA512
@@ -70,6 +71,9 @@ var hashes = map[string]crypto.Hash{
 	"ES256": crypto.SHA256, "ES384": crypto.SHA384, "ES512": crypto.SHA512,
 }
 
+// macs are those of HMAC, which no public key fits.
+var macs = map[string]crypto.Hash{"HS256": crypto.SHA256, "HS384": crypto.SHA384, "HS512": crypto.SHA512}
+
 var curves = map[string]elliptic.Curve{"ES256": elliptic.P256(), "ES384": elliptic.P384(), "ES512": elliptic.P521()}
 
 // fits reports whether the algorithm is for keys of this type, curve and size (RFC 7518 sections
@@ -83,6 +87,8 @@ func fits(alg string, key crypto.PublicKey) bool {
 		return curves[alg] == key.Curve
 	case ed25519.PublicKey:
 		return canonical(alg) == "EdDSA"
+	case []byte: // a secret is at least as long as the hash (RFC 7518 section 3.2)
+		return macs[alg] != 0 && len(key) >= macs[alg].Size()
 	}
 	return false
 }
@@ -91,6 +97,14 @@ func fits(alg string, key crypto.PublicKey) bool {
 func verifies(alg string, key crypto.PublicKey, input string, signature []byte) bool {
 	if key, ok := key.(ed25519.PublicKey); ok {
 		return ed25519.Verify(key, []byte(input), signature)
+	}
+	if secret, ok := key.([]byte); ok {
+		if macs[alg] == 0 {
+			return false
+		}
+		mac := hmac.New(macs[alg].New, secret)
+		mac.Write([]byte(input))
+		return hmac.Equal(mac.Sum(nil), signature)
 	}
 	hash := hashes[alg]
 	if hash == 0 {
