@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"strconv"
 	"strings"
 
 	"connectrpc.com/connect"
@@ -34,9 +35,7 @@ func protect(guard *bearer.Guard, next http.Handler) http.Handler {
 		case err == nil:
 			next.ServeHTTP(w, request)
 		case writer.IsSupported(r):
-			for name, values := range headersOf(guard, r, err) {
-				w.Header()[name] = values
-			}
+			setHeader(w.Header(), err)
 			_ = writer.Write(w, r, refusal(err)) // fails when the client is gone
 		default:
 			guard.WriteError(w, r, err)
@@ -128,20 +127,17 @@ func refusal(err error) *connect.Error {
 	return answer
 }
 
-// headersOf returns WWW-Authenticate, Retry-After and Cache-Control of a refusal, by having it
-// written to an answer that is never sent. A client finds them in [connect.Error.Meta]. They are in
-// the header of the answer, because WWW-Authenticate must not be in a trailer (RFC 9110 section
-// 6.5.1), and package net/http leaves it out there.
-func headersOf(guard *bearer.Guard, r *http.Request, err error) http.Header {
-	w := headers{make(http.Header)}
-	guard.WriteError(w, r, err)
-	w.fields.Del("Content-Type")
-	return w.fields
+// setHeader sets what a refusal has in the header, where a client finds it in [connect.Error.Meta].
+// WWW-Authenticate must not be in a trailer (RFC 9110 section 6.5.1), and package net/http leaves it
+// out there.
+func setHeader(header http.Header, err error) {
+	header.Set("Cache-Control", "no-store")
+	refused, ok := errors.AsType[*bearer.Error](err)
+	if !ok {
+		return
+	}
+	header["Www-Authenticate"] = refused.Challenges()
+	if wait := refused.RetryAfter(); wait > 0 {
+		header.Set("Retry-After", strconv.Itoa(int(wait.Seconds())))
+	}
 }
-
-// headers is an answer whose body nothing reads.
-type headers struct{ fields http.Header }
-
-func (h headers) Header() http.Header         { return h.fields }
-func (h headers) Write(b []byte) (int, error) { return len(b), nil }
-func (h headers) WriteHeader(int)             {}

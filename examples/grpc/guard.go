@@ -107,7 +107,7 @@ func (c *call) judge() error {
 	}
 	request, err := c.guard.Authenticate(c.request)
 	if err != nil {
-		return refusal(c, err)
+		return refusal(c.ctx(), err)
 	}
 	c.request = request
 	return nil
@@ -153,7 +153,7 @@ var statusCodes = map[int]codes.Code{
 // refusal is what the client gets: a fixed text, the reason in capitals as [errdetails.ErrorInfo]
 // has them, when to try again, and the challenge as header "www-authenticate". It must not be in the
 // trailer (RFC 9110 section 6.5.1), so a stream that has begun ends without one.
-func refusal(c *call, err error) error {
+func refusal(ctx context.Context, err error) error {
 	refused, ok := errors.AsType[*bearer.Error](err)
 	if !ok {
 		return status.Error(codes.Internal, "The call could not be judged")
@@ -169,8 +169,8 @@ func refusal(c *call, err error) error {
 	if code == codes.Unavailable {
 		details = append(details, &errdetails.RetryInfo{RetryDelay: durationpb.New(refused.RetryAfter())})
 	}
-	if challenges := challengesOf(c, refused); len(challenges) > 0 {
-		_ = grpc.SetHeader(c.ctx(), metadata.MD{"www-authenticate": challenges}) // fails if it was sent
+	if challenges := refused.Challenges(); challenges != nil {
+		_ = grpc.SetHeader(ctx, metadata.MD{"www-authenticate": challenges}) // fails if it was sent
 	}
 	answer := status.New(code, refused.Description())
 	if detailed, err := answer.WithDetails(details...); err == nil {
@@ -178,18 +178,3 @@ func refusal(c *call, err error) error {
 	}
 	return answer.Err()
 }
-
-// challengesOf returns the values of WWW-Authenticate, by having them written to an answer that is
-// never sent.
-func challengesOf(c *call, err error) []string {
-	w := headers{make(http.Header)}
-	c.guard.WriteError(w, c.request, err)
-	return w.Header()["Www-Authenticate"]
-}
-
-// headers is an answer whose body nothing reads.
-type headers struct{ fields http.Header }
-
-func (h headers) Header() http.Header         { return h.fields }
-func (h headers) Write(b []byte) (int, error) { return len(b), nil }
-func (h headers) WriteHeader(int)             {}

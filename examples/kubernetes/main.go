@@ -24,6 +24,7 @@ import (
 	"time"
 
 	"github.com/bearer-go/bearer"
+	"github.com/bearer-go/bearer/jwks"
 )
 
 func main() {
@@ -41,9 +42,8 @@ func main() {
 func newAuth(issuer string, c cluster) (*bearer.Middleware, error) {
 	return bearer.New(
 		bearer.WithIssuer(issuer, "orders",
-			bearer.JWKSURL("https://"+c.host+"/openid/v1/jwks"),
-			bearer.Algorithms("RS256")),
-		bearer.WithHTTPClient(&http.Client{Transport: c}),
+			bearer.Keys(jwks.Remote("https://"+c.host+"/openid/v1/jwks",
+				jwks.WithHTTPClient(&http.Client{Transport: c})))),
 	)
 }
 

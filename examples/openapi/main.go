@@ -5,7 +5,6 @@
 package main
 
 import (
-	_ "embed"
 	"fmt"
 	"log"
 	"net/http"
@@ -15,9 +14,6 @@ import (
 	"github.com/bearer-go/bearer"
 	"github.com/getkin/kin-openapi/openapi3"
 )
-
-//go:embed openapi.yaml
-var document []byte
 
 func main() {
 	auth, err := bearer.New(bearer.WithIssuer(os.Getenv("ISSUER"), os.Getenv("AUDIENCE")))
@@ -33,7 +29,7 @@ func main() {
 	log.Fatal(server.ListenAndServe())
 }
 
-func newHandler(auth *bearer.Middleware, document []byte) (http.Handler, error) {
+func newHandler(auth *bearer.Middleware, document string) (http.Handler, error) {
 	parsed, err := parse(document)
 	if err != nil {
 		return nil, err
@@ -45,9 +41,9 @@ func newHandler(auth *bearer.Middleware, document []byte) (http.Handler, error) 
 	return mux, nil
 }
 
-func parse(document []byte) (*openapi3.T, error) {
+func parse(document string) (*openapi3.T, error) {
 	loader := openapi3.NewLoader()
-	parsed, err := loader.LoadFromData(document)
+	parsed, err := loader.LoadFromData([]byte(document))
 	if err != nil {
 		return nil, err
 	}

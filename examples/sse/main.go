@@ -43,7 +43,7 @@ const (
 
 // events sends an event at once and one every interval, until the client is gone or its token ends.
 func events(w http.ResponseWriter, r *http.Request) {
-	ctx := untilExpiry(r.Context())
+	ctx := bearer.UntilExpiry(r.Context())
 	claims, _ := bearer.FromContext(ctx) // behind the guard there are always claims
 	w.Header().Set("Content-Type", "text/event-stream")
 	w.Header().Set("Cache-Control", "no-store")
@@ -53,8 +53,8 @@ func events(w http.ResponseWriter, r *http.Request) {
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
-			if r.Context().Err() == nil {
-				_ = send(w, "event: end\ndata: %s\n\n", reason(context.Cause(ctx)))
+			if refusal, ok := errors.AsType[*bearer.Error](context.Cause(ctx)); ok { // or the client is gone
+				_ = send(w, "event: end\ndata: %s\n\n", refusal.Reason())
 			}
 			return
 		}
@@ -70,12 +70,4 @@ func send(w http.ResponseWriter, format string, args ...any) error {
 		return err
 	}
 	return connection.Flush()
-}
-
-// reason returns the code of the refusal that the client would get for a request now.
-func reason(cause error) bearer.Reason {
-	if refusal, ok := errors.AsType[*bearer.Error](cause); ok {
-		return refusal.Reason()
-	}
-	return bearer.ReasonExpired
 }

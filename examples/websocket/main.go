@@ -54,10 +54,14 @@ func orders(w http.ResponseWriter, r *http.Request) {
 	}
 	defer conn.CloseNow() //nolint:errcheck // it may be closed already
 
-	ctx := untilExpiry(r.Context())
+	ctx := bearer.UntilExpiry(r.Context())
 	// The reader below works with the request's own context, because the end of the one that it is
 	// given would break the connection off without a word.
-	stop := context.AfterFunc(ctx, func() { _ = conn.Close(closing(context.Cause(ctx))) })
+	stop := context.AfterFunc(ctx, func() {
+		if refusal, ok := errors.AsType[*bearer.Error](context.Cause(ctx)); ok {
+			_ = conn.Close(closing(refusal))
+		}
+	})
 	defer stop()
 
 	claims, _ := bearer.FromContext(ctx) // behind the guard there are always claims
@@ -75,14 +79,9 @@ func orders(w http.ResponseWriter, r *http.Request) {
 
 // closing returns the status of the close frame and its reason. 3000 is registered for a client that
 // has to authenticate itself, and 1013 for one that can try again later.
-func closing(cause error) (websocket.StatusCode, string) {
-	refusal, ok := errors.AsType[*bearer.Error](cause)
-	switch {
-	case !ok:
-		return 3000, string(bearer.ReasonExpired)
-	case refusal.StatusCode() == http.StatusServiceUnavailable:
+func closing(refusal *bearer.Error) (websocket.StatusCode, string) {
+	if refusal.StatusCode() == http.StatusServiceUnavailable {
 		return websocket.StatusTryAgainLater, string(refusal.Reason())
-	default:
-		return 3000, string(refusal.Reason())
 	}
+	return 3000, string(refusal.Reason())
 }

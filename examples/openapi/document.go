@@ -1,4 +1,7 @@
-openapi: 3.0.3
+package main
+
+// document stands for the file that your service embeds.
+const document = `openapi: 3.0.3
 info: {title: Orders, version: 1.0.0}
 components:
   securitySchemes:
@@ -37,3 +40,4 @@ paths:
           application/json:
             schema: {type: object, required: [beans], properties: {beans: {type: integer}}}
       responses: {"200": {description: OK}}
+`
