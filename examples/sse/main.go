@@ -1,7 +1,10 @@
-// Command sse streams server-sent events until the token of the request ends: it expires, its key is
-// withdrawn, or the service shuts down.
+// Command sse protects a stream of server-sent events, which ends when its token does. The client
+// gets another token, connects again with Last-Event-ID, and misses nothing.
 //
 //	ISSUER=https://login.example.com AUDIENCE=orders go run ./examples/sse
+//
+// A page reads the stream with fetch, which can send the Authorization header. EventSource cannot: it
+// needs the token in a cookie ([bearer.FromCookie]). It connects again by itself and stops at 401.
 package main
 
 import (
@@ -21,8 +24,8 @@ func main() {
 	if err != nil {
 		log.Fatal(err)
 	}
+	// No WriteTimeout, which would end every stream: each event has a deadline of its own.
 	server := &http.Server{Addr: "127.0.0.1:8080", Handler: newHandler(auth), ReadHeaderTimeout: 5 * time.Second}
-	server.RegisterOnShutdown(func() { _ = auth.Close() }) // ends the streams, for which Shutdown waits
 	log.Printf("serving at http://%s", server.Addr)
 	log.Fatal(server.ListenAndServe())
 }
@@ -33,25 +36,38 @@ func newHandler(auth *bearer.Middleware) http.Handler {
 	return mux
 }
 
+const (
+	interval     = 15 * time.Second // between events
+	writeTimeout = 10 * time.Second // for an event; a client that is gone is noticed by then
+)
+
+// events sends an event at once and one every interval, until the client is gone or its token ends.
 func events(w http.ResponseWriter, r *http.Request) {
-	ctx := bearer.UntilExpiry(r.Context()) // ends with the request or with its token
+	ctx := bearer.UntilExpiry(r.Context())
+	claims, _ := bearer.FromContext(ctx) // behind the guard there are always claims
 	w.Header().Set("Content-Type", "text/event-stream")
 	w.Header().Set("Cache-Control", "no-store")
-	ticker := time.NewTicker(5 * time.Second)
-	defer ticker.Stop()
-	for {
+	tick := time.NewTicker(interval)
+	defer tick.Stop()
+	for n := 1; send(w, "id: %d\ndata: order %d for %s\n\n", n, n, claims.Subject()) == nil; n++ {
 		select {
-		case <-ticker.C:
-			fmt.Fprint(w, "event: order\ndata: espresso machine\n\n")
+		case <-tick.C:
 		case <-ctx.Done():
-			// The client learns why, gets a new token, and opens the stream again.
-			if refusal, ok := errors.AsType[*bearer.Error](context.Cause(ctx)); ok {
-				fmt.Fprintf(w, "event: end\ndata: %s\n\n", refusal.Reason())
+			if refusal, ok := errors.AsType[*bearer.Error](context.Cause(ctx)); ok { // or the client is gone
+				_ = send(w, "event: end\ndata: %s\n\n", refusal.Reason())
 			}
 			return
 		}
-		if err := http.NewResponseController(w).Flush(); err != nil {
-			return
-		}
 	}
+}
+
+func send(w http.ResponseWriter, format string, args ...any) error {
+	connection := http.NewResponseController(w)
+	if err := connection.SetWriteDeadline(time.Now().Add(writeTimeout)); err != nil && !errors.Is(err, http.ErrNotSupported) {
+		return err
+	}
+	if _, err := fmt.Fprintf(w, format, args...); err != nil {
+		return err
+	}
+	return connection.Flush()
 }
