@@ -35,7 +35,7 @@ type issuer struct {
 // iss. It returns the key that verified the signature, or nil for a secret, and the time at which
 // the issuer held it.
 func (iss *issuer) verifySignature(
-	ctx context.Context, name string, t *signedToken, ev *Event,
+	ctx context.Context, name string, t *signedToken, ev *trace,
 ) (key *keyset.Key, at time.Time, refusal *Error) {
 	alg := t.header.alg
 	if alg == nil || !slices.Contains(iss.algorithms, alg) {

@@ -11,6 +11,7 @@ import (
 
 	"github.com/bearer-go/bearer/internal/flight"
 	"github.com/bearer-go/bearer/internal/grammar"
+	"github.com/bearer-go/bearer/internal/keyset"
 	"github.com/bearer-go/bearer/internal/weburl"
 )
 
@@ -75,6 +76,9 @@ type verdict struct {
 var (
 	refusedNotFound = fixed(ReasonUnknownIssuer, ruleLookup,
 		"the lookup does not know the token's issuer", "have it find the issuer, or add it to the registry")
+	refusedNotAsked = fixed(ReasonUnknownIssuer, ruleLookup,
+		"the token's issuer is not in the registry now, and Explain does not call the lookup",
+		"send a request with a token of the issuer, and explain it again")
 	refusedOverRate = fixed(ReasonUnknownIssuer, ruleLookupBounded,
 		"the token's issuer is not known, and the lookup was called as often as it may be",
 		"add the issuers in use to the registry, or raise WithLookupRate")
@@ -120,6 +124,8 @@ func (r *roster) find(ctx context.Context, name []byte) (*issuer, *Error) {
 		return nil, refusedRemoved
 	case r.lookup == nil:
 		return nil, nil
+	case !keyset.Searches(ctx):
+		return nil, refusedNotAsked
 	}
 	call, now := r.ask(name)
 	if call == nil {

@@ -81,7 +81,7 @@ func (streamRules) Holds(ctx context.Context, by verifiedBy) (bool, error) {
 // Judge verifies a token again whose key is gone. It may have been published again, with another
 // member beside it.
 func (streamRules) Judge(ctx context.Context, t *verified) (*verified, error) {
-	again, err := t.by.verify(ctx, t.token, new(Event))
+	again, err := t.by.verify(ctx, t.token, new(trace))
 	if err != nil {
 		return nil, err
 	}

@@ -96,7 +96,7 @@ var refusedSize = fixed(ReasonTokenTooLarge, "jws.size", "it is longer than allo
 
 // verify turns a token into claims, or returns the refusal of the first check that fails. ev records
 // only values that matched the configuration or a key, so that they are safe to export.
-func (v *verifier) verify(ctx context.Context, token string, ev *Event) (*verified, *Error) {
+func (v *verifier) verify(ctx context.Context, token string, ev *trace) (*verified, *Error) {
 	if len(token) > v.maxTokenSize {
 		return nil, refusedSize
 	}
@@ -124,7 +124,7 @@ func (v *verifier) verify(ctx context.Context, token string, ev *Event) (*verifi
 
 // verifyInFull is verify without the cache. Cheap checks come first, and nothing of the token is
 // interpreted before it must be.
-func (v *verifier) verifyInFull(ctx context.Context, token string, ev *Event) (*tokencache.Entry[verified], *Error) {
+func (v *verifier) verifyInFull(ctx context.Context, token string, ev *trace) (*tokencache.Entry[verified], *Error) {
 	compact, ok := jws.Split(token)
 	if !ok {
 		return nil, misshapen(token)
@@ -134,7 +134,7 @@ func (v *verifier) verifyInFull(ctx context.Context, token string, ev *Event) (*
 
 // verifyCompact is verifyInFull for a token of three parts.
 func (v *verifier) verifyCompact(
-	ctx context.Context, token string, compact jws.Compact, ev *Event,
+	ctx context.Context, token string, compact jws.Compact, ev *trace,
 ) (*tokencache.Entry[verified], *Error) {
 	buffer := v.buffers.Get().(*[]byte)
 	defer v.buffers.Put(buffer)
@@ -196,7 +196,7 @@ func (v *verifier) verifyCompact(
 }
 
 // verifyAgain is verify for a token that was verified for the same request before.
-func (v *verifier) verifyAgain(ctx context.Context, known *verified, ev *Event) (*verified, *Error) {
+func (v *verifier) verifyAgain(ctx context.Context, known *verified, ev *trace) (*verified, *Error) {
 	valid, err := known.recheck(ctx, ev)
 	if err != nil {
 		return nil, err
@@ -209,7 +209,7 @@ func (v *verifier) verifyAgain(ctx context.Context, known *verified, ev *Event) 
 
 // recheck reports whether a verified token would be verified again: its issuer has the key, and it
 // is the time for it. If not, verify finds out what is wrong with the token.
-func (t *verified) recheck(ctx context.Context, ev *Event) (valid bool, err *Error) {
+func (t *verified) recheck(ctx context.Context, ev *trace) (valid bool, err *Error) {
 	live, name := t.issuer.live, t.issuer.name
 	if live != nil && live.template != nil {
 		name = t.content.issuer
