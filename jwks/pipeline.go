@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"github.com/bearer-go/bearer/internal/jws"
 	"github.com/bearer-go/bearer/internal/keyset"
 )
 
@@ -36,6 +37,9 @@ func (p pipeline) Candidates(
 func (p pipeline) Holds(
 	ctx context.Context, iss string, hint keyset.Hint, alg string, key *keyset.Key,
 ) (held bool, at time.Time, err error) {
+	if at = time.Now(); p.set.leads(iss, hint, alg, key, at) {
+		return true, at, nil
+	}
 	q := query{hint: hint, marked: hint.Thumbprint != keyset.Thumbprint{}, iss: iss}
 	var found candidates
 	at, err = p.set.candidates(ctx, &q, alg, &found)
@@ -45,4 +49,21 @@ func (p pipeline) Holds(
 		}
 	}
 	return false, at, err
+}
+
+// leads reports whether a key is still the first with the key id of a token, and fits. That is the
+// usual answer, and needs no list of candidates.
+func (s *Set) leads(iss string, hint keyset.Hint, alg string, key *keyset.Key, now time.Time) bool {
+	snap := s.current.Load()
+	if snap == nil || hint.KeyID == "" || hint.Thumbprint != (keyset.Thumbprint{}) || snap.due(now) {
+		return false
+	}
+	for _, k := range snap.keys {
+		if k.ID != hint.KeyID {
+			continue
+		}
+		algorithm, ok := jws.Lookup(alg)
+		return ok && &k.Key == key && k.fits(algorithm) && (k.issuer == nil || k.issuer.fits(iss))
+	}
+	return false
 }
