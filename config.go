@@ -162,6 +162,7 @@ func (c *config) buildIssuers(m *optional.Mistakes, b *built) {
 				"set more than once; an issuer has one set of rules, and Audiences adds audiences")
 		}
 		iss := described.build(m, defaults)
+		iss.tell(&b.core.reporter)
 		v.trust(iss)
 		b.components = append(b.components, iss)
 		if iss.rules.withoutIssuer {

@@ -17,11 +17,17 @@ const (
 	OutcomeAnonymous   Outcome = "anonymous"   // the request goes on without a token; see Optional
 	OutcomeRefused     Outcome = "refused"     // 400, 401 or 403
 	OutcomeUnavailable Outcome = "unavailable" // 503
+
+	// These are no decisions on a request. Their events have the issuer, and the cause of a failure.
+	OutcomeKeysFailing Outcome = "keys_failing" // fetching the issuer's keys begins to fail
+	OutcomeKeysWorking Outcome = "keys_working" // it works again
 )
 
 // Event is one decision, for metrics, traces and audit; see [WithObserver]. A request causes one
 // event for each Middleware that it meets. A further guard of the same Middleware adds one only if
-// it refuses what the first allowed.
+// it refuses what the first allowed. Two outcomes are about an issuer's keys and not about a
+// request: they come once when fetching keys begins to fail, again when the keys become stale or
+// expire meanwhile, and once when it works again.
 //
 // An attacker can choose no field. Issuer is "" until it matched a configured or registered one,
 // KeyID until a key verified the signature, and Algorithm until it was found on the issuer's list.
@@ -136,6 +142,16 @@ func (r *reporter) refused(ctx context.Context, d *decision, err *Error) {
 		}
 		r.observe(ctx, d.event(outcome, err))
 	}
+}
+
+// keys reports to the observer that fetching an issuer's keys fails, or works again if failure is
+// nil.
+func (r *reporter) keys(issuer string, failure error) {
+	ev := Event{Outcome: OutcomeKeysFailing, Cause: failure, Issuer: issuer}
+	if failure == nil {
+		ev.Outcome = OutcomeKeysWorking
+	}
+	r.observe(context.Background(), ev)
 }
 
 // ignored logs why a token counts as none.

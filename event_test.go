@@ -7,7 +7,9 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -144,6 +146,48 @@ func TestObserverGetsCauseRouteAndSubject(t *testing.T) {
 			t.Errorf("%s: subject %q, client %q", e.Outcome, e.Subject, e.ClientID)
 		}
 	}
+}
+
+// An observer learns once that an issuer's keys cannot be fetched, and once that they can be.
+func TestObserverGetsChangesOfKeySets(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		issuer := bearertest.NewIssuer()
+		var changes []bearer.Event
+		var mu sync.Mutex
+		auth := newAuth(t, issuer, quiet(), bearer.WithObserver(func(_ context.Context, e bearer.Event) {
+			mu.Lock()
+			defer mu.Unlock()
+			if e.Outcome == bearer.OutcomeKeysFailing || e.Outcome == bearer.OutcomeKeysWorking {
+				changes = append(changes, e)
+				panic("of the observer")
+			}
+		}))
+		wantReason(t, auth, issuer.Token(), "")
+		issuer.SetFault(bearertest.Down)
+		for range 5 {
+			<-time.After(10 * time.Minute)
+			wantReason(t, auth, issuer.Token(), "")
+		}
+		<-time.After(24 * time.Hour)
+		wantReason(t, auth, issuer.Token(), bearer.ReasonKeysUnavailable)
+		issuer.SetFault(bearertest.NoFault)
+		<-time.After(2 * time.Minute)
+		wantReason(t, auth, issuer.Token(), "")
+		synctest.Wait()
+		mu.Lock()
+		defer mu.Unlock()
+		var outcomes []bearer.Outcome
+		for _, e := range changes {
+			outcomes = append(outcomes, e.Outcome)
+			if e.Issuer != issuer.URL() || (e.Cause != nil) != (e.Outcome == bearer.OutcomeKeysFailing) {
+				t.Errorf("event %+v", e)
+			}
+		}
+		want := []bearer.Outcome{bearer.OutcomeKeysFailing, bearer.OutcomeKeysFailing, bearer.OutcomeKeysWorking} // stale, expired
+		if !slices.Equal(outcomes, want) {
+			t.Errorf("outcomes %v, want %v", outcomes, want)
+		}
+	})
 }
 
 // Each refusal of a token has a cause that names no value of the token: one KiB of control

@@ -220,6 +220,13 @@ func keysUnavailable(err error) *Error {
 	return e
 }
 
+// tell has changes of the issuer's keys reported.
+func (iss *issuer) tell(r *reporter) {
+	if iss.keys != nil && r.observe != nil {
+		iss.keys.Observe(func(failure error) { r.keys(iss.name, failure) })
+	}
+}
+
 // ready waits within ctx for the issuer's keys, and starts to fetch them if need be.
 func (iss *issuer) ready(ctx context.Context) error {
 	if iss.set == nil {

@@ -77,7 +77,8 @@ func WithLogger(logger *slog.Logger) Option {
 }
 
 // WithObserver has f called with the decision on each request, on the request's goroutine and
-// before the handler runs. Default: none.
+// before the handler runs. It is also called when fetching an issuer's keys begins to fail and when
+// it works again, on another goroutine, where a panic of f does nothing. Default: none.
 func WithObserver(f func(context.Context, Event)) Option {
 	return func(c *config) { c.observer.Set(f) }
 }

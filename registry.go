@@ -133,14 +133,14 @@ func (c *config) buildRegistry(m *optional.Mistakes, b *built) {
 	if len(m.All) > 0 {
 		return
 	}
-	g.trusted, g.defaults = &b.core.verifier, b.defaults
+	g.trusted, g.defaults, g.reporter = &b.core.verifier, b.defaults, &b.core.reporter
 	issuers := make([]*issuer, len(g.added))
 	for i, described := range g.added {
 		issuers[i] = g.buildMember(m, described)
 	}
 	if len(m.All) > 0 {
 		closeAll(issuers)
-		g.trusted, g.defaults = nil, nil
+		g.trusted, g.defaults, g.reporter = nil, nil, nil
 		return
 	}
 	g.roster.bound(g.most.Or(defaultMaxIssuers), g.rate.Or(defaultLookupRate), g.lifetime.Or(defaultLookupLifetime))
@@ -157,6 +157,9 @@ func (g *registrar) buildMember(m *optional.Mistakes, c *issuerConfig) *issuer {
 	shown := strconv.Quote(weburl.Redacted(c.name))
 	before := len(m.All)
 	iss := c.build(m, g.defaults)
+	if g.reporter != nil {
+		iss.tell(g.reporter)
+	}
 	for i := range m.All[before:] {
 		if mistake := &m.All[before+i]; mistake.Option == "WithIssuer" {
 			mistake.Option = "Add"

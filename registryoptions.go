@@ -105,6 +105,7 @@ type registrar struct {
 	added    []*issuerConfig // before New, which makes issuers of them
 	trusted  *verifier       // of the Middleware that has the registry; nil before New
 	defaults []jwks.Option   // of every key set
+	reporter *reporter       // of the Middleware
 }
 
 // newRegistrar records the options. [New] judges them.

@@ -51,6 +51,22 @@ func (p pipeline) Holds(
 	return false, at, err
 }
 
+// Observe has f called when fetching keys begins to fail and works again.
+func (p pipeline) Observe(f func(failure error)) {
+	p.set.observe = f
+	for _, part := range p.set.parts {
+		part.observe = f
+	}
+}
+
+// changed tells the observer, if there is one.
+func (s *Set) changed(failure error) {
+	if s.observe != nil {
+		defer func() { _ = recover() }() // of the application's function, which is not the fetch's
+		s.observe(failure)
+	}
+}
+
 // leads reports whether a key is still the first with the key id of a token, and fits. That is the
 // usual answer, and needs no list of candidates.
 func (s *Set) leads(iss string, hint keyset.Hint, alg string, key *keyset.Key, now time.Time) bool {

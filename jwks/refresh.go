@@ -186,6 +186,7 @@ func (s *Set) accept(f *fetch, a answer, err error) (result *snapshot, report fu
 			if failed.count == 0 || failed.state != st {
 				s.logger.Warn("fetching keys fails", "source", s.name, "keys", string(st),
 					"error", excerpt(err.Error(), maxLoggedError))
+				s.changed(err)
 			}
 		}, &UnavailableError{RetryAfter: pause, cause: err}
 	}
@@ -198,6 +199,7 @@ func (s *Set) accept(f *fetch, a answer, err error) (result *snapshot, report fu
 	return result, func() {
 		if failed.count > 0 {
 			s.logger.Warn("fetching keys works again", "source", s.name, "failures", failed.count)
+			s.changed(nil)
 		}
 		if result.withdrawn && (old == nil || !old.withdrawn) {
 			s.logger.Warn("the issuer has withdrawn all its keys", "source", s.name)

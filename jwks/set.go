@@ -33,6 +33,8 @@ type setState struct {
 	// needed then.
 	download func(ctx context.Context, discoverFirst bool) (answer, error)
 
+	observe func(failure error) // or nil; see [keyset.Set]
+
 	current atomic.Pointer[snapshot] // nil while cold, and after Close
 
 	toldOfOther atomic.Bool // of tokens whose key is for other issuers

@@ -109,6 +109,11 @@ type Set interface {
 	// verified with the key before: as long as the set holds the key, verifying the signature again
 	// tells nothing new. Its errors and its time are those of Candidates.
 	Holds(ctx context.Context, iss string, hint Hint, alg string, key *Key) (bool, time.Time, error)
+
+	// Observe has f called when fetching keys begins to fail, with the error, again when it fails
+	// on in another state of the keys, and with nil when it works again. It must be called before
+	// the set is used. f runs on the goroutine of a fetch, which recovers its panics.
+	Observe(f func(failure error))
 }
 
 // noSearch is the key of a context in which no search is made.
