@@ -233,7 +233,7 @@ func TestRefusalsForWantOfAKeySayWhy(t *testing.T) {
 			t.Errorf("%.20q: %q, want %q", test.kid, cause, test.says)
 		}
 		_, first := auth.Guard().Verify(t.Context(), token)
-		if _, second := auth.Guard().Verify(t.Context(), token); first != second { //nolint:errorlint // it is one value
+		if _, second := auth.Guard().Verify(t.Context(), token); first != second {
 			t.Errorf("%.20q: the refusal is made for each token", test.kid)
 		}
 	}

@@ -140,7 +140,7 @@ func TestCandidatesSayThatASourceIsMissing(t *testing.T) {
 		w.put(westURL, says(200, keySet(edJWK("e"))))
 		missing := func() error {
 			t.Helper()
-			err, found := set.MissingSource(t.Context(), "e", "EdDSA")
+			found, err := set.MissingSource(t.Context(), "e", "EdDSA")
 			if !found {
 				t.Error("no key was found")
 			}
@@ -342,7 +342,7 @@ func TestAnyOfThatIsRefused(t *testing.T) {
 		"one":               {jwks.AnyOf(one), nil, nil},
 		"eight":             {jwks.AnyOf(eight...), nil, nil},
 		"none":              {jwks.AnyOf(), nil, []string{"there are 0 sources; give 1 to 8"}},
-		"nine":              {jwks.AnyOf(append(eight, one)...), nil, []string{"there are 9 sources"}},
+		"nine":              {jwks.AnyOf(slices.Concat(eight, []jwks.Source{one})...), nil, []string{"there are 9 sources"}},
 		"an AnyOf":          {jwks.AnyOf(one, jwks.AnyOf(one)), nil, []string{"source 2 is empty or an AnyOf"}},
 		"an empty source":   {jwks.AnyOf(jwks.Source{}, one), nil, []string{"source 1 is empty"}},
 		"the same twice":    {jwks.AnyOf(one, jwks.Remote(eastURL, jwks.WithColdWait(0))), nil, []string{"source 2 is there twice"}},

@@ -47,7 +47,7 @@ func (s *Set) HoldsByCertificate(ctx context.Context, kid, x5t, alg string, key 
 }
 
 // MissingSource is what package bearer learns beside the candidates: why the keys of a source are not known.
-func (s *Set) MissingSource(ctx context.Context, kid, alg string) (missing error, found bool) {
+func (s *Set) MissingSource(ctx context.Context, kid, alg string) (found bool, missing error) {
 	all, _, err := pipeline{s}.Candidates(ctx, "", keyset.Hint{KeyID: kid}, alg)
-	return all.Missing, err == nil
+	return err == nil, all.Missing
 }

@@ -32,7 +32,7 @@ func newKeysFile(t *testing.T, content string, options ...jwks.Option) *keysFile
 // write writes the file in its place.
 func (f *keysFile) write(content string) {
 	f.t.Helper()
-	if err := os.WriteFile(f.path, []byte(content), 0o644); err != nil { //nolint:gosec // as secrets are mounted
+	if err := os.WriteFile(f.path, []byte(content), 0o644); err != nil {
 		f.t.Fatal(err)
 	}
 	f.touch()
@@ -256,14 +256,14 @@ func TestFileThatAnyoneMayWriteIsNotUsed(t *testing.T) {
 	}
 	synctest.Test(t, func(t *testing.T) {
 		f := newKeysFile(t, keySet(edJWK("a")))
-		if err := os.Chmod(f.path, 0o666); err != nil { //nolint:gosec // to have it refused
+		if err := os.Chmod(f.path, 0o666); err != nil {
 			t.Fatal(err)
 		}
 		_, err := f.set.Keys(t.Context(), "a", "EdDSA")
 		if outcome(nil, err) != "unavailable" || !strings.Contains(err.Error(), "everybody may write it") {
 			t.Errorf("%v", err)
 		}
-		if err := os.Chmod(f.path, 0o644); err != nil { //nolint:gosec // as secrets are mounted
+		if err := os.Chmod(f.path, 0o644); err != nil {
 			t.Fatal(err)
 		}
 		<-time.After(4 * time.Second)

@@ -249,7 +249,7 @@ func (l *lexer[T]) named(siblings *siblings[T], raw T, escaped bool) error {
 		return nil
 	}
 	if l.fault != nil {
-		return nil // the names of what is refused are of no interest, and may be broken
+		return nil //nolint:nilerr // the names of what is refused are of no interest, and may be broken
 	}
 	if l.read++; l.maxNames > 0 && l.read > l.maxNames {
 		return errNames
