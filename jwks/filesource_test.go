@@ -5,6 +5,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -203,9 +204,9 @@ func TestFileIsNotReadWhileItIsWritten(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) { // one that goes on changing is not read
 		f := newKeysFile(t, keySet(edJWK("a")))
 		want(t, f.set, "a", "EdDSA", "found")
-		ended := false
+		var ended atomic.Bool
 		go func() {
-			for !ended {
+			for !ended.Load() {
 				f.write(keySet(edJWK("b")))
 				<-time.After(100 * time.Millisecond)
 			}
@@ -213,7 +214,7 @@ func TestFileIsNotReadWhileItIsWritten(t *testing.T) {
 		<-time.After(time.Minute)
 		want(t, f.set, "a", "EdDSA", "found")
 		want(t, f.set, "b", "EdDSA", "unavailable")
-		ended = true
+		ended.Store(true)
 		<-time.After(5 * time.Second)
 		want(t, f.set, "b", "EdDSA", "found")
 	})
