@@ -218,6 +218,7 @@ func newWorld(t *testing.T, seed uint64, alone bool) *world {
 	for i := range tuples {
 		tuples[i], audiences[i] = w.tuple(i)
 	}
+	several := []bool{!alone && w.chance(30), !alone && w.chance(30)}
 	build := func(seen *bearer.Event, opts ...bearer.Option) *bearer.Middleware {
 		opts = append(opts, quiet(), bearer.WithObserver(func(_ context.Context, e bearer.Event) { *seen = e }))
 		for i, name := range w.names {
@@ -227,7 +228,12 @@ func newWorld(t *testing.T, seed uint64, alone bool) *world {
 				if alone {
 					lifetime = jwks.WithLifetime(w.lifetime, w.lifetime)
 				}
-				tuple = append(tuple, bearer.Keys(jwks.Remote(name+"/keys", lifetime, jwks.WithHTTPClient(w.servers[i].client()))))
+				source := jwks.Remote(name+"/keys", lifetime, jwks.WithHTTPClient(w.servers[i].client()))
+				if several[i] { // the second has other keys, and its own outages
+					other := jwks.Remote(name+"/more", lifetime, jwks.WithHTTPClient(w.servers[1-i].client()))
+					source = jwks.AnyOf(source, other)
+				}
+				tuple = append(tuple, bearer.Keys(source))
 			}
 			opts = append(opts, bearer.WithIssuer(name, audiences[i], tuple...))
 		}
@@ -297,6 +303,9 @@ func (w *world) addKey(s *keyServer) {
 	if w.chance(30) {
 		entry["alg"] = pick(w, key.algorithms...)
 	}
+	if w.chance(30) {
+		entry["x5t#S256"] = pick(w, "one", "two")
+	}
 	s.keys = append(s.keys, entry)
 }
 
@@ -307,7 +316,7 @@ func (w *world) change() {
 	keys := slices.Clone(s.keys)
 	keys[at] = maps.Clone(keys[at])
 	s.keys = keys
-	switch w.rand.IntN(14) {
+	switch w.rand.IntN(15) {
 	case 0, 1:
 		s.breaks(pick(w, breakages...))
 	case 2, 3, 4:
@@ -345,6 +354,12 @@ func (w *world) change() {
 			delete(keys[at], "issuer")
 		} else {
 			keys[at]["issuer"] = pick[any](w, w.names[0], w.names[1], 7)
+		}
+	case 14: // the key has another certificate
+		if keys[at]["x5t#S256"] != nil {
+			delete(keys[at], "x5t#S256")
+		} else {
+			keys[at]["x5t#S256"] = pick[any](w, "one", "two", 7)
 		}
 	}
 	if !w.alone && w.chance(20) {
@@ -419,6 +434,9 @@ func (w *world) token() string {
 		alg, key = pick(w, s.algorithms...), s.private
 		if kid := entry["kid"]; kid != nil && !w.chance(15) {
 			header["kid"] = kid
+		}
+		if x5t := entry["x5t#S256"]; x5t != nil && w.chance(40) || w.chance(5) {
+			header["x5t#S256"] = x5t
 		}
 	}
 	if w.chance(3) {

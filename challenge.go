@@ -27,17 +27,15 @@ func (c *challenger) write(w http.ResponseWriter, r *http.Request, err error) {
 		refusal = new(Error)
 	}
 	refusal = c.inform(refusal, nil)
-	body := &refusalWriter{
-		ResponseWriter: w, status: refusal.StatusCode(), fields: refusal.fields(),
-		others: otherChallenges(nil, w.Header()[challengeField]),
-	}
-	body.setFields()
-	body.Header().Del("Content-Length") // which an outer middleware may have set for another body
+	h := w.Header()
+	body := &refusalWriter{ResponseWriter: w, refusal: refusal, others: otherChallenges(nil, h[challengeField])}
+	delete(h, "Content-Length") // which an outer middleware may have set for another body
 	if c.errorHandler != nil {
+		body.setFields()
 		c.errorHandler(body, r, refusal)
 	}
 	if !body.wrote {
-		body.Header().Set("Content-Type", "application/problem+json")
+		h["Content-Type"] = []string{"application/problem+json"}
 		_, _ = body.Write(refusal.problem())
 	}
 }
@@ -60,18 +58,6 @@ func (c *challenger) inform(e *Error, route *hints) *Error {
 	return own.(*Error) //nolint:forcetypeassert // nothing else is stored
 }
 
-// fields returns the header fields of a refusal.
-func (e *Error) fields() http.Header {
-	h := http.Header{"Cache-Control": {"no-store"}}
-	if all := e.Challenges(); all != nil {
-		h[challengeField] = all
-	}
-	if e.StatusCode() == http.StatusServiceUnavailable {
-		h.Set("Retry-After", strconv.FormatInt(int64(e.RetryAfter()/time.Second), 10))
-	}
-	return h
-}
-
 // Challenges returns the values of WWW-Authenticate that [Guard.WriteError] sends, one for each
 // scheme (RFC 9110 section 11.6.1), such as `Bearer realm="orders", error="invalid_token", ...`. It
 // is for answers that WriteError does not write: those of RPC, of gateways, and of error handlers.
@@ -80,6 +66,9 @@ func (e *Error) fields() http.Header {
 func (e *Error) Challenges() []string {
 	if !e.challenges() {
 		return nil
+	}
+	if e.hints == nil {
+		return []string{prepared[e.Reason()].challenge}
 	}
 	return []string{schemeBearer + e.params()}
 }
@@ -176,16 +165,37 @@ func cutElement(list string) (element, rest string) {
 	return list, ""
 }
 
+// preparation is what follows from a reason alone.
+type preparation struct {
+	challenge string // of a service and a route with nothing to tell
+	problem   []byte
+}
+
+// prepared has the preparation for each reason: most refusals are answers to attackers.
+var prepared = prepare()
+
+func prepare() map[Reason]preparation {
+	all := make(map[Reason]preparation)
+	for _, a := range append(slices.Clip(answers), internalError) {
+		e := &Error{answer: &a}
+		all[a.reason] = preparation{schemeBearer + e.params(), a.problem()}
+	}
+	return all
+}
+
+// problem returns the body of the refusal.
+func (e *Error) problem() []byte { return prepared[e.Reason()].problem }
+
 // problem is the body of a refusal (RFC 9457 section 3). Its type is "about:blank", which section
 // 4.2.1 allows to leave out and which makes title the status's own phrase. code is the extension
 // member that clients can rely on.
-func (e *Error) problem() []byte {
+func (a *answer) problem() []byte {
 	body, err := json.Marshal(struct {
 		Title  string `json:"title"`
 		Status int    `json:"status"`
 		Detail string `json:"detail"`
 		Code   Reason `json:"code"`
-	}{http.StatusText(e.StatusCode()), e.StatusCode(), e.Description(), e.Reason()})
+	}{http.StatusText(a.status), a.status, a.detail, a.reason})
 	if err != nil {
 		return nil // unreachable: only strings and an int are marshaled
 	}
@@ -197,19 +207,19 @@ func (e *Error) problem() []byte {
 // take from it. It does not unwrap: a flush on the underlying writer would send 200.
 type refusalWriter struct {
 	http.ResponseWriter
-	status int
-	fields http.Header
-	others []string // challenges of other schemes, which handlers outside the guard have set
-	wrote  bool
+	refusal *Error
+	others  []string // challenges of other schemes, which handlers outside the guard have set
+	wrote   bool
 }
 
 // setFields sets the fields of the refusal. Challenges of other schemes come behind its own.
 func (w *refusalWriter) setFields() {
-	h := w.Header()
-	challenges := slices.Concat(w.fields[challengeField], otherChallenges(w.others, h[challengeField]))
-	for name, values := range w.fields {
-		h[name] = slices.Clone(values)
+	h, e := w.Header(), w.refusal
+	h["Cache-Control"] = []string{"no-store"}
+	if e.StatusCode() == http.StatusServiceUnavailable {
+		h["Retry-After"] = []string{strconv.FormatInt(int64(e.RetryAfter()/time.Second), 10)}
 	}
+	challenges := append(e.Challenges(), otherChallenges(w.others, h[challengeField])...)
 	if h[challengeField] = challenges; len(challenges) == 0 {
 		delete(h, challengeField)
 	}
@@ -222,7 +232,7 @@ func (w *refusalWriter) Write(b []byte) (int, error) {
 	if !w.wrote && len(b) > 0 {
 		w.wrote = true
 		w.setFields()
-		w.ResponseWriter.WriteHeader(w.status)
+		w.ResponseWriter.WriteHeader(w.refusal.StatusCode())
 	}
 	if !w.wrote {
 		return 0, nil

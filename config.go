@@ -344,10 +344,11 @@ func (c *issuerConfig) buildTypes(m *optional.Mistakes) []string {
 func (c *issuerConfig) buildKeys(m *optional.Mistakes, iss *issuer, defaults []jwks.Option) {
 	optional.Once(m, "Keys", &c.source, nil)
 	optional.Once(m, "JWKSURL", &c.jwksURL, func(u string) string { return strconv.Quote(weburl.Redacted(u)) })
-	given := []bool{c.secrets.Given(), c.source.Given(), c.jwksURL.Given()}
+	optional.Once(m, "MetadataURL", &c.metadataURL, func(u string) string { return strconv.Quote(weburl.Redacted(u)) })
+	given := []bool{c.secrets.Given(), c.source.Given(), c.jwksURL.Given(), c.metadataURL.Given()}
 	if n := len(slices.DeleteFunc(given, func(g bool) bool { return !g })); n > 1 {
 		m.Add("WithIssuer", strconv.Quote(weburl.Redacted(c.name)),
-			"HMACSecret, Keys and JWKSURL exclude each other; keep one")
+			"HMACSecret, Keys, JWKSURL and MetadataURL exclude each other; keep one")
 	}
 	if c.insecureHTTP.Given() {
 		defaults = append(slices.Clip(defaults), jwks.InsecureHTTP())
@@ -363,6 +364,16 @@ func (c *issuerConfig) buildKeys(m *optional.Mistakes, iss *issuer, defaults []j
 		option, shown, source = "JWKSURL", strconv.Quote(weburl.Redacted(url)), jwks.Remote(url)
 		if url == "" {
 			m.Add(option, shown, "give the URL, or leave the option out for discovery")
+			return
+		}
+	case c.metadataURL.Given():
+		url := c.metadataURL.Get()
+		option, shown = "MetadataURL", strconv.Quote(weburl.Redacted(url))
+		source = jwks.Discover(c.name, jwks.WithMetadataURL(url))
+		if url == "" || c.name == "" {
+			if url == "" {
+				m.Add(option, shown, "give the URL, or leave the option out for discovery")
+			}
 			return
 		}
 	case c.name == "":

@@ -157,7 +157,7 @@ var arrows = map[string][]string{
 	"internal/accesstoken":           {"internal/grammar"},
 	"internal/atomicfile":            {},
 	"internal/callertoken":           {},
-	"internal/discovery":             {"internal/strictjson", "internal/weburl"},
+	"internal/discovery":             {"internal/strictjson", "internal/webclient", "internal/weburl"},
 	"internal/expiry":                {},
 	"internal/flight":                {},
 	"internal/grammar":               {},

@@ -50,7 +50,8 @@
 //	Drip                 200 at once                             503 after 5 seconds
 //	Huge                 200 at once, no more than 1 MiB read    503
 //	HTML200              200 at once                             503
-//	EmptyKeys            200 at once                             503
+//	EmptyKeys            200 at once; 401 when it said so in     503
+//	                     three fetches and for an hour
 //	PoisonedEntry        200 at once, the entry is skipped       200, the entry is skipped
 //	PoisonedDocument     200 at once                             503
 //	Redirect             200 at once, not followed               503, not followed

@@ -69,9 +69,18 @@ func (w *warning) due() (held uint64, due bool) {
 	return w.held.Swap(0), true
 }
 
+// trace is what is recorded of a token on its way through the pipeline: values that matched the
+// configuration or a key, so that they are safe to export.
+type trace struct {
+	Issuer, KeyID, Algorithm string
+	Cached                   bool
+}
+
 // decision is what becomes an event.
 type decision struct {
-	Event
+	trace
+	outcome Outcome
+	ignored *Error        // why a token counted as none; or nil
 	started time.Time     // if an observer is to learn how long it took
 	request *http.Request // nil under [Guard.Verify]
 	claims  *Claims       // of a token that was verified, also if the route refuses it; or nil
@@ -79,24 +88,33 @@ type decision struct {
 
 // start returns the decision on a request, which is allowed until it is refused.
 func (r *reporter) start(request *http.Request) decision {
-	d := decision{Event: Event{Outcome: OutcomeAllowed}, request: request}
+	d := decision{outcome: OutcomeAllowed, request: request}
 	if r.observe != nil {
 		d.started = time.Now()
 	}
 	return d
 }
 
-// decided reports a decision to the observer.
+// decided reports a request that goes on to the observer.
 func (r *reporter) decided(ctx context.Context, d *decision) {
-	if r.observe == nil {
-		return
+	if r.observe != nil {
+		r.observe(ctx, d.event(d.outcome, d.ignored))
 	}
-	d.Subject, d.ClientID = d.claims.Subject(), d.claims.ClientID()
+}
+
+// event returns the event of a decision. err is why a token was refused or ignored, or nil.
+func (d *decision) event(outcome Outcome, err *Error) Event {
+	ev := Event{
+		Outcome: outcome, Issuer: d.Issuer, KeyID: d.KeyID, Algorithm: d.Algorithm, Cached: d.Cached,
+		Subject: d.claims.Subject(), ClientID: d.claims.ClientID(), Duration: time.Since(d.started),
+	}
+	if err != nil {
+		ev.Reason, ev.Cause = err.Reason(), err.cause
+	}
 	if d.request != nil {
-		d.Route = d.request.Pattern
+		ev.Route = d.request.Pattern
 	}
-	d.Duration = time.Since(d.started)
-	r.observe(ctx, d.Event)
+	return ev
 }
 
 // refused reports a refusal to the log and the observer.
@@ -109,28 +127,28 @@ func (r *reporter) refused(ctx context.Context, d *decision, err *Error) {
 		}
 	}
 	if r.logger.Enabled(ctx, level) {
-		r.log(ctx, level, &d.Event, held, err)
+		r.log(ctx, level, &d.trace, held, err)
 	}
 	if r.observe != nil {
-		d.Reason, d.Cause, d.Outcome = err.Reason(), err.cause, OutcomeRefused
+		outcome := OutcomeRefused
 		if err.StatusCode() == http.StatusServiceUnavailable {
-			d.Outcome = OutcomeUnavailable
+			outcome = OutcomeUnavailable
 		}
-		r.decided(ctx, d)
+		r.observe(ctx, d.event(outcome, err))
 	}
 }
 
 // ignored logs why a token counts as none.
 func (r *reporter) ignored(ctx context.Context, d *decision, err *Error) {
-	d.Outcome, d.Reason, d.Cause = OutcomeAnonymous, err.Reason(), err.cause
-	attrs := []slog.Attr{slog.String("reason", string(d.Reason)), slog.String("issuer", d.Issuer)}
-	if d.Cause != nil {
-		attrs = append(attrs, slog.Any("cause", d.Cause))
+	d.outcome, d.ignored = OutcomeAnonymous, err
+	attrs := []slog.Attr{slog.String("reason", string(err.Reason())), slog.String("issuer", d.Issuer)}
+	if err.cause != nil {
+		attrs = append(attrs, slog.Any("cause", err.cause))
 	}
 	r.logger.LogAttrs(ctx, slog.LevelDebug, "bearer: a stale cookie counts as no token", attrs...)
 }
 
-func (r *reporter) log(ctx context.Context, level slog.Level, ev *Event, held uint64, err *Error) {
+func (r *reporter) log(ctx context.Context, level slog.Level, ev *trace, held uint64, err *Error) {
 	attrs := []slog.Attr{
 		slog.String("reason", string(err.Reason())), slog.Int("status", err.StatusCode()),
 	}

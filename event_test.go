@@ -171,7 +171,7 @@ func TestCausesNameNothingThatIsNotVerified(t *testing.T) {
 		"unknown alg":      {issuer.Sign(c{"alg": hostile}), "signed with an unknown algorithm"},
 		"typ":              {issuer.Sign(c{"typ": "logout+jwt"}), "typ is logout+jwt"},
 		"unknown typ":      {issuer.Sign(c{"typ": hostile}), "typ is another one"},
-		"forged signature": {parts[0] + "." + parts[1] + "." + b64(hostile), "does not verify it"},
+		"forged signature": {parts[0] + "." + parts[1] + "." + b64(hostile), "the signature does not verify with the one key that fits"},
 	}
 	for name, tt := range tokens {
 		_, err := auth.Guard().Verify(t.Context(), tt.token)

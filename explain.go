@@ -13,15 +13,15 @@ import (
 
 // Explain reports how the guard judges a token, check by check, for people who want to know why a
 // token is refused. It takes the token through the pipeline from the start, without the cache, and
-// waits for keys if there are none yet. It does not search for an unknown key id, calls no [Func]
-// and writes neither a log line nor an event. A token that the guard would refuse is never
-// [VerdictAccepted].
+// waits for keys if there are none yet. It does not search for an unknown key id or look an unknown
+// issuer up, calls no [Func] and no [AudienceFunc], and writes neither a log line nor an event. A
+// token that the guard would refuse is never [VerdictAccepted].
 //
 // A report is for operators and not for clients. It quotes nothing of a token that was not verified.
 func (g *Guard) Explain(ctx context.Context, token string) Report {
-	core, ev := g.core, Event{}
+	core, seen := g.core, trace{}
 	r := Report{Verdict: VerdictAccepted}
-	var entry *verified
+	var verified *verified
 	var err *Error
 	switch {
 	case core.closed.Load():
@@ -31,22 +31,23 @@ func (g *Guard) Explain(ctx context.Context, token string) Report {
 	case len(token) > core.verifier.maxTokenSize:
 		err = refusedSize
 	default:
-		entry, err = core.verifier.explain(keyset.WithoutSearch(ctx), token, &ev)
+		verified, err = core.verifier.explain(keyset.WithoutSearch(ctx), token, &seen)
 	}
-	r.Issuer, r.KeyID, r.Algorithm = ev.Issuer, ev.KeyID, ev.Algorithm
+	r.Issuer, r.KeyID, r.Algorithm = seen.Issuer, seen.KeyID, seen.Algorithm
 	r.addPipeline(err)
-	if entry != nil {
-		r.Token = factsOf(&entry.claims)
+	if verified != nil {
+		r.Token = factsOf(&verified.claims)
+		r.addLive(ctx, verified)
 	}
 	for _, q := range g.rule.requirements {
-		r.addRequirement(q, entry)
+		r.addRequirement(q, verified)
 	}
 	return r
 }
 
 // explain is verifyInFull for a report.
-func (v *verifier) explain(ctx context.Context, token string, ev *Event) (*verified, *Error) {
-	entry, err := v.verifyInFull(ctx, token, ev)
+func (v *verifier) explain(ctx context.Context, token string, seen *trace) (*verified, *Error) {
+	entry, err := v.verifyInFull(ctx, token, seen)
 	if err != nil {
 		return nil, err
 	}
@@ -113,44 +114,55 @@ const (
 	CheckNeedsRequest CheckResult = "needs a request"
 )
 
-// pipeline is the checks of a token before those of a route, in the order in which they run.
-var pipeline = []Check{
-	{Rule: "guard.closed"},
-	{Rule: "request.location", Options: "WithTokensFrom, TokensFrom"},
-	{Rule: "jws.size", Options: "WithMaxTokenSize"},
-	{Rule: "jws.compact"},
-	{Rule: "jws.one-spelling"},
-	{Rule: "jws.header"},
-	{Rule: "jws.crit"},
-	{Rule: "claims.iss", Options: "WithIssuer"},
-	{Rule: "jws.alg-allowed", Options: "Algorithms, HMACSecret"},
-	{Rule: "jws.typ-allowed", Options: "TokenTypes, RFC9068"},
-	{Rule: "key.available", Options: "JWKSURL, Keys"},
-	{Rule: "key.kid", Options: "JWKSURL, Keys"},
-	{Rule: "key.issuer-member"},
-	{Rule: "jws.signature"},
-	{Rule: "claims.json"},
-	{Rule: "claims.types"},
-	{Rule: "claims.access-token", Options: "TokenTypes"},
-	{Rule: "claims.required", Options: "RFC9068"},
-	{Rule: "claims.exp", Options: "Leeway, InsecureNoExpiry"},
-	{Rule: "claims.nbf", Options: "Leeway"},
-	{Rule: "claims.iat", Options: "Leeway"},
-	{Rule: "claims.lifetime", Options: "MaxLifetime"},
-	{Rule: "claims.aud", Options: "Audiences, AudienceClaim, InsecureAnyAudience"},
-	{Rule: "claims.cnf", Options: "InsecureIgnoreConfirmation"},
+// step is a check of the pipeline.
+type step struct {
+	rule, options string
+	special       bool // it is in a report only if it failed: most issuers do not have it
 }
 
-// ruleOf are the rules of refusals whose cause comes from elsewhere, such as package jwks.
+// pipeline is the checks of a token before those of a route, in the order in which they run.
+var pipeline = []step{
+	{rule: "guard.closed"},
+	{rule: "request.optional", options: "Optional"},
+	{rule: "jws.size", options: "WithMaxTokenSize"},
+	{rule: "jws.compact"},
+	{rule: "jws.one-spelling"},
+	{rule: "jws.header"},
+	{rule: "jws.crit"},
+	{rule: "claims.iss", options: "WithIssuer, InsecureNoIssuer"},
+	{rule: "issuer.template", options: "IssuerTemplate", special: true},
+	{rule: "issuer.registry", options: "WithRegistry", special: true},
+	{rule: "issuer.lookup", options: "WithLookup", special: true},
+	{rule: "issuer.lookup-bounded", options: "WithLookupRate, WithMaxIssuers", special: true},
+	{rule: "jws.alg-allowed", options: "Algorithms, HMACSecret, HMACSecretBesideKeys"},
+	{rule: "jws.typ-allowed", options: "TokenTypes, RFC9068"},
+	{rule: "key.secrets", options: "HMACSecret, HMACSecretBesideKeys", special: true},
+	{rule: "key.available", options: "JWKSURL, MetadataURL, Keys"},
+	{rule: "key.kid", options: "JWKSURL, MetadataURL, Keys"},
+	{rule: "key.no-kid", options: "Keys", special: true},
+	{rule: "key.thumbprint", special: true},
+	{rule: "key.work-bounded", special: true},
+	{rule: "key.issuer-member"},
+	{rule: "jws.signature"},
+	{rule: "claims.json"},
+	{rule: "claims.types", options: "ClientIDClaim"},
+	{rule: "claims.access-token", options: "TokenTypes, InsecureIDTokens"},
+	{rule: "claims.any-present", options: "AnyClaimPresent", special: true},
+	{rule: "claims.required", options: "RFC9068"},
+	{rule: "claims.exp", options: "Leeway, InsecureNoExpiry"},
+	{rule: "claims.nbf", options: "Leeway"},
+	{rule: "claims.iat", options: "Leeway"},
+	{rule: "claims.lifetime", options: "MaxLifetime"},
+	{rule: "claims.aud", options: "Audiences, AudienceClaim, AudienceFunc, InsecureAnyAudience"},
+	{rule: "claims.cnf", options: "InsecureIgnoreConfirmation"},
+	{rule: "issuer.template-claim", options: "IssuerTemplate", special: true},
+}
+
+// ruleOf are the rules of refusals whose cause does not name one.
 var ruleOf = map[Reason]string{
 	ReasonClosed:          "guard.closed",
-	ReasonMissingToken:    "request.location",
-	ReasonUnknownIssuer:   "claims.iss",
-	ReasonUnknownKey:      "key.kid",
+	ReasonMissingToken:    "request.optional",
 	ReasonKeysUnavailable: "key.available",
-	ReasonMalformedClaims: "claims.json", ReasonNotAccessToken: "claims.access-token", ReasonMissingClaim: "claims.required",
-	ReasonExpired: "claims.exp", ReasonNotYetValid: "claims.nbf", ReasonIssuedInFuture: "claims.iat",
-	ReasonLifetime: "claims.lifetime", ReasonAudience: "claims.aud", ReasonSenderConstrained: "claims.cnf",
 }
 
 // causeOf returns the cause of a refusal in the form of a check.
@@ -170,14 +182,49 @@ func (r *Report) addPipeline(err *Error) {
 	result := CheckPassed
 	var failed cause
 	if err != nil {
-		failed = causeOf(err)
+		failed = r.failure(err)
 		r.refuse(err)
 	}
-	for _, check := range pipeline {
-		check.Result = result
-		if err != nil && check.Rule == failed.rule {
+	for _, s := range pipeline {
+		check := Check{Rule: s.rule, Options: s.options, Result: result}
+		if err != nil && s.rule == failed.rule {
 			check.Result, check.Found, check.Remedy = CheckFailed, failed.found, failed.remedy
 			result = CheckNotReached
+		} else if s.special {
+			continue
+		}
+		r.Checks = append(r.Checks, check)
+	}
+}
+
+// failure returns the cause of a refusal by the pipeline, with the check at which it ended.
+func (r *Report) failure(err *Error) cause {
+	c := causeOf(err)
+	switch {
+	case r.Issuer == "" && strings.HasPrefix(c.rule, "claims."):
+		c.rule = "claims.iss" // of the claims only iss is read before the issuer is known
+	case err.Reason() == ReasonMissingClaim && c.rule == "claims.lifetime":
+		c.rule = "claims.required" // that a claim is there is checked before the times
+	}
+	return c
+}
+
+// addLive adds the checks that are made on every request.
+func (r *Report) addLive(ctx context.Context, token *verified) {
+	live := token.issuer.live
+	if live == nil {
+		return
+	}
+	if live.audience != nil {
+		r.Checks = append(r.Checks, Check{Rule: ruleAudienceFunc, Options: "AudienceFunc", Result: CheckNeedsRequest})
+		r.Verdict = VerdictUndecided
+	}
+	if live.template != nil {
+		check := Check{Rule: ruleTemplateAccept, Options: "IssuerTemplate", Result: CheckPassed}
+		if err := live.template.ask(ctx, &token.content); err != nil {
+			failed := causeOf(err)
+			check.Result, check.Found, check.Remedy = CheckFailed, failed.found, failed.remedy
+			r.refuse(err)
 		}
 		r.Checks = append(r.Checks, check)
 	}
@@ -193,11 +240,10 @@ func (r *Report) addRequirement(q *requirement, token *verified) {
 	}
 	check := Check{Rule: q.rule, Result: CheckPassed}
 	switch {
-	case token == nil || r.Verdict == VerdictRefused:
+	case token == nil || r.Reason != "":
 		check.Result = CheckNotReached
 	case q.request:
-		check.Result = CheckNeedsRequest
-		r.Verdict = VerdictUndecided
+		check.Result, r.Verdict = CheckNeedsRequest, VerdictUndecided
 	default:
 		if err := q.check(nil, &token.claims); err != nil {
 			failed := causeOf(err)

@@ -3,9 +3,12 @@ package bearer_test
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"log/slog"
 	"net/http"
 	"os"
+	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -13,6 +16,7 @@ import (
 
 	"github.com/bearer-go/bearer"
 	"github.com/bearer-go/bearer/bearertest"
+	"github.com/bearer-go/bearer/jwks"
 )
 
 // resultOf returns how a check of a report ended, or "" if the report does not have it.
@@ -92,6 +96,64 @@ func TestExplainKnowsTheRulesOfTheDocument(t *testing.T) {
 		if !strings.Contains(string(page), "| `"+check.Rule+"` |") {
 			t.Errorf("docs/rules.md does not have %s", check.Rule)
 		}
+	}
+}
+
+// Whatever a cause names as its rule, a report has a place for it.
+func TestExplainHasAPlaceForEveryCause(t *testing.T) {
+	t.Parallel()
+	explained, found := bearer.ExplainedRules(), 0
+	files, err := filepath.Glob("*.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	rule := regexp.MustCompile(`"((?:jws|key|claims|issuer|guard)\.[a-z]+(?:-[a-z]+)*)"`)
+	for _, file := range append(files, "jwks/errors.go") {
+		if strings.HasSuffix(file, "_test.go") || file == "explain.go" {
+			continue
+		}
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, match := range rule.FindAllSubmatch(text, -1) {
+			if found++; !slices.Contains(explained, string(match[1])) {
+				t.Errorf("%s: a report has no place for %s", file, match[1])
+			}
+		}
+	}
+	if found < len(explained) {
+		t.Errorf("%d rules were found in the source, and a report has %d", found, len(explained))
+	}
+}
+
+// What depends on a request or on the application is judged as far as it can be.
+func TestExplainJudgesTemplatesAndLeavesAudiencesOfRequests(t *testing.T) {
+	t.Parallel()
+	issuer := bearertest.NewIssuer()
+	verdictOf := func(answer error, opts ...bearer.IssuerOption) bearer.Report {
+		t.Helper()
+		opts = append(opts, bearer.Keys(jwks.Static(issuer.KeySet())),
+			bearer.IssuerTemplate("tid", func(context.Context, string) error { return answer }))
+		audience := issuer.Audience()
+		if len(opts) > 2 {
+			audience = ""
+		}
+		guard := mustNew(t, bearer.WithIssuer("https://login.test/{tenant}/v2.0", audience, opts...)).Guard()
+		return guard.Explain(t.Context(), issuer.Token(c{"iss": "https://login.test/acme/v2.0", "tid": "acme"}))
+	}
+	if r := verdictOf(nil); r.Verdict != bearer.VerdictAccepted || resultOf(r, "issuer.template-accept") != bearer.CheckPassed {
+		t.Errorf("report:\n%s", r)
+	}
+	if r := verdictOf(errors.New("no customer")); r.Verdict != bearer.VerdictRefused || failedOf(t, r).Rule != "issuer.template-accept" {
+		t.Errorf("report:\n%s", r)
+	}
+	if r := verdictOf(bearer.ErrUnavailable); r.Verdict != bearer.VerdictUnavailable || failedOf(t, r).Rule != "issuer.template-accept" {
+		t.Errorf("report:\n%s", r)
+	}
+	audience := bearer.AudienceFunc(func(*http.Request) string { t.Error("it was called"); return issuer.Audience() })
+	if r := verdictOf(nil, audience); r.Verdict != bearer.VerdictUndecided || resultOf(r, "claims.aud-request") != bearer.CheckNeedsRequest {
+		t.Errorf("report:\n%s", r)
 	}
 }
 

@@ -18,7 +18,7 @@ func (m *Middleware) VerifySignature(ctx context.Context, issuer, token string) 
 	if err != nil {
 		return err
 	}
-	if _, _, err := m.core.verifier.issuers[issuer].verifySignature(ctx, issuer, &signed, new(Event)); err != nil {
+	if _, _, err := m.core.verifier.issuers[issuer].verifySignature(ctx, issuer, &signed, new(trace)); err != nil {
 		return err
 	}
 	return nil
@@ -61,3 +61,11 @@ func (r *Registry) Unknown() int {
 
 // Streams returns how many contexts of UntilExpiry have not ended.
 func (m *Middleware) Streams() int { return m.core.verifier.streams.Len() }
+
+// ExplainedRules are the rules that a report can say failed, before those of a route.
+func ExplainedRules() (rules []string) {
+	for _, s := range pipeline {
+		rules = append(rules, s.rule)
+	}
+	return append(rules, ruleAudienceFunc, ruleTemplateAccept)
+}

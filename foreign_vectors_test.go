@@ -70,10 +70,15 @@ func TestEveryForeignVerdictCitesARule(t *testing.T) {
 			t.Errorf("%s: docs/rules.md has no rule %s", id, verdict.Rule)
 		}
 	}
+	for id, rule := range vectors.Agreed {
+		if !rules[rule] {
+			t.Errorf("%s: docs/rules.md has no rule %s", id, rule)
+		}
+	}
 	differ := 0
 	for _, layer := range []string{vectors.LayerHTTP, vectors.LayerJWS, vectors.LayerKeys} {
 		for _, c := range vectors.Foreign(t, layer) {
-			if c.Verdict == vectors.ProductRight || c.Verdict == vectors.ProductStrict {
+			if vectors.Agreed[c.ID] == "" && (c.Verdict == vectors.ProductRight || c.Verdict == vectors.ProductStrict) {
 				differ++
 				if _, ok := vectors.Verdicts[c.ID]; !ok {
 					t.Errorf("no verdict on %s", c.ID)

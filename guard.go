@@ -111,7 +111,7 @@ func (g *guard) authenticate(r *http.Request) (*http.Request, *Error) {
 	if err != nil {
 		return nil, g.refused(ctx, &d, err)
 	}
-	if known == nil || d.Outcome == OutcomeAnonymous {
+	if known == nil || d.outcome == OutcomeAnonymous {
 		core.reporter.decided(ctx, &d)
 	}
 	return request, nil
@@ -122,12 +122,12 @@ func (g *guard) pass(r *http.Request, d *decision) (*http.Request, *Error) {
 	x := extraction{request: r}
 	if err := x.extract(g.rule.places); err != nil {
 		if err.Reason() == ReasonMissingToken && g.rule.passesAnonymous() && len(x.authorization) == 0 {
-			d.Outcome = OutcomeAnonymous
+			d.outcome = OutcomeAnonymous
 			return withoutClaims(x.request), nil
 		}
 		return nil, err
 	}
-	token, err := g.core.verifier.verify(r.Context(), x.token, &d.Event)
+	token, err := g.core.verifier.verify(r.Context(), x.token, &d.trace)
 	if err != nil {
 		if g.ignores(x.at, x.authorization, err) {
 			return g.passStale(x.request, d, err)
@@ -145,7 +145,7 @@ func (g *guard) pass(r *http.Request, d *decision) (*http.Request, *Error) {
 
 // passAgain takes a request that was verified before through what can change.
 func (g *guard) passAgain(r *http.Request, known *principal, d *decision) (*http.Request, *Error) {
-	token, err := g.core.verifier.verifyAgain(r.Context(), known.verified, &d.Event)
+	token, err := g.core.verifier.verifyAgain(r.Context(), known.verified, &d.trace)
 	if err != nil {
 		if known.found != nil && g.ignores(known.found.at, r.Header["Authorization"], err) {
 			return g.passStale(r, d, err)
@@ -184,7 +184,7 @@ func (g *guard) verify(ctx context.Context, token string, d *decision) *Error {
 	if token == "" {
 		return refuse(ReasonMissingToken)
 	}
-	verified, err := g.core.verifier.verify(ctx, token, &d.Event)
+	verified, err := g.core.verifier.verify(ctx, token, &d.trace)
 	if err != nil {
 		return err
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -34,7 +35,7 @@ type issuer struct {
 // iss. It returns the key that verified the signature, or nil for a secret, and the time at which
 // the issuer held it.
 func (iss *issuer) verifySignature(
-	ctx context.Context, name string, t *signedToken, ev *Event,
+	ctx context.Context, name string, t *signedToken, ev *trace,
 ) (key *keyset.Key, at time.Time, refusal *Error) {
 	alg := t.header.alg
 	if alg == nil || !slices.Contains(iss.algorithms, alg) {
@@ -50,7 +51,7 @@ func (iss *issuer) verifySignature(
 		}
 		return nil, time.Now(), nil
 	}
-	found, at, err := iss.keys.Candidates(ctx, name, t.header.kid, alg.Name)
+	found, at, err := iss.keys.Candidates(ctx, name, t.header.hint(), alg.Name)
 	if err != nil {
 		return nil, at, noKey(err)
 	}
@@ -60,19 +61,36 @@ func (iss *issuer) verifySignature(
 			return key, at, nil
 		}
 	}
-	return nil, at, notVerified(found.Keys(), t.header.kid)
+	return nil, at, notVerified(&found)
 }
 
-// notVerified is the refusal of a token that no key verifies. A kid is named if it is a published
-// one.
-func notVerified(tried []*keyset.Key, kid string) *Error {
-	const forged = "it was changed or forged, or the key set is not that of its issuer"
-	if len(tried) == 1 && kid != "" && tried[0].ID == kid {
-		return because(ReasonSignature, "jws.signature", "the key "+quoted(kid)+" does not verify it", forged)
+// notVerified is the refusal when none of the candidates verifies the signature. It is made once
+// for each key. While one of several sources of keys is down, the key may be one of those.
+func notVerified(found *keyset.Candidates) *Error {
+	if found.Missing != nil {
+		return keysUnavailable(found.Missing)
 	}
-	return because(ReasonSignature, "jws.signature",
-		fmt.Sprintf("none of the %d keys that fit it verifies it", len(tried)), forged)
+	tried := found.Keys()
+	first, made := tried[0], &tried[0].Refusals[len(tried)-1]
+	if e, ok := made.Load().(*Error); ok {
+		return e
+	}
+	name := "which has no kid"
+	if first.ID != "" {
+		name = strconv.Quote(first.ID[:min(len(first.ID), maxShownKeyID)])
+	}
+	text := "the signature does not verify with the one key that fits, " + name
+	if len(tried) > 1 {
+		text = fmt.Sprintf("the signature verifies with none of the %d keys that fit, the first of them %s", len(tried), name)
+	}
+	e := because(ReasonSignature, "jws.signature", text,
+		"the token was changed or forged, or signed with another key of the same kid")
+	made.Store(e)
+	return e
 }
+
+// maxShownKeyID is how much of a key id a cause shows, in bytes.
+const maxShownKeyID = 64
 
 // refusedHeaders are the refusals of an issuer's tokens by the algorithm and the type in their
 // headers. They are made once, because an attacker can cause them at will.
@@ -154,15 +172,15 @@ func (iss *issuer) verifyWithSecrets(t *signedToken, alg *jws.Algorithm) bool {
 }
 
 // stillHolds reports whether the issuer still has the key that verified a token with this iss, and
-// with this key id and algorithm in its header, and at what time. A key of nil stands for one of the
+// with this hint and algorithm in its header, and at what time. A key of nil stands for one of the
 // issuer's secrets, which it has as long as it lives.
 func (iss *issuer) stillHolds(
-	ctx context.Context, name, kid, alg string, key *keyset.Key,
+	ctx context.Context, name string, hint keyset.Hint, alg string, key *keyset.Key,
 ) (held bool, at time.Time, refusal *Error) {
 	if key == nil {
 		return true, time.Now(), nil
 	}
-	held, at, err := iss.keys.Holds(ctx, name, kid, alg, key)
+	held, at, err := iss.keys.Holds(ctx, name, hint, alg, key)
 	if err != nil {
 		return false, at, noKey(err)
 	}
@@ -178,17 +196,19 @@ func (iss *issuer) unlessRemoved(refusal *Error) *Error {
 	return refusal
 }
 
-// noKey is the refusal when there is no key to verify a token with. The cause tells the operator of
-// a key that is published for other issuers only. The client does not learn of it.
+// noKey is the refusal when there is no key to verify a token with. The cause tells the operator
+// why, and is made once for each reason. The client does not learn of it.
 func noKey(err error) *Error {
-	switch {
-	case err == jwks.ErrKeyNotFound: //nolint:errorlint // with more in it, it is a cause
-		return refuse(ReasonUnknownKey)
-	case errors.Is(err, jwks.ErrKeyNotFound):
-		return refuseFor(ReasonUnknownKey, err)
-	default:
+	miss, ok := errors.AsType[*keyset.Miss](err)
+	if !ok {
 		return keysUnavailable(err)
 	}
+	if e, ok := miss.Refusal.Load().(*Error); ok {
+		return e
+	}
+	e := because(ReasonUnknownKey, miss.Rule, strings.TrimPrefix(miss.Error(), "jwks: "), "")
+	miss.Refusal.Store(e)
+	return e
 }
 
 // keysUnavailable is the refusal when the keys cannot be fetched. That is no fault of the token.
@@ -216,12 +236,13 @@ func (iss *issuer) report(all *Stats) {
 	if iss.set == nil {
 		return
 	}
-	s := iss.set.Stats()
-	all.Issuers = append(all.Issuers, KeyStats{
-		Issuer: iss.name, Source: s.Source, State: s.State, Age: s.Age,
-		Keys: s.Keys, Refused: s.Refused, Fetches: s.Fetches, Failures: s.Failures,
-		Fetching: s.Fetching, LastError: s.LastError, NextAttempt: s.NextAttempt,
-	})
+	for _, s := range iss.set.SourceStats() {
+		all.Issuers = append(all.Issuers, KeyStats{
+			Issuer: iss.name, Source: s.Source, State: s.State, Age: s.Age,
+			Keys: s.Keys, Refused: s.Refused, Fetches: s.Fetches, Failures: s.Failures,
+			Fetching: s.Fetching, LastError: s.LastError, NextAttempt: s.NextAttempt,
+		})
+	}
 }
 
 // close ends the fetches of the issuer's keys.

@@ -44,7 +44,7 @@ func (c *issuerConfig) buildTemplate(m *optional.Mistakes) *template {
 	case c.withoutIssuer.Given():
 		m.Add("IssuerTemplate", shown, "contradicts InsecureNoIssuer: a token without iss has no value for the placeholder")
 	case !c.hasKeysOfTemplate():
-		m.Add("IssuerTemplate", shown, "a template has no discovery; add JWKSURL or Keys")
+		m.Add("IssuerTemplate", shown, "a template has no discovery of its own; add MetadataURL, JWKSURL or Keys")
 	}
 	t.claim, t.accept = given.claim, given.accept
 	return &t
@@ -52,7 +52,9 @@ func (c *issuerConfig) buildTemplate(m *optional.Mistakes) *template {
 
 // hasKeysOfTemplate reports whether it was said where the keys of a template are. Discovery at the
 // template itself cannot find them.
-func (c *issuerConfig) hasKeysOfTemplate() bool { return c.jwksURL.Given() || c.source.Given() }
+func (c *issuerConfig) hasKeysOfTemplate() bool {
+	return c.metadataURL.Given() || c.jwksURL.Given() || c.source.Given()
+}
 
 // buildAudienceFunc returns the function that knows the audience of a request, or nil if it is
 // always the same.

@@ -23,6 +23,7 @@ type issuerConfig struct {
 	audienceFunc  optional.Value[func(*http.Request) string]
 	template      optional.Value[templateConfig]
 	jwksURL       optional.Value[string]
+	metadataURL   optional.Value[string]
 	source        optional.Value[jwks.Source]
 	secrets       optional.Value[[][]byte] // of HMACSecret
 	secretsBeside optional.Value[[][]byte] // of HMACSecretBesideKeys
@@ -70,7 +71,8 @@ func describeIssuer(name, audience string, opts []IssuerOption) *issuerConfig {
 // their keys and differ in one segment of the path, such as the tenants of Microsoft Entra ID:
 //
 //	bearer.WithIssuer("https://login.microsoftonline.com/{tenantid}/v2.0", "api://orders",
-//		bearer.IssuerTemplate("tid", isCustomer), bearer.JWKSURL(keys))
+//		bearer.IssuerTemplate("tid", isCustomer),
+//		bearer.MetadataURL("https://login.microsoftonline.com/common/v2.0/.well-known/openid-configuration"))
 //
 // The name has one placeholder in braces, which is a whole segment of the path and never in the
 // host. It stands for 1 to 64 letters, digits and the characters "-", "." and "_", and not for "."
@@ -84,8 +86,9 @@ func describeIssuer(name, audience string, opts []IssuerOption) *issuerConfig {
 // [ErrUnavailable] is 503, and any other is 401 with [ReasonUnknownIssuer]. The text of the error
 // is for the log and is never sent.
 //
-// The keys come from [JWKSURL] or [Keys], since a template has no discovery. A key whose member
-// issuer does not fit the token's own iss is not used. [Claims.Issuer] is the token's own iss, and
+// The keys come from [MetadataURL], [JWKSURL] or [Keys], since a template has no discovery of its
+// own. The document at MetadataURL must name the template as its issuer, to the character. A key
+// whose member issuer does not fit the token's own iss is not used. [Claims.Issuer] is the token's own iss, and
 // [Event.Issuer] and [KeyStats.Issuer] are the name with the placeholder.
 //
 // An issuer that has a [WithIssuer] of its own is judged by that alone. Two templates that an iss
@@ -132,9 +135,19 @@ func JWKSURL(rawURL string) IssuerOption {
 	return func(iss *issuerConfig) { iss.jwksURL.Set(rawURL) }
 }
 
+// MetadataURL is where the issuer's metadata is, for an issuer that publishes it elsewhere than
+// OpenID Connect Discovery section 4 and RFC 8414 section 3 say, such as Azure AD B2C. Default: the
+// places that follow from the issuer. No other place is asked then. It must be an https URL,
+// without user name and fragment; an empty one is an error. The document must name the issuer as
+// given to [WithIssuer], to the character. That may then be any text that the tokens have as iss.
+func MetadataURL(rawURL string) IssuerOption {
+	return func(iss *issuerConfig) { iss.metadataURL.Set(rawURL) }
+}
+
 // Keys says where the issuer's keys come from, when neither discovery nor [JWKSURL] will do:
-// [jwks.PEM], [jwks.Static], [jwks.PublicKeys], or [jwks.Remote] and [jwks.Discover] with options
-// of their own. The Middleware makes a key set of its own from the source and closes it.
+// [jwks.PEM], [jwks.Static], [jwks.PublicKeys], [jwks.File], [jwks.Remote] and [jwks.Discover] with
+// options of their own, or several of them with [jwks.AnyOf]. The Middleware makes a key set of its
+// own from the source and closes it.
 func Keys(source jwks.Source) IssuerOption {
 	return func(iss *issuerConfig) { iss.source.Set(source) }
 }

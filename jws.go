@@ -8,6 +8,7 @@ import (
 
 	"github.com/bearer-go/bearer/internal/grammar"
 	"github.com/bearer-go/bearer/internal/jws"
+	"github.com/bearer-go/bearer/internal/keyset"
 	"github.com/bearer-go/bearer/internal/strictjson"
 )
 
@@ -67,14 +68,18 @@ func misshapen(token string) *Error {
 }
 
 // header is what the pipeline uses of a JOSE header. jku, x5u, x5c and jwk are left out: a token
-// does not bring its own key (RFC 8725 section 3.10).
+// does not bring its own key (RFC 8725 section 3.10). x5t#S256 selects among the issuer's keys.
 type header struct {
 	alg *jws.Algorithm // nil if it is not known
 	kid string
 	typ string // as mediaType gives it; "jwt" if there is none
 
-	nonce bool // there is a nonce, as in tokens for Microsoft Graph
+	nonce      bool              // there is a nonce, as in tokens for Microsoft Graph
+	thumbprint keyset.Thumbprint // x5t#S256; zero if there is none
 }
+
+// hint is what the header says of the token's key.
+func (h *header) hint() keyset.Hint { return keyset.Hint{KeyID: h.kid, Thumbprint: h.thumbprint} }
 
 // The bounds of a header, so that one which is refused costs no memory beyond them.
 const (
@@ -117,6 +122,12 @@ func readHeader(text string, buffer []byte) (h header, err *Error) {
 			signed = true
 		case "kid":
 			h.kid, err = boundedText(value, maxKeyID)
+		case "x5t#S256":
+			text, err := bounded(value, keyset.MaxThumbprint)
+			if err != nil {
+				return err
+			}
+			h.thumbprint = keyset.ThumbprintOf(text)
 		case "typ":
 			h.typ, err = boundedText(value, maxType)
 			h.typ = mediaType(h.typ)

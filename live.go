@@ -63,16 +63,18 @@ func (l *live) confirm(c *content, now time.Time) *Error {
 // everything that the token alone decides, so that a forged token calls no function of the
 // application. A function that panics lets nothing pass: the panic goes on to the server.
 func (l *live) judge(ctx context.Context, r *http.Request, c *content, aud []string) *Error {
-	if l.member != nil && l.member.removed.Load() {
-		return refusedRemoved
-	}
 	if l.audience != nil {
 		if err := l.judgeAudience(r, c, aud); err != nil {
 			return err
 		}
 	}
 	if l.template != nil {
-		return l.template.ask(ctx, c)
+		if err := l.template.ask(ctx, c); err != nil {
+			return err
+		}
+	}
+	if l.member != nil && l.member.removed.Load() { // while the token was verified
+		return refusedRemoved
 	}
 	return nil
 }

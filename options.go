@@ -50,7 +50,7 @@ func WithIssuer(name, audience string, opts ...IssuerOption) Option {
 // WithTokensFrom says where in a request tokens are, for every route that does not say otherwise
 // with
 // [TokensFrom]. Default: [FromHeader] alone. A request with a token in two of the places is
-// refused.
+// refused, unless [FirstOf] says which one counts.
 func WithTokensFrom(sources ...TokenLocation) Option {
 	sources = slices.Clone(sources)
 	return func(c *config) { c.sources.Set(sources) }

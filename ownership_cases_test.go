@@ -12,6 +12,8 @@ import (
 	"go/types"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -367,6 +369,40 @@ func ownershipCases() map[string]func(*testing.T) {
 		}),
 		"jwks.Discover": fetched(func(opts ...jwks.Option) jwks.Source { return jwks.Discover(issuer.URL(), opts...) }),
 		"jwks.Remote":   fetched(func(opts ...jwks.Option) jwks.Source { return jwks.Remote(issuer.URL()+"/jwks", opts...) }),
+		"jwks.File": func(t *testing.T) {
+			path := filepath.Join(t.TempDir(), "bundle")
+			bundle, _ := json.Marshal(c{"keys": []c{merged(pairs()[0].jwk, c{"kid": "a", "use": "jwt-svid"})}})
+			if err := os.WriteFile(path, bundle, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			given := []jwks.Option{jwks.WithJWTSVIDKeys()}
+			source := jwks.File(path, given...)
+			given[0] = jwks.InsecureHTTP()
+			set, err := jwks.New(source)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if keys, err := set.Keys(t.Context(), "a", "ES256"); len(keys) != 1 {
+				t.Error(err)
+			}
+			_ = set.Close()
+		},
+		"jwks.AnyOf": func(t *testing.T) {
+			given := []jwks.Source{jwks.Discover(issuer.URL(), jwks.WithHTTPClient(issuer.Client()))}
+			source := jwks.AnyOf(given...)
+			clear(given)
+			set, err := jwks.New(source)
+			if err != nil || set.Ready(t.Context()) != nil {
+				t.Fatal("the set lost its source")
+			}
+			_ = set.Close()
+		},
+		"jwks.Set.SourceStats": func(t *testing.T) {
+			set := keySet(t)
+			if clear(set.SourceStats()); set.SourceStats()[0].Source != "Static" {
+				t.Errorf("%+v", set.SourceStats())
+			}
+		},
 		"jwks.New": func(t *testing.T) {
 			given := []jwks.Option{jwks.WithHTTPClient(issuer.Client())}
 			set, err := jwks.New(jwks.Discover(issuer.URL()), given...)

@@ -58,36 +58,39 @@ func WithRegistry(r *Registry) Option {
 // issuer is registered already, if WithIssuer trusts it, by its name or by a template, if the
 // registry is full, and after [Middleware.Close]. Nothing was changed then. To change an issuer's
 // options, remove it and add it again. An issuer that the lookup found is replaced.
-func (r *Registry) Add(issuer, audience string, opts ...IssuerOption) error {
+func (r *Registry) Add(name, audience string, opts ...IssuerOption) error {
 	g, m := r.registrar, &optional.Mistakes{}
-	c := describeIssuer(issuer, audience, opts)
+	c := describeIssuer(name, audience, opts)
 	g.mu.Lock()
-	defer g.mu.Unlock()
 	iss := g.buildMember(m, c)
+	var left []*issuer
 	if len(m.All) == 0 {
-		if err := g.enter(c, iss); err != nil {
-			m.Add("Add", strconv.Quote(weburl.Redacted(issuer)), "the issuer %v", err)
+		var err error
+		if left, err = g.enter(c, iss); err != nil {
+			m.Add("Add", strconv.Quote(weburl.Redacted(name)), "the issuer %v", err)
 		}
 	}
+	g.mu.Unlock()
 	if len(m.All) > 0 {
-		iss.close()
+		left = append(left, iss)
 	}
+	closeAll(left)
 	return configErrors(m.All)
 }
 
-// enter takes in an issuer that was judged, or notes it until there is a Middleware.
-func (g *registrar) enter(c *issuerConfig, iss *issuer) error {
+// enter takes in an issuer that was judged, or notes it until there is a Middleware. It returns the
+// issuers that are no longer used.
+func (g *registrar) enter(c *issuerConfig, iss *issuer) (left []*issuer, err error) {
 	switch {
 	case g.trusted != nil:
 		return g.roster.add(c.name, iss)
 	case g.position(c.name) >= 0:
-		return errRegistered
+		return nil, errRegistered
 	case len(g.added) >= g.most.Or(defaultMaxIssuers):
-		return errRegistryFull
+		return nil, errRegistryFull
 	}
-	iss.close() // New makes it again, with what the other options say
 	g.added = append(g.added, c)
-	return nil
+	return []*issuer{iss}, nil // New makes it again, with what the other options say
 }
 
 // Remove ends the trust in an issuer of the registry, and reports whether it was there. A decision
@@ -99,15 +102,15 @@ func (g *registrar) enter(c *issuerConfig, iss *issuer) error {
 // and not added again.
 //
 // Remove ends the fetch of the issuer's keys that is under way.
-func (r *Registry) Remove(issuer string) bool {
+func (r *Registry) Remove(name string) bool {
 	g := r.registrar
 	g.mu.Lock()
-	at := g.position(issuer)
+	at := g.position(name)
 	if at >= 0 {
 		g.added = slices.Delete(g.added, at, at+1)
 	}
 	g.mu.Unlock()
-	return g.roster.remove(issuer) || at >= 0
+	return g.roster.remove(name) || at >= 0
 }
 
 // buildRegistry gives the Middleware its registry. Everything else was judged before.
@@ -142,7 +145,7 @@ func (c *config) buildRegistry(m *optional.Mistakes, b *built) {
 	}
 	g.roster.bound(g.most.Or(defaultMaxIssuers), g.rate.Or(defaultLookupRate), g.lifetime.Or(defaultLookupLifetime))
 	for i, iss := range issuers {
-		_ = g.roster.add(g.added[i].name, iss) // it was judged, and there is room
+		_, _ = g.roster.add(g.added[i].name, iss) // it was judged, and there is room
 	}
 	g.added = nil
 	b.core.verifier.trustRoster(g.roster)

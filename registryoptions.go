@@ -15,7 +15,7 @@ import (
 // The defaults and limits of a registry's options.
 const (
 	defaultMaxIssuers = 1000
-	largestMaxIssuers = 100_000
+	largestMaxIssuers = 10_000
 
 	defaultLookupRate = 20 // calls in a second
 	largestLookupRate = 1000
@@ -57,7 +57,8 @@ type lookupFunc = func(ctx context.Context, issuer string) (r Registration, foun
 // An answer counts for [WithLookupLifetime], and found=false for at most 30 seconds, for up to 4096
 // issuers. Then the next request asks again. If the answer is the same, the issuer keeps its keys;
 // answers with [Keys] or [AudienceFunc] cannot be compared, so prefer [JWKSURL]. Calls are limited
-// by [WithLookupRate], and to 128 at a time.
+// by [WithLookupRate], and to 128 at a time. [Middleware.Close] waits for those under way, so return
+// when the context ends.
 func WithLookup(find func(ctx context.Context, issuer string) (r Registration, found bool, err error)) RegistryOption {
 	return func(g *registrar) { g.lookup.Set(find) }
 }
@@ -79,7 +80,7 @@ func WithLookupLifetime(d time.Duration) RegistryOption {
 }
 
 // WithMaxIssuers limits how many issuers a registry has, each with a key set. Default: 1000. It
-// must be from 1 to 100,000.
+// must be from 1 to 10,000.
 //
 // When it is full, an issuer that the lookup found makes room for another one: the one that was
 // unused for the longest time, if none of its tokens was verified in the last 5 minutes. One that

@@ -11,6 +11,7 @@ import (
 
 	"github.com/bearer-go/bearer/internal/flight"
 	"github.com/bearer-go/bearer/internal/grammar"
+	"github.com/bearer-go/bearer/internal/keyset"
 	"github.com/bearer-go/bearer/internal/weburl"
 )
 
@@ -75,6 +76,9 @@ type verdict struct {
 var (
 	refusedNotFound = fixed(ReasonUnknownIssuer, ruleLookup,
 		"the lookup does not know the token's issuer", "have it find the issuer, or add it to the registry")
+	refusedNotAsked = fixed(ReasonUnknownIssuer, ruleLookup,
+		"the token's issuer is not in the registry now, and Explain does not call the lookup",
+		"send a request with a token of the issuer, and explain it again")
 	refusedOverRate = fixed(ReasonUnknownIssuer, ruleLookupBounded,
 		"the token's issuer is not known, and the lookup was called as often as it may be",
 		"add the issuers in use to the registry, or raise WithLookupRate")
@@ -120,6 +124,8 @@ func (r *roster) find(ctx context.Context, name []byte) (*issuer, *Error) {
 		return nil, refusedRemoved
 	case r.lookup == nil:
 		return nil, nil
+	case !keyset.Searches(ctx):
+		return nil, refusedNotAsked
 	}
 	call, now := r.ask(name)
 	if call == nil {
@@ -344,16 +350,11 @@ var (
 	errClosed       = errors.New("comes too late: the Middleware was closed")
 )
 
-// add takes in an issuer that the application gives. It replaces one that the lookup found.
-func (r *roster) add(name string, iss *issuer) error {
+// add takes in an issuer that the application gives. It replaces one that the lookup found. It
+// returns the issuers that are no longer used.
+func (r *roster) add(name string, iss *issuer) (left []*issuer, err error) {
 	r.mu.Lock()
-	left, err := r.addLocked(name, iss)
-	r.mu.Unlock()
-	closeAll(left)
-	return err
-}
-
-func (r *roster) addLocked(name string, iss *issuer) (left []*issuer, err error) {
+	defer r.mu.Unlock()
 	now := r.now()
 	if r.closed {
 		return nil, errClosed

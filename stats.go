@@ -10,8 +10,9 @@ import (
 // Stats is what a [Middleware] is doing, for dashboards and alerts; see [Middleware.Stats]. In JSON
 // names are in lower case, durations are in seconds, and times are in RFC 3339.
 type Stats struct {
-	// Issuers has one entry for each issuer that has a key set, in the order of the [WithIssuer]
-	// options. Those of a [Registry] follow, by name: no more than [WithMaxIssuers] allows.
+	// Issuers has one entry for each source of an issuer's keys, in the order of the [WithIssuer]
+	// options. That is one for each issuer that has a key set, and more for [jwks.AnyOf]. Those of a
+	// [Registry] follow, by name: no more issuers than [WithMaxIssuers] allows.
 	Issuers []KeyStats `json:"issuers"`
 }
 

@@ -35,8 +35,9 @@ type verifier struct {
 type verified struct {
 	by       *verifier
 	issuer   *issuer
-	key      *keyset.Key // that verified the signature; nil for a secret
-	kid      string      // of the header
+	key      *keyset.Key        // that verified the signature; nil for a secret
+	kid      string             // of the header
+	x5t      *keyset.Thumbprint // of the header; nil if there is none
 	token    string
 	aud      []string  // of the reading, if the audience depends on the request
 	from, to time.Time // valid in [from, to)
@@ -80,10 +81,11 @@ func (v *verifier) covers(name string) bool {
 // verifiedBy is what a verified token depends on beside the time: the issuer has the key. A key of
 // nil stands for the issuer's secret.
 type verifiedBy struct {
-	issuer   *issuer
-	iss      string // of the token
-	kid, alg string // of its header
-	key      *keyset.Key
+	issuer *issuer
+	iss    string // of the token
+	hint   keyset.Hint
+	alg    string
+	key    *keyset.Key
 }
 
 // usualTokenSize is how long a buffer for decoding is at first: as long as most tokens. A buffer
@@ -94,7 +96,7 @@ var refusedSize = fixed(ReasonTokenTooLarge, "jws.size", "it is longer than allo
 
 // verify turns a token into claims, or returns the refusal of the first check that fails. ev records
 // only values that matched the configuration or a key, so that they are safe to export.
-func (v *verifier) verify(ctx context.Context, token string, ev *Event) (*verified, *Error) {
+func (v *verifier) verify(ctx context.Context, token string, ev *trace) (*verified, *Error) {
 	if len(token) > v.maxTokenSize {
 		return nil, refusedSize
 	}
@@ -122,7 +124,7 @@ func (v *verifier) verify(ctx context.Context, token string, ev *Event) (*verifi
 
 // verifyInFull is verify without the cache. Cheap checks come first, and nothing of the token is
 // interpreted before it must be.
-func (v *verifier) verifyInFull(ctx context.Context, token string, ev *Event) (*tokencache.Entry[verified], *Error) {
+func (v *verifier) verifyInFull(ctx context.Context, token string, ev *trace) (*tokencache.Entry[verified], *Error) {
 	compact, ok := jws.Split(token)
 	if !ok {
 		return nil, misshapen(token)
@@ -132,7 +134,7 @@ func (v *verifier) verifyInFull(ctx context.Context, token string, ev *Event) (*
 
 // verifyCompact is verifyInFull for a token of three parts.
 func (v *verifier) verifyCompact(
-	ctx context.Context, token string, compact jws.Compact, ev *Event,
+	ctx context.Context, token string, compact jws.Compact, ev *trace,
 ) (*tokencache.Entry[verified], *Error) {
 	buffer := v.buffers.Get().(*[]byte)
 	defer v.buffers.Put(buffer)
@@ -166,6 +168,10 @@ func (v *verifier) verifyCompact(
 	entry := new(tokencache.Entry[verified])
 	result := &entry.Value
 	result.by, result.issuer, result.key, result.kid, result.token = v, iss, key, signed.header.kid, token
+	if signed.header.thumbprint != (keyset.Thumbprint{}) {
+		thumbprint := signed.header.thumbprint
+		result.x5t = &thumbprint
+	}
 	result.claims.claimsHandle, result.handle.content = &result.handle, &result.content
 	claims := &result.content
 	reading, err := iss.names.readClaims(claims, string(signed.payload))
@@ -190,7 +196,7 @@ func (v *verifier) verifyCompact(
 }
 
 // verifyAgain is verify for a token that was verified for the same request before.
-func (v *verifier) verifyAgain(ctx context.Context, known *verified, ev *Event) (*verified, *Error) {
+func (v *verifier) verifyAgain(ctx context.Context, known *verified, ev *trace) (*verified, *Error) {
 	valid, err := known.recheck(ctx, ev)
 	if err != nil {
 		return nil, err
@@ -203,12 +209,12 @@ func (v *verifier) verifyAgain(ctx context.Context, known *verified, ev *Event) 
 
 // recheck reports whether a verified token would be verified again: its issuer has the key, and it
 // is the time for it. If not, verify finds out what is wrong with the token.
-func (t *verified) recheck(ctx context.Context, ev *Event) (valid bool, err *Error) {
+func (t *verified) recheck(ctx context.Context, ev *trace) (valid bool, err *Error) {
 	live, name := t.issuer.live, t.issuer.name
 	if live != nil && live.template != nil {
 		name = t.content.issuer
 	}
-	held, now, err := t.issuer.stillHolds(ctx, name, t.kid, t.content.algorithm, t.key)
+	held, now, err := t.issuer.stillHolds(ctx, name, t.hint(), t.content.algorithm, t.key)
 	if live != nil && !live.counts(now) {
 		return false, nil // whatever the keys are: they were closed with their issuer
 	}
@@ -221,6 +227,15 @@ func (t *verified) recheck(ctx context.Context, ev *Event) (valid bool, err *Err
 	}
 	ev.Issuer, ev.Algorithm, ev.KeyID, ev.Cached = t.issuer.name, t.content.algorithm, t.content.keyID, true
 	return true, nil
+}
+
+// hint is what the token's header says of its key.
+func (t *verified) hint() keyset.Hint {
+	hint := keyset.Hint{KeyID: t.kid}
+	if t.x5t != nil {
+		hint.Thumbprint = *t.x5t
+	}
+	return hint
 }
 
 // size is about what the token takes in memory beside the struct, in bytes.
@@ -253,7 +268,7 @@ func (v *verifier) selectIssuer(ctx context.Context, payload []byte) (iss *issue
 		return v.unnamed, v.unnamed.name, nil
 	}
 	if len(value) > v.longestIssuer { // before it is unescaped
-		return nil, "", refuse(ReasonUnknownIssuer)
+		return nil, "", refusedIssuer
 	}
 	text, ok := strictjson.String(value)
 	if !ok {
@@ -308,7 +323,7 @@ func (v *verifier) unknownIssuer(iss []byte) *Error {
 			}
 		}
 	}
-	return refuse(ReasonUnknownIssuer)
+	return refusedIssuer
 }
 
 // equalButCase compares two texts of the same length without regard to the case of ASCII letters.
@@ -332,10 +347,12 @@ const exactIssuer = "give WithIssuer the issuer exactly as the tokens have it in
 // The slips in an issuer's name that are told apart. The token is not verified, so that nothing of
 // it is in the text.
 var (
+	refusedIssuer = fixed(ReasonUnknownIssuer, ruleIssuer,
+		"the token's iss is not a configured issuer", exactIssuer)
 	refusedIssuerCase = fixed(ReasonUnknownIssuer, ruleIssuer,
-		"the token's iss differs from a configured issuer in upper and lower case", exactIssuer)
+		"the token's iss differs from a configured issuer in case", exactIssuer)
 	refusedIssuerSlash = fixed(ReasonUnknownIssuer, ruleIssuer,
-		"the token's iss differs from a configured issuer in a slash at the end", exactIssuer)
+		"the token's iss differs from a configured issuer in a trailing slash", exactIssuer)
 	refusedIssuerScheme = fixed(ReasonUnknownIssuer, ruleIssuer,
-		"the token's iss differs from a configured issuer in http and https", exactIssuer)
+		"the token's iss differs from a configured issuer in the scheme, http or https", exactIssuer)
 )

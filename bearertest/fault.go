@@ -58,8 +58,8 @@ const (
 	HTML200 Fault = "HTML200"
 
 	// EmptyKeys publishes a key set without keys, {"keys":[]}. The discovery document stays right. An
-	// issuer answers that way when its database is gone, and not to withdraw its keys. 200 warm, 503
-	// cold.
+	// issuer answers that way when its database is gone, and seldom to withdraw its keys: a service
+	// takes it for that after an hour. 200 warm, 503 cold.
 	EmptyKeys Fault = "empty keys"
 
 	// Redirect sends every request to another origin with 302 Found. There the issuer gives the right

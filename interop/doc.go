@@ -3,7 +3,7 @@
 // every framework's adapter judges them. Processes that share a login renew it a thousand times,
 // and are killed in the middle of it two hundred times. Chromium opens a WebSocket with a token.
 //
-// The tests need Node.js 20 or newer, `npm ci` in this folder, and Chromium. Where that is missing they skip
-// and say so; with the environment variable BEARER_INTEROP=require they fail instead. This module
-// stands outside the workspace: run it with `make interop`, or here with GOWORK=off.
+// The tests need Node.js 20 or newer, `npm ci` in this folder, and Chromium. Where that is missing
+// they skip and say so; with the environment variable BEARER_INTEROP=require they fail instead. This
+// module stands outside the workspace: run it with `make interop`, or here with GOWORK=off.
 package interop

@@ -1,9 +1,9 @@
 // Package jwks fetches the public keys of token issuers and keeps them available.
 //
 // A [Set] has the keys of one issuer, from one [Source]: found by the issuer's metadata
-// ([Discover]), fetched from a URL ([Remote]), or pinned ([Static], [PEM], [PublicKeys]).
-// [Set.Keys] answers the one question that verifying a token asks: which keys may have signed a
-// token with this header?
+// ([Discover]), fetched from a URL ([Remote]), read from a file ([File]), or pinned ([Static],
+// [PEM], [PublicKeys]); or from several of them ([AnyOf]). [Set.Keys] answers the one question that
+// verifying a token asks: which keys may have signed a token with this header?
 //
 // # When the issuer is slow, down or rotating
 //
@@ -51,15 +51,25 @@
 // not have the key, and they were requested after the token came or are young enough by the rule
 // above. Otherwise the answer is an [UnavailableError], for a 503. While the issuer fails that
 // holds for every key id that the set does not have, and a request starts another search 1 to 4 s
-// after the failure. A document that is not a JWK Set with at least one entry never replaces the
-// current keys. A key that a new set no longer has is gone at once.
+// after the failure. A key that a new set no longer has is gone at once.
+//
+// A document that is not a JWK Set with at least one entry never replaces the current keys. The one
+// exception is an empty array of keys: it counts as an outage, as a server answers that is starting
+// or has lost its database, until three fetches in a row have brought it, an hour from the first to
+// the last. Then the issuer has withdrawn its keys, also those in the last-known-good file. An hour
+// is also the default of how long any other withdrawn key can be in use.
+//
+// A token may name its key by the thumbprint of a certificate (x5t#S256) and no key id. All of this
+// then holds for the thumbprint.
 //
 // # Where the keys are
 //
 // The URL of the keys is taken from the issuer's metadata when there are no usable keys, and again,
-// at most hourly, when it answers that they are gone (404 or 410). [Set.Stats] tells what a set is
-// doing. The package documentation of bearer has a table of what all this means to the requests of
-// a service.
+// at most hourly, when it answers that they are gone (404 or 410). The metadata is where OpenID
+// Connect Discovery puts it, or if there is nothing for this client (any status from 400 to 499 but
+// 408, 425 and 429), where RFC 8414 does; [WithMetadataURL] names another place. [Set.Stats] tells
+// what a set is doing. The package documentation of bearer has a table of what all this means to
+// the requests of a service.
 //
 // Ages are measured by the monotonic clock or the wall clock, whichever says more. So keys age
 // while the machine sleeps, and do not get younger when the clock is set back. A clock that is set
@@ -68,14 +78,24 @@
 // # Which keys are used
 //
 // Each key of a set is judged alone. A key that cannot be used is logged once and skipped, and does
-// not affect the others. RSA keys of 2048 to 8192 bits, keys on P-256, P-384 and P-521, and Ed25519
-// keys are used, unless their use, key_ops or alg say that they are not for verifying signatures.
-// These are never used: keys published with their private part, symmetric keys, RSA keys with an
-// exponent that is even, below 3 or above 131072 or with the ROCA weakness, points off their curve,
-// and the Ed25519 points of small order, under which one signature verifies many messages.
+// not affect the others: at Debug if it is for encryption, and otherwise at Warn. That is so even
+// for an entry that breaks the rules of JSON, as long as it is clear where it ends: one with a
+// member twice, or with a control character or bytes that are not UTF-8 in a text. A member of null
+// counts as absent, but for kid and issuer, where it makes the key unusable. RSA keys of 2048 to
+// 8192 bits, keys on P-256, P-384 and P-521, and Ed25519 keys are used, unless their use, key_ops
+// or alg say that they are not for verifying signatures. These are never used: keys published with
+// their private part, symmetric keys, RSA keys with an exponent that is even, below 3 or above
+// 131072 or with the ROCA weakness, points off their curve, and the Ed25519 points of small order,
+// under which one signature verifies many messages.
 //
 // One token is tried with at most four keys, and with at most one of the expensive ones: RSA keys
-// of more than 4096 bits, and keys on P-521.
+// of more than 4096 bits, and keys on P-521. A token without a key id is tried with the one key of
+// the issuer that fits, or with the keys that the operator gave; if those are more than four, with
+// none.
+//
+// The x5t#S256 of a token selects a key only if there is no key id. It is compared with the member
+// of the key, or without one, with the first certificate of its x5c, if that holds the key. A key
+// with another certificate is not used, also if the key id fits.
 //
 // A key may have a member issuer, as in the key sets of Microsoft Entra ID, where one URL serves
 // the keys of many issuers. Such a key signs for those issuers alone. Package bearer skips it for a
@@ -85,6 +105,7 @@
 // # What is fetched
 //
 // Only https URLs (or http on loopback), no redirect to another origin, at most 1 MiB and 256 keys,
-// 5 s for each request. [WithPublicAddressesOnly] also refuses to connect to private addresses,
-// whatever the DNS says. [WithHTTPClient] is for certificate authorities and proxies of your own.
+// 5 s for each request ([WithFetchTimeout]). [WithPublicAddressesOnly] also refuses to connect to
+// private addresses, whatever the DNS says. [WithHTTPClient] is for certificate authorities and
+// proxies of your own.
 package jwks

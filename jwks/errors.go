@@ -3,18 +3,71 @@ package jwks
 import (
 	"errors"
 	"fmt"
+	"strconv"
 	"time"
 
+	"github.com/bearer-go/bearer/internal/keyset"
 	"github.com/bearer-go/bearer/internal/optional"
 )
 
 // ErrKeyNotFound means that the set has no key for the token: the answer to the client is 401.
 var ErrKeyNotFound = errors.New("jwks: no key of the set fits the token")
 
-// errKeyOfOther is an [ErrKeyNotFound]: the set holds a key for the token, and its member issuer
-// names another issuer than the token's. A client learns no more than that the key was not found.
-var errKeyOfOther = fmt.Errorf("%w: the member issuer of the published key names another issuer",
-	ErrKeyNotFound)
+// Why a set has no key for a token. Each is an [ErrKeyNotFound], and a client learns no more than
+// that. There is one of each, because anyone can cause them.
+var (
+	errKeyOfOther = newMiss("key.issuer-member", "the member issuer of the published key names another issuer")
+	errUnknownID  = newMiss("key.kid", "no published key has its kid; it may be of another environment of the "+
+		"issuer, or its key was withdrawn")
+	errNoneFits  = newMiss("key.kid", "it has no kid, and no key is for its algorithm")
+	errAmbiguous = newMiss("key.no-kid", "it has no kid, and several keys are for its algorithm; "+
+		"have the issuer put the kid in its tokens")
+	errCrowded = newMiss("key.no-kid", "it has no kid, and more than %d keys, or more than %d that are costly to verify with, "+
+		"are for its algorithm, so that none was tried; give fewer keys, or have the issuer put the kid in its tokens",
+		maxCandidates, maxCostly)
+	errThumbprint = newMiss("key.thumbprint", "the certificate that its x5t#S256 names is not that of the published key")
+	errSymmetric  = newMiss("key.kid", "its algorithm is not one of public keys")
+)
+
+func newMiss(rule, format string, args ...any) *keyset.Miss {
+	return &keyset.Miss{Rule: rule, Err: fmt.Errorf("%w: %w", ErrKeyNotFound, fmt.Errorf(format, args...))}
+}
+
+// missOf is why a published key is of no help to a token that names it: it was refused, or it does
+// not fit the token, if the reason is nil. The set reads each id once, so that anyone may ask.
+func missOf(id string, reason error) *keyset.Miss {
+	text := strconv.Quote(excerpt(id, maxLoggedID))
+	if reason == nil {
+		return newMiss("key.kid", "the key with its kid, %s, is not for its algorithm", text)
+	}
+	return newMiss("key.kid", "the key with its kid, %s, is published and cannot be used: %w", text, reason)
+}
+
+// miss is why there is no key for a token among the keys.
+func (s *keySet) miss(q *query) *keyset.Miss {
+	others, unmarked := *q, *q
+	others.anyIssuer = true
+	unmarked.marked = false
+	switch {
+	case !q.anyIssuer && s.candidates(&others).n > 0:
+		return errKeyOfOther
+	case q.marked && s.candidates(&unmarked).n > 0:
+		return errThumbprint
+	case q.hint.KeyID != "":
+		if known := s.ids[q.hint.KeyID]; known != nil {
+			return known
+		}
+		return errUnknownID
+	}
+	switch found := s.candidates(q); {
+	case found.crowded && found.limit == 1:
+		return errAmbiguous
+	case found.crowded:
+		return errCrowded
+	default:
+		return errNoneFits
+	}
+}
 
 // ErrClosed is the cause of an [UnavailableError] after [Set.Close].
 var ErrClosed = errors.New("jwks: the set is closed")
@@ -51,7 +104,7 @@ func retryAfter(err error) time.Duration {
 type ConfigError struct {
 	// Option is the option or the source at fault, such as "WithLifetime".
 	Option string
-	// Subject is what it was given for. It is "" here, where a set has one source.
+	// Subject is the source that it was given for, in an [AnyOf], and otherwise "".
 	Subject string
 	// Value is what was given. It is "" for values that cannot be printed.
 	Value string

@@ -19,10 +19,10 @@ type Sleeper struct {
 func NewSleeper(source Source, defaults ...Option) (*Set, *Sleeper, error) {
 	var s Sleeper
 	open := source.open
-	source.open = func(c *config) (*remote, keySet) {
-		remote, keys := open(c)
-		s.remote = remote
-		return remote, keys
+	source.open = func(c *config) opened {
+		o := open(c)
+		s.remote, _ = o.fetcher.(*remote)
+		return o
 	}
 	set, err := New(source, defaults...)
 	s.set = set

@@ -24,6 +24,7 @@ const maxFile = webclient.MaxBody + 64<<10
 // judged again when it is read.
 type file struct {
 	path, source string
+	jwtSVID      bool // see [WithJWTSVIDKeys]
 }
 
 // kept is what a file holds.
@@ -73,7 +74,7 @@ func (f *file) parse(document string) (kept, error) {
 	if err != nil {
 		return kept{}, errFileTime
 	}
-	keys, err := parse(members.Value("jwks"))
+	keys, err := parse(members.Value("jwks"), f.jwtSVID)
 	return kept{keys, loaded}, err
 }
 
@@ -87,6 +88,14 @@ func (k kept) judge(now time.Time, maxAge time.Duration) error {
 	default:
 		return nil
 	}
+}
+
+// remove removes the file, which has keys that the issuer withdrew.
+func (f *file) remove() error {
+	if err := os.Remove(f.path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return nil
 }
 
 // write replaces the file as a whole. A reader finds the keys before or these, even after a crash.

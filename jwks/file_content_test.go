@@ -168,7 +168,7 @@ func TestBadFilesAreNotUsed(t *testing.T) {
 			"the keys in capitals":    {replace(`"jwks"`, `"JWKS"`), bad},
 			"keys that are null":      {replace(keys, "null"), bad},
 			"keys in a string":        {replace(keys, fmt.Sprintf("%q", keys)), bad},
-			"an empty set":            {replace(keys, `{"keys":[]}`), "no array of keys"},
+			"an empty set":            {replace(keys, `{"keys":[]}`), "an empty array of keys"},
 			"257 keys":                {replace(keys, `{"keys":[`+strings.Repeat("{},", 256)+`{}]}`), "more than 256"},
 			"too long":                {good + strings.Repeat(" ", 1<<20+64<<10-len(good)+1), "longer than"},
 			"much too long":           {strings.Repeat(" ", 8<<20) + good, "longer than"},

@@ -82,6 +82,3 @@ func (k Key) Issuer() string { return k.read().issuer.published() }
 // One placeholder in it, such as {tenantid}, stands for exactly one path segment, which is not
 // empty.
 func (k Key) SignsFor(iss string) bool { return k.read().issuer.fits(iss) }
-
-// serves reports whether the key signs for an issuer, or any issuer if that is nil.
-func (k *key) serves(iss *string) bool { return iss == nil || k.issuer == nil || k.issuer.fits(*iss) }

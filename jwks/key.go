@@ -36,6 +36,8 @@ type key struct {
 	issuer     *keyIssuer       // whose tokens it signs; nil if it does not say
 	costly     bool
 	jwk        *jwkset.JWK // the same key, for users of jwkset
+
+	thumbprint keyset.Thumbprint // of its certificate; zero if that is not known
 }
 
 var noKey key
@@ -69,7 +71,14 @@ func (k *key) fits(algorithm *jws.Algorithm) bool {
 func (k *key) same(other *key) bool {
 	public, ok := k.Public.(interface{ Equal(crypto.PublicKey) bool })
 	return ok && k.ID == other.ID && k.algorithm == other.algorithm &&
-		k.issuer.published() == other.issuer.published() && public.Equal(other.Public)
+		k.issuer.published() == other.issuer.published() && k.thumbprint == other.thumbprint &&
+		public.Equal(other.Public)
+}
+
+// samePublic reports whether two keys verify the same signatures, whatever is said of them.
+func (k *key) samePublic(other *key) bool {
+	public, ok := k.Public.(interface{ Equal(crypto.PublicKey) bool })
+	return ok && public.Equal(other.Public)
 }
 
 // Why a key is refused. The texts go to the log, or into a configuration error.
@@ -79,11 +88,20 @@ var (
 	errPrivate   = errors.New("it has members of a private or symmetric key")
 	errUse       = errors.New("its use is not sig")
 	errKeyOps    = errors.New("its key_ops do not include verify")
+	errOpsForm   = errors.New("its key_ops are not a list of different texts")
 	errAlgorithm = errors.New("its alg is not that of a signature, or not one for such a key")
 	errType      = errors.New("its type is not RSA, EC or OKP")
 	errCurve     = errors.New("its curve is not P-256, P-384, P-521 or Ed25519")
 	errMaterial  = errors.New("a member of its type is missing or broken, or its point is not on its curve")
 	errCoord     = errors.New("a coordinate does not have the full size of its curve")
+	errJWTSVID   = errors.New("its use is jwt-svid, as in a SPIFFE bundle; WithJWTSVIDKeys uses such keys")
+
+	errCertificate = errors.New("it has a certificate (x5c), but not the members of the key itself, which RFC 7518 " +
+		"section 6 requires; have the issuer publish n and e, or x and y, or pin the certificate with PEM")
+
+	// These two are the entries of a good set that are for something else. They are logged at Debug.
+	errEncryption = errors.New("it is for encryption, as its use, its key_ops, its alg or its curve says")
+	errX509SVID   = errors.New("its use is x509-svid: it verifies certificates and no tokens")
 
 	errNil        = errors.New("it is nil or incomplete")
 	errSupport    = errors.New("it is not an RSA, ECDSA or Ed25519 public key")
@@ -95,17 +113,23 @@ var (
 
 // readKey reads one JWK (RFC 7517 section 4). It returns the key id with an error, too, if it could
 // be read.
-func readKey(data string) (id string, k *key, err error) {
-	members, ok := strictjson.Members(data)
+func readKey(entry strictjson.Entry, jwtSVID bool) (id string, k *key, err error) {
+	if entry.Err != nil {
+		return "", nil, entry.Err
+	}
+	members, ok := strictjson.Members(entry.Value)
 	if !ok {
 		return "", nil, errEntry
 	}
 	m := jwk{members}
 	id, ok = strictjson.String(m.Value("kid"))
-	if !ok && m.has("kid") {
+	if !ok && m.Value("kid") != "" {
 		return "", nil, errKeyID
 	}
 	id = strings.Clone(id) // a key must not keep the whole document in memory
+	if err := m.purpose(jwtSVID); err != nil {
+		return id, nil, err
+	}
 	k, err = m.key(id)
 	return id, k, err
 }
@@ -113,13 +137,16 @@ func readKey(data string) (id string, k *key, err error) {
 // jwk is the members of one JWK.
 type jwk struct{ strictjson.MemberList }
 
-func (m jwk) has(name string) bool { return m.Value(name) != "" }
+// has reports whether there is a member. null stands for an absent one, which is how some issuers
+// write their keys. kid and issuer are read elsewhere: there null is an error, because what they
+// say binds the key.
+func (m jwk) has(name string) bool {
+	value := m.Value(name)
+	return value != "" && value != "null"
+}
 
-// key judges what the JWK says of itself, and then the key that it is.
+// key judges the key that the JWK is.
 func (m jwk) key(id string) (*key, error) {
-	if err := m.purpose(); err != nil {
-		return nil, err
-	}
 	var algorithm string
 	if m.has("alg") {
 		alg, ok := jws.Lookup(m.Text("alg"))
@@ -144,6 +171,7 @@ func (m jwk) key(id string) (*key, error) {
 	if public, ok := key.Public.(*ecdsa.PublicKey); ok && !m.hasFullCoordinates(public.Curve) {
 		return nil, errCoord
 	}
+	key.thumbprint = m.thumbprint(key.Public)
 	return key, nil
 }
 
@@ -165,34 +193,18 @@ func (m jwk) hasFullCoordinates(curve elliptic.Curve) bool {
 // issuer reads the member that says whose tokens the key signs; nil if there is none. A member that
 // cannot be read does not count as absent, for it was meant to bind the key.
 func (m jwk) issuer() (*keyIssuer, error) {
-	if !m.has("issuer") {
+	if m.Value("issuer") == "" {
 		return nil, nil
 	}
 	return readIssuer(strings.Clone(m.Text("issuer"))) // as the key id, no part of the document
 }
 
-// purpose refuses what is not meant for verifying signatures (RFC 7517 sections 4.2 and 4.3). A
-// private or symmetric key in a set that is sent around is no secret any more, whatever else it
-// says.
-func (m jwk) purpose() error {
-	if slices.ContainsFunc([]string{"d", "p", "q", "dp", "dq", "qi", "oth", "k"}, m.has) {
-		return errPrivate
-	}
-	if m.has("use") && m.Text("use") != "sig" {
-		return errUse
-	}
-	if m.has("key_ops") {
-		operations, _ := strictjson.Elements(m.Value("key_ops"))
-		if !slices.ContainsFunc(operations, func(op string) bool { s, _ := strictjson.String(op); return s == "verify" }) {
-			return errKeyOps
-		}
-	}
-	return nil
-}
-
 // material picks the members that make a public key (RFC 7518 section 6, RFC 8037 section 2), and
 // no other: a broken x5c or an unknown member does not break a good key.
 func (m jwk) material() (jwkset.JWKMarshal, error) {
+	if m.has("x5c") && !m.has("n") && !m.has("x") {
+		return jwkset.JWKMarshal{}, errCertificate
+	}
 	switch m.Text("kty") {
 	case "RSA":
 		// Here, because jwkset keeps no more than the low 64 bits of an exponent.

@@ -9,6 +9,8 @@ import (
 	"github.com/MicahParks/jwkset"
 	"github.com/MicahParks/keyfunc/v3"
 	"github.com/golang-jwt/jwt/v5"
+
+	"github.com/bearer-go/bearer/internal/keyset"
 )
 
 // Keyfunc offers the set to users of golang-jwt who keep their own parser, with everything that the
@@ -45,12 +47,12 @@ func (k tokenKeys) Storage() jwkset.Storage { return storage(k) }
 // that is would be a guess, and each costs a verification. A key with a member issuer would verify
 // the tokens of all others.
 func (k tokenKeys) VerificationKeySet(ctx context.Context) (jwt.VerificationKeySet, error) {
-	snap, err := k.set.view(ctx, "")
-	if err != nil {
+	var found candidates
+	_, err := k.set.find(ctx, &query{anyIssuer: true}, &found)
+	if err != nil && !errors.Is(err, ErrKeyNotFound) {
 		return jwt.VerificationKeySet{}, fmt.Errorf("%w: %w", keyfunc.ErrKeyfunc, err)
 	}
-	found := snap.candidates("", nil, nil)
-	if found.n == 0 || found.keys[0].issuer != nil {
+	if found.n != 1 || found.keys[0].issuer != nil {
 		return jwt.VerificationKeySet{}, errNoTokenKey
 	}
 	return jwt.VerificationKeySet{Keys: []jwt.VerificationKey{found.keys[0].Public}}, nil
@@ -60,7 +62,10 @@ func (k tokenKeys) VerificationKeySet(ctx context.Context) (jwt.VerificationKeyS
 var errNoTokenKey = fmt.Errorf("%w: %w (%w)",
 	keyfunc.ErrKeyfunc, ErrKeyNotFound, jwkset.ErrKeyNotFound)
 
-var errTokenKeyID = fmt.Errorf("%w: the token's kid is not a string", keyfunc.ErrKeyfunc)
+var (
+	errTokenKeyID      = fmt.Errorf("%w: the token's kid is not a string", keyfunc.ErrKeyfunc)
+	errTokenThumbprint = fmt.Errorf("%w: the token's x5t#S256 is not a string", keyfunc.ErrKeyfunc)
+)
 
 // keys returns one key, or several in a [jwt.VerificationKeySet].
 func (k tokenKeys) keys(ctx context.Context, token *jwt.Token) (any, error) {
@@ -68,12 +73,20 @@ func (k tokenKeys) keys(ctx context.Context, token *jwt.Token) (any, error) {
 	if _, said := token.Header["kid"]; said && !isText {
 		return nil, errTokenKeyID
 	}
+	certificate, isText := token.Header["x5t#S256"].(string)
+	if _, said := token.Header["x5t#S256"]; said && !isText {
+		return nil, errTokenThumbprint
+	}
 	alg, _ := token.Header["alg"].(string)
 	iss := ""
 	if token.Claims != nil {
 		iss, _ = token.Claims.GetIssuer() // "" if it cannot be read: no key is bound to that
 	}
-	found, _, err := k.set.candidates(ctx, &iss, kid, alg)
+	q := query{
+		hint: keyset.Hint{KeyID: kid, Thumbprint: keyset.ThumbprintOf(certificate)}, marked: certificate != "", iss: iss,
+	}
+	var found candidates
+	_, err := k.set.candidates(ctx, &q, alg, &found)
 	if errors.Is(err, ErrKeyNotFound) {
 		return nil, errNoTokenKey
 	}
@@ -97,25 +110,27 @@ var errReadOnly = errors.New("jwks: the keys are the issuer's and cannot be chan
 
 // KeyRead waits for the first keys, and looks for an unknown key id, as [Set.Keys] does.
 func (s storage) KeyRead(ctx context.Context, kid string) (jwkset.JWK, error) {
-	snap, err := s.set.view(ctx, kid)
+	var found candidates
+	_, err := s.set.find(ctx, &query{hint: keyset.Hint{KeyID: kid}, anyIssuer: true}, &found)
+	if errors.Is(err, ErrKeyNotFound) {
+		return jwkset.JWK{}, fmt.Errorf("%w (%w)", ErrKeyNotFound, jwkset.ErrKeyNotFound)
+	}
 	if err != nil {
 		return jwkset.JWK{}, err
-	}
-	found := snap.candidates(kid, nil, nil)
-	if found.n == 0 {
-		return jwkset.JWK{}, fmt.Errorf("%w (%w)", ErrKeyNotFound, jwkset.ErrKeyNotFound)
 	}
 	return *found.keys[0].jwk, nil
 }
 
 func (s storage) KeyReadAll(ctx context.Context) ([]jwkset.JWK, error) {
-	snap, err := s.set.view(ctx, "")
-	if err != nil {
-		return nil, err
-	}
-	all := make([]jwkset.JWK, len(snap.keys))
-	for i, key := range snap.keys {
-		all[i] = *key.jwk
+	all := []jwkset.JWK{}
+	for _, source := range s.set.sources() {
+		snap, err := source.view(ctx)
+		if err != nil {
+			return nil, err
+		}
+		for _, key := range snap.keys {
+			all = append(all, *key.jwk)
+		}
 	}
 	return all, nil
 }

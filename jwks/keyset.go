@@ -1,10 +1,12 @@
 package jwks
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
 	"slices"
+	"strings"
 
 	"github.com/bearer-go/bearer/internal/jws"
 	"github.com/bearer-go/bearer/internal/keyset"
@@ -22,16 +24,18 @@ const (
 )
 
 var (
-	errNoKeys  = errors.New("it has no array of keys, or an empty one")
+	errNoKeys  = errors.New("it has no array of keys")
+	errEmpty   = errors.New("it has an empty array of keys")
 	errTooMany = fmt.Errorf("it has more than %d keys", maxKeys)
 )
 
-// keySet is what a JWK Set says (RFC 7517 section 5), or what the operator pinned. It never
-// changes.
+// keySet is what a JWK Set says (RFC 7517 section 5), or what the operator gave. It never changes.
 type keySet struct {
-	pinned  bool
-	keys    []*key          // those that can be used, in the order of the set
-	ids     map[string]bool // every key id of the set, also of the keys that cannot be used
+	chosen bool // by the operator, key by key
+	pinned bool // chosen, and never read again
+
+	keys    []*key                  // those that can be used, in the order of the set
+	ids     map[string]*keyset.Miss // every key id of the set, and why it may be of no help to a token
 	refused []refusal
 }
 
@@ -41,27 +45,38 @@ type refusal struct {
 	reason error
 }
 
+// byteOrderMark may stand before JSON text, and parsers may ignore it (RFC 8259 section 8.1).
+const byteOrderMark = "\uFEFF"
+
+// readEntries returns the entries of a JWK Set. The texts of the errors are constant.
+func readEntries(document string) ([]strictjson.Entry, error) {
+	entries, ok, err := strictjson.Entries(strings.TrimPrefix(document, byteOrderMark), "keys")
+	switch {
+	case err != nil:
+		return nil, err
+	case !ok:
+		return nil, errNoKeys
+	case len(entries) == 0:
+		return nil, errEmpty
+	case len(entries) > maxKeys:
+		return nil, errTooMany
+	}
+	return entries, nil
+}
+
 // parse reads a JWK Set. Each entry is judged alone, so that one bad key does not take the others
 // down, and a set is a set even if no entry can be used: tokens are then refused for good reason.
-// What is not a set, or an empty one, is an error, for that is how broken servers answer. The texts
-// of the errors are constant.
-func parse(document string) (keySet, error) {
-	members, err := strictjson.Object(document)
+// What is not a set, or an empty one, is an error, for that is how broken servers answer.
+func parse(document string, jwtSVID bool) (keySet, error) {
+	entries, err := readEntries(document)
 	if err != nil {
 		return keySet{}, err
 	}
-	entries, _ := strictjson.Elements(members.Value("keys"))
-	if len(entries) == 0 {
-		return keySet{}, errNoKeys
-	}
-	if len(entries) > maxKeys {
-		return keySet{}, errTooMany
-	}
-	set := keySet{ids: make(map[string]bool)}
+	set := keySet{ids: make(map[string]*keyset.Miss)}
 	for _, entry := range entries {
-		id, key, err := readKey(entry)
-		if id != "" {
-			set.ids[id] = true
+		id, key, err := readKey(entry, jwtSVID)
+		if id != "" && (set.ids[id] == nil || err == nil) {
+			set.ids[id] = missOf(id, err)
 		}
 		switch {
 		case err != nil:
@@ -71,6 +86,24 @@ func parse(document string) (keySet, error) {
 		}
 	}
 	return set, nil
+}
+
+// repaired returns a JWK Set that parse has read as one that package strictjson reads as a whole:
+// an empty object stands for each entry that is broken.
+func repaired(document string) string {
+	document = strings.TrimPrefix(document, byteOrderMark)
+	entries, err := readEntries(document)
+	sound := func(e strictjson.Entry) bool { return e.Err == nil }
+	if err != nil || !slices.ContainsFunc(entries, func(e strictjson.Entry) bool { return !sound(e) }) {
+		return document
+	}
+	texts := make([]string, len(entries))
+	for i, entry := range entries {
+		if texts[i] = "{}"; sound(entry) {
+			texts[i] = entry.Value
+		}
+	}
+	return `{"keys":[` + strings.Join(texts, ",") + `]}`
 }
 
 // unnamed counts the keys without a key id, and the expensive ones among them that fit one
@@ -92,59 +125,18 @@ func (s *keySet) unnamed() (n, costly int) {
 	return n, costly
 }
 
-// knows reports whether fetching the set again is no way to find out more about a key id. A key id
-// that is there, but not usable for the token, is an answer.
-func (s *keySet) knows(id string) bool { return s.pinned || id == "" || s.ids[id] }
-
-// candidates are the keys that may have signed a token, as [Set.Keys] describes them.
-type candidates struct {
-	keys   [maxCandidates]*key
-	n      int
-	costly int // of the n
-}
-
-// add adds a key, if the token is not to be tried with enough already.
-func (c *candidates) add(key *key) {
-	if c.n == maxCandidates || key.costly && c.costly == maxCostly {
-		return
+// judgeUnnamed refuses chosen keys of which a token could be tried with more than is allowed.
+func (s *keySet) judgeUnnamed() error {
+	switch unnamed, costly := s.unnamed(); {
+	case unnamed > maxCandidates:
+		return fmt.Errorf("%d keys have no kid, but a token is tried with at most %d; "+
+			"give fewer, or a JWK Set with kids", unnamed, maxCandidates)
+	case costly > maxCostly:
+		return fmt.Errorf("%d keys without a kid, for one algorithm, are on P-521 or have more than %d bits, "+
+			"but a token is tried with at most %d; give smaller ones, or a JWK Set with kids",
+			costly, manyRSABits, maxCostly)
 	}
-	if key.costly {
-		c.costly++
-	}
-	c.keys[c.n] = key
-	c.n++
-}
-
-// list returns the keys as users of the package see them.
-func (c *candidates) list() []Key {
-	keys := make([]Key, c.n)
-	for i, key := range c.keys[:c.n] {
-		keys[i] = Key{key}
-	}
-	return keys
-}
-
-// candidates returns the keys that may have signed a token with this key id and iss; of any
-// algorithm, or for any iss, if that is nil. Keys that are bound to other issuers are passed over
-// before anything is counted: they would take the places of this issuer's own.
-func (s *keySet) candidates(id string, algorithm *jws.Algorithm, iss *string) (found candidates) {
-	for _, key := range s.keys {
-		if id != "" && key.ID != id || !key.fits(algorithm) || !key.serves(iss) {
-			continue
-		}
-		if id == "" && found.n > 0 {
-			return candidates{} // which of them is a guess, and the token was free to say
-		}
-		found.add(key)
-	}
-	if s.pinned && id != "" {
-		for _, key := range s.keys {
-			if key.ID == "" && key.fits(algorithm) && key.serves(iss) {
-				found.add(key)
-			}
-		}
-	}
-	return found
+	return nil
 }
 
 // adopt returns the set with the keys of an older one in the place of those that are the same, so
@@ -163,13 +155,18 @@ func (s keySet) adopt(older *snapshot) keySet {
 }
 
 // logRefused tells the operator once of each key that is not used: those of the set before it were
-// told of then.
+// told of then. An entry that a good set has for something else is worth no more than Debug.
 func logRefused(logger *slog.Logger, name string, refused []refusal, before *snapshot) {
 	for i, r := range refused {
 		if before != nil && slices.Contains(before.refused, r) || slices.Contains(refused[:i], r) {
 			continue
 		}
-		logger.Warn("a published key is not used", "source", name, "kid", excerpt(r.id, maxLoggedID), "reason", r.reason.Error())
+		level := slog.LevelWarn
+		if r.reason == errEncryption || r.reason == errX509SVID { //nolint:errorlint // they are never wrapped
+			level = slog.LevelDebug
+		}
+		logger.Log(context.Background(), level, "a published key is not used",
+			"source", name, "kid", excerpt(r.id, maxLoggedID), "reason", r.reason.Error())
 	}
 }
 

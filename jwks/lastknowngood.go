@@ -72,7 +72,12 @@ func (s *Set) saveLast() {
 		return
 	}
 	failed := s.unwritable
-	err := s.file.write(snap.document, snap.loaded)
+	var err error
+	if snap.withdrawn {
+		err = s.file.remove()
+	} else {
+		err = s.file.write(snap.document, snap.loaded)
+	}
 	s.unwritable = err != nil
 	switch {
 	case err != nil && !failed:

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"strconv"
 	"time"
 
 	"github.com/bearer-go/bearer/internal/optional"
@@ -27,6 +28,9 @@ const (
 	mostLifetime  = 24 * time.Hour
 	mostAge       = 30 * 24 * time.Hour // of keys, in memory or in a file
 	mostColdWait  = time.Minute
+
+	leastFetchTimeout = time.Second
+	mostFetchTimeout  = time.Minute
 )
 
 // An Option changes how keys are fetched and for how long they are used. Each may be given once. An
@@ -42,9 +46,16 @@ type config struct {
 	lifetime     optional.Value[lifetimes]
 	maxStaleness optional.Value[time.Duration]
 	coldWait     optional.Value[time.Duration]
+	fetchTimeout optional.Value[time.Duration]
+	metadataURL  optional.Value[string]
 	file         optional.Value[lastKnownGood]
 	insecureHTTP bool
 	publicOnly   bool
+	jwtSVID      bool
+
+	// What the source says.
+	discovers bool       // it uses metadataURL
+	usual     *lifetimes // without WithLifetime, if they are not those of a fetch
 }
 
 type lifetimes struct{ shortest, longest time.Duration }
@@ -59,9 +70,9 @@ type lastKnownGood struct {
 func (f lastKnownGood) String() string { return fmt.Sprintf("%q, %s", f.path, f.maxAge) }
 
 // WithHTTPClient makes the fetches go through this client: its transport (and so its proxy,
-// certificate authorities and client certificate), its timeout if it is shorter than 5 seconds, its
-// cookies, and its CheckRedirect after the check that a redirect stays within its origin. The
-// client is copied and not changed. nil is an error.
+// certificate authorities and client certificate), its timeout if it is shorter than
+// [WithFetchTimeout], its cookies, and its CheckRedirect after the check that a redirect stays
+// within its origin. The client is copied and not changed. nil is an error.
 //
 // Without this option, fetches go through a copy of [http.DefaultTransport] that keeps no
 // connections: through the proxy that the environment names, and with the certificate authorities
@@ -71,9 +82,12 @@ func WithHTTPClient(client *http.Client) Option {
 }
 
 // WithLogger makes the set log there. At the level Warn it logs that fetching keys fails or works
-// again, keys that are not used, and a last-known-good file that cannot be used or written. At Info
-// it logs that one was used. Each is logged once, not once a request. The default is
-// [slog.Default]. nil is an error.
+// again, signature keys that cannot be used, that the issuer has withdrawn all its keys, a
+// last-known-good file that cannot be used or written, and why tokens that may be good are refused:
+// their key is published for another issuer, or they have no kid and it is not clear which key is
+// theirs. At Info it logs that a last-known-good file was used, and at Debug the keys of a set that
+// are for encryption. Each is logged once, not once a request. The default is [slog.Default]. nil
+// is an error.
 func WithLogger(logger *slog.Logger) Option {
 	return func(c *config) { c.logger.Set(logger) }
 }
@@ -108,6 +122,34 @@ func WithMaxStaleness(age time.Duration) Option {
 // it. With less than 4 seconds, some are unavailable instead.
 func WithColdWait(wait time.Duration) Option {
 	return func(c *config) { c.coldWait.Set(wait) }
+}
+
+// WithFetchTimeout is how long one HTTP request for keys or for the issuer's metadata may take,
+// with its redirects and its body. The default is 5 seconds, and it is from 1 second to 1 minute. A
+// fetch makes up to three requests, one after the other, when it starts with discovery.
+//
+// It is not how long a request waits for keys: that stays with [WithColdWait], and at most 2
+// seconds for newer keys than the current ones or for an unknown key id. What a request did not
+// wait for serves those that come after it. So for an issuer that needs 20 seconds, raise both
+// options, or use [WithLastKnownGood] and let [Set.Ready] hold traffic back until the keys are
+// there.
+func WithFetchTimeout(timeout time.Duration) Option {
+	return func(c *config) { c.fetchTimeout.Set(timeout) }
+}
+
+// WithMetadataURL is where the metadata of the issuer of [Discover] is, for an issuer that
+// publishes it elsewhere than OpenID Connect Discovery section 4 and RFC 8414 section 3 say. No
+// other place is asked. The document must name the issuer all the same, to the character. It must
+// be an https URL without user name and fragment; it may have a query, and http is for loopback
+// addresses, or [InsecureHTTP]. It is an error with any other source, and when it is empty.
+func WithMetadataURL(url string) Option {
+	return func(c *config) { c.metadataURL.Set(url) }
+}
+
+// WithJWTSVIDKeys uses the keys of a SPIFFE bundle whose use is jwt-svid, beside those whose use is
+// sig or absent. Without it they are skipped and logged. It changes no other check.
+func WithJWTSVIDKeys() Option {
+	return func(c *config) { c.jwtSVID = true }
 }
 
 // WithLastKnownGood keeps the keys in a file, so that a service which is restarted during the
@@ -171,6 +213,12 @@ func configure(options []Option) *config {
 	if wait := c.coldWait.Get(); wait < 0 || wait > mostColdWait {
 		c.Add("WithColdWait", wait.String(), "give 0 to %s", mostColdWait)
 	}
+	optional.Once(&c.Mistakes, "WithFetchTimeout", &c.fetchTimeout, time.Duration.String)
+	if timeout := c.fetchTimeout.Get(); c.fetchTimeout.Given() &&
+		(timeout < leastFetchTimeout || timeout > mostFetchTimeout) {
+		c.Add("WithFetchTimeout", timeout.String(), "give %s to %s", leastFetchTimeout, mostFetchTimeout)
+	}
+	optional.Once(&c.Mistakes, "WithMetadataURL", &c.metadataURL, redactedQuote)
 	optional.Once(&c.Mistakes, "WithLastKnownGood", &c.file, lastKnownGood.String)
 	if f := c.file.Get(); c.file.Given() {
 		if f.path == "" {
@@ -183,6 +231,8 @@ func configure(options []Option) *config {
 	return c
 }
 
+func redactedQuote(url string) string { return strconv.Quote(weburl.Redacted(url)) }
+
 // override takes over what another configuration gives.
 func (c *config) override(other *config) {
 	c.client = either(other.client, c.client)
@@ -190,9 +240,12 @@ func (c *config) override(other *config) {
 	c.lifetime = either(other.lifetime, c.lifetime)
 	c.maxStaleness = either(other.maxStaleness, c.maxStaleness)
 	c.coldWait = either(other.coldWait, c.coldWait)
+	c.fetchTimeout = either(other.fetchTimeout, c.fetchTimeout)
+	c.metadataURL = either(other.metadataURL, c.metadataURL)
 	c.file = either(other.file, c.file)
 	c.insecureHTTP = c.insecureHTTP || other.insecureHTTP
 	c.publicOnly = c.publicOnly || other.publicOnly
+	c.jwtSVID = c.jwtSVID || other.jwtSVID
 	c.All = append(c.All, other.All...)
 }
 
@@ -219,21 +272,37 @@ type policy struct {
 
 // policy is what the options say, with the defaults for what they do not.
 func (c *config) policy() policy {
+	usual := lifetimes{minLifetime, maxLifetime}
+	if c.usual != nil {
+		usual = *c.usual
+	}
 	return policy{
-		lifetimes:    c.lifetime.Or(lifetimes{minLifetime, maxLifetime}),
+		lifetimes:    c.lifetime.Or(usual),
 		maxStaleness: c.maxStaleness.Or(maxStaleness),
 		maxFileAge:   c.file.Get().maxAge,
 		coldWait:     c.coldWait.Or(coldWait),
 	}
 }
 
-// remote gives a remote source the client it fetches with, and judges what concerns both.
-func (c *config) remote(option, location string, r *remote) *remote {
+// judgeStaleness refuses keys that would expire while they are fresh.
+func (c *config) judgeStaleness() {
 	if p := c.policy(); p.maxStaleness > 0 && p.maxStaleness < p.longest {
 		c.Add("WithMaxStaleness", p.maxStaleness.String(),
 			"is shorter than the longest lifetime, %s; give more, or a shorter WithLifetime", p.longest)
 	}
-	r.insecureHTTP, r.keep = c.insecureHTTP, c.file.Given()
+}
+
+// remote gives a remote source the client it fetches with, and judges what concerns both.
+func (c *config) remote(option, location string, r *remote) *remote {
+	c.judgeStaleness()
+	if c.metadataURL.Given() {
+		if err := weburl.Check(c.metadataURL.Get(), c.insecureHTTP); err != nil {
+			c.Add("WithMetadataURL", redactedQuote(c.metadataURL.Get()),
+				"the URL %v; give the https URL of the issuer's metadata", err)
+		}
+	}
+	r.insecureHTTP, r.jwtSVID, r.keep = c.insecureHTTP, c.jwtSVID, c.file.Given()
+	r.timeout = c.fetchTimeout.Or(fetchTimeout)
 	var err error
 	if r.client, err = c.newClient(location); err != nil {
 		c.Add("WithPublicAddressesOnly", "", "%s(%q): %v", option, weburl.Redacted(location), err)

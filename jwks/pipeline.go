@@ -17,24 +17,28 @@ type pipeline struct{ set *Set }
 // Candidates returns the keys of [Set.Keys] that sign for an issuer, as if the set had no others.
 // Where there are none but those of other issuers, the error wraps [ErrKeyNotFound].
 func (p pipeline) Candidates(
-	ctx context.Context, iss, kid, alg string,
+	ctx context.Context, iss string, hint keyset.Hint, alg string,
 ) (all keyset.Candidates, at time.Time, err error) {
-	found, at, err := p.set.candidates(ctx, &iss, kid, alg)
-	if err != nil {
+	q := query{hint: hint, marked: hint.Thumbprint != keyset.Thumbprint{}, iss: iss}
+	var found candidates
+	if at, err = p.set.candidates(ctx, &q, alg, &found); err != nil {
 		return all, at, err
 	}
 	for _, key := range found.keys[:found.n] {
 		all.Add(&key.Key)
 	}
+	all.Missing = found.missing
 	return all, at, nil
 }
 
 // Holds reports whether a key is among the candidates. A key is the same after a refresh if its id,
-// its algorithm, its member issuer and the public key are.
+// its algorithm, its member issuer, its certificate and the public key are.
 func (p pipeline) Holds(
-	ctx context.Context, iss, kid, alg string, key *keyset.Key,
+	ctx context.Context, iss string, hint keyset.Hint, alg string, key *keyset.Key,
 ) (held bool, at time.Time, err error) {
-	found, at, err := p.set.candidates(ctx, &iss, kid, alg)
+	q := query{hint: hint, marked: hint.Thumbprint != keyset.Thumbprint{}, iss: iss}
+	var found candidates
+	at, err = p.set.candidates(ctx, &q, alg, &found)
 	for _, k := range found.keys[:found.n] {
 		if &k.Key == key {
 			return true, at, nil

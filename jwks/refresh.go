@@ -191,13 +191,16 @@ func (s *Set) accept(f *fetch, a answer, err error) (result *snapshot, report fu
 	}
 	s.failures = failures{}
 	s.current.Store(result)
-	s.unknown.missing.forget(result.ids)
+	s.unknown.missing.forget(&result.keySet)
 	if s.file != nil {
 		s.unsaved.Store(result)
 	}
 	return result, func() {
 		if failed.count > 0 {
 			s.logger.Warn("fetching keys works again", "source", s.name, "failures", failed.count)
+		}
+		if result.withdrawn && (old == nil || !old.withdrawn) {
+			s.logger.Warn("the issuer has withdrawn all its keys", "source", s.name)
 		}
 		logRefused(s.logger, s.name, result.refused, old)
 	}, nil

@@ -15,7 +15,7 @@ import (
 )
 
 const (
-	fetchTimeout = 5 * time.Second // of one HTTP request, its redirects and its body included
+	fetchTimeout = 5 * time.Second // see WithFetchTimeout
 	maxETag      = 1 << 10         // bytes of an entity tag that is sent back
 
 	rereadPause   = time.Hour       // between two answers of an issuer to whether its keys have moved
@@ -24,13 +24,14 @@ const (
 	wholeAfter    = 24 * time.Hour  // between two fetches of the whole key set while it is unchanged
 )
 
-var errTimeout = fmt.Errorf("no complete answer within %s", fetchTimeout)
-
 // remote fetches a JWK Set by HTTP. Only one goroutine at a time may use it.
 type remote struct {
 	client       *http.Client
+	timeout      time.Duration // of one HTTP request
 	insecureHTTP bool
+	jwtSVID      bool   // see WithJWTSVIDKeys
 	issuer       string // "" when the URL of the keys was configured
+	metadataURL  string // "" when it follows from the issuer
 	keysURL      string // "" until discovery led to it
 
 	found   bool          // keysURL has had keys
@@ -39,10 +40,14 @@ type remote struct {
 	pause   time.Duration // and for how long it is not asked again
 	last    answer        // the last good one, for when the issuer says that nothing changed
 	keep    bool          // the documents of answers, for the file
+	empty   emptied
 }
 
 // String names the source in the file. An issuer and a key set may have the same URL.
 func (r *remote) String() string {
+	if r.metadataURL != "" {
+		return "issuer " + r.issuer + " by " + r.metadataURL
+	}
 	if r.issuer != "" {
 		return "issuer " + r.issuer
 	}
@@ -53,6 +58,7 @@ func (r *remote) String() string {
 type answer struct {
 	keys         keySet
 	document     string // the text of the keys, if it is kept
+	withdrawn    bool   // the issuer has no keys any more
 	cacheControl []string
 	lifetime     time.Duration // for which the issuer wants it to be used; negative if it does not say
 
@@ -115,17 +121,19 @@ func (r *remote) fetchKeys(ctx context.Context) (answer, error) {
 	}
 	got, err := r.get(ctx, r.keysURL, "application/jwk-set+json, application/json", etag)
 	if err != nil {
+		r.empty.end()
 		return answer{}, err
 	}
 	a := r.last
 	if !got.unchanged {
-		keys, err := parse(got.body)
-		if err != nil {
+		keys, err := parse(got.body, r.jwtSVID)
+		withdrawn := r.empty.withdrawn(err, time.Now())
+		if err != nil && !withdrawn {
 			return answer{}, fmt.Errorf("the answer of %s is not a JWK Set: %w", r.keysURL, err)
 		}
-		a = answer{keys: keys, url: r.keysURL, at: time.Now()}
-		if r.keep {
-			a.document = got.body
+		a = answer{keys: keys, withdrawn: withdrawn, url: r.keysURL, at: time.Now()}
+		if r.keep && !withdrawn {
+			a.document = repaired(got.body)
 		}
 		if !got.redirected { // otherwise the tag is another URL's
 			a.etag = entityTag(got.header)
@@ -140,16 +148,25 @@ func (r *remote) fetchKeys(ctx context.Context) (answer, error) {
 	return a, nil
 }
 
+// discoveryHelp is what to do for an issuer whose metadata cannot be found or is another's.
+const discoveryHelp = "compare the issuer with the iss of its tokens; MetadataURL or jwks.WithMetadataURL " +
+	"gives another place of the document, and JWKSURL or jwks.Remote that of the keys"
+
 // discover asks the issuer where its keys are.
 func (r *remote) discover(ctx context.Context) (keysURL string, err error) {
-	document, err := discovery.Fetch(ctx, r.issuer, r.getDocument)
+	place := discovery.Place{Issuer: r.issuer, URL: r.metadataURL, Help: discoveryHelp}
+	document, err := discovery.Fetch(ctx, place, r.getDocument)
 	if err != nil {
 		return "", err
+	}
+	from := r.issuer
+	if r.metadataURL != "" {
+		from = r.metadataURL
 	}
 	if document.KeysURL == "" {
 		return "", document.Unusable(errors.New("it names no jwks_uri"))
 	}
-	if err := weburl.CheckOf(r.issuer, document.KeysURL, r.insecureHTTP); err != nil {
+	if err := weburl.CheckOf(from, document.KeysURL, r.insecureHTTP); err != nil {
 		return "", document.Unusable(fmt.Errorf("its jwks_uri %w", err))
 	}
 	return document.KeysURL, nil
@@ -190,7 +207,7 @@ type got struct {
 // get makes one request; etag is the entity tag of the cached answer, or "". Its errors name the
 // URL and the status, and nothing of the body.
 func (r *remote) get(ctx context.Context, location, accept, etag string) (got, error) {
-	ctx, cancel := context.WithTimeoutCause(ctx, fetchTimeout, errTimeout)
+	ctx, cancel := context.WithTimeoutCause(ctx, r.timeout, fmt.Errorf("no complete answer within %s", r.timeout))
 	defer cancel()
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, location, http.NoBody)
 	if err != nil {

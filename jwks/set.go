@@ -11,6 +11,7 @@ import (
 
 	"github.com/bearer-go/bearer/internal/flight"
 	"github.com/bearer-go/bearer/internal/jws"
+	"github.com/bearer-go/bearer/internal/keyset"
 )
 
 // A Set holds the keys of one issuer, fetches them when they are first needed, and keeps them
@@ -35,6 +36,10 @@ type setState struct {
 	current atomic.Pointer[snapshot] // nil while cold, and after Close
 
 	toldOfOther atomic.Bool // of tokens whose key is for other issuers
+	toldOfMany  atomic.Bool // of tokens without a key id that more than one key fits
+
+	// parts are the sets of several sources, which do all the work then; see [AnyOf].
+	parts []*Set
 
 	ctx     context.Context // of every fetch; it ends with Close, never with a request
 	cancel  context.CancelFunc
@@ -60,87 +65,107 @@ type setState struct {
 // under one key id: the caller tries each. There are at most 4, at most one of them on P-521 or of
 // more than 4096 bits, because those cost the most, and never none without an error.
 //
-// A token without a key id gets a key only when exactly one of the whole set fits its algorithm.
-// Keys that were pinned without a key id (from [PEM], [PublicKeys], and such entries of [Static])
-// also answer to every key id: the operator chose them, and a key id is only a hint (RFC 7515
-// section 4.1.4).
+// A token without a key id gets a key only when exactly one of the whole set fits its algorithm;
+// copies of one key count once. Keys that the operator chose, those of [PEM], [PublicKeys],
+// [Static] and [File], are different: a token without a key id gets all that fit its algorithm, if
+// those are at most 4, and otherwise none. And those of them without a key id answer to every key
+// id, because a key id is only a hint (RFC 7515 section 4.1.4).
+//
+// With several sources ([AnyOf]) each is asked by these rules, and together they give at most 4.
 //
 // Keys does not know the token's iss. A key with a member issuer is only for some issuers: ask
 // [Key.SignsFor] before a key is used. Keys for other issuers count towards the 4, and as keys that
 // fit.
 //
-// The error is [ErrKeyNotFound] when no key fits, also when the algorithm is not a known asymmetric
-// one, and an [*UnavailableError] when that cannot be told now. The context limits how long this
-// request waits for keys that are being fetched; its end does not stop the fetch. Without it that
-// is [WithColdWait], or 2 seconds if that is longer and there are keys already.
+// The error wraps [ErrKeyNotFound] when no key fits, also when the algorithm is not a known
+// asymmetric one, and an [*UnavailableError] when that cannot be told now. The context limits how
+// long this request waits for keys that are being fetched; its end does not stop the fetch. Without
+// it that is [WithColdWait], or 2 seconds if that is longer and there are keys already.
 func (s *Set) Keys(ctx context.Context, kid, alg string) ([]Key, error) {
-	found, _, err := s.candidates(ctx, nil, kid, alg)
-	if err != nil {
+	q := query{hint: keyset.Hint{KeyID: kid}, anyIssuer: true}
+	var found candidates
+	if _, err := s.candidates(ctx, &q, alg, &found); err != nil {
 		return nil, err
 	}
 	return found.list(), nil
 }
 
-// candidates returns one key at least, or an error, and the time at which that is so. The iss is
-// nil for keys of any issuer.
-func (s *Set) candidates(
-	ctx context.Context, iss *string, kid, alg string,
-) (found candidates, at time.Time, err error) {
-	arrived := time.Now()
-	at = arrived
+// candidates finds one key at least, or returns an error, and the time at which that is so. The
+// query lacks the algorithm.
+func (s *Set) candidates(ctx context.Context, q *query, alg string, found *candidates) (at time.Time, err error) {
 	algorithm, ok := jws.Lookup(alg)
 	if !ok || algorithm.Symmetric() {
-		return found, at, ErrKeyNotFound // and no reason to fetch anything
+		return time.Now(), errSymmetric // and no reason to fetch anything
 	}
+	q.algorithm = algorithm
+	if at, err = s.find(ctx, q, found); err != nil {
+		s.warnOfMiss(q, err)
+	}
+	return at, err
+}
+
+// find is candidates for a query that is complete. In that an algorithm of nil stands for any.
+func (s *Set) find(ctx context.Context, q *query, found *candidates) (at time.Time, err error) {
+	if s.parts != nil {
+		return s.findInAny(ctx, q, found)
+	}
+	arrived := time.Now()
+	at = arrived
 	seen := s.current.Load()
 	snap := seen
 	if seen == nil || seen.due(arrived) {
 		snap, err = s.refresh(ctx, seen, arrived)
 		if at = time.Now(); err != nil {
-			return found, at, err
+			return at, err
 		}
 	}
-	if found = snap.candidates(kid, algorithm, iss); found.n > 0 {
-		return found, at, nil
+	if *found = snap.candidates(q); found.n > 0 {
+		return at, nil
 	}
-	snap, err = s.search(ctx, seen, snap, kid, arrived)
+	snap, err = s.search(ctx, seen, snap, q, arrived)
 	if at = time.Now(); err != nil {
-		return found, at, err
+		return at, err
 	}
-	if found = snap.candidates(kid, algorithm, iss); found.n > 0 {
-		return found, at, nil
+	if *found = snap.candidates(q); found.n > 0 {
+		return at, nil
 	}
-	if iss != nil {
-		if others := snap.candidates(kid, algorithm, nil); others.n > 0 {
-			s.warnOfOther(others.keys[0])
-			return found, at, errKeyOfOther
+	return at, snap.miss(q)
+}
+
+// warnOfMiss tells the operator of two reasons for which good tokens are refused: the member issuer
+// of a key, which with the key set of another version of an issuer refuses all of them, and keys of
+// which a token without a kid does not say which one. A client learns only that the key is not
+// known. Anyone can send such a token, so each is told once, and nothing of the token.
+func (s *Set) warnOfMiss(q *query, err error) {
+	switch err { //nolint:errorlint // there is one of each
+	case errKeyOfOther:
+		if s.toldOfOther.Load() || s.toldOfOther.Swap(true) {
+			return
+		}
+		for _, source := range s.sources() {
+			others := *q
+			others.anyIssuer = true
+			if snap := source.current.Load(); snap != nil {
+				if found := snap.candidates(&others); found.n > 0 {
+					key := found.keys[0]
+					s.logger.Warn("a token is refused because its key is published for another issuer",
+						"source", source.name, "kid", excerpt(key.ID, maxLoggedID),
+						"issuer", excerpt(key.issuer.published(), maxLoggedError))
+					return
+				}
+			}
+		}
+	case errAmbiguous, errCrowded:
+		if !s.toldOfMany.Load() && !s.toldOfMany.Swap(true) {
+			s.logger.Warn("a token is refused because it does not say which key it was signed with",
+				"source", s.name, "reason", err.Error())
 		}
 	}
-	return found, at, ErrKeyNotFound
 }
 
-// warnOfOther tells the operator once that tokens are refused because of a key's member issuer.
-// With the key set of another version of an issuer that is all of them, and a client learns only
-// that the key is not known. Anyone can send such a token, so it is told once, and nothing of the
-// token.
-func (s *Set) warnOfOther(key *key) {
-	if s.toldOfOther.Load() || s.toldOfOther.Swap(true) {
-		return
-	}
-	s.logger.Warn("a token is refused because its key is published for another issuer",
-		"source", s.name, "kid", excerpt(key.ID, maxLoggedID),
-		"issuer", excerpt(key.issuer.published(), maxLoggedError))
-}
-
-// view returns the keys by which to judge a token with this key id, after waiting for a fetch where
-// one is needed.
-func (s *Set) view(ctx context.Context, kid string) (*snapshot, error) {
-	now, seen := time.Now(), s.current.Load()
-	snap, err := s.refresh(ctx, seen, now)
-	if err != nil {
-		return nil, err
-	}
-	return s.search(ctx, seen, snap, kid, now)
+// view returns all keys, after waiting for a fetch where one is needed.
+func (s *Set) view(ctx context.Context) (*snapshot, error) {
+	return s.refresh(ctx, s.current.Load(), time.Now())
 }
 
 // Ready starts the first fetch if nothing has, and returns nil once the set can verify tokens,
@@ -149,8 +174,12 @@ func (s *Set) view(ctx context.Context, kid string) (*snapshot, error) {
 // an [*UnavailableError] that wraps the context's and the last failure. A set of pinned keys is
 // always ready.
 //
-// Like a request, it also starts a refresh that is due, and does not wait for it.
+// Like a request, it also starts a refresh that is due, and does not wait for it. With several
+// sources it starts the first fetch of each, and returns nil once one of them has keys.
 func (s *Set) Ready(ctx context.Context) error {
+	if s.parts != nil {
+		return s.readyAny(ctx)
+	}
 	for {
 		now := time.Now()
 		seen := s.current.Load()
@@ -190,11 +219,15 @@ func (s *Set) notReady(ctx context.Context) error {
 // transport ignores the context of its requests. Afterwards every answer of the set is an
 // [*UnavailableError] whose cause is [ErrClosed]. It always returns nil, and may be called again.
 func (s *Set) Close() error {
-	s.mu.Lock()
-	s.closed = true
-	s.current.Store(nil)
-	s.mu.Unlock()
-	s.cancel()
-	s.running.Wait()
+	for _, source := range s.sources() {
+		source.mu.Lock()
+		source.closed = true
+		source.current.Store(nil)
+		source.mu.Unlock()
+		source.cancel()
+	}
+	for _, source := range s.sources() {
+		source.running.Wait()
+	}
 	return nil
 }

@@ -35,6 +35,8 @@ type snapshot struct {
 	loaded   time.Time
 	restored bool // from the file of last known good keys
 
+	withdrawn bool // the issuer has withdrawn all keys; there are none
+
 	// Ages, in ascending order. From the first on a request starts a refresh and does not wait.
 	refreshAfter, staleAfter, expiresAfter time.Duration
 }
@@ -79,6 +81,7 @@ func (p *policy) snapshot(a answer, asked time.Time, older *snapshot) *snapshot 
 	return &snapshot{
 		keySet:       a.keys.adopt(older),
 		document:     a.document,
+		withdrawn:    a.withdrawn,
 		loaded:       asked,
 		refreshAfter: time.Duration(part * float64(lifetime)),
 		staleAfter:   lifetime,

@@ -17,32 +17,58 @@ import (
 	"github.com/bearer-go/bearer/internal/weburl"
 )
 
-// A Source says where the keys of a [Set] come from. Make one with [Discover], [Remote], [Static],
-// [PEM] or
-// [PublicKeys] and give it to [New], which judges it; the zero Source is an error there.
+// A Source says where the keys of a [Set] come from. Make one with [Discover], [Remote], [File],
+// [Static], [PEM] or [PublicKeys], or several of them with [AnyOf], and give it to [New], which
+// judges it; the zero Source is an error there.
 type Source struct {
 	name    string // for the log
 	options []Option
 
 	// open returns where to fetch the keys, or the keys themselves. It reports mistakes to the
 	// config.
-	open func(*config) (*remote, keySet)
+	open func(*config) opened
+
+	several bool // it is an AnyOf,
+	parts   []Source
+}
+
+// opened is what the options of a source come to.
+type opened struct {
+	fetcher fetcher // nil for pinned keys
+	keys    keySet
+}
+
+// A fetcher gets the keys of one source. Only one goroutine at a time may use it.
+type fetcher interface {
+	// fetch returns the keys. With discoverFirst it first asks where they are.
+	fetch(ctx context.Context, discoverFirst bool) (answer, error)
+	// String names the source, for the file of last known good keys.
+	String() string
 }
 
 // Discover finds the keys by the issuer's metadata: at the issuer's URL followed by
 // /.well-known/openid-configuration (OpenID Connect Discovery section 4), or when that is answered
-// with 404, at the place RFC 8414 section 3 puts it. The issuer is compared with the one in the
-// document character by character, so write it exactly as the tokens' iss.
+// with a status from 400 to 499 other than 408, 425 and 429, at the place RFC 8414 section 3 puts
+// it. [WithMetadataURL] names another place. The issuer is compared with the one in the document
+// character by character, so write it exactly as the tokens' iss.
 //
 // It must be an https URL without user name, query and fragment; http is for loopback addresses, or
-// [InsecureHTTP].
+// [InsecureHTTP]. With WithMetadataURL that is so for the URL, and the issuer may be any text.
 func Discover(issuer string, options ...Option) Source {
-	return Source{name: weburl.Redacted(issuer), options: slices.Clone(options), open: func(c *config) (*remote, keySet) {
-		if err := weburl.CheckIssuer(issuer, c.insecureHTTP); err != nil {
-			c.Add("Discover", strconv.Quote(weburl.Redacted(issuer)),
-				"the issuer %v; give the https URL that the tokens have as iss", err)
+	return Source{name: weburl.Redacted(issuer), options: slices.Clone(options), open: func(c *config) opened {
+		location := c.metadataURL.Get()
+		c.discovers = true
+		switch {
+		case !c.metadataURL.Given():
+			location = issuer
+			if err := weburl.CheckIssuer(issuer, c.insecureHTTP); err != nil {
+				c.Add("Discover", strconv.Quote(weburl.Redacted(issuer)),
+					"the issuer %v; give the https URL that the tokens have as iss", err)
+			}
+		case issuer == "":
+			c.Add("Discover", strconv.Quote(issuer), "the issuer is empty; give it as the tokens have it as iss")
 		}
-		return c.remote("Discover", issuer, &remote{issuer: issuer}), keySet{}
+		return opened{fetcher: c.remote("Discover", location, &remote{issuer: issuer, metadataURL: c.metadataURL.Get()})}
 	}}
 }
 
@@ -50,11 +76,11 @@ func Discover(issuer string, options ...Option) Source {
 // name and fragment; http is for loopback addresses, or [InsecureHTTP]. The URL is written to logs
 // and errors: there must be no secret in it.
 func Remote(url string, options ...Option) Source {
-	return Source{name: weburl.Redacted(url), options: slices.Clone(options), open: func(c *config) (*remote, keySet) {
+	return Source{name: weburl.Redacted(url), options: slices.Clone(options), open: func(c *config) opened {
 		if err := weburl.Check(url, c.insecureHTTP); err != nil {
 			c.Add("Remote", strconv.Quote(weburl.Redacted(url)), "the URL %v; give the https URL of a JWK Set", err)
 		}
-		return c.remote("Remote", url, &remote{keysURL: url}), keySet{}
+		return opened{fetcher: c.remote("Remote", url, &remote{keysURL: url})}
 	}}
 }
 
@@ -62,16 +88,18 @@ func Remote(url string, options ...Option) Source {
 // are logged and skipped, as in a remote set; it is an error if none is left. At most 4 keys can be
 // without a kid, among them one RSA key of more than 4096 bits and one key on P-521. The JSON is
 // copied at once.
-func Static(jwkSet []byte) Source {
+//
+// Of the options, [WithLogger] and [WithJWTSVIDKeys] mean something here.
+func Static(jwkSet []byte, options ...Option) Source {
 	document := string(jwkSet)
-	return Source{name: "Static", open: func(c *config) (*remote, keySet) {
-		keys, err := parse(document)
+	return Source{name: "Static", options: slices.Clone(options), open: func(c *config) opened {
+		keys, err := parse(document, c.jwtSVID)
 		if err != nil {
 			c.Add("Static", "", "the JSON is not a JWK Set: %v; give an object with a member keys", err)
 		} else if len(keys.keys) == 0 {
 			c.Add("Static", "", "no key of the JWK Set can be used: %v; give a public key for signatures", refusals(keys.refused))
 		}
-		return nil, keys
+		return opened{keys: keys}
 	}}
 }
 
@@ -90,14 +118,14 @@ func refusals(all []refusal) error {
 // any text around the blocks is an error. The data is copied at once.
 func PEM(data []byte) Source {
 	data = bytes.Clone(data)
-	return Source{name: "PEM", open: func(c *config) (*remote, keySet) {
+	return Source{name: "PEM", open: func(c *config) opened {
 		public, err := parsePEM(data)
 		if err != nil {
 			c.Add("PEM", "", "%v", err)
 		}
 		keys, mistakes := copyKeys("PEM", "block", public)
 		c.All = append(c.All, mistakes.All...)
-		return nil, keys
+		return opened{keys: keys}
 	}}
 }
 
@@ -154,9 +182,9 @@ func PublicKeys(keys ...crypto.PublicKey) Source {
 	if len(keys) == 0 {
 		mistakes.Add("PublicKeys", "", "there is no key; give the public key of the issuer")
 	}
-	return Source{name: "PublicKeys", open: func(c *config) (*remote, keySet) {
+	return Source{name: "PublicKeys", open: func(c *config) opened {
 		c.All = append(c.All, mistakes.All...)
-		return nil, copies
+		return opened{keys: copies}
 	}}
 }
 
@@ -177,41 +205,54 @@ func copyKeys(option, what string, given []crypto.PublicKey) (set keySet, m opti
 // Options of the source win over the defaults, which are for those who make many sets. Options
 // about fetching mean nothing for pinned keys.
 func New(source Source, defaults ...Option) (*Set, error) {
+	if source.several {
+		return newAny(source, defaults)
+	}
 	if source.open == nil {
 		return nil, errors.Join(&ConfigError{
 			Option:  "New",
-			Problem: "the Source is empty; make one with Discover, Remote, Static, PEM or PublicKeys",
+			Problem: "the Source is empty; make one with Discover, Remote, File, Static, PEM, PublicKeys or AnyOf",
 		})
 	}
 	c := configure(defaults)
 	c.override(configure(source.options))
-	remote, keys := source.open(c)
-	keys.pinned = remote == nil
-	unnamed, costly := keys.unnamed()
-	if keys.pinned && unnamed > maxCandidates {
-		c.Add(source.name, "", "%d keys have no kid, but a token is tried with at most %d; "+
-			"give fewer, or a JWK Set with kids to Static", unnamed, maxCandidates)
-	}
-	if keys.pinned && costly > maxCostly {
-		c.Add(source.name, "", "%d keys without a kid, for one algorithm, are on P-521 or have more than %d bits, "+
-			"but a token is tried with at most %d; give smaller ones, or a JWK Set with kids to Static",
-			costly, manyRSABits, maxCostly)
-	}
+	opened := source.prepare(c)
 	if err := c.err(); err != nil {
 		return nil, err
 	}
+	return source.make(c, opened), nil
+}
 
+// prepare opens a source of its own keys, and judges what concerns it as a whole.
+func (source Source) prepare(c *config) opened {
+	o := source.open(c)
+	o.keys.chosen, o.keys.pinned = o.fetcher == nil, o.fetcher == nil
+	if o.keys.pinned {
+		if err := o.keys.judgeUnnamed(); err != nil {
+			c.Add(source.name, "", "%v", err)
+		}
+	}
+	if c.metadataURL.Given() && !c.discovers {
+		c.Add("WithMetadataURL", strconv.Quote(weburl.Redacted(c.metadataURL.Get())),
+			"is for Discover alone; leave it out, or use Discover")
+	}
+	return o
+}
+
+// make makes the set of a source whose configuration has no mistake.
+func (source Source) make(c *config, o opened) *Set {
 	logger := contained(c.logger.Or(slog.Default()))
 	set := &Set{&setHandle{&setState{name: source.name, logger: logger, policy: c.policy()}}}
 	set.ctx, set.cancel = context.WithCancel(context.Background())
-	if keys.pinned {
-		set.current.Store(&snapshot{keySet: keys})
-		logRefused(set.logger, set.name, keys.refused, nil)
-		return set, nil
+	if o.keys.pinned {
+		set.current.Store(&snapshot{keySet: o.keys})
+		logRefused(set.logger, set.name, o.keys.refused, nil)
+		return set
 	}
-	set.download = remote.fetch
+	set.download = o.fetcher.fetch
 	if c.file.Given() {
-		set.file, set.unread = &file{path: c.file.Get().path, source: remote.String()}, true
+		set.file = &file{path: c.file.Get().path, source: o.fetcher.String(), jwtSVID: c.jwtSVID}
+		set.unread = true
 	}
-	return set, nil
+	return set
 }

@@ -157,7 +157,7 @@ func TestStaticSetsThatAreRefused(t *testing.T) {
 	for name, test := range map[string]struct{ json, says string }{
 		"empty":              {"", "not a JWK Set"},
 		"null":               {"null", "not a JWK Set"},
-		"no keys":            {`{"keys":[]}`, "no array of keys, or an empty one"},
+		"no keys":            {`{"keys":[]}`, "an empty array of keys"},
 		"one key, not a set": {mustJSON(edJWK("a")), "no array of keys"},
 		"a name twice":       {`{"keys":[],"keys":[]}`, "twice"},
 		"nothing usable":     {keySet(jwk{"kty": "X"}, private), "key 2: it has members of a private or symmetric key"},

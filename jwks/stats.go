@@ -1,11 +1,15 @@
 package jwks
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // Stats is what a [Set] is doing, for dashboards and alerts. It is for operators: LastError may
 // name internal hosts.
 type Stats struct {
-	// Source is the issuer or the URL that the keys come from, or "Static", "PEM" or "PublicKeys".
+	// Source is the issuer, the URL or the file that the keys come from, or "Static", "PEM" or
+	// "PublicKeys". For several sources it is all of them.
 	Source string
 	// State says what the keys are good for. Pinned keys are always [StateFresh]. After [Set.Close]
 	// it is [StateCold].
@@ -31,8 +35,14 @@ type Stats struct {
 // counts is what happened since the set was made.
 type counts struct{ fetches, failures int }
 
-// Stats returns what the set is doing now. It starts no fetch.
+// Stats returns what the set is doing now. It starts no fetch. For several sources ([AnyOf]) the
+// numbers are sums. The state is that of the source with the best keys, because requests are served
+// while one source has them; the age is the highest, LastError names each source that fails, and
+// NextAttempt is the earliest. [Set.SourceStats] has them one by one.
 func (s *Set) Stats() Stats {
+	if s.parts != nil {
+		return s.total()
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	now := time.Now()
@@ -67,4 +77,44 @@ func (s *Set) Stats() Stats {
 		stats.NextAttempt = refreshAt
 	}
 	return stats
+}
+
+// SourceStats returns the [Stats] of each source, in the order of [AnyOf]: one, for a set of one
+// source.
+func (s *Set) SourceStats() []Stats {
+	sources := s.sources()
+	all := make([]Stats, len(sources))
+	for i, source := range sources {
+		all[i] = source.Stats()
+	}
+	return all
+}
+
+// fromBest is the states, that with the best keys first.
+var fromBest = []State{StateFresh, StateStale, StateExpired, StateCold}
+
+// total returns the Stats of several sources as those of one.
+func (s *Set) total() Stats {
+	total := Stats{Source: s.name, State: StateCold}
+	for _, one := range s.SourceStats() {
+		if slices.Index(fromBest, one.State) < slices.Index(fromBest, total.State) {
+			total.State = one.State
+		}
+		total.Age = max(total.Age, one.Age)
+		total.Keys += one.Keys
+		total.Refused += one.Refused
+		total.Fetches += one.Fetches
+		total.Failures += one.Failures
+		total.Fetching = total.Fetching || one.Fetching
+		if one.LastError != "" {
+			if total.LastError != "" {
+				total.LastError += "; "
+			}
+			total.LastError += one.Source + ": " + one.LastError
+		}
+		if next := one.NextAttempt; !next.IsZero() && (total.NextAttempt.IsZero() || next.Before(total.NextAttempt)) {
+			total.NextAttempt = next
+		}
+	}
+	return total
 }

@@ -47,18 +47,19 @@ type unknown struct {
 	missing  missing
 }
 
-// search looks for a key id that the set does not have by fetching the set again: the issuer may
+// search looks for a key id, or for the thumbprint of a token without one, that the set does not
+// have by fetching the set again: the issuer may
 // have begun to sign with a new key. Keys that were requested before this request arrived may lack
 // that key, both those that it has seen and those that it has waited for: then there is another
 // fetch. All requests that wait for one share it, whatever key ids they look for.
 func (s *Set) search(
-	ctx context.Context, seen, snap *snapshot, kid string, arrived time.Time,
+	ctx context.Context, seen, snap *snapshot, q *query, arrived time.Time,
 ) (*snapshot, error) {
-	if snap.knows(kid) || !keyset.Searches(ctx) {
+	if snap.knows(q) || !keyset.Searches(ctx) {
 		return snap, nil
 	}
-	id, until := missingID(kid), arrived.Add(searchWait)
-	for !snap.knows(kid) {
+	id, until := q.searchID(), arrived.Add(searchWait)
+	for !snap.knows(q) {
 		if snap != seen && !snap.restored && !snap.loaded.Before(arrived) {
 			s.remember(id, snap)
 			return snap, nil
@@ -205,10 +206,13 @@ func (m missing) add(id uint64, asked time.Time) {
 	}
 }
 
-// forget forgets key ids that are published now.
-func (m missing) forget(published map[string]bool) {
-	for kid := range published {
+// forget forgets key ids and thumbprints that are published now.
+func (m missing) forget(published *keySet) {
+	for kid := range published.ids {
 		delete(m, missingID(kid))
+	}
+	for _, key := range published.keys {
+		delete(m, missingThumbprint(key.thumbprint))
 	}
 }
 

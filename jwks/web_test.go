@@ -265,6 +265,11 @@ func (l *logs) Write(p []byte) (int, error) {
 
 func (l *logs) logger() *slog.Logger { return slog.New(slog.NewJSONHandler(l, nil)) }
 
+// detailed is logger with the level Debug.
+func (l *logs) detailed() *slog.Logger {
+	return slog.New(slog.NewJSONHandler(l, &slog.HandlerOptions{Level: slog.LevelDebug}))
+}
+
 // lines returns the lines that contain all of the words.
 func (l *logs) lines(words ...string) []string {
 	l.mu.Lock()

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/bearer-go/bearer/internal/strictjson"
+	"github.com/bearer-go/bearer/internal/webclient"
 	"github.com/bearer-go/bearer/internal/weburl"
 )
 
@@ -40,37 +41,86 @@ type Flags struct {
 // was none.
 type Get func(ctx context.Context, location string) (document string, status int, err error)
 
+// A Place says whose document to fetch, and where it is.
+type Place struct {
+	// Issuer is the one that the document must name, to the character.
+	Issuer string
+	// URL is where the document is. It is "" for the places that follow from the issuer.
+	URL string
+	// Help says what to do if the document is not there or cannot be used: with which option it,
+	// or what it would say, is given. It is "" if there is nothing to say.
+	Help string
+}
+
 // Fetch fetches the document of an issuer and reads it. When the place that OpenID Connect
-// Discovery gives it answers with 404, that of RFC 8414 is next. The issuer in the document must
-// equal this one to the character. An error of get is returned as it is.
-func Fetch(ctx context.Context, issuer string, get Get) (Document, error) {
-	location, other := weburl.WellKnown(issuer)
+// Discovery gives it answers that it is not there for this client, that of RFC 8414 is next: after
+// any status from 400 to 499 but 408, 425 and 429, which ask for another attempt. The issuer in the
+// document must equal the one of the place to the character, wherever the document is. An error of
+// get can be found in the error as it is, of two the last.
+func Fetch(ctx context.Context, place Place, get Get) (Document, error) {
+	location, other := weburl.WellKnown(place.Issuer)
+	if place.URL != "" {
+		location, other = place.URL, ""
+	}
 	text, status, err := get(ctx, location)
-	if err != nil && status == http.StatusNotFound {
+	failure := new(PlaceError)
+	if err != nil && other != "" && absent(status) {
+		failure.Also = fmt.Sprintf("; before that, GET %s: status %d", location, status)
 		location = other
-		text, _, err = get(ctx, location)
+		text, status, err = get(ctx, location)
 	}
 	if err != nil {
-		return Document{}, err
+		if absent(status) && place.Help != "" {
+			failure.Also += "; " + place.Help
+		}
+		failure.Last = err
+		return Document{}, failure
 	}
 	d := Document{location: location}
-	if err := d.read(text, issuer); err != nil {
+	if err := d.read(text, place); err != nil {
 		return Document{}, d.Unusable(err)
 	}
 	return d, nil
 }
+
+// absent reports whether a status says that there is nothing for this client here, now and later.
+func absent(status int) bool {
+	switch status {
+	case http.StatusRequestTimeout, http.StatusTooEarly, http.StatusTooManyRequests:
+		return false
+	}
+	return status >= 400 && status <= 499
+}
+
+// PlaceError is an error of get, of two the last.
+type PlaceError struct {
+	Last error
+	// Also is what else there is to say, as the text that follows that of Last: what the first
+	// place answered, and what to do. It may be empty.
+	Also string
+}
+
+func (e *PlaceError) Error() string { return e.Last.Error() + e.Also }
+
+// Unwrap returns the error of get.
+func (e *PlaceError) Unwrap() error { return e.Last }
 
 // Unusable is the error of a document that has a problem.
 func (d *Document) Unusable(problem error) error {
 	return fmt.Errorf("the answer of %s is not usable: %w", d.location, problem)
 }
 
-func (d *Document) read(text, issuer string) error {
-	m, err := strictjson.Object(text)
+func (d *Document) read(text string, place Place) error {
+	m, err := strictjson.Object(strings.TrimPrefix(text, byteOrderMark))
 	if err != nil {
 		return err
 	}
-	if err := weburl.SameIssuer(m.Text("issuer"), issuer); err != nil {
+	found := m.Text("issuer")
+	if err := weburl.SameIssuer(found, place.Issuer); err != nil {
+		err = fmt.Errorf("%w; it names %s", err, shown(found))
+		if place.Help != "" {
+			err = fmt.Errorf("%w; %s", err, place.Help)
+		}
 		return err
 	}
 	d.KeysURL = textOf(m, "jwks_uri")
@@ -85,6 +135,26 @@ func (d *Document) read(text, issuer string) error {
 		}
 	}
 	return nil
+}
+
+// byteOrderMark may stand before JSON text, and parsers may ignore it (RFC 8259 section 8.1).
+const byteOrderMark = "\uFEFF"
+
+// maxShown is how much of the issuer that a document names is shown, in bytes.
+const maxShown = 64
+
+// shown is the issuer of a document as an error shows it: printable and short, because it is the
+// other side's text.
+func shown(issuer string) string {
+	if issuer == "" {
+		return "none"
+	}
+	cut := issuer[:min(len(issuer), maxShown)]
+	text := `"` + webclient.Printable(cut) + `"`
+	if len(cut) < len(issuer) {
+		text = "one that begins with " + text
+	}
+	return text
 }
 
 // MTLSEndpoints returns the endpoints for clients that show a certificate (RFC 8705 section 5). It

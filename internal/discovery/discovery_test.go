@@ -39,7 +39,7 @@ func TestFetchReadsTheDocument(t *testing.T) {
 		"token_endpoint":"token","revocation_endpoint":"revoke","authorization_endpoint":1,
 		"mtls_endpoint_aliases":{"token_endpoint":"mtls","revocation_endpoint":[]},
 		"authorization_response_iss_parameter_supported":true,"code_challenge_methods_supported":["plain","S256"]}`}}
-	d, err := discovery.Fetch(t.Context(), issuer, s.get)
+	d, err := discovery.Fetch(t.Context(), discovery.Place{Issuer: issuer}, s.get)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -54,7 +54,7 @@ func TestFetchReadsTheDocument(t *testing.T) {
 
 func TestMTLSEndpointsThatAreNoObjectAreTheirUsersProblem(t *testing.T) {
 	s := &site{documents: map[string]string{openIDURL: `{"issuer":"https://a.example/b","mtls_endpoint_aliases":null}`}}
-	d, err := discovery.Fetch(t.Context(), issuer, s.get)
+	d, err := discovery.Fetch(t.Context(), discovery.Place{Issuer: issuer}, s.get)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -63,7 +63,7 @@ func TestMTLSEndpointsThatAreNoObjectAreTheirUsersProblem(t *testing.T) {
 	}
 }
 
-func TestFetchAsksAtTheSecondPlaceAfterA404Only(t *testing.T) {
+func TestFetchAsksAtTheSecondPlaceOnlyIfTheFirstHasNone(t *testing.T) {
 	const good = `{"issuer":"https://a.example/b"}`
 	for name, tt := range map[string]struct {
 		documents map[string]string
@@ -74,7 +74,14 @@ func TestFetchAsksAtTheSecondPlaceAfterA404Only(t *testing.T) {
 		"first":    {map[string]string{openIDURL: good}, nil, []string{openIDURL}, ""},
 		"second":   {map[string]string{oauthURL: good}, map[string]int{openIDURL: 404}, []string{openIDURL, oauthURL}, ""},
 		"neither":  {nil, map[string]int{openIDURL: 404, oauthURL: 404}, []string{openIDURL, oauthURL}, "no answer"},
-		"410":      {map[string]string{oauthURL: good}, map[string]int{openIDURL: 410}, []string{openIDURL}, "no answer"},
+		"410":      {map[string]string{oauthURL: good}, map[string]int{openIDURL: 410}, []string{openIDURL, oauthURL}, ""},
+		"400":      {map[string]string{oauthURL: good}, map[string]int{openIDURL: 400}, []string{openIDURL, oauthURL}, ""},
+		"499":      {map[string]string{oauthURL: good}, map[string]int{openIDURL: 499}, []string{openIDURL, oauthURL}, ""},
+		"399":      {map[string]string{oauthURL: good}, map[string]int{openIDURL: 399}, []string{openIDURL}, "no answer"},
+		"408":      {map[string]string{oauthURL: good}, map[string]int{openIDURL: 408}, []string{openIDURL}, "no answer"},
+		"425":      {map[string]string{oauthURL: good}, map[string]int{openIDURL: 425}, []string{openIDURL}, "no answer"},
+		"429":      {map[string]string{oauthURL: good}, map[string]int{openIDURL: 429}, []string{openIDURL}, "no answer"},
+		"500":      {map[string]string{oauthURL: good}, map[string]int{openIDURL: 500}, []string{openIDURL}, "no answer"},
 		"no HTTP":  {map[string]string{oauthURL: good}, nil, []string{openIDURL}, "no answer"},
 		"no JSON":  {map[string]string{openIDURL: "<html>", oauthURL: good}, nil, []string{openIDURL}, "the answer of " + openIDURL + " is not usable: "},
 		"a foe":    {map[string]string{openIDURL: `{"issuer":"https://evil.example"}`, oauthURL: good}, nil, []string{openIDURL}, "it is not for the issuer"},
@@ -83,7 +90,7 @@ func TestFetchAsksAtTheSecondPlaceAfterA404Only(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := &site{documents: tt.documents, statuses: tt.statuses}
-			_, err := discovery.Fetch(t.Context(), issuer, s.get)
+			_, err := discovery.Fetch(t.Context(), discovery.Place{Issuer: issuer}, s.get)
 			if tt.want == "" && err != nil || tt.want != "" && (err == nil || !strings.Contains(err.Error(), tt.want)) {
 				t.Errorf("the error is %v, want %q", err, tt.want)
 			}

@@ -75,7 +75,7 @@ func (e *watch[S, D]) finish(cause error) {
 // New returns a watcher of subjects.
 func New[S any, D comparable](rules Rules[S, D]) *Watcher[S, D] {
 	w := &Watcher[S, D]{rules: rules, watched: make(map[D]map[*watch[S, D]]struct{})}
-	w.ctx, w.stop = context.WithCancel(context.Background())
+	w.ctx, w.stop = context.WithCancel(context.Background()) //nolint:gosec // Close calls stop
 	return w
 }
 

@@ -7,6 +7,9 @@ package keyset
 import (
 	"context"
 	"crypto"
+	"crypto/sha256"
+	"encoding/base64"
+	"sync/atomic"
 	"time"
 )
 
@@ -18,12 +21,69 @@ const MaxCandidates = 4
 type Key struct {
 	ID     string           // "" if it has none
 	Public crypto.PublicKey // *rsa.PublicKey, *ecdsa.PublicKey or ed25519.PublicKey
+
+	// Refusals is room for what package bearer says when this key, the first of so many, does not
+	// verify a signature. It is made once, because anyone can cause it at will.
+	Refusals [MaxCandidates]atomic.Value
 }
+
+// Thumbprint tells certificates apart: it is the SHA-256 of a certificate (x5t#S256, RFC 7515
+// section 4.1.8). The zero Thumbprint is none.
+type Thumbprint [sha256.Size]byte
+
+// MaxThumbprint is the length of the longest text that is read as a thumbprint, in bytes. A correct
+// one has 43. Some issuers encode the hexadecimal text, which gives 86.
+const MaxThumbprint = 128
+
+// base64Thumbprint is the length of a correct text.
+const base64Thumbprint = 43
+
+// ThumbprintOf reads the text of a header or of a JWK. A text that is no SHA-256 in base64url
+// equals only the same text: issuers with another encoding have it in both places. An empty text is
+// none, and of a longer one than [MaxThumbprint] the beginning counts.
+func ThumbprintOf[T string | []byte](text T) (t Thumbprint) {
+	if len(text) == 0 {
+		return t
+	}
+	const other = " is no SHA-256"
+	var room [MaxThumbprint + len(other)]byte
+	n := copy(room[:MaxThumbprint], text)
+	if n == base64Thumbprint {
+		size, err := base64.RawURLEncoding.Strict().Decode(t[:], room[:n])
+		if err == nil && size == len(t) && t != (Thumbprint{}) { // the zero one must not count as none
+			return t
+		}
+	}
+	return sha256.Sum256(append(room[:n], other...))
+}
+
+// A Hint is what the header of a token says of its key.
+type Hint struct {
+	KeyID      string     // kid; "" if there is none
+	Thumbprint Thumbprint // x5t#S256; zero if there is none
+}
+
+// A Miss is why a set has no key for a token. Sets make one for each reason and not for each token,
+// because anyone can cause it at will.
+type Miss struct {
+	Err     error        // wraps jwks.ErrKeyNotFound
+	Rule    string       // the id of the rule in docs/rules.md
+	Refusal atomic.Value // room for what package bearer makes of it, once
+}
+
+func (m *Miss) Error() string { return m.Err.Error() }
+
+// Unwrap returns the reason.
+func (m *Miss) Unwrap() error { return m.Err }
 
 // Candidates are the keys that may have signed a token.
 type Candidates struct {
 	keys [MaxCandidates]*Key
 	n    int
+
+	// Missing is why the keys of one of several sources are not known now, and nil if all are. If
+	// none of the keys verifies the signature, it is not known whether the token is good.
+	Missing error
 }
 
 // Add adds a key. There are at most [MaxCandidates].
@@ -38,17 +98,17 @@ func (c *Candidates) Keys() []*Key { return c.keys[:c.n] }
 // Set is what package bearer asks a key set. All methods wait for a fetch where one is needed,
 // within the context and the set's own bounds.
 type Set interface {
-	// Candidates returns the keys that may have signed a token with this iss, and with this key id
-	// and algorithm in its header; kid is "" for a token without one. There is at least one key, or
-	// an error. Keys that are published for other issuers are left out. It also returns the time of
-	// the answer, for the caller's own checks: reading the clock again would be the most expensive
-	// part of a request.
-	Candidates(ctx context.Context, iss, kid, alg string) (Candidates, time.Time, error)
+	// Candidates returns the keys that may have signed a token with this iss, and with this hint
+	// and algorithm in its header. There is at least one key, or an error, which is a [*Miss] if
+	// the set has no such key. Keys that are published for other issuers are left out. It also
+	// returns the time of the answer, for the caller's own checks: reading the clock again would be
+	// the most expensive part of a request.
+	Candidates(ctx context.Context, iss string, hint Hint, alg string) (Candidates, time.Time, error)
 
 	// Holds reports whether Candidates would return this key now. It is for tokens that were
 	// verified with the key before: as long as the set holds the key, verifying the signature again
 	// tells nothing new. Its errors and its time are those of Candidates.
-	Holds(ctx context.Context, iss, kid, alg string, key *Key) (bool, time.Time, error)
+	Holds(ctx context.Context, iss string, hint Hint, alg string, key *Key) (bool, time.Time, error)
 }
 
 // noSearch is the key of a context in which no search is made.

@@ -18,6 +18,11 @@ type lexer[T text] struct {
 	seeks  bool // names are compared with the wanted one, and not kept
 	wanted string
 	found  bool // the last name was it
+
+	// forgives makes a fault that leaves the structure of the document alone a note in fault, which
+	// keeps the first one; see [excuse].
+	forgives bool
+	fault    error
 }
 
 // nameStack is a stack of unescaped member names. The first ones stand in it and not in a slice, so
@@ -160,9 +165,12 @@ func (l *lexer[T]) span() (start, end int, err error) {
 func (l *lexer[T]) value() error {
 	switch l.next() {
 	case '"':
-		var err error
-		_, _, l.pos, err = quoted(l.data, l.pos)
-		return err
+		_, _, end, err := quoted(l.data, l.pos)
+		if err != nil {
+			return l.excuse(err)
+		}
+		l.pos = end
+		return nil
 	case '{':
 		return l.object(nil)
 	case '[':
@@ -197,10 +205,11 @@ func (l *lexer[T]) object(member func(start int) error) error {
 		}
 		start := l.pos
 		raw, escaped, end, err := quoted(l.data, l.pos)
-		if err != nil {
+		if err == nil {
+			l.pos = end
+		} else if err = l.excuse(err); err != nil {
 			return err
 		}
-		l.pos = end
 		if l.next() != ':' {
 			return errSyntax
 		}
@@ -239,6 +248,9 @@ func (l *lexer[T]) named(siblings *siblings[T], raw T, escaped bool) error {
 		l.found = spells(raw, escaped, l.wanted)
 		return nil
 	}
+	if l.fault != nil {
+		return nil // the names of what is refused are of no interest, and may be broken
+	}
 	if l.read++; l.maxNames > 0 && l.read > l.maxNames {
 		return errNames
 	}
@@ -246,6 +258,10 @@ func (l *lexer[T]) named(siblings *siblings[T], raw T, escaped bool) error {
 		raw = T(appendUnescaped(nil, raw))
 	}
 	if l.names.push(raw); siblings.repeated() {
+		if l.forgives {
+			l.fault = errDuplicate
+			return nil
+		}
 		return errDuplicate
 	}
 	return nil

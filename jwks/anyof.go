@@ -1,0 +1,271 @@
+package jwks
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/bearer-go/bearer/internal/flight"
+)
+
+// maxSources is how many sources a set can have. Each is asked for a key id that none of them has,
+// within its own budget.
+const maxSources = 8
+
+// AnyOf is several sources of the keys of one issuer: two regions, an old and a new place during a
+// move, or a pinned key beside published ones. A token is verified with the keys of any of them.
+// There are 1 to 8, none of them an AnyOf.
+//
+// Each source has its own options, fetches, budget for unknown key ids and last-known-good file,
+// and each is as patient with its issuer as if it were the only one. A token whose key one of them
+// has never waits for another. A key id that none has is looked for in all of them at once. While
+// one of them is unavailable such a token is, too: the answer is an [*UnavailableError] and not
+// [ErrKeyNotFound]. In package bearer the same holds for a token whose signature none of the known
+// keys verifies.
+//
+// A key that was withdrawn from one source is accepted for as long as another has it.
+func AnyOf(sources ...Source) Source {
+	sources = slices.Clone(sources)
+	names := make([]string, len(sources))
+	for i, source := range sources {
+		names[i] = source.name
+	}
+	return Source{name: "AnyOf(" + strings.Join(names, ", ") + ")", several: true, parts: sources}
+}
+
+// newAny makes the set of several sources.
+func newAny(source Source, defaults []Option) (*Set, error) {
+	all := configure(defaults)
+	if len(source.parts) == 0 || len(source.parts) > maxSources {
+		all.Add("AnyOf", "", "there are %d sources; give 1 to %d", len(source.parts), maxSources)
+	}
+	if all.file.Given() {
+		all.Add("WithLastKnownGood", all.file.Get().String(), "several sources cannot share a file; give each its own")
+	}
+	var sets []*Set
+	files, places := make(map[string]bool), make(map[string]bool)
+	for i, part := range source.parts {
+		if part.several || part.open == nil {
+			all.Add("AnyOf", "", "source %d is empty or an AnyOf; list sources that are neither", i+1)
+			continue
+		}
+		c := configure(defaults)
+		c.All = nil // they were judged
+		c.override(configure(part.options))
+		opened := part.prepare(c)
+		if path := c.file.Get().path; c.file.Given() && !all.file.Given() {
+			if files[path] {
+				c.Add("WithLastKnownGood", c.file.Get().String(), "another source has this file; give each its own")
+			}
+			files[path] = true
+		}
+		if opened.fetcher != nil {
+			if place := opened.fetcher.String(); places[place] {
+				c.Add("AnyOf", "", "source %d is there twice; keep one", i+1)
+			} else {
+				places[place] = true
+			}
+		}
+		if len(c.All) == 0 {
+			sets = append(sets, part.make(c, opened))
+		}
+		for _, mistake := range c.All {
+			mistake.Subject = part.name
+			all.All = append(all.All, mistake)
+		}
+	}
+	if err := all.err(); err != nil {
+		for _, set := range sets {
+			_ = set.Close()
+		}
+		return nil, err
+	}
+	set := &Set{&setHandle{&setState{name: source.name, logger: sets[0].logger, parts: sets}}}
+	return set, nil
+}
+
+// sources returns the sets that have keys of their own: the parts, or this one.
+func (s *Set) sources() []*Set {
+	if s.parts != nil {
+		return s.parts
+	}
+	return []*Set{s}
+}
+
+// findInAny is find for several sources.
+func (s *Set) findInAny(ctx context.Context, q *query, found *candidates) (at time.Time, err error) {
+	at = time.Now()
+	var waited bool
+	if *found, waited = s.cached(ctx, q, at); waited {
+		at = time.Now()
+	}
+	if found.n > 0 {
+		return at, nil
+	}
+	*found, err = s.askAll(ctx, q)
+	return time.Now(), err
+}
+
+// cached returns the candidates among the keys that the sources have now, and reports whether it
+// waited for newer ones. It does that, as a set of one source does, only for sources with stale
+// keys, and only if no other source has the key. Each source whose keys are due or missing starts a
+// fetch.
+func (s *Set) cached(ctx context.Context, q *query, now time.Time) (found candidates, waited bool) {
+	var seen [maxSources]*snapshot
+	var missing error
+	fresh, stale := false, false
+	for i, part := range s.parts {
+		snap := part.current.Load()
+		state := snap.state(now)
+		if !state.usable() || snap.due(now) {
+			if _, err := part.attempt(snap, now); !state.usable() && missing == nil {
+				if missing = err; err == nil {
+					missing = &UnavailableError{RetryAfter: retrySoon, cause: errFetchUnderWay}
+				}
+			}
+		}
+		if !state.usable() {
+			continue
+		}
+		if own := snap.candidates(q); own.n > 0 {
+			seen[i] = snap
+			fresh = fresh || state == StateFresh
+			stale = stale || state == StateStale
+		}
+	}
+	if stale && !fresh {
+		for i, part := range s.parts {
+			if seen[i] == nil {
+				continue
+			}
+			waited = true
+			if newer, err := part.refresh(ctx, seen[i], now); err == nil {
+				seen[i] = newer
+			}
+		}
+	}
+	found = join(seen[:len(s.parts)], q)
+	found.missing = missing
+	return found, waited
+}
+
+// join returns the candidates of several snapshots, of which some may be nil. A token without a key
+// id is tried with all of them or with none.
+func join(snaps []*snapshot, q *query) (all candidates) {
+	all.limit = maxCandidates
+	for _, snap := range snaps {
+		if snap == nil {
+			continue
+		}
+		found := snap.candidates(q)
+		for _, key := range found.keys[:found.n] {
+			if q.hint.KeyID == "" {
+				all.addOf(key)
+			} else if !all.holdsCopyOf(key) {
+				all.add(key)
+			}
+		}
+	}
+	if all.crowded {
+		return candidates{crowded: true, limit: maxCandidates}
+	}
+	return all
+}
+
+// askAll asks every source, at the same time, and returns what the sources have as soon as one of
+// them has a key.
+func (s *Set) askAll(ctx context.Context, q *query) (found candidates, err error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel() // what the others wait for goes on without this token
+	type outcome struct {
+		i     int
+		found candidates
+		err   error
+	}
+	outcomes, own := make(chan outcome, len(s.parts)), *q
+	for i, part := range s.parts {
+		go func() {
+			o, mine := outcome{i: i}, own
+			flight.Recover("looking for a key", func() error {
+				_, err := part.find(ctx, &mine, &o.found)
+				return err
+			}, func(err error) {
+				o.err = err
+				outcomes <- o
+			})
+		}()
+	}
+	errs := make([]error, len(s.parts))
+	for range s.parts {
+		o := <-outcomes
+		if o.err == nil {
+			if found, _ = s.cached(ctx, q, time.Now()); found.n == 0 && !found.crowded {
+				found = o.found
+			}
+			if found.n > 0 {
+				return found, nil
+			}
+			return found, errCrowded
+		}
+		errs[o.i] = o.err
+	}
+	return found, s.noneOf(errs)
+}
+
+// noneOf is why no source has a key for a token, given why each has none. What is not known of one
+// source is not known.
+func (s *Set) noneOf(errs []error) error {
+	var unavailable *UnavailableError
+	for i, err := range errs {
+		u, ok := errors.AsType[*UnavailableError](err)
+		if !ok {
+			continue
+		}
+		cause := fmt.Errorf("%s: %w", s.parts[i].name, u.cause)
+		if unavailable == nil {
+			unavailable = &UnavailableError{RetryAfter: u.RetryAfter, cause: cause}
+			continue
+		}
+		unavailable.RetryAfter = min(unavailable.RetryAfter, u.RetryAfter)
+		unavailable.cause = fmt.Errorf("%w; %w", unavailable.cause, cause)
+	}
+	if unavailable != nil {
+		return unavailable
+	}
+	for _, err := range errs {
+		if err != errUnknownID && err != errNoneFits { //nolint:errorlint // there is one of each
+			return err // which says more
+		}
+	}
+	return errs[0]
+}
+
+// readyAny is Ready for several sources.
+func (s *Set) readyAny(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	type outcome struct {
+		i   int
+		err error
+	}
+	outcomes := make(chan outcome, len(s.parts))
+	for i, part := range s.parts {
+		// Each starts its fetch, also if another is ready at once.
+		go func() {
+			flight.Recover("waiting for keys", func() error { return part.Ready(ctx) },
+				func(err error) { outcomes <- outcome{i, err} })
+		}()
+	}
+	errs := make([]error, len(s.parts))
+	for range s.parts {
+		o := <-outcomes
+		if o.err == nil {
+			return nil
+		}
+		errs[o.i] = o.err
+	}
+	return s.noneOf(errs)
+}

@@ -1,0 +1,164 @@
+package jwks
+
+import (
+	"hash/maphash"
+
+	"github.com/bearer-go/bearer/internal/jws"
+	"github.com/bearer-go/bearer/internal/keyset"
+)
+
+// query is what is known of the key of a token.
+type query struct {
+	hint      keyset.Hint
+	marked    bool           // there is a thumbprint
+	algorithm *jws.Algorithm // nil for any
+
+	iss       string
+	anyIssuer bool // the iss does not count
+}
+
+func (q *query) fits(key *key) bool {
+	return key.fits(q.algorithm) && (q.anyIssuer || key.issuer == nil || key.issuer.fits(q.iss))
+}
+
+// contradicts reports whether the token names another certificate than the key has.
+func (q *query) contradicts(key *key) bool {
+	return q.marked && key.thumbprint != q.hint.Thumbprint && key.thumbprint != keyset.Thumbprint{}
+}
+
+// searchID is what the set remembers of a query that a search did not answer.
+func (q *query) searchID() uint64 {
+	if q.hint.KeyID != "" {
+		return missingID(q.hint.KeyID)
+	}
+	return missingThumbprint(q.hint.Thumbprint)
+}
+
+func missingThumbprint(t keyset.Thumbprint) uint64 { return maphash.Bytes(missingSeed, t[:]) }
+
+// knows reports whether reading the set again is no way to find out more about a key. A key id that
+// is there, but not usable for the token, is an answer.
+func (s *keySet) knows(q *query) bool {
+	switch {
+	case s.pinned:
+		return true
+	case q.hint.KeyID != "":
+		return s.ids[q.hint.KeyID] != nil
+	case !q.marked:
+		return true
+	}
+	for _, key := range s.keys {
+		if key.thumbprint == q.hint.Thumbprint {
+			return true
+		}
+	}
+	return false
+}
+
+// candidates are the keys that may have signed a token, as [Set.Keys] describes them.
+type candidates struct {
+	keys   [maxCandidates]*key
+	n      uint8
+	costly uint8 // of the n
+
+	crowded bool  // the token has no key id, and there are more keys than it may be tried with
+	limit   uint8 // how many those are
+
+	missing error // why one of several sources has no keys now
+}
+
+// add adds a key, unless the token is not to be tried with more. It reports whether there was room.
+func (c *candidates) add(key *key) bool {
+	if c.n == maxCandidates || key.costly && c.costly == maxCostly {
+		return false
+	}
+	if key.costly {
+		c.costly++
+	}
+	c.keys[c.n] = key
+	c.n++
+	return true
+}
+
+// list returns the keys as users of the package see them.
+func (c *candidates) list() []Key {
+	keys := make([]Key, c.n)
+	for i, key := range c.keys[:c.n] {
+		keys[i] = Key{key}
+	}
+	return keys
+}
+
+// candidates returns the keys that may have signed a token. Keys that are bound to other issuers
+// are passed over before anything is counted: they would take the places of this issuer's own.
+func (s *keySet) candidates(q *query) (found candidates) {
+	if q.hint.KeyID == "" {
+		return s.withoutID(q)
+	}
+	for _, key := range s.keys {
+		if key.ID == q.hint.KeyID && q.fits(key) && !q.contradicts(key) {
+			found.add(key)
+		}
+	}
+	if s.chosen {
+		for _, key := range s.keys {
+			if key.ID == "" && q.fits(key) && !q.contradicts(key) {
+				found.add(key)
+			}
+		}
+	}
+	return found
+}
+
+// withoutID returns the candidates of a token without a key id. Its thumbprint selects the keys
+// that have it. Otherwise all keys fit that do not contradict it. Which of several keys of an
+// issuer that is would be a guess, and the token was free to say. Of those that the operator chose,
+// a token is tried with as many as any.
+func (s *keySet) withoutID(q *query) (found candidates) {
+	found.limit = 1
+	if s.chosen {
+		found.limit = maxCandidates
+	}
+	if q.marked {
+		for _, key := range s.keys {
+			if key.thumbprint == q.hint.Thumbprint && q.fits(key) {
+				found.addOf(key)
+			}
+		}
+	}
+	if found.n == 0 && !found.crowded {
+		for _, key := range s.keys {
+			if q.fits(key) && !q.contradicts(key) {
+				found.addOf(key)
+			}
+			if found.crowded {
+				break
+			}
+		}
+	}
+	if found.crowded {
+		return candidates{crowded: true, limit: found.limit}
+	}
+	return found
+}
+
+// holdsCopyOf reports whether there is the same public key already.
+func (c *candidates) holdsCopyOf(key *key) bool {
+	for _, other := range c.keys[:c.n] {
+		if other.samePublic(key) {
+			return true
+		}
+	}
+	return false
+}
+
+// addOf is add for a token without a key id, which is tried with all keys that fit or with none.
+// Copies of a key count once.
+func (c *candidates) addOf(key *key) {
+	if c.holdsCopyOf(key) {
+		return
+	}
+	if !c.add(key) || c.n > c.limit {
+		c.crowded = true
+	}
+}

@@ -1,0 +1,268 @@
+package bearer_test
+
+import (
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/bearer-go/bearer"
+	"github.com/bearer-go/bearer/bearertest"
+	"github.com/bearer-go/bearer/jwks"
+)
+
+const (
+	policyIssuer = "https://tenant.b2c.example/11111111-2222-4333-8444-555555555555/v2.0/"
+	policyURL    = "https://tenant.b2c.example/tenant/b2c_1_susi/v2.0/.well-known/openid-configuration"
+)
+
+// pagesOf answers each URL with a body, and others with 404.
+type pagesOf map[string]string
+
+func (p pagesOf) RoundTrip(r *http.Request) (*http.Response, error) {
+	body, found := p[r.URL.String()]
+	server := &keyServer{}
+	server.breaks(func() (int, string) {
+		if !found {
+			return http.StatusNotFound, ""
+		}
+		return http.StatusOK, body
+	})
+	return server.RoundTrip(r)
+}
+
+func jsonText(v any) string {
+	text, err := json.Marshal(v)
+	if err != nil {
+		panic(err)
+	}
+	return string(text)
+}
+
+// headerOf is the header of a token as JSON.
+func headerOf(t *testing.T, token string) string {
+	t.Helper()
+	part, _, _ := strings.Cut(token, ".")
+	text, err := base64.RawURLEncoding.DecodeString(part)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
+
+// causeOfRefusal is what the operator learns of why a token is refused.
+func causeOfRefusal(t *testing.T, auth *bearer.Middleware, token string, want bearer.Reason) string {
+	t.Helper()
+	_, err := auth.Guard().Verify(t.Context(), token)
+	if got := reasonOf(t, err); got != want {
+		t.Fatalf("reason %q, want %q", got, want)
+	}
+	cause := errors.Unwrap(err)
+	if cause == nil {
+		t.Fatal("there is no cause")
+	}
+	return cause.Error()
+}
+
+// MetadataURL changes the place of the issuer's metadata, and not the issuer that it must name.
+// Rules: key.metadata.
+func TestMetadataURLNamesThePlaceAndNotTheIssuer(t *testing.T) {
+	key := pairs()[0]
+	token := tenantToken(policyIssuer, "k", key)
+	set := jsonText(c{"keys": []c{merged(key.jwk, c{"kid": "k"})}})
+	trust := func(document string) *bearer.Middleware {
+		web := pagesOf{policyURL: document, policyIssuer + "keys": set}
+		return mustNew(t, bearer.WithIssuer(policyIssuer, "api", bearer.MetadataURL(policyURL)),
+			bearer.WithHTTPClient(&http.Client{Transport: web}), quiet())
+	}
+	document := func(issuer string) string { return jsonText(c{"issuer": issuer, "jwks_uri": policyIssuer + "keys"}) }
+	wantReason(t, trust(document(policyIssuer)), token, "")
+	for _, issuer := range []string{"https://evil.example", strings.TrimSuffix(policyIssuer, "/"), ""} {
+		cause := causeOfRefusal(t, trust(document(issuer)), token, bearer.ReasonKeysUnavailable)
+		if !strings.Contains(cause, policyIssuer) || !strings.Contains(cause, "MetadataURL") || !strings.Contains(cause, policyURL) {
+			t.Errorf("%q: %s", issuer, cause)
+		}
+	}
+}
+
+func TestMetadataURLThatIsRefused(t *testing.T) {
+	for name, test := range map[string]struct {
+		issuer string
+		opts   []bearer.IssuerOption
+		says   string
+	}{
+		"empty":            {policyIssuer, []bearer.IssuerOption{bearer.MetadataURL("")}, `MetadataURL("")`},
+		"http":             {policyIssuer, []bearer.IssuerOption{bearer.MetadataURL("http://a.example")}, "is not https"},
+		"twice":            {policyIssuer, []bearer.IssuerOption{bearer.MetadataURL(policyURL), bearer.MetadataURL(policyURL)}, "set more than once"},
+		"with JWKSURL":     {policyIssuer, []bearer.IssuerOption{bearer.MetadataURL(policyURL), bearer.JWKSURL(policyURL)}, "exclude each other"},
+		"with Keys":        {policyIssuer, []bearer.IssuerOption{bearer.MetadataURL(policyURL), bearer.Keys(jwks.Remote(policyURL))}, "exclude each other"},
+		"with HMACSecret":  {policyIssuer, []bearer.IssuerOption{bearer.MetadataURL(policyURL), bearer.HMACSecret(make([]byte, 32))}, "exclude each other"},
+		"without issuer":   {"", []bearer.IssuerOption{bearer.MetadataURL(policyURL)}, "issuer"},
+		"an issuer of old": {"accounts.google.example", []bearer.IssuerOption{bearer.MetadataURL(policyURL)}, ""},
+	} {
+		_, err := bearer.New(bearer.WithIssuer(test.issuer, "api", test.opts...))
+		if test.says == "" && err != nil || test.says != "" && (err == nil || !strings.Contains(err.Error(), test.says)) {
+			t.Errorf("%s: %v, want %q", name, err, test.says)
+		}
+	}
+}
+
+// The header's x5t#S256 selects a key only without kid, never contradicts one, and is looked at on
+// every hit of the cache.
+// Rules: key.thumbprint.
+func TestThumbprintOfTheHeaderSelectsTheKey(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		one, two := pairs()[0], pairs()[1]
+		sum1, sum2 := sha256.Sum256([]byte("one")), sha256.Sum256([]byte("two"))
+		x5t1, x5t2 := b64(string(sum1[:])), b64(string(sum2[:]))
+		server := &keyServer{}
+		server.publish(merged(one.jwk, c{"kid": "a", "x5t#S256": x5t1}), merged(two.jwk, c{"kid": "b", "x5t#S256": x5t2}))
+		auth := withCommonSet(t, contoso, server)
+		sign := func(header c) string {
+			claims := c{"iss": contoso, "aud": "api", "exp": time.Now().Add(1000 * time.Hour).Unix()}
+			return signedBy(merged(c{"alg": "ES256"}, header), claims, "ES256", one.private)
+		}
+		tokens := map[string]bearer.Reason{
+			sign(c{"x5t#S256": x5t1}):                                                      "",
+			sign(c{"x5t#S256": x5t1, "kid": "a"}):                                          "",
+			sign(c{"kid": "a"}):                                                            "",
+			sign(c{}):                                                                      bearer.ReasonUnknownKey,
+			sign(c{"x5t#S256": x5t2}):                                                      bearer.ReasonSignature,
+			sign(c{"x5t#S256": x5t2, "kid": "a"}):                                          bearer.ReasonUnknownKey,
+			sign(c{"x5t#S256": x5t1, "kid": "b"}):                                          bearer.ReasonUnknownKey,
+			sign(c{"x5t#S256": strings.Repeat("A", 43), "kid": "a"}):                       bearer.ReasonUnknownKey,
+			sign(c{"x5t#S256": strings.Repeat("x", 5000), "kid": "a"}):                     bearer.ReasonUnknownKey,
+			sign(c{"x5t#S256": 1, "kid": "a"}):                                             bearer.ReasonMalformedToken,
+			sign(c{"x5t#S256": nil, "kid": "a"}):                                           bearer.ReasonMalformedToken,
+			sign(c{"x5t#S256": []string{x5t1}}):                                            bearer.ReasonMalformedToken,
+			sign(c{"x5t#S256": "", "kid": "a"}):                                            "",
+			sign(c{"x5t": x5t2, "kid": "a"}):                                               "",
+			sign(c{"x5t#s256": x5t2, "kid": "a"}):                                          "",
+			sign(c{"kid": "a", "x5c": []string{"AAAA"}, "jwk": two.jwk, "x5t#S256": x5t1}): "",
+		}
+		for range 2 {
+			for token, want := range tokens {
+				wantReason(t, auth, token, want)
+			}
+		}
+		server.publish(merged(one.jwk, c{"kid": "a", "x5t#S256": x5t2}), merged(two.jwk, c{"kid": "b", "x5t#S256": x5t1}))
+		wantReason(t, auth, sign(c{"kid": "unknown"}), bearer.ReasonUnknownKey) // fetches the set again
+		wantReason(t, auth, sign(c{"x5t#S256": x5t1}), bearer.ReasonSignature)
+		for token, before := range tokens {
+			if before != "" {
+				continue
+			}
+			_, err := auth.Guard().Verify(t.Context(), token)
+			if strings.Contains(headerOf(t, token), x5t1) != (err != nil) {
+				t.Errorf("%s: %v", headerOf(t, token), err)
+			}
+		}
+	})
+}
+
+// A dead source of keys refuses no token of another source, and no token is invalid that the dead
+// one's keys may verify.
+// Rules: key.sources.
+func TestTokensOfOneSourceOutliveAnother(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		one, two, foreign := pairs()[0], pairs()[1], pairs()[7]
+		east, west := &keyServer{}, &keyServer{}
+		east.publish(merged(one.jwk, c{"kid": "1"}))
+		west.publish(merged(two.jwk, c{"kid": "1"}), merged(two.jwk, c{"kid": "2"}))
+		auth := mustNew(t, quiet(), bearer.WithIssuer(contoso, "api", bearer.Keys(jwks.AnyOf(
+			jwks.Remote("https://east.example/keys", jwks.WithHTTPClient(east.client())),
+			jwks.Remote("https://west.example/keys", jwks.WithHTTPClient(west.client())),
+		))), bearer.WithIssuer(fabrikam, "api", bearer.Keys(jwks.Remote("https://other.example/keys", jwks.WithHTTPClient(east.client())))))
+		west.breaks(func() (int, string) { return http.StatusServiceUnavailable, "" })
+		for range 2 {
+			wantReason(t, auth, tenantToken(contoso, "1", one), "")
+			wantReason(t, auth, tenantToken(contoso, "2", two), bearer.ReasonKeysUnavailable)
+			wantReason(t, auth, tenantToken(contoso, "1", two), bearer.ReasonKeysUnavailable) // the kid of both
+			wantReason(t, auth, tenantToken(fabrikam, "2", two), bearer.ReasonUnknownKey)     // another issuer's keys
+		}
+		west.breaks(nil)
+		<-time.After(time.Minute)
+		wantReason(t, auth, tenantToken(contoso, "2", two), "")
+		wantReason(t, auth, tenantToken(contoso, "1", two), "")
+		wantReason(t, auth, tenantToken(contoso, "1", foreign), bearer.ReasonSignature)
+		wantReason(t, auth, tenantToken(fabrikam, "2", two), bearer.ReasonUnknownKey)
+		if err := auth.Ready(t.Context()); err != nil {
+			t.Error(err)
+		}
+		stats := auth.Stats().Issuers
+		if len(stats) != 3 || stats[0].Issuer != contoso || stats[1].Issuer != contoso || stats[1].Source != "https://west.example/keys" || stats[1].Failures == 0 {
+			t.Errorf("%+v", stats)
+		}
+	})
+}
+
+// The cause of a refusal for want of a key says what was looked for, names a kid only if it is
+// published, and costs no memory, because anyone can cause it.
+// Rules: guard.quiet-log.
+func TestRefusalsForWantOfAKeySayWhy(t *testing.T) {
+	one, two, foreign := pairs()[0], pairs()[1], pairs()[7]
+	control := strings.Repeat("\x1b[2J\n", 200)
+	server := &keyServer{}
+	server.publish(merged(one.jwk, c{"kid": "a"}), merged(two.jwk, c{"kid": "a"}), merged(two.jwk, c{"kid": "b"}), merged(one.jwk, c{"kid": "enc", "use": "enc"}))
+	auth := withCommonSet(t, contoso, server)
+	for _, test := range []struct {
+		kid    any
+		key    pair
+		reason bearer.Reason
+		says   string
+	}{
+		{"a", foreign, bearer.ReasonSignature, `none of the 2 keys that fit, the first of them "a"`},
+		{"b", foreign, bearer.ReasonSignature, `does not verify with the one key that fits, "b"`},
+		{"enc", one, bearer.ReasonUnknownKey, `the key with its kid, "enc", is published and cannot be used: it is for encryption`},
+		{nil, one, bearer.ReasonUnknownKey, "it has no kid, and several keys are for its algorithm"},
+		{"zz-unknown", one, bearer.ReasonUnknownKey, "no published key has its kid"},
+		{control[:1000], one, bearer.ReasonUnknownKey, "no published key has its kid"},
+	} {
+		header := c{"alg": "ES256"}
+		if test.kid != nil {
+			header["kid"] = test.kid
+		}
+		token := signedBy(header, c{"iss": contoso, "aud": "api", "exp": time.Now().Add(time.Hour).Unix()}, "ES256", test.key.private)
+		cause := causeOfRefusal(t, auth, token, test.reason)
+		if !strings.Contains(cause, test.says) || strings.ContainsAny(cause, "\x1b\n") || strings.Contains(cause, "zz-") {
+			t.Errorf("%.20q: %q, want %q", test.kid, cause, test.says)
+		}
+		_, first := auth.Guard().Verify(t.Context(), token)
+		if _, second := auth.Guard().Verify(t.Context(), token); first != second { //nolint:errorlint // it is one value
+			t.Errorf("%.20q: the refusal is made for each token", test.kid)
+		}
+	}
+	pinned := mustNew(t, quiet(), bearer.WithIssuer(contoso, "api", bearer.Keys(jwks.PublicKeys(
+		one.private.Public(), two.private.Public(), foreign.private.Public(), pairs()[8].private.Public(),
+	))))
+	token := signedBy(c{"alg": "ES256"}, c{"iss": contoso, "aud": "api"}, "ES256", pairs()[8].private)
+	if cause := causeOfRefusal(t, pinned, token[:len(token)-8]+"AAAAAAAA", bearer.ReasonSignature); !strings.Contains(cause, "none of the 4 keys that fit") {
+		t.Error(cause)
+	}
+}
+
+// Pinned keys are tried for a token without a kid.
+// Rules: key.no-kid.
+func TestPinnedKeysVerifyTokensWithoutKeyID(t *testing.T) {
+	issuer := bearertest.NewIssuer()
+	old := issuer.Sign(bearertest.Claims{"kid": nil})
+	issuer.Rotate()
+	for name, source := range map[string]jwks.Source{
+		"PublicKeys": jwks.PublicKeys(issuer.PublicKeys()...), "Static": jwks.Static(issuer.KeySet()),
+	} {
+		auth := newTuple(t, issuer, bearer.Keys(source))
+		for range 2 { // the second time from the cache
+			wantReason(t, auth, old, "")
+			wantReason(t, auth, issuer.Sign(bearertest.Claims{"kid": nil}), "")
+			wantReason(t, auth, issuer.Token(), "")
+		}
+		if t.Failed() {
+			t.Error(name)
+		}
+	}
+}
