@@ -60,7 +60,7 @@ func (j judging) WrapStreamingHandler(next connect.StreamingHandlerFunc) connect
 	return func(ctx context.Context, conn connect.StreamingHandlerConn) error {
 		guard := j[conn.Spec().Procedure]
 		if guard == nil {
-			return connect.NewError(connect.CodePermissionDenied, errors.New("The procedure has no rule"))
+			return connect.NewError(connect.CodePermissionDenied, errors.New("the procedure has no rule"))
 		}
 		return next(ctx, &judgedConn{conn, func() error {
 			verified := (&http.Request{Method: http.MethodPost, Pattern: conn.Spec().Procedure}).WithContext(ctx)
@@ -105,7 +105,7 @@ var connectCodes = map[int]connect.Code{
 func refusal(err error) *connect.Error {
 	refused, ok := errors.AsType[*bearer.Error](err)
 	if !ok {
-		return connect.NewError(connect.CodeInternal, errors.New("The call could not be judged"))
+		return connect.NewError(connect.CodeInternal, errors.New("the call could not be judged"))
 	}
 	code, ok := connectCodes[refused.StatusCode()]
 	if !ok {

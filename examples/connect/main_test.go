@@ -224,3 +224,30 @@ func TestProceduresWithoutRule(t *testing.T) {
 		t.Errorf("%s: %v", watchOrders, err)
 	}
 }
+
+// oneMessage is a stream that has a message to receive, and notes whether one was sent.
+type oneMessage struct {
+	connect.StreamingHandlerConn
+	sent bool
+}
+
+func (c *oneMessage) Receive(any) error { return nil }
+func (c *oneMessage) Send(any) error    { c.sent = true; return nil }
+
+// Each direction is judged by itself.
+func TestBothDirectionsAreJudged(t *testing.T) {
+	var verdict error
+	below := new(oneMessage)
+	conn := &judgedConn{below, func() error { return verdict }}
+	if conn.Receive(nil) != nil || conn.Send(nil) != nil || !below.sent {
+		t.Error("nothing passes")
+	}
+	below.sent = false
+	verdict = errors.New("no longer")
+	if err := conn.Receive(nil); !errors.Is(err, verdict) {
+		t.Errorf("%v for a message received", err)
+	}
+	if err := conn.Send(nil); !errors.Is(err, verdict) || below.sent {
+		t.Errorf("%v for a message to send, sent %v", err, below.sent)
+	}
+}

@@ -322,3 +322,37 @@ func TestPanicOpensNothing(t *testing.T) {
 		t.Error("the handler ran")
 	}
 }
+
+// oneMessage is a stream that has a message to receive, and notes whether one was sent.
+type oneMessage struct {
+	grpc.ServerStream
+	sent bool
+}
+
+func (s *oneMessage) RecvMsg(any) error { return nil }
+func (s *oneMessage) SendMsg(any) error { s.sent = true; return nil }
+
+// Each direction is judged by itself: here, after the end of the Middleware.
+func TestBothDirectionsAreJudged(t *testing.T) {
+	issuer := bearertest.NewIssuer()
+	auth := newAuth(t, issuer)
+	who := rules{guards: map[string]*bearer.Guard{watch: auth.Guard()}}
+	call, err := who.authenticate(metadata.NewIncomingContext(t.Context(),
+		metadata.MD{"authorization": {"Bearer " + issuer.Token()}}), watch)
+	if err != nil {
+		t.Fatal(err)
+	}
+	below := new(oneMessage)
+	stream := &guardedStream{below, call}
+	if stream.RecvMsg(nil) != nil || stream.SendMsg(nil) != nil || !below.sent {
+		t.Error("nothing passes")
+	}
+	below.sent = false
+	_ = auth.Close()
+	if err := stream.RecvMsg(nil); status.Code(err) != codes.Unavailable {
+		t.Errorf("%v for a message received", err)
+	}
+	if err := stream.SendMsg(nil); status.Code(err) != codes.Unavailable || below.sent {
+		t.Errorf("%v for a message to send, sent %v", err, below.sent)
+	}
+}

@@ -32,6 +32,7 @@ type apiServer struct {
 	certificate *tls.Certificate
 	token       string
 	refused     int // requests without the token
+	kept        int // requests on a connection that the client wants to keep
 }
 
 func newAPIServer(t *testing.T) *apiServer {
@@ -65,6 +66,9 @@ func (s *apiServer) answer(w http.ResponseWriter, r *http.Request) {
 	known := r.Header.Get("Authorization") == "Bearer "+s.token
 	if !known {
 		s.refused++
+	}
+	if !r.Close {
+		s.kept++
 	}
 	s.mu.Unlock()
 	switch {
@@ -175,8 +179,10 @@ func TestFilesAreReadAgain(t *testing.T) {
 	if response := get(service, server.issuer.Token()); response.Code != http.StatusOK {
 		t.Errorf("status %d: %s", response.Code, response.Body)
 	}
-	if server.refused != 0 {
-		t.Errorf("%d requests had an old token", server.refused)
+	server.mu.Lock()
+	defer server.mu.Unlock()
+	if server.refused != 0 || server.kept != 0 {
+		t.Errorf("%d requests had an old token, %d keep their connection", server.refused, server.kept)
 	}
 }
 

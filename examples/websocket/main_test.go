@@ -73,15 +73,21 @@ func serve(t *testing.T, service http.Handler) *http.Client {
 	return &http.Client{Transport: transport}
 }
 
-// dial opens a WebSocket with a header and subprotocols, and returns the answer of the handshake.
-func dial(t *testing.T, client *http.Client, header http.Header, subprotocols ...string) (*websocket.Conn, *http.Response, error) {
+// dial opens a WebSocket with a header and subprotocols, and returns the status of the handshake. The
+// connection is nil if the server refuses it.
+func dial(t *testing.T, client *http.Client, header http.Header, subprotocols ...string) (*websocket.Conn, int) {
 	t.Helper()
 	conn, response, err := websocket.Dial(t.Context(), "ws://orders.example/orders",
 		&websocket.DialOptions{HTTPClient: client, HTTPHeader: header, Subprotocols: subprotocols})
+	if response == nil {
+		t.Fatal(err)
+	}
 	if err == nil {
 		t.Cleanup(func() { _ = conn.CloseNow() })
+	} else {
+		_ = response.Body.Close()
 	}
-	return conn, response, err
+	return conn, response.StatusCode
 }
 
 func authorization(token string) http.Header {
@@ -126,11 +132,11 @@ func TestHandshakeAdmitsWhoMay(t *testing.T) {
 		{"an issuer that is down", serve(t, newService(t, down)), authorization(down.Token()), nil, http.StatusServiceUnavailable},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			conn, response, err := dial(t, test.client, test.header, test.subprotocols...)
-			if response == nil || response.StatusCode != test.status {
-				t.Fatalf("answer %v, want status %d: %v", response, test.status, err)
+			conn, status := dial(t, test.client, test.header, test.subprotocols...)
+			if status != test.status {
+				t.Fatalf("status %d, want %d", status, test.status)
 			}
-			if err != nil {
+			if conn == nil {
 				return
 			}
 			if conn.Subprotocol() != subprotocol {
@@ -150,16 +156,16 @@ func TestConnectionEndsWithItsToken(t *testing.T) {
 		issuer := bearertest.NewIssuer()
 		client := serve(t, newService(t, issuer, bearer.Leeway(0)))
 		token := issuer.Token(bearertest.Claims{"scope": "orders:read", "exp": time.Now().Add(time.Minute)})
-		conn, _, err := dial(t, client, authorization(token), subprotocol)
-		if err != nil {
-			t.Fatal(err)
+		conn, status := dial(t, client, authorization(token), subprotocol)
+		if conn == nil {
+			t.Fatalf("status %d", status)
 		}
 		opened := time.Now()
 		<-time.After(59 * time.Second)
 		if answer, err := ask(t, conn, "espresso"); err != nil || answer != "espresso for alice" {
 			t.Errorf("answer %q, error %v before the end", answer, err)
 		}
-		_, _, err = conn.Read(t.Context())
+		_, _, err := conn.Read(t.Context())
 		closed, ok := errors.AsType[websocket.CloseError](err)
 		if !ok || closed.Code != 3000 || closed.Reason != "token_expired" {
 			t.Errorf("%v after the end", err)
