@@ -147,7 +147,7 @@ func FromForm(name ...string) TokenLocation { return named(locationForm, name) }
 // FromWebSocket finds the token in a WebSocket handshake's Sec-WebSocket-Protocol header, as the
 // subprotocol "base64url.bearer.authorization." followed by the token in base64url without padding:
 // the one header that a browser's WebSocket can set. The entry is removed before the handler runs,
-// so that it is never negotiated or echoed.
+// also if another place of a [FirstOf] counts, so that it is never negotiated or echoed.
 //
 // A browser closes the connection unless the server selects one of the subprotocols that it was
 // offered (RFC 6455 section 4.1, and the WebSockets Standard of WHATWG). So the page offers one of
