@@ -42,7 +42,7 @@ func (c *issuerConfig) buildAlgorithms(m *optional.Mistakes) (algorithms []*jws.
 			m.Add("Algorithms", strconv.Quote(name),
 				"not a known algorithm; names are case-sensitive, such as RS256 or ES256")
 		case alg.Symmetric() && !secrets && !beside:
-			m.Add("Algorithms", strconv.Quote(name), "HMAC needs HMACSecret, and excludes public keys")
+			m.Add("Algorithms", strconv.Quote(name), "HMAC needs HMACSecret, or HMACSecretBesideKeys where the issuer has public keys, too")
 		case !alg.Symmetric() && secrets:
 			m.Add("Algorithms", strconv.Quote(name),
 				"excludes HMACSecret: a public key must never serve as a secret")

@@ -190,7 +190,7 @@ func TestRefusedRequestsHaveACause(t *testing.T) {
 		"two places":              {fields("Authorization", "Bearer "+token, "X-Token", token), []string{"more than one of these places: the Authorization header", "FirstOf"}},
 		"Basic":                   {get("Basic " + junk), []string{"the scheme Basic"}},
 		"DPoP":                    {get("dpop " + junk), []string{"the scheme DPoP", "unbound tokens"}},
-		"no scheme":               {get(token), []string{"a token without a scheme", `send "Bearer", a space and the token`}},
+		"no scheme":               {get(token), []string{"a token without a scheme", `send the scheme, such as "Bearer", a space and the token`}},
 		"another scheme":          {get("Digest " + junk), []string{"another scheme", "FromHeaderScheme"}},
 		"no token":                {get("Bearer "), []string{"no token in the Authorization header", "is a variable of the client unset?"}},
 		"no scheme at all":        {get(junk), []string{"the Authorization header with the scheme Bearer cannot be read"}},

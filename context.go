@@ -49,7 +49,7 @@ func withoutClaims(r *http.Request) *http.Request {
 
 // verifiedIn returns the context of this very request if the verifier has verified its token
 // already, or nil. A context can be handed on to another request, such as one out of a batch. That
-// request is verified from its own credential if it brings one.
+// request is verified from its own credential if it brings another one where isOf looks.
 func verifiedIn(r *http.Request, by *verifier) *principal {
 	p, ok := r.Context().Value(contextKey{}).(*principal)
 	if !ok || p.by != by || !p.isOf(r) {

@@ -37,10 +37,14 @@ func (x *extraction) extract(from *places) *Error {
 	}
 	for i := range from.list {
 		p := &from.list[i]
-		if p.ordered && x.ordered || p.kind == locationForm && x.credentials > 1 {
+		if p.kind == locationForm && x.credentials > 1 {
 			continue
 		}
-		if err := x.from(p); err != nil {
+		read := x.from
+		if p.ordered && x.ordered {
+			read = x.passOver
+		}
+		if err := read(p); err != nil {
 			return err
 		}
 	}
@@ -87,6 +91,25 @@ func (x *extraction) from(p *place) (refusal *Error) {
 		return x.stripWebSocket()
 	}
 	return nil
+}
+
+// passOver leaves out a place that does not count, because one before it in a FirstOf does. A token
+// among the subprotocols is taken out all the same, so that the handler never selects it.
+func (x *extraction) passOver(p *place) *Error {
+	if p.kind != locationWebSocket || !offersToken(x.request) {
+		return nil
+	}
+	return x.stripWebSocket()
+}
+
+// offersToken reports whether one of the subprotocols of a handshake is meant as a token.
+func offersToken(r *http.Request) bool {
+	for entry := range subprotocols(r.Header[webSocketField]) {
+		if strings.HasPrefix(entry, webSocketPrefix) {
+			return true
+		}
+	}
+	return false
 }
 
 // maxFirstWord limits how far explain looks for a second word, in bytes. Longer first words are no

@@ -89,16 +89,24 @@ func (l *live) judgeAudience(r *http.Request, c *content, aud []string) *Error {
 	switch {
 	case ours == "":
 		return refusedEmptyAudience
-	case !slices.Contains(c.audience, ours), aud != nil && !slices.Contains(aud, ours):
-		named := "nothing"
-		if all := append(slices.Clip(c.audience), aud...); len(all) > 0 {
-			named = quoted(all[0])
-		}
-		return because(ReasonAudience, ruleAudienceFunc,
-			"the token is for "+named+", and the AudienceFunc returned another audience for this request",
-			"compare what the AudienceFunc returns with aud")
+	case !slices.Contains(c.audience, ours):
+		return wrongAudienceNow(c.audience)
+	case aud != nil && !slices.Contains(aud, ours):
+		return wrongAudienceNow(aud)
 	}
 	return nil
+}
+
+// wrongAudienceNow is the refusal of a token whose audiences are not that of the request, which the
+// client may have chosen and is not shown.
+func wrongAudienceNow(found []string) *Error {
+	named := "nothing"
+	if len(found) > 0 {
+		named = shownList(found)
+	}
+	return because(ReasonAudience, ruleAudienceFunc,
+		"the token is for "+named+", and the AudienceFunc returned another audience for this request",
+		"compare what the AudienceFunc returns with the audience claim and with aud")
 }
 
 // ask has the application's function judge the value in iss.

@@ -118,7 +118,13 @@ func headerName(option, name string) (canonical string, err error) {
 // against cross-site request forgery, such as [http.CrossOriginProtection], and the cookie must be
 // Secure, HttpOnly and SameSite. Shared caches hold back answers to requests with an Authorization
 // header only (RFC 9111 section 3.5), so the handler must send Cache-Control: private.
-func FromCookie(name ...string) TokenLocation { return named(locationCookie, name) }
+func FromCookie(name ...string) TokenLocation {
+	l := named(locationCookie, name)
+	if l.err == nil && !grammar.IsToken(l.name) {
+		l.err = fmt.Errorf("FromCookie: %s is no name of a cookie (RFC 6265 section 4.1.1)", strconv.Quote(l.name))
+	}
+	return l
+}
 
 // FromQuery finds the token in a query parameter, named "access_token" unless a name is given (RFC
 // 6750 section 2.3).
@@ -147,7 +153,7 @@ func FromForm(name ...string) TokenLocation { return named(locationForm, name) }
 // FromWebSocket finds the token in a WebSocket handshake's Sec-WebSocket-Protocol header, as the
 // subprotocol "base64url.bearer.authorization." followed by the token in base64url without padding:
 // the one header that a browser's WebSocket can set. The entry is removed before the handler runs,
-// so that it is never negotiated or echoed.
+// also if another place of a [FirstOf] counts, so that it is never negotiated or echoed.
 //
 // A browser closes the connection unless the server selects one of the subprotocols that it was
 // offered (RFC 6455 section 4.1, and the WebSockets Standard of WHATWG). So the page offers one of

@@ -251,6 +251,7 @@ func TestMistakesInTokenLocations(t *testing.T) {
 		"FirstOf with a form before": {[]bearer.TokenLocation{bearer.FirstOf(bearer.FromForm(), header)}, "FromForm is not the last"},
 		"a source in and beside":     {[]bearer.TokenLocation{cookie, bearer.FirstOf(header, cookie)}, "names a source twice"},
 		"a mistake in FirstOf":       {[]bearer.TokenLocation{bearer.FirstOf(header, bearer.FromCookie(""))}, "one name that is not empty"},
+		"a cookie with a space":      {[]bearer.TokenLocation{bearer.FromCookie("session ")}, `"session " is no name of a cookie`},
 		"an empty one in FirstOf":    {[]bearer.TokenLocation{bearer.FirstOf(header, bearer.TokenLocation{})}, "holds an empty TokenLocation"},
 	} {
 		t.Run(what, func(t *testing.T) {

@@ -104,7 +104,7 @@ var (
 	refusedTwoHeaders = fixed(ReasonMultipleTokens, "request.single-credential",
 		"there are two or more Authorization headers", "does a proxy add one of its own?")
 	refusedNoScheme = fixed(ReasonOtherScheme, "request.scheme",
-		"the header holds a token without a scheme", `the client must send "Bearer", a space and the token`)
+		"the header holds a token without a scheme", `the client must send the scheme, such as "Bearer", a space and the token`)
 	refusedBasic = fixed(ReasonOtherScheme, "request.scheme",
 		"the header has the scheme Basic", "the client sends a name and a password")
 	refusedDPoP = fixed(ReasonOtherScheme, "request.scheme",

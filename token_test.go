@@ -142,3 +142,46 @@ func TestHandshakeOfABrowserNeedsASubprotocol(t *testing.T) {
 		}
 	}
 }
+
+// The handler gets no token among the subprotocols, also where another place of a FirstOf counts.
+// Rules: request.handshake.
+func TestTokenOfAHandshakeThatDoesNotCountIsRemoved(t *testing.T) {
+	t.Parallel()
+	issuer := bearertest.NewIssuer()
+	auth := newAuth(t, issuer, quiet(), bearer.WithTokensFrom(bearer.FirstOf(bearer.FromCookie(), bearer.FromWebSocket())))
+	entry := "base64url.bearer.authorization." + b64(issuer.Token(c{"sub": "bob"}))
+	for name, test := range map[string]struct {
+		cookie, offered, origin string
+		want                    bearer.Reason
+		left                    string // for the handler
+	}{
+		"one beside the token":        {issuer.Token(), "app.v1, " + entry, "https://app.example", "", "app.v1"},
+		"two tokens":                  {issuer.Token(), entry + ", app.v1, " + entry, "https://app.example", "", "app.v1"},
+		"no token in base64url":       {issuer.Token(), "base64url.bearer.authorization.!, app.v1", "https://app.example", "", "app.v1"},
+		"no token":                    {issuer.Token(), "app.v1, app.v2", "https://app.example", "", "app.v1, app.v2"},
+		"none":                        {issuer.Token(), "", "https://app.example", "", ""},
+		"the token alone":             {issuer.Token(), entry, "https://app.example", bearer.ReasonMalformedRequest, ""},
+		"the token alone, no browser": {issuer.Token(), entry, "", "", ""},
+		"beside a stale cookie":       {issuer.Token(c{"exp": 1}), "app.v1, " + entry, "https://app.example", bearer.ReasonExpired, ""},
+	} {
+		r := inCookie(test.cookie)
+		for name, value := range map[string]string{"Sec-WebSocket-Protocol": test.offered, "Origin": test.origin} {
+			if value != "" {
+				r.Header.Set(name, value)
+			}
+		}
+		passed, err := auth.Guard().Authenticate(r)
+		if got := reasonOf(t, err); got != test.want {
+			t.Errorf("%s: reason %q, want %q", name, got, test.want)
+		}
+		if err != nil {
+			continue
+		}
+		if claims, _ := bearer.FromContext(passed.Context()); claims.Subject() != "alice" {
+			t.Errorf("%s: the handler sees %s, want alice", name, claims.Subject())
+		}
+		if left := strings.Join(passed.Header.Values("Sec-WebSocket-Protocol"), ", "); left != test.left {
+			t.Errorf("%s: %q is left, want %q", name, left, test.left)
+		}
+	}
+}

@@ -11,8 +11,8 @@
 // passes several is verified once. Everything else is configured on the [bearer.Middleware].
 //
 // A [bearer.Func] finds the parameters of the route with r.PathValue, such as r.PathValue("tenant")
-// for "/tenants/:tenant", with the values that c.Param returns. They are set on the request itself, as
-// http.ServeMux sets its own.
+// for "/tenants/:tenant", with the values that c.Param returns: of two parameters with one name, the
+// first. They are set on the request itself, as http.ServeMux sets its own.
 //
 // CORS goes before the guard: a preflight carries no token and would be refused, and a browser
 // shows a refusal to its script only with CORS headers on it.
@@ -23,6 +23,8 @@
 package bearerecho
 
 import (
+	"slices"
+
 	"github.com/labstack/echo/v4"
 
 	"github.com/bearer-go/bearer"
@@ -36,7 +38,7 @@ func Require(auth *bearer.Middleware, opts ...bearer.RouteOption) echo.Middlewar
 	return func(next echo.HandlerFunc) echo.HandlerFunc {
 		return func(c echo.Context) error {
 			values := c.ParamValues()
-			for i, name := range c.ParamNames() {
+			for i, name := range slices.Backward(c.ParamNames()) { // of two with one name, c.Param returns the first
 				if c.Request().PathValue(name) != values[i] { // an outer guard may have set it
 					c.Request().SetPathValue(name, values[i])
 				}

@@ -10,8 +10,8 @@
 // passes several is verified once. Everything else is configured on the [bearer.Middleware].
 //
 // A [bearer.Func] finds the parameters of the route with r.PathValue, such as r.PathValue("tenant")
-// for "/tenants/:tenant", with the values that c.Param returns. They are set on the request itself, as
-// http.ServeMux sets its own.
+// for "/tenants/:tenant", with the values that c.Param returns: of two parameters with one name, the
+// first. They are set on the request itself, as http.ServeMux sets its own.
 //
 // CORS goes before the guard: a preflight carries no token and would be refused, and a browser
 // shows a refusal to its script only with CORS headers on it.
@@ -35,6 +35,8 @@
 package bearergin
 
 import (
+	"slices"
+
 	"github.com/gin-gonic/gin"
 
 	"github.com/bearer-go/bearer"
@@ -57,7 +59,7 @@ func Require(auth *bearer.Middleware, opts ...bearer.RouteOption) gin.HandlerFun
 				c.Abort()
 			}
 		}()
-		for _, p := range c.Params {
+		for _, p := range slices.Backward(c.Params) { // of two with one name, c.Param returns the first
 			if c.Request.PathValue(p.Key) != p.Value { // an outer guard may have set it
 				c.Request.SetPathValue(p.Key, p.Value)
 			}
