@@ -128,50 +128,53 @@ func (g *guard) pass(r *http.Request, d *decision) (*http.Request, *Error) {
 		return nil, err
 	}
 	token, err := g.core.verifier.verify(r.Context(), x.token, &d.trace)
-	if err != nil {
-		if g.ignores(x.at, x.authorization, err) {
-			return g.passStale(x.request, d, err)
-		}
+	var found *finding
+	if err == nil {
+		d.claims = &token.claims
+		found = x.finding() // before a Func, which can change the header
+		err = g.check(r.Context(), x.request, token)
+	}
+	switch {
+	case err == nil:
+		x.rewind()
+		return withVerified(x.request, token, found), nil
+	case g.ignores(x.request, x.at, err):
+		return g.passStale(x.request, d, err)
+	default:
 		return nil, x.explain(err)
 	}
-	d.claims = &token.claims
-	found := x.finding() // before a Func, which can change the header
-	if err := g.check(r.Context(), x.request, token); err != nil {
-		return nil, err
-	}
-	x.rewind()
-	return withVerified(x.request, token, found), nil
 }
 
 // passAgain takes a request that was verified before through what can change.
 func (g *guard) passAgain(r *http.Request, known *principal, d *decision) (*http.Request, *Error) {
 	token, err := g.core.verifier.verifyAgain(r.Context(), known.verified, &d.trace)
-	if err != nil {
-		if known.found != nil && g.ignores(known.found.at, r.Header["Authorization"], err) {
-			return g.passStale(r, d, err)
-		}
-		return nil, err
+	if err == nil {
+		d.claims = &token.claims
+		err = g.check(r.Context(), r, token)
 	}
-	d.claims = &token.claims
-	if err := g.check(r.Context(), r, token); err != nil {
-		return nil, err
-	}
-	if token == known.verified {
+	switch {
+	case err == nil && token == known.verified:
 		return r, nil
+	case err == nil:
+		return withVerified(r, token, known.found), nil
+	case known.found != nil && g.ignores(r, known.found.at, err):
+		return g.passStale(r, d, err)
+	default:
+		return nil, err
 	}
-	return withVerified(r, token, known.found), nil
 }
 
 // ignores reports whether a refused token counts as none: it is a stale cookie and the only
 // credential, the route says so, and it takes anonymous requests. Any other refusal than that of
 // the token stands, a 503 above all: then the token may be good.
-func (g *guard) ignores(at *place, authorization []string, err *Error) bool {
+func (g *guard) ignores(r *http.Request, at *place, err *Error) bool {
 	return g.rule.staleCookie && g.rule.passesAnonymous() && at.kind == locationCookie &&
-		len(authorization) == 0 && err.Code() == codeInvalidToken
+		err.Code() == codeInvalidToken && len(r.Header["Authorization"]) == 0 && g.rule.places.holdOnly(at, r)
 }
 
 // passStale lets a request with a stale cookie pass as anonymous.
 func (g *guard) passStale(r *http.Request, d *decision, err *Error) (*http.Request, *Error) {
+	d.claims = nil
 	g.core.reporter.ignored(r.Context(), d, err)
 	return withoutClaims(r), nil
 }

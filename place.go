@@ -116,6 +116,25 @@ var (
 		"let the page offer one of the application's as well, and the handler select it")
 )
 
+// holdOnly reports whether no other place than this one holds a credential, or something that could
+// be one. A form is not read for it, and counts as one.
+func (ps *places) holdOnly(at *place, r *http.Request) bool {
+	for i := range ps.list {
+		p := &ps.list[i]
+		if p.kind == at.kind && p.name == at.name {
+			continue
+		}
+		if p.kind == locationForm {
+			if isForm, unambiguous := declaresForm(r.Header); isForm || !unambiguous {
+				return false
+			}
+		} else if _, found, refusal := p.read(r); found || refusal != nil {
+			return false
+		}
+	}
+	return true
+}
+
 // read returns the token that a place holds; found is false if it holds no credential. It reads no
 // body: see [extraction.fromForm]. A refusal for another scheme says that there may be a credential
 // of another place.

@@ -2,6 +2,7 @@ package bearer_test
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"strings"
 	"testing"
@@ -10,6 +11,7 @@ import (
 
 	"github.com/bearer-go/bearer"
 	"github.com/bearer-go/bearer/bearertest"
+	"github.com/bearer-go/bearer/jwks"
 )
 
 // A stale cookie counts as anonymous on a route that says so, and nothing else does.
@@ -164,5 +166,86 @@ func TestMistakesWithStaleCookieIsAnonymous(t *testing.T) {
 				t.Errorf("%s: %v, want %q", name, err, want)
 			}
 		}
+	}
+}
+
+// What the application decides on a request counts like the rest: a cookie of another tenant, on the
+// domain that tenants share, is no credential here.
+// Rules: request.stale-cookie.
+func TestStaleCookieOfAnotherTenantIsAnonymous(t *testing.T) {
+	t.Parallel()
+	issuer := bearertest.NewIssuer()
+	var event bearer.Event
+	answer := error(nil)
+	auth := mustNew(t, quiet(), bearer.WithTokensFrom(bearer.FromCookie()),
+		bearer.WithObserver(func(_ context.Context, e bearer.Event) { event = e }),
+		bearer.WithIssuer(issuer.URL(), "", bearer.Keys(jwks.Static(issuer.KeySet())),
+			bearer.AudienceFunc(func(r *http.Request) string { return r.Host })),
+		bearer.WithIssuer("https://login.test/{tenant}", "api", bearer.Keys(jwks.Static(issuer.KeySet())),
+			bearer.IssuerTemplate("tid", func(context.Context, string) error { return answer })))
+	to := func(host, token string) *http.Request {
+		r := inCookie(token)
+		r.Host = host
+		return r
+	}
+	stale := []bearer.RouteOption{bearer.Optional(), bearer.StaleCookieIsAnonymous()}
+	one := issuer.Token(c{"aud": "one.example"})
+	tenant := issuer.Token(c{"iss": "https://login.test/acme", "tid": "acme", "aud": "api"})
+	for _, test := range []struct {
+		name    string
+		r       *http.Request
+		answer  error
+		code    int
+		outcome bearer.Outcome
+		reason  bearer.Reason
+	}{
+		{"its own tenant", to("one.example", one), nil, 204, bearer.OutcomeAllowed, ""},
+		{"another tenant", to("two.example", one), nil, 204, bearer.OutcomeAnonymous, bearer.ReasonAudience},
+		{"a trusted value", to("any", tenant), nil, 204, bearer.OutcomeAllowed, ""},
+		{"a value that is refused", to("any", tenant), errors.New("no"), 204, bearer.OutcomeAnonymous, bearer.ReasonUnknownIssuer},
+		{"a value that is not known now", to("any", tenant), bearer.ErrUnavailable, 503, bearer.OutcomeUnavailable, bearer.ReasonPolicyUnavailable},
+	} {
+		answer = test.answer
+		w, inner := serve(t, auth, test.r, stale...)
+		if w.Code != test.code || event.Outcome != test.outcome || event.Reason != test.reason {
+			t.Errorf("%s: status %d, event %+v", test.name, w.Code, event)
+		}
+		if anonymous := inner.claims == nil; test.code == 204 && anonymous != (test.outcome == bearer.OutcomeAnonymous) {
+			t.Errorf("%s: claims %v", test.name, inner.claims)
+		}
+		if test.outcome == bearer.OutcomeAnonymous && event.Subject != "" {
+			t.Errorf("%s: the event has the subject %q", test.name, event.Subject)
+		}
+	}
+}
+
+// A stale cookie is no reason to overlook another credential, in whatever place.
+// Rules: request.stale-cookie.
+func TestStaleCookieBesideAnotherCredentialIsRefused(t *testing.T) {
+	t.Parallel()
+	issuer := bearertest.NewIssuer()
+	first := bearer.FirstOf(bearer.FromCookie(), bearer.FromHeader("X-Token"), bearer.FromQuery("t"), bearer.FromWebSocket(), bearer.FromForm())
+	auth := newAuth(t, issuer, quiet(), bearer.WithTokensFrom(first))
+	stale := []bearer.RouteOption{bearer.Optional(), bearer.StaleCookieIsAnonymous()}
+	expired, good := issuer.Token(c{"exp": 1}), issuer.Token()
+	for name, change := range map[string]func(*http.Request){
+		"a header":  func(r *http.Request) { r.Header.Set("X-Token", good) },
+		"the query": func(r *http.Request) { r.URL.RawQuery = "t=" + good },
+		"a form": func(r *http.Request) {
+			r.Method = "POST"
+			r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+		},
+		"a handshake": func(r *http.Request) {
+			r.Header.Set("Sec-WebSocket-Protocol", "chat, base64url.bearer.authorization."+b64(good))
+		},
+	} {
+		r := inCookie(expired)
+		change(r)
+		if w, _ := serve(t, auth, r, stale...); w.Code != 401 {
+			t.Errorf("beside %s: status %d", name, w.Code)
+		}
+	}
+	if w, inner := serve(t, auth, inCookie(expired), stale...); w.Code != 204 || inner.claims != nil {
+		t.Errorf("alone: status %d", w.Code)
 	}
 }

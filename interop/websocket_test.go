@@ -1,7 +1,7 @@
 package interop_test
 
 import (
-	"crypto/sha1" //nolint:gosec // RFC 6455 section 4.2.2 demands it
+	"crypto/sha1" // RFC 6455 section 4.2.2 demands it
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
@@ -169,7 +169,7 @@ func greet(w http.ResponseWriter, r *http.Request, selects bool) error {
 		return err
 	}
 	defer func() { _ = conn.Close() }()
-	sum := sha1.Sum([]byte(r.Header.Get("Sec-Websocket-Key") + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11")) //nolint:gosec // see the import
+	sum := sha1.Sum([]byte(r.Header.Get("Sec-Websocket-Key") + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"))
 	answer := "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n" +
 		"Sec-WebSocket-Accept: " + base64.StdEncoding.EncodeToString(sum[:]) + "\r\n"
 	if first, _, _ := strings.Cut(r.Header.Get("Sec-Websocket-Protocol"), ","); selects && first != "" {
@@ -184,7 +184,7 @@ func greet(w http.ResponseWriter, r *http.Request, selects bool) error {
 	}
 	// The page closes the connection after the message, and waits for the answer to that.
 	if _, err := buffered.ReadByte(); err != nil {
-		return nil //nolint:nilerr // the browser has gone already: it did not like the answer
+		return nil // the browser has gone already: it did not like the answer
 	}
 	_, err = io.WriteString(conn, "\x88\x00")
 	return err
