@@ -67,9 +67,11 @@ func TestStreamEndsWithItsToken(t *testing.T) {
 		issuer := bearertest.NewIssuer()
 		service := newService(t, issuer, bearer.Leeway(0))
 		token := issuer.Token(bearertest.Claims{"scope": "orders:read", "exp": time.Now().Add(40 * time.Second)})
+		ctx, leave := context.WithTimeout(t.Context(), time.Hour)
+		defer leave()
 		started := time.Now()
 		response := httptest.NewRecorder()
-		service.ServeHTTP(response, newRequest(t.Context(), token))
+		service.ServeHTTP(response, newRequest(ctx, token))
 		if lasted := time.Since(started); lasted != 40*time.Second {
 			t.Errorf("it lasted %v", lasted)
 		}
