@@ -138,7 +138,7 @@ func (g *guard) pass(r *http.Request, d *decision) (*http.Request, *Error) {
 	case err == nil:
 		x.rewind()
 		return withVerified(x.request, token, found), nil
-	case g.ignores(x.request, x.at, err):
+	case g.ignores(r, x.at, err):
 		return g.passStale(x.request, d, err)
 	default:
 		return nil, x.explain(err)
