@@ -397,6 +397,9 @@ func (c *issuerConfig) buildKeys(m *optional.Mistakes, iss *issuer, defaults []j
 // option itself.
 func problemOf(err error, option string) string {
 	if mistake, ok := errors.AsType[*jwks.ConfigError](err); ok && option != "Keys" {
+		if mistake.Option == "Discover" {
+			return mistake.Problem + ", or say with JWKSURL, MetadataURL or Keys where its keys are"
+		}
 		return mistake.Problem
 	}
 	return err.Error()

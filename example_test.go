@@ -68,7 +68,7 @@ func ExampleNew() {
 	// Output:
 	// bearer: WithIssuer("http://login.example.com", ""): the audience is empty; give the value this service has in the tokens' aud; is a variable unset?
 	// bearer: Leeway(1h0m0s) for issuer "http://login.example.com": must be from 0 to 5m0s; fix the clock instead of tolerating more
-	// bearer: WithIssuer("http://login.example.com"): the issuer is not https: anyone on the way could read or replace what is sent; give the https URL that the tokens have as iss
+	// bearer: WithIssuer("http://login.example.com"): the issuer is not https: anyone on the way could read or replace what is sent; give the https URL that the tokens have as iss, or say with JWKSURL, MetadataURL or Keys where its keys are
 	// true
 }
 

@@ -242,3 +242,18 @@ func TestNewAcceptsConfiguration(t *testing.T) {
 type roundTripper func(*http.Request) (*http.Response, error)
 
 func (f roundTripper) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
+
+// An issuer's name need not be a URL. Then it must be said where its keys are, and the mistake says
+// how.
+func TestIssuerThatIsNoURLSaysWhatHelps(t *testing.T) {
+	t.Parallel()
+	for _, name := range []string{"accounts.google.com", "http://keycloak:8080/realms/x", "my-issuer"} {
+		_, err := bearer.New(bearer.WithIssuer(name, "api"))
+		if text := fmt.Sprint(err); !strings.Contains(text, "JWKSURL, MetadataURL or Keys") {
+			t.Errorf("%s: %v", name, err)
+		}
+		if _, err := bearer.New(bearer.WithIssuer(name, "api", bearer.JWKSURL("https://keys.example/jwks"))); err != nil {
+			t.Errorf("%s with JWKSURL: %v", name, err)
+		}
+	}
+}
