@@ -92,13 +92,12 @@ type decision struct {
 	claims  *Claims       // of a token that was verified, also if the route refuses it; or nil
 }
 
-// start returns the decision on a request, which is allowed until it is refused.
-func (r *reporter) start(request *http.Request) decision {
-	d := decision{outcome: OutcomeAllowed, request: request}
+// start begins the decision on a request, which is allowed until it is refused.
+func (r *reporter) start(d *decision, request *http.Request) {
+	d.outcome, d.request = OutcomeAllowed, request
 	if r.observe != nil {
 		d.started = time.Now()
 	}
-	return d
 }
 
 // decided reports a request that goes on to the observer.

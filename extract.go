@@ -40,21 +40,23 @@ func (x *extraction) extract(from *places) *Error {
 		if p.kind == locationForm && x.credentials > 1 {
 			continue
 		}
-		read := x.from
+		var err *Error
 		if p.ordered && x.ordered {
-			read = x.passOver
+			err = x.passOver(p)
+		} else {
+			err = x.from(p)
 		}
-		if err := read(p); err != nil {
+		if err != nil {
 			return err
 		}
 	}
 	switch {
+	case x.credentials == 1 && x.token != "":
+		return nil
+	case x.credentials == 1:
+		return x.at.empty
 	case x.credentials > 1:
 		return from.several
-	case x.credentials == 1 && x.token == "":
-		return x.at.empty
-	case x.credentials == 1:
-		return nil
 	case x.otherScheme != nil:
 		return x.otherScheme
 	default:

@@ -76,7 +76,8 @@ func (g *Guard) Authenticate(r *http.Request) (*http.Request, error) {
 // queues. A [Func] gets a nil request. [Optional] and [TokensFrom] have no effect here, and an
 // empty token is refused. The error is an [*Error].
 func (g *Guard) Verify(ctx context.Context, token string) (*Claims, error) {
-	d := g.core.reporter.start(nil)
+	var d decision
+	g.core.reporter.start(&d, nil)
 	err := g.verify(ctx, token, &d)
 	if err != nil {
 		return nil, g.refused(ctx, &d, err)
@@ -96,7 +97,8 @@ func (g *Guard) WriteError(w http.ResponseWriter, r *http.Request, err error) {
 // authenticate is Authenticate with a typed error.
 func (g *guard) authenticate(r *http.Request) (*http.Request, *Error) {
 	core, ctx := g.core, r.Context()
-	d := core.reporter.start(r)
+	var d decision
+	core.reporter.start(&d, r)
 	known := verifiedIn(r, &core.verifier) // a context, or nil
 	var request *http.Request
 	var err *Error
@@ -138,7 +140,7 @@ func (g *guard) pass(r *http.Request, d *decision) (*http.Request, *Error) {
 	case err == nil:
 		x.rewind()
 		return withVerified(x.request, token, found), nil
-	case g.ignores(r, x.at, err):
+	case g.rule.staleCookie && g.ignores(r, x.at, err):
 		return g.passStale(x.request, d, err)
 	default:
 		return nil, x.explain(err)
@@ -157,18 +159,18 @@ func (g *guard) passAgain(r *http.Request, known *principal, d *decision) (*http
 		return r, nil
 	case err == nil:
 		return withVerified(r, token, known.found), nil
-	case known.found != nil && g.ignores(r, known.found.at, err):
+	case g.rule.staleCookie && known.found != nil && g.ignores(r, known.found.at, err):
 		return g.passStale(r, d, err)
 	default:
 		return nil, err
 	}
 }
 
-// ignores reports whether a refused token counts as none: it is a stale cookie and the only
-// credential, the route says so, and it takes anonymous requests. Any other refusal than that of
+// ignores reports whether a refused token counts as none on a route that says so of stale cookies: it
+// is one and the only credential, and the route takes anonymous requests. Any other refusal than that of
 // the token stands, a 503 above all: then the token may be good.
 func (g *guard) ignores(r *http.Request, at *place, err *Error) bool {
-	return g.rule.staleCookie && g.rule.passesAnonymous() && at.kind == locationCookie &&
+	return g.rule.passesAnonymous() && at.kind == locationCookie &&
 		err.Code() == codeInvalidToken && len(r.Header["Authorization"]) == 0 && g.rule.places.holdOnly(at, r)
 }
 

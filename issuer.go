@@ -175,12 +175,12 @@ func (iss *issuer) verifyWithSecrets(t *signedToken, alg *jws.Algorithm) bool {
 // with this hint and algorithm in its header, and at what time. A key of nil stands for one of the
 // issuer's secrets, which it has as long as it lives.
 func (iss *issuer) stillHolds(
-	ctx context.Context, name string, hint keyset.Hint, alg string, key *keyset.Key,
+	ctx context.Context, name string, hint *keyset.Hint, alg string, key *keyset.Key,
 ) (held bool, at time.Time, refusal *Error) {
 	if key == nil {
 		return true, time.Now(), nil
 	}
-	held, at, err := iss.keys.Holds(ctx, name, hint, alg, key)
+	held, at, err := iss.keys.Holds(ctx, name, *hint, alg, key)
 	if err != nil {
 		return false, at, noKey(err)
 	}

@@ -180,8 +180,11 @@ func (p *place) readCredentials(value string) (token string, found bool, refusal
 		}
 		return "", false, otherScheme(scheme, several)
 	}
-	token = strings.TrimLeft(value[end:], " ")
-	if strings.HasPrefix(token, "\t") {
+	token = value[end:]
+	for token != "" && token[0] == ' ' {
+		token = token[1:]
+	}
+	if token != "" && token[0] == '\t' {
 		return "", false, p.malformed
 	}
 	return token, true, nil

@@ -63,7 +63,7 @@ func (streamRules) Ended(t *verified) error {
 
 // DependsOn returns the key that verified the token.
 func (streamRules) DependsOn(t *verified) verifiedBy {
-	return verifiedBy{t.issuer, t.content.issuer, t.hint(), t.content.algorithm, t.key}
+	return verifiedBy{t.issuer, t.content.issuer, t.hint, t.content.algorithm, t.key}
 }
 
 // Holds reports whether the issuer is still trusted and has the key.
@@ -71,7 +71,7 @@ func (streamRules) Holds(ctx context.Context, by verifiedBy) (bool, error) {
 	if live := by.issuer.live; live != nil && !live.counts(time.Now()) {
 		return false, nil
 	}
-	held, _, err := by.issuer.stillHolds(ctx, by.iss, by.hint, by.alg, by.key)
+	held, _, err := by.issuer.stillHolds(ctx, by.iss, &by.hint, by.alg, by.key)
 	if err != nil {
 		return false, err
 	}

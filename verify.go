@@ -33,18 +33,17 @@ type verifier struct {
 // time, and its claims. It records what was verified; whether a request passes is decided each
 // time. It is shared, and never changes.
 type verified struct {
-	by       *verifier
 	issuer   *issuer
-	key      *keyset.Key        // that verified the signature; nil for a secret
-	kid      string             // of the header
-	x5t      *keyset.Thumbprint // of the header; nil if there is none
-	token    string
-	aud      []string  // of the reading, if the audience depends on the request
-	from, to time.Time // valid in [from, to)
+	key      *keyset.Key // that verified the signature; nil for a secret
+	from, to time.Time   // valid in [from, to)
+	hint     keyset.Hint // of the header
+	content  content
 
-	claims  Claims
-	handle  claimsHandle
-	content content
+	by     *verifier
+	token  string
+	aud    []string // of the reading, if the audience depends on the request
+	claims Claims
+	handle claimsHandle
 }
 
 // trust adds an issuer, or those of a template.
@@ -167,11 +166,7 @@ func (v *verifier) verifyCompact(
 
 	entry := new(tokencache.Entry[verified])
 	result := &entry.Value
-	result.by, result.issuer, result.key, result.kid, result.token = v, iss, key, signed.header.kid, token
-	if signed.header.thumbprint != (keyset.Thumbprint{}) {
-		thumbprint := signed.header.thumbprint
-		result.x5t = &thumbprint
-	}
+	result.by, result.issuer, result.key, result.hint, result.token = v, iss, key, signed.header.hint(), token
 	result.claims.claimsHandle, result.handle.content = &result.handle, &result.content
 	claims := &result.content
 	reading, err := iss.names.readClaims(claims, string(signed.payload))
@@ -214,7 +209,7 @@ func (t *verified) recheck(ctx context.Context, ev *trace) (valid bool, err *Err
 	if live != nil && live.template != nil {
 		name = t.content.issuer
 	}
-	held, now, err := t.issuer.stillHolds(ctx, name, t.hint(), t.content.algorithm, t.key)
+	held, now, err := t.issuer.stillHolds(ctx, name, &t.hint, t.content.algorithm, t.key)
 	if live != nil && !live.counts(now) {
 		return false, nil // whatever the keys are: they were closed with their issuer
 	}
@@ -229,20 +224,11 @@ func (t *verified) recheck(ctx context.Context, ev *trace) (valid bool, err *Err
 	return true, nil
 }
 
-// hint is what the token's header says of its key.
-func (t *verified) hint() keyset.Hint {
-	hint := keyset.Hint{KeyID: t.kid}
-	if t.x5t != nil {
-		hint.Thumbprint = *t.x5t
-	}
-	return hint
-}
-
 // size is about what the token takes in memory beside the struct, in bytes.
 func (t *verified) size() int {
 	const text = 16 // bytes of a string header
 	lists := cap(t.aud) + cap(t.content.audience) + cap(t.content.scopes) + cap(t.content.roles)
-	size := len(t.token) + len(t.content.payload) + len(t.kid) + text*lists
+	size := len(t.token) + len(t.content.payload) + len(t.hint.KeyID) + text*lists
 	if strings.IndexByte(t.content.payload, '\\') >= 0 {
 		// A claim that was unescaped is a copy, no longer than this. In a list each value is a copy
 		// of its own, which takes at least 16 bytes.
