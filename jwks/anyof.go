@@ -153,24 +153,36 @@ func (s *Set) cached(ctx context.Context, q *query, now time.Time) (found candid
 }
 
 // join returns the candidates of several snapshots, of which some may be nil. A token without a key
-// id is tried with all of them or with none.
+// id is tried with all of them or with none. Otherwise the keys with its key id come first: pinned
+// keys without one answer to every key id, and would take their places.
 func join(snaps []*snapshot, q *query) (all candidates) {
 	all.limit = maxCandidates
-	for _, snap := range snaps {
+	var found [maxSources]candidates
+	for i, snap := range snaps {
 		if snap == nil {
 			continue
 		}
-		found := snap.candidates(q)
-		for _, key := range found.keys[:found.n] {
+		found[i] = snap.candidates(q)
+		for _, key := range found[i].keys[:found[i].n] {
 			if q.hint.KeyID == "" {
 				all.addOf(key)
-			} else if !all.holdsCopyOf(key) {
+			} else if key.ID != "" && !all.holdsCopyOf(key) {
 				all.add(key)
 			}
 		}
 	}
 	if all.crowded {
 		return candidates{crowded: true, limit: maxCandidates}
+	}
+	if q.hint.KeyID == "" {
+		return all
+	}
+	for i := range found {
+		for _, key := range found[i].keys[:found[i].n] {
+			if key.ID == "" && !all.holdsCopyOf(key) {
+				all.add(key)
+			}
+		}
 	}
 	return all
 }

@@ -234,6 +234,30 @@ func TestAnyOfTriesFourKeysInAll(t *testing.T) {
 	}
 }
 
+// Pinned keys without a key id answer to every key id. They leave room for the key of another
+// source that the token names.
+// Rules: key.sources, key.work-bounded.
+func TestPinnedKeysOfAnyOfLeaveRoomForTheNamedKey(t *testing.T) {
+	four := jwks.PublicKeys(newEdKey().Public(), newEdKey().Public(), newEdKey().Public(), newEdKey().Public())
+	costly := jwks.PublicKeys(newECKey(p521Key.Curve).Public())
+	named := jwks.Static([]byte(keySet(edJWK("ed"), newJWK("p521", p521Key.Public()))))
+	for _, test := range []struct {
+		sources  []jwks.Source
+		kid, alg string
+		want     int
+	}{
+		{[]jwks.Source{four, named}, "ed", "EdDSA", 4},
+		{[]jwks.Source{named, four}, "ed", "EdDSA", 4},
+		{[]jwks.Source{costly, named}, "p521", "ES512", 1},
+		{[]jwks.Source{costly, four, named}, "ed", "EdDSA", 4},
+	} {
+		keys, err := open(t, jwks.AnyOf(test.sources...), newWeb()).Keys(t.Context(), test.kid, test.alg)
+		if err != nil || len(keys) != test.want || keys[0].ID() != test.kid {
+			t.Errorf("%s: keys %q, %v, want %d, %s first", test.kid, ids(keys), err, test.want, test.kid)
+		}
+	}
+}
+
 // It is ready when one source is, and each has its first fetch by then.
 // Rules: key.sources.
 func TestAnyOfIsReadyWithOneSource(t *testing.T) {
