@@ -26,6 +26,11 @@ const maxSources = 8
 // [ErrKeyNotFound]. In package bearer the same holds for a token whose signature none of the known
 // keys verifies.
 //
+// Chosen keys without a key id, as those of [PEM], answer to every key id, so that none is unknown
+// beside them. Package bearer tries them first, and looks for the key that the token names if none
+// of them verifies the signature: that token is tried with up to 8 keys. Callers of [Set.Keys] and
+// [Set.Keyfunc] get them until another source has the key id, after its next fetch.
+//
 // A key that was withdrawn from one source is accepted for as long as another has it.
 func AnyOf(sources ...Source) Source {
 	sources = slices.Clone(sources)
@@ -116,10 +121,11 @@ func (s *Set) findInAny(ctx context.Context, q *query, found *candidates) (at ti
 func (s *Set) cached(ctx context.Context, q *query, now time.Time) (found candidates, waited bool) {
 	var seen [maxSources]*snapshot
 	var missing error
-	fresh, stale := false, false
+	fresh, stale, read := false, false, false
 	for i, part := range s.parts {
 		snap := part.current.Load()
 		state := snap.state(now)
+		read = read || snap == nil || !snap.pinned
 		if !state.usable() || snap.due(now) {
 			if _, err := part.attempt(snap, now); !state.usable() && missing == nil {
 				if missing = err; err == nil {
@@ -148,7 +154,7 @@ func (s *Set) cached(ctx context.Context, q *query, now time.Time) (found candid
 		}
 	}
 	found = join(seen[:len(s.parts)], q)
-	found.missing = missing
+	found.missing, found.guessed = missing, found.guessed && read
 	return found, waited
 }
 
@@ -177,6 +183,7 @@ func join(snaps []*snapshot, q *query) (all candidates) {
 	if q.hint.KeyID == "" {
 		return all
 	}
+	all.guessed = all.n == 0
 	for i := range found {
 		for _, key := range found[i].keys[:found[i].n] {
 			if key.ID == "" && !all.holdsCopyOf(key) {
