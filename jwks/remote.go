@@ -73,6 +73,7 @@ func (r *remote) fetch(ctx context.Context, discoverFirst bool) (answer, error) 
 	discoverFirst = discoverFirst || r.keysURL == ""
 	if r.issuer != "" && (discoverFirst || elapsed(r.located, time.Now()) >= relocateAfter) {
 		if err := r.locate(ctx); err != nil && discoverFirst {
+			r.empty.end()
 			return answer{}, err
 		}
 	}
@@ -125,7 +126,11 @@ func (r *remote) fetchKeys(ctx context.Context) (answer, error) {
 		return answer{}, err
 	}
 	a := r.last
-	if !got.unchanged {
+	if got.unchanged {
+		if !a.withdrawn {
+			r.empty.end() // the answer is the keys
+		}
+	} else {
 		keys, err := parse(got.body, r.jwtSVID)
 		withdrawn := r.empty.withdrawn(err, time.Now())
 		if err != nil && !withdrawn {
