@@ -53,7 +53,8 @@
 // holds for every key id that the set does not have, and a request starts another search 1 to 4 s
 // after the failure. A key that a new set no longer has is gone at once.
 //
-// A document that is not a JWK Set with at least one entry never replaces the current keys. The one
+// A document that is not a JWK Set with at least one entry never replaces the current keys, and
+// neither does one whose entries all break the rules of JSON, as a broken proxy makes it. The one
 // exception is an empty array of keys: it counts as an outage, as a server answers that is starting
 // or has lost its database, until three fetches in a row have brought it, an hour from the first to
 // the last. Then the issuer has withdrawn its keys, also those in the last-known-good file. An hour
