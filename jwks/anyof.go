@@ -143,19 +143,47 @@ func (s *Set) cached(ctx context.Context, q *query, now time.Time) (found candid
 		}
 	}
 	if stale && !fresh {
-		for i, part := range s.parts {
-			if seen[i] == nil {
-				continue
-			}
-			waited = true
-			if newer, err := part.refresh(ctx, seen[i], now); err == nil {
-				seen[i] = newer
-			}
-		}
+		waited = true
+		s.renew(ctx, q, &seen, now)
 	}
 	found = join(seen[:len(s.parts)], q)
 	found.missing, found.guessed = missing, found.guessed && read
 	return found, waited
+}
+
+// renew replaces stale keys by newer ones, in all sources at the same time, and waits no longer
+// than until one of them has fresh keys for the token.
+func (s *Set) renew(ctx context.Context, q *query, seen *[maxSources]*snapshot, now time.Time) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	type outcome struct {
+		i     int
+		newer *snapshot
+	}
+	outcomes, waiting := make(chan outcome, maxSources), 0
+	for i, snap := range seen {
+		if snap == nil {
+			continue
+		}
+		waiting++
+		go func() {
+			o := outcome{i, snap} // as it was, if there are none
+			flight.Recover("waiting for newer keys", func() error {
+				newer, err := s.parts[i].refresh(ctx, snap, now)
+				if err == nil {
+					o.newer = newer
+				}
+				return err
+			}, func(error) { outcomes <- o })
+		}()
+	}
+	for ; waiting > 0; waiting-- {
+		o := <-outcomes
+		seen[o.i] = o.newer
+		if own := o.newer.candidates(q); own.n > 0 && o.newer.state(time.Now()) == StateFresh {
+			return
+		}
+	}
 }
 
 // join returns the candidates of several snapshots, of which some may be nil. A token without a key

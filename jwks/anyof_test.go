@@ -100,6 +100,35 @@ func TestDeadSourceDelaysNoTokenOfTheOthers(t *testing.T) {
 	}
 }
 
+// Two regions publish the same key. After a quiet night the one that answers is waited for, and not
+// the other.
+// Rules: key.sources.
+func TestStaleKeyIsNotWaitedForTwice(t *testing.T) {
+	for _, dead := range []string{eastURL, westURL} {
+		for name, page := range map[string]page{"hanging": hangs, "slow": after(1500*time.Millisecond, down)} {
+			synctest.Test(t, func(t *testing.T) {
+				w, set := regions(t)
+				same := edJWK("same")
+				w.put(eastURL, says(200, keySet(same)))
+				w.put(westURL, says(200, keySet(same)))
+				wantAfter(t, set, "same", "found", 0)
+				synctest.Wait()
+				for range 3 {
+					<-time.After(8 * time.Hour)
+					alive := map[string]string{eastURL: westURL, westURL: eastURL}[dead]
+					w.put(alive, after(100*time.Millisecond, says(200, keySet(same))))
+					w.put(dead, page)
+					wantAfter(t, set, "same", "found", 100*time.Millisecond)
+					wantAfter(t, set, "same", "found", 0)
+				}
+				if t.Failed() {
+					t.Errorf("%s is %s", dead, name)
+				}
+			})
+		}
+	}
+}
+
 // A key that none of the sources has, while one of them is down, may be that one's.
 // Rules: key.sources.
 func TestKeyOfNoSourceIsUnavailableWhileOneIsDown(t *testing.T) {
