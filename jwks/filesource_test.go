@@ -1,10 +1,12 @@
 package jwks_test
 
 import (
+	"io/fs"
 	"os"
 	"path/filepath"
 	"runtime"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -203,9 +205,9 @@ func TestFileIsNotReadWhileItIsWritten(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) { // one that goes on changing is not read
 		f := newKeysFile(t, keySet(edJWK("a")))
 		want(t, f.set, "a", "EdDSA", "found")
-		ended := false
+		var ended atomic.Bool
 		go func() {
-			for !ended {
+			for !ended.Load() {
 				f.write(keySet(edJWK("b")))
 				<-time.After(100 * time.Millisecond)
 			}
@@ -213,7 +215,7 @@ func TestFileIsNotReadWhileItIsWritten(t *testing.T) {
 		<-time.After(time.Minute)
 		want(t, f.set, "a", "EdDSA", "found")
 		want(t, f.set, "b", "EdDSA", "unavailable")
-		ended = true
+		ended.Store(true)
 		<-time.After(5 * time.Second)
 		want(t, f.set, "b", "EdDSA", "found")
 	})
@@ -312,5 +314,61 @@ func TestFileMayBeASPIFFEBundle(t *testing.T) {
 		})
 		want(t, newKeysFile(t, bundle, jwks.WithJWTSVIDKeys()).set, "a", "EdDSA", "found")
 		want(t, newKeysFile(t, bundle).set, "a", "EdDSA", "not found")
+	})
+}
+
+// A file system that does not answer fails the fetch, holds up no request for longer than one that
+// is slow, and does not hold up Close. The file is looked at again when it answers.
+// Rules: key.file.
+func TestStuckFileSystemIsAFailure(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var stuck atomic.Pointer[chan struct{}]
+		var looks atomic.Int64
+		path := filepath.Join(t.TempDir(), "keys")
+		if err := os.WriteFile(path, []byte(keySet(edJWK("a"))), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		set := open(t, jwks.File(path).WithStat(func(path string) (fs.FileInfo, error) {
+			looks.Add(1)
+			if release := stuck.Load(); release != nil {
+				<-*release
+			}
+			return os.Stat(path)
+		}), newWeb())
+		want(t, set, "a", "EdDSA", "found")
+		release := make(chan struct{})
+		stuck.Store(&release)
+		before := looks.Load()
+		<-time.After(time.Hour)
+		wantAfter(t, set, "a", "found", 2*time.Second)
+		<-time.After(10 * time.Second)
+		for range 60 {
+			wantAfter(t, set, "a", "found", 0)
+			<-time.After(time.Minute)
+		}
+		if last := set.Stats().LastError; !strings.Contains(last, path) || !strings.Contains(last, "its file system") {
+			t.Errorf("the last error is %q", last)
+		}
+		if n := looks.Load() - before; n != 1 {
+			t.Errorf("%d looks wait for the file system", n)
+		}
+
+		close(release)
+		stuck.Store(nil)
+		<-time.After(time.Minute)
+		want(t, set, "a", "EdDSA", "found")
+		synctest.Wait()
+		if stats := set.Stats(); stats.State != jwks.StateFresh || stats.LastError != "" {
+			t.Errorf("%+v", stats)
+		}
+
+		release = make(chan struct{})
+		stuck.Store(&release)
+		<-time.After(time.Minute)
+		want(t, set, "a", "EdDSA", "found")
+		if waited := took(func() { _ = set.Close() }); waited != 0 {
+			t.Errorf("Close waited %s", waited)
+		}
+		close(release)
 	})
 }
