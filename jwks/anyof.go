@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -61,7 +62,7 @@ func newAny(source Source, defaults []Option) (*Set, error) {
 		c.All = nil // they were judged
 		c.override(configure(part.options))
 		opened := part.prepare(c)
-		if path := c.file.Get().path; c.file.Given() && !all.file.Given() {
+		if path := filepath.Clean(c.file.Get().path); c.file.Given() && !all.file.Given() {
 			if files[path] {
 				c.Add("WithLastKnownGood", c.file.Get().String(), "another source has this file; give each its own")
 			}

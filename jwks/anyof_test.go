@@ -401,6 +401,7 @@ func TestAnyOfThatIsRefused(t *testing.T) {
 		"the same twice":    {jwks.AnyOf(one, jwks.Remote(eastURL, jwks.WithColdWait(0))), nil, []string{"source 2 is there twice"}},
 		"a shared file":     {jwks.AnyOf(one, jwks.Remote(westURL)), []jwks.Option{file}, []string{"cannot share a file"}},
 		"a file twice":      {jwks.AnyOf(jwks.Remote(eastURL, file), jwks.Remote(westURL, file)), nil, []string{"another source has this file"}},
+		"a file, respelled": {jwks.AnyOf(jwks.Remote(eastURL, file), jwks.Remote(westURL, jwks.WithLastKnownGood("/x/./keys", time.Hour))), nil, []string{"another source has this file"}},
 		"mistakes in all":   {jwks.AnyOf(jwks.Remote("http://a.test"), jwks.Discover(""), jwks.PEM(nil)), nil, []string{"not https", "is empty", "no PEM block"}},
 		"a default":         {jwks.AnyOf(one, jwks.Remote(westURL)), []jwks.Option{jwks.WithColdWait(-1)}, []string{"WithColdWait(-1ns): give"}},
 		"an option of one":  {jwks.AnyOf(jwks.Remote(eastURL, jwks.WithColdWait(-1))), nil, []string{"WithColdWait(-1ns) for " + eastURL}},
