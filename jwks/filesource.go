@@ -38,9 +38,9 @@ const (
 //
 // The file is looked at when its keys are needed and the last look is 5 seconds ago (see
 // [WithLifetime]), and when a token names a key id that it does not have. It is read if it looks
-// different: by its time, its size, or because another file has its name. So a new key is used, and
-// a removed one refused, 5 seconds after the change at the latest if tokens come all the time, and
-// at once if none came for as long.
+// different: by its time, its size, its permissions, or because another file has its name. So a new
+// key is used, and a removed one refused, 5 seconds after the change at the latest if tokens come
+// all the time, and at once if none came for as long.
 //
 // A file that cannot be read, is longer than 1 MiB, is not a regular file, may be written by
 // everyone (not checked on Windows) or has something else in it fails as a fetch does: the last
@@ -173,7 +173,7 @@ func (f *keyFile) look(ctx context.Context) (answer, error) {
 
 // sameFile reports whether a file looks as it did.
 func sameFile(a, b fs.FileInfo) bool {
-	return os.SameFile(a, b) && a.ModTime().Equal(b.ModTime()) && a.Size() == b.Size()
+	return os.SameFile(a, b) && a.ModTime().Equal(b.ModTime()) && a.Size() == b.Size() && a.Mode() == b.Mode()
 }
 
 // read returns the content of the file, and what it looked like when it was opened.

@@ -270,6 +270,15 @@ func TestFileThatAnyoneMayWriteIsNotUsed(t *testing.T) {
 		}
 		<-time.After(4 * time.Second)
 		want(t, f.set, "a", "EdDSA", "found")
+		if err := os.Chmod(f.path, 0o666); err != nil { //nolint:gosec // to have it refused
+			t.Fatal(err)
+		}
+		<-time.After(10 * time.Second)
+		want(t, f.set, "a", "EdDSA", "found") // the last keys stay
+		synctest.Wait()
+		if last := f.set.Stats().LastError; !strings.Contains(last, "everybody may write it") {
+			t.Errorf("the last error is %q", last)
+		}
 	})
 	for _, path := range []string{t.TempDir(), filepath.Join(t.TempDir(), "none")} {
 		want(t, open(t, jwks.File(path), newWeb()), "a", "EdDSA", "unavailable")
