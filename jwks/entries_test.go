@@ -69,6 +69,15 @@ func TestDocumentOfBrokenEntriesReplacesNoKeys(t *testing.T) {
 		if last := set.Stats().LastError; !strings.Contains(last, "none of its keys can be read: invalid JSON") {
 			t.Errorf("%s", last)
 		}
+		for _, entry := range []string{`null`, `[]`, `"a"`} {
+			w.put(keysURL, whole(entry))
+			<-time.After(20 * time.Minute)
+			want(t, set, "a", "EdDSA", "found")
+			synctest.Wait()
+			if last := set.Stats().LastError; !strings.Contains(last, "it is not a JSON object") {
+				t.Errorf("%s: %s", entry, last)
+			}
+		}
 		w.put(keysURL, whole(`{"kid":"a"}`)) // which can be read
 		<-time.After(20 * time.Minute)
 		want(t, set, "a", "EdDSA", "not found")

@@ -1,6 +1,7 @@
 package jwks
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -61,8 +62,8 @@ func readEntries(document string) ([]strictjson.Entry, error) {
 		return nil, errEmpty
 	case len(entries) > maxKeys:
 		return nil, errTooMany
-	case !slices.ContainsFunc(entries, func(e strictjson.Entry) bool { return e.Err == nil }):
-		return nil, fmt.Errorf("%w: %w", errBroken, entries[0].Err)
+	case !slices.ContainsFunc(entries, func(e strictjson.Entry) bool { return e.Err == nil && e.Value[0] == '{' }):
+		return nil, fmt.Errorf("%w: %w", errBroken, cmp.Or(entries[0].Err, errEntry))
 	}
 	return entries, nil
 }
