@@ -55,13 +55,44 @@ func (iss *issuer) verifySignature(
 	if err != nil {
 		return nil, at, noKey(err)
 	}
-	for _, key := range found.Keys() {
-		if alg.Verify(t.signingInput, t.signature, key.Public) == nil {
-			ev.KeyID = key.ID
-			return key, at, nil
+	key = t.verifiedWith(alg, found.Keys())
+	if key == nil && found.Guessed {
+		if key, at, err = iss.verifyNamed(ctx, name, t, &found); err != nil {
+			return nil, at, noKey(err)
 		}
 	}
-	return nil, at, notVerified(&found)
+	if key == nil {
+		return nil, at, notVerified(&found)
+	}
+	ev.KeyID = key.ID
+	return key, at, nil
+}
+
+// verifyNamed goes on with the key that the token names, after pinned keys that have no key id did
+// not verify it. If there is none, that is how it stays: found says what was tried.
+func (iss *issuer) verifyNamed(
+	ctx context.Context, name string, t *signedToken, found *keyset.Candidates,
+) (key *keyset.Key, at time.Time, err error) {
+	named, at, err := iss.keys.Named(ctx, name, t.header.hint(), t.header.alg.Name)
+	if _, missed := errors.AsType[*keyset.Miss](err); missed {
+		found.Missing = nil // every source has answered
+		return nil, at, nil
+	}
+	if err != nil {
+		return nil, at, err
+	}
+	*found = named
+	return t.verifiedWith(t.header.alg, named.Keys()), at, nil
+}
+
+// verifiedWith returns the first of the keys that verifies the signature, or nil.
+func (t *signedToken) verifiedWith(alg *jws.Algorithm, keys []*keyset.Key) *keyset.Key {
+	for _, key := range keys {
+		if alg.Verify(t.signingInput, t.signature, key.Public) == nil {
+			return key
+		}
+	}
+	return nil
 }
 
 // notVerified is the refusal when none of the candidates verifies the signature. It is made once

@@ -1,6 +1,7 @@
 package bearer_test
 
 import (
+	"crypto"
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
@@ -265,4 +266,31 @@ func TestPinnedKeysVerifyTokensWithoutKeyID(t *testing.T) {
 			t.Error(name)
 		}
 	}
+}
+
+// Pinned keys without a key id answer to every key id. They keep no key of another source from
+// being waited for and looked for, and their own tokens wait for none.
+// Rules: key.sources.
+func TestPinnedKeysHideNoKeyOfAnotherSource(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		pinned, first, third := pairs()[0], pairs()[1], pairs()[7]
+		server := &keyServer{}
+		server.publish(merged(first.jwk, c{"kid": "first"}))
+		auth := mustNew(t, bearer.WithIssuer(contoso, "api", bearer.Keys(jwks.AnyOf(
+			jwks.PublicKeys(pairs()[8].private.(crypto.Signer).Public(), pinned.private.(crypto.Signer).Public()),
+			jwks.Remote("https://keys.test/"),
+		))), bearer.WithHTTPClient(&http.Client{Transport: server}), quiet())
+		wantReason(t, auth, tenantToken(contoso, "first", first), "") // the first fetch
+		wantReason(t, auth, tenantToken(contoso, "any", pinned), "")
+
+		server.publish(merged(third.jwk, c{"kid": "third"}))
+		wantReason(t, auth, tenantToken(contoso, "third", third), "")
+		wantReason(t, auth, tenantToken(contoso, "first", first), bearer.ReasonSignature)
+		wantReason(t, auth, tenantToken(contoso, "made-up", first), bearer.ReasonSignature)
+
+		server.breaks(func() (int, string) { return http.StatusInternalServerError, "" })
+		wantReason(t, auth, tenantToken(contoso, "other", first), bearer.ReasonKeysUnavailable)
+		wantReason(t, auth, tenantToken(contoso, "another", pinned), "")
+		wantReason(t, auth, tenantToken(contoso, "third", third), "")
+	})
 }

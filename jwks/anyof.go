@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -26,7 +27,13 @@ const maxSources = 8
 // [ErrKeyNotFound]. In package bearer the same holds for a token whose signature none of the known
 // keys verifies.
 //
-// A key that was withdrawn from one source is accepted for as long as another has it.
+// Chosen keys without a key id, as those of [PEM], answer to every key id, so that none is unknown
+// beside them. Package bearer tries them first, and looks for the key that the token names if none
+// of them verifies the signature: that token is tried with up to 8 keys. Callers of [Set.Keys] and
+// [Set.Keyfunc] get them until another source has the key id, after its next fetch.
+//
+// A key that was withdrawn from one source is accepted for as long as another has it. A request that
+// waits holds about 5 KiB more for each source than the package documentation says.
 func AnyOf(sources ...Source) Source {
 	sources = slices.Clone(sources)
 	names := make([]string, len(sources))
@@ -56,7 +63,7 @@ func newAny(source Source, defaults []Option) (*Set, error) {
 		c.All = nil // they were judged
 		c.override(configure(part.options))
 		opened := part.prepare(c)
-		if path := c.file.Get().path; c.file.Given() && !all.file.Given() {
+		if path := filepath.Clean(c.file.Get().path); c.file.Given() && !all.file.Given() {
 			if files[path] {
 				c.Add("WithLastKnownGood", c.file.Get().String(), "another source has this file; give each its own")
 			}
@@ -116,10 +123,11 @@ func (s *Set) findInAny(ctx context.Context, q *query, found *candidates) (at ti
 func (s *Set) cached(ctx context.Context, q *query, now time.Time) (found candidates, waited bool) {
 	var seen [maxSources]*snapshot
 	var missing error
-	fresh, stale := false, false
+	fresh, stale, read := false, false, false
 	for i, part := range s.parts {
 		snap := part.current.Load()
 		state := snap.state(now)
+		read = read || snap == nil || !snap.pinned
 		if !state.usable() || snap.due(now) {
 			if _, err := part.attempt(snap, now); !state.usable() && missing == nil {
 				if missing = err; err == nil {
@@ -137,40 +145,81 @@ func (s *Set) cached(ctx context.Context, q *query, now time.Time) (found candid
 		}
 	}
 	if stale && !fresh {
-		for i, part := range s.parts {
-			if seen[i] == nil {
-				continue
-			}
-			waited = true
-			if newer, err := part.refresh(ctx, seen[i], now); err == nil {
-				seen[i] = newer
-			}
-		}
+		waited = true
+		s.renew(ctx, q, &seen, now)
 	}
 	found = join(seen[:len(s.parts)], q)
-	found.missing = missing
+	found.missing, found.guessed = missing, found.guessed && read
 	return found, waited
 }
 
-// join returns the candidates of several snapshots, of which some may be nil. A token without a key
-// id is tried with all of them or with none.
-func join(snaps []*snapshot, q *query) (all candidates) {
-	all.limit = maxCandidates
-	for _, snap := range snaps {
+// renew replaces stale keys by newer ones, in all sources at the same time, and waits no longer
+// than until one of them has fresh keys for the token.
+func (s *Set) renew(ctx context.Context, q *query, seen *[maxSources]*snapshot, now time.Time) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	type outcome struct {
+		i     int
+		newer *snapshot
+	}
+	outcomes, waiting := make(chan outcome, maxSources), 0
+	for i, snap := range seen {
 		if snap == nil {
 			continue
 		}
-		found := snap.candidates(q)
-		for _, key := range found.keys[:found.n] {
+		waiting++
+		go func() {
+			o := outcome{i, snap} // as it was, if there are none
+			flight.Recover("waiting for newer keys", func() error {
+				newer, err := s.parts[i].refresh(ctx, snap, now)
+				if err == nil {
+					o.newer = newer
+				}
+				return err
+			}, func(error) { outcomes <- o })
+		}()
+	}
+	for ; waiting > 0; waiting-- {
+		o := <-outcomes
+		seen[o.i] = o.newer
+		if own := o.newer.candidates(q); own.n > 0 && o.newer.state(time.Now()) == StateFresh {
+			return
+		}
+	}
+}
+
+// join returns the candidates of several snapshots, of which some may be nil. A token without a key
+// id is tried with all of them or with none. Otherwise the keys with its key id come first: pinned
+// keys without one answer to every key id, and would take their places.
+func join(snaps []*snapshot, q *query) (all candidates) {
+	all.limit = maxCandidates
+	var found [maxSources]candidates
+	for i, snap := range snaps {
+		if snap == nil {
+			continue
+		}
+		found[i] = snap.candidates(q)
+		for _, key := range found[i].keys[:found[i].n] {
 			if q.hint.KeyID == "" {
 				all.addOf(key)
-			} else if !all.holdsCopyOf(key) {
+			} else if key.ID != "" && !all.holdsCopyOf(key) {
 				all.add(key)
 			}
 		}
 	}
 	if all.crowded {
 		return candidates{crowded: true, limit: maxCandidates}
+	}
+	if q.hint.KeyID == "" {
+		return all
+	}
+	all.guessed = all.n == 0
+	for i := range found {
+		for _, key := range found[i].keys[:found[i].n] {
+			if key.ID == "" && !all.holdsCopyOf(key) {
+				all.add(key)
+			}
+		}
 	}
 	return all
 }

@@ -100,6 +100,35 @@ func TestDeadSourceDelaysNoTokenOfTheOthers(t *testing.T) {
 	}
 }
 
+// Two regions publish the same key. After a quiet night the one that answers is waited for, and not
+// the other.
+// Rules: key.sources.
+func TestStaleKeyIsNotWaitedForTwice(t *testing.T) {
+	for _, dead := range []string{eastURL, westURL} {
+		for name, page := range map[string]page{"hanging": hangs, "slow": after(1500*time.Millisecond, down)} {
+			synctest.Test(t, func(t *testing.T) {
+				w, set := regions(t)
+				same := edJWK("same")
+				w.put(eastURL, says(200, keySet(same)))
+				w.put(westURL, says(200, keySet(same)))
+				wantAfter(t, set, "same", "found", 0)
+				synctest.Wait()
+				for range 3 {
+					<-time.After(8 * time.Hour)
+					alive := map[string]string{eastURL: westURL, westURL: eastURL}[dead]
+					w.put(alive, after(100*time.Millisecond, says(200, keySet(same))))
+					w.put(dead, page)
+					wantAfter(t, set, "same", "found", 100*time.Millisecond)
+					wantAfter(t, set, "same", "found", 0)
+				}
+				if t.Failed() {
+					t.Errorf("%s is %s", dead, name)
+				}
+			})
+		}
+	}
+}
+
 // A key that none of the sources has, while one of them is down, may be that one's.
 // Rules: key.sources.
 func TestKeyOfNoSourceIsUnavailableWhileOneIsDown(t *testing.T) {
@@ -234,6 +263,30 @@ func TestAnyOfTriesFourKeysInAll(t *testing.T) {
 	}
 }
 
+// Pinned keys without a key id answer to every key id. They leave room for the key of another
+// source that the token names.
+// Rules: key.sources, key.work-bounded.
+func TestPinnedKeysOfAnyOfLeaveRoomForTheNamedKey(t *testing.T) {
+	four := jwks.PublicKeys(newEdKey().Public(), newEdKey().Public(), newEdKey().Public(), newEdKey().Public())
+	costly := jwks.PublicKeys(newECKey(p521Key.Curve).Public())
+	named := jwks.Static([]byte(keySet(edJWK("ed"), newJWK("p521", p521Key.Public()))))
+	for _, test := range []struct {
+		sources  []jwks.Source
+		kid, alg string
+		want     int
+	}{
+		{[]jwks.Source{four, named}, "ed", "EdDSA", 4},
+		{[]jwks.Source{named, four}, "ed", "EdDSA", 4},
+		{[]jwks.Source{costly, named}, "p521", "ES512", 1},
+		{[]jwks.Source{costly, four, named}, "ed", "EdDSA", 4},
+	} {
+		keys, err := open(t, jwks.AnyOf(test.sources...), newWeb()).Keys(t.Context(), test.kid, test.alg)
+		if err != nil || len(keys) != test.want || keys[0].ID() != test.kid {
+			t.Errorf("%s: keys %q, %v, want %d, %s first", test.kid, ids(keys), err, test.want, test.kid)
+		}
+	}
+}
+
 // It is ready when one source is, and each has its first fetch by then.
 // Rules: key.sources.
 func TestAnyOfIsReadyWithOneSource(t *testing.T) {
@@ -348,6 +401,7 @@ func TestAnyOfThatIsRefused(t *testing.T) {
 		"the same twice":    {jwks.AnyOf(one, jwks.Remote(eastURL, jwks.WithColdWait(0))), nil, []string{"source 2 is there twice"}},
 		"a shared file":     {jwks.AnyOf(one, jwks.Remote(westURL)), []jwks.Option{file}, []string{"cannot share a file"}},
 		"a file twice":      {jwks.AnyOf(jwks.Remote(eastURL, file), jwks.Remote(westURL, file)), nil, []string{"another source has this file"}},
+		"a file, respelled": {jwks.AnyOf(jwks.Remote(eastURL, file), jwks.Remote(westURL, jwks.WithLastKnownGood("/x/./keys", time.Hour))), nil, []string{"another source has this file"}},
 		"mistakes in all":   {jwks.AnyOf(jwks.Remote("http://a.test"), jwks.Discover(""), jwks.PEM(nil)), nil, []string{"not https", "is empty", "no PEM block"}},
 		"a default":         {jwks.AnyOf(one, jwks.Remote(westURL)), []jwks.Option{jwks.WithColdWait(-1)}, []string{"WithColdWait(-1ns): give"}},
 		"an option of one":  {jwks.AnyOf(jwks.Remote(eastURL, jwks.WithColdWait(-1))), nil, []string{"WithColdWait(-1ns) for " + eastURL}},

@@ -15,6 +15,8 @@ type query struct {
 
 	iss       string
 	anyIssuer bool // the iss does not count
+
+	named bool // keys without a key id do not count
 }
 
 func (q *query) fits(key *key) bool {
@@ -65,6 +67,7 @@ type candidates struct {
 	limit   uint8 // how many those are
 
 	missing error // why one of several sources has no keys now
+	guessed bool  // see [keyset.Candidates]
 }
 
 // add adds a key, unless the token is not to be tried with more. It reports whether there was room.
@@ -100,7 +103,7 @@ func (s *keySet) candidates(q *query) (found candidates) {
 			found.add(key)
 		}
 	}
-	if s.chosen {
+	if s.chosen && !q.named {
 		for _, key := range s.keys {
 			if key.ID == "" && q.fits(key) && !q.contradicts(key) {
 				found.add(key)

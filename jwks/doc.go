@@ -53,11 +53,12 @@
 // holds for every key id that the set does not have, and a request starts another search 1 to 4 s
 // after the failure. A key that a new set no longer has is gone at once.
 //
-// A document that is not a JWK Set with at least one entry never replaces the current keys. The one
-// exception is an empty array of keys: it counts as an outage, as a server answers that is starting
-// or has lost its database, until three fetches in a row have brought it, an hour from the first to
-// the last. Then the issuer has withdrawn its keys, also those in the last-known-good file. An hour
-// is also the default of how long any other withdrawn key can be in use.
+// A document that is not a JWK Set with at least one entry never replaces the current keys, and
+// neither does one of whose entries none is an object by the rules of JSON, as a broken proxy makes
+// it. The one exception is an empty array of keys: it counts as an outage, as a server answers that
+// is starting or has lost its database, until three fetches in a row have brought it, an hour from
+// the first to the last. Then the issuer has withdrawn its keys, also those in the last-known-good
+// file. An hour is also the default of how long any other withdrawn key can be in use.
 //
 // A token may name its key by the thumbprint of a certificate (x5t#S256) and no key id. All of this
 // then holds for the thumbprint.

@@ -53,6 +53,37 @@ func TestBrokenEntryCostsThatEntryAlone(t *testing.T) {
 	}
 }
 
+// A document of which no entry can be read is what a broken proxy makes of a good one. It does not
+// take the keys away.
+// Rules: key.entry.
+func TestDocumentOfBrokenEntriesReplacesNoKeys(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, set := warm(t)
+		whole := func(entry string) page { return says(200, `{"keys":[`+entry+`,`+entry+`]}`) }
+		w.put(keysURL, whole("{\"kid\":\"a\",\"x5c\":[\"MIIB\r\nAAAA\"]}"))
+		for range 30 {
+			<-time.After(20 * time.Minute)
+			want(t, set, "a", "EdDSA", "found")
+			want(t, set, "b", "EdDSA", "unavailable")
+		}
+		if last := set.Stats().LastError; !strings.Contains(last, "none of its keys can be read: invalid JSON") {
+			t.Errorf("%s", last)
+		}
+		for _, entry := range []string{`null`, `[]`, `"a"`} {
+			w.put(keysURL, whole(entry))
+			<-time.After(20 * time.Minute)
+			want(t, set, "a", "EdDSA", "found")
+			synctest.Wait()
+			if last := set.Stats().LastError; !strings.Contains(last, "it is not a JSON object") {
+				t.Errorf("%s: %s", entry, last)
+			}
+		}
+		w.put(keysURL, whole(`{"kid":"a"}`)) // which can be read
+		<-time.After(20 * time.Minute)
+		want(t, set, "a", "EdDSA", "not found")
+	})
+}
+
 // A doubled member keys still refuses the document, and so does everything that makes it unclear
 // where an entry ends.
 // Rules: key.entry.

@@ -84,7 +84,7 @@ type UnavailableError struct {
 }
 
 // Error is for the operator. It names the URL that could not be fetched and nothing of an answer's
-// body. Package net/http may quote a malformed header in it.
+// body. It may quote a malformed header, or names in a certificate: they are printable and short.
 func (e *UnavailableError) Error() string { return "jwks: keys are unavailable: " + e.cause.Error() }
 
 // Unwrap returns the cause: what failed in the last fetch, the end of the request's context,

@@ -2,6 +2,7 @@ package jwks
 
 import (
 	"context"
+	"io/fs"
 	"time"
 
 	"github.com/bearer-go/bearer/internal/keyset"
@@ -50,4 +51,15 @@ func (s *Set) HoldsByCertificate(ctx context.Context, kid, x5t, alg string, key 
 func (s *Set) MissingSource(ctx context.Context, kid, alg string) (found bool, missing error) {
 	all, _, err := pipeline{s}.Candidates(ctx, "", keyset.Hint{KeyID: kid}, alg)
 	return err == nil, all.Missing
+}
+
+// WithStat is a source of [File] that looks at its file in this way.
+func (source Source) WithStat(stat func(path string) (fs.FileInfo, error)) Source {
+	open := source.open
+	source.open = func(c *config) opened {
+		o := open(c)
+		o.fetcher.(*keyFile).stat = stat
+		return o
+	}
+	return source
 }

@@ -2,6 +2,8 @@ package jwks_test
 
 import (
 	"compress/gzip"
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
@@ -338,5 +340,37 @@ func TestCompressedAnswersAreBoundUncompressed(t *testing.T) {
 	wantCheap(t, set, "longer than 1048576 bytes")
 	if asked != "gzip" {
 		t.Errorf("asked for %q", asked)
+	}
+}
+
+// The other side, which without a good certificate may be anyone, chooses texts that end up in an
+// error: where the keys are, and the names in a certificate.
+func TestErrorsAreReadable(t *testing.T) {
+	const unreadable = "\x1b[2J\nforged"
+	long := strings.Repeat("x", 30_000)
+	invalid := x509.HostnameError{Host: "issuer.test", Certificate: &x509.Certificate{DNSNames: []string{unreadable, long}}}
+	fails := func(*http.Request) (*http.Response, error) {
+		return nil, &tls.CertificateVerificationError{Err: invalid}
+	}
+	for name, prepare := range map[string]func(w *web){
+		"a certificate":     func(w *web) { w.put(discoveryURL, fails) },
+		"a URL of the keys": func(w *web) { w.put(discoveryURL, says(200, metadata(issuerURL, issuerURL+"/\u202e\u0085"+long))) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := issuer()
+				prepare(w)
+				_, err := w.discover(t).Keys(t.Context(), "a", "EdDSA")
+				if outcome(nil, err) != "unavailable" {
+					t.Fatal(err)
+				}
+				if text := err.Error(); len(text) > 2000 || strings.ContainsAny(text, "\x1b\n\u202e\u0085") || !strings.Contains(text, "?") {
+					t.Errorf("%d bytes: %.600q", len(text), text)
+				}
+				if found := new(x509.HostnameError); name == "a certificate" && !errors.As(err, found) {
+					t.Error("the cause cannot be found")
+				}
+			})
+		})
 	}
 }

@@ -27,6 +27,8 @@ const (
 	fileLooks = 3
 	// fileAgain is how long a file that looks unchanged is not read again.
 	fileAgain = time.Hour
+	// fileTimeout is how long a look at the file may take, on a file system that may be stuck.
+	fileTimeout = fetchTimeout
 )
 
 // File reads the keys from a file of this machine, and notices when it is renewed: a JWK Set (RFC
@@ -36,9 +38,9 @@ const (
 //
 // The file is looked at when its keys are needed and the last look is 5 seconds ago (see
 // [WithLifetime]), and when a token names a key id that it does not have. It is read if it looks
-// different: by its time, its size, or because another file has its name. So a new key is used, and
-// a removed one refused, 5 seconds after the change at the latest if tokens come all the time, and
-// at once if none came for as long.
+// different: by its time, its size, its permissions, or because another file has its name. So a new
+// key is used, and a removed one refused, 5 seconds after the change at the latest if tokens come
+// all the time, and at once if none came for as long.
 //
 // A file that cannot be read, is longer than 1 MiB, is not a regular file, may be written by
 // everyone (not checked on Windows) or has something else in it fails as a fetch does: the last
@@ -46,6 +48,9 @@ const (
 // again within a minute. One that changed in the last half-second is read half a second later, so
 // that it is not read while it is being written. Rename a complete file over the old one, and there
 // is no such moment.
+//
+// A file system that is stuck is a failure as well, after 5 seconds. One goroutine waits for it, and
+// [Set.Close] does not.
 //
 // An empty path is an error, and so is [WithLastKnownGood]. Options about HTTP mean nothing here.
 func File(path string, options ...Option) Source {
@@ -58,7 +63,7 @@ func File(path string, options ...Option) Source {
 		}
 		c.usual = &lifetimes{fileLifetime, maxLifetime}
 		c.judgeStaleness()
-		return opened{fetcher: &keyFile{path: path, jwtSVID: c.jwtSVID}}
+		return opened{fetcher: &keyFile{path: path, jwtSVID: c.jwtSVID, stat: os.Stat}}
 	}}
 }
 
@@ -66,6 +71,9 @@ func File(path string, options ...Option) Source {
 type keyFile struct {
 	path    string
 	jwtSVID bool
+	stat    func(path string) (fs.FileInfo, error)
+
+	looking <-chan struct{} // closed when the last look came to an end; until then the rest is its own
 
 	info  fs.FileInfo // of the file that was read last; nil if there is none
 	last  answer      // what was in it
@@ -74,6 +82,7 @@ type keyFile struct {
 
 var (
 	errRestless   = errors.New("it is being written")
+	errStuck      = fmt.Errorf("there is no answer from its file system within %s", fileTimeout)
 	errLongSource = fmt.Errorf("it is longer than %d bytes", webclient.MaxBody)
 )
 
@@ -81,17 +90,53 @@ func (f *keyFile) String() string { return "file " + f.path }
 
 // fetch returns the keys of the file, and reads it if need be.
 func (f *keyFile) fetch(ctx context.Context, _ bool) (answer, error) {
-	a, err := f.look(ctx)
+	a, err := f.lookInTime(ctx)
 	if err != nil {
-		f.info = nil // it is read again, whatever it looks like
 		return answer{}, fmt.Errorf("the file %s cannot be used: %w", f.path, err)
 	}
 	return a, nil
 }
 
+// lookInTime is look for a file system that may not answer. A look that is late goes on, and until
+// it ends there is no other. What it finds is there for the next.
+func (f *keyFile) lookInTime(ctx context.Context) (answer, error) {
+	if f.looking != nil {
+		select {
+		case <-f.looking:
+		default:
+			return answer{}, errStuck
+		}
+	}
+	done := make(chan struct{})
+	f.looking = done
+	var a answer
+	var err error
+	go func() {
+		flight.Recover("looking at it", func() (err error) {
+			a, err = f.look(ctx)
+			return err
+		}, func(failure error) {
+			if err = failure; err != nil {
+				f.info = nil // it is read again, whatever it looks like
+			}
+			close(done)
+		})
+	}()
+	timer := time.NewTimer(fileTimeout)
+	defer timer.Stop()
+	select {
+	case <-done:
+		return a, err
+	case <-timer.C:
+		return answer{}, errStuck
+	case <-ctx.Done():
+		return answer{}, context.Cause(ctx)
+	}
+}
+
 func (f *keyFile) look(ctx context.Context) (answer, error) {
 	for range fileLooks {
-		info, err := os.Stat(f.path)
+		info, err := f.stat(f.path)
 		if err != nil {
 			f.empty.end()
 			return answer{}, err
@@ -112,7 +157,7 @@ func (f *keyFile) look(ctx context.Context) (answer, error) {
 			f.empty.end()
 			return answer{}, err
 		}
-		if after, err := os.Stat(f.path); err != nil || !sameFile(after, read) || !sameFile(info, read) {
+		if after, err := f.stat(f.path); err != nil || !sameFile(after, read) || !sameFile(info, read) {
 			continue
 		}
 		keys, err := f.parse(content)
@@ -128,7 +173,7 @@ func (f *keyFile) look(ctx context.Context) (answer, error) {
 
 // sameFile reports whether a file looks as it did.
 func sameFile(a, b fs.FileInfo) bool {
-	return os.SameFile(a, b) && a.ModTime().Equal(b.ModTime()) && a.Size() == b.Size()
+	return os.SameFile(a, b) && a.ModTime().Equal(b.ModTime()) && a.Size() == b.Size() && a.Mode() == b.Mode()
 }
 
 // read returns the content of the file, and what it looked like when it was opened.

@@ -1,6 +1,7 @@
 package jwks_test
 
 import (
+	"io/fs"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -269,6 +270,15 @@ func TestFileThatAnyoneMayWriteIsNotUsed(t *testing.T) {
 		}
 		<-time.After(4 * time.Second)
 		want(t, f.set, "a", "EdDSA", "found")
+		if err := os.Chmod(f.path, 0o666); err != nil { //nolint:gosec // to have it refused
+			t.Fatal(err)
+		}
+		<-time.After(10 * time.Second)
+		want(t, f.set, "a", "EdDSA", "found") // the last keys stay
+		synctest.Wait()
+		if last := f.set.Stats().LastError; !strings.Contains(last, "everybody may write it") {
+			t.Errorf("the last error is %q", last)
+		}
 	})
 	for _, path := range []string{t.TempDir(), filepath.Join(t.TempDir(), "none")} {
 		want(t, open(t, jwks.File(path), newWeb()), "a", "EdDSA", "unavailable")
@@ -313,5 +323,61 @@ func TestFileMayBeASPIFFEBundle(t *testing.T) {
 		})
 		want(t, newKeysFile(t, bundle, jwks.WithJWTSVIDKeys()).set, "a", "EdDSA", "found")
 		want(t, newKeysFile(t, bundle).set, "a", "EdDSA", "not found")
+	})
+}
+
+// A file system that does not answer fails the fetch, holds up no request for longer than one that
+// is slow, and does not hold up Close. The file is looked at again when it answers.
+// Rules: key.file.
+func TestStuckFileSystemIsAFailure(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var stuck atomic.Pointer[chan struct{}]
+		var looks atomic.Int64
+		path := filepath.Join(t.TempDir(), "keys")
+		if err := os.WriteFile(path, []byte(keySet(edJWK("a"))), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		set := open(t, jwks.File(path).WithStat(func(path string) (fs.FileInfo, error) {
+			looks.Add(1)
+			if release := stuck.Load(); release != nil {
+				<-*release
+			}
+			return os.Stat(path)
+		}), newWeb())
+		want(t, set, "a", "EdDSA", "found")
+		release := make(chan struct{})
+		stuck.Store(&release)
+		before := looks.Load()
+		<-time.After(time.Hour)
+		wantAfter(t, set, "a", "found", 2*time.Second)
+		<-time.After(10 * time.Second)
+		for range 60 {
+			wantAfter(t, set, "a", "found", 0)
+			<-time.After(time.Minute)
+		}
+		if last := set.Stats().LastError; !strings.Contains(last, path) || !strings.Contains(last, "its file system") {
+			t.Errorf("the last error is %q", last)
+		}
+		if n := looks.Load() - before; n != 1 {
+			t.Errorf("%d looks wait for the file system", n)
+		}
+
+		close(release)
+		stuck.Store(nil)
+		<-time.After(time.Minute)
+		want(t, set, "a", "EdDSA", "found")
+		synctest.Wait()
+		if stats := set.Stats(); stats.State != jwks.StateFresh || stats.LastError != "" {
+			t.Errorf("%+v", stats)
+		}
+
+		release = make(chan struct{})
+		stuck.Store(&release)
+		<-time.After(time.Minute)
+		want(t, set, "a", "EdDSA", "found")
+		if waited := took(func() { _ = set.Close() }); waited != 0 {
+			t.Errorf("Close waited %s", waited)
+		}
+		close(release)
 	})
 }

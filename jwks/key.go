@@ -181,8 +181,9 @@ func (m jwk) key(id string) (*key, error) {
 func (m jwk) hasFullCoordinates(curve elliptic.Curve) bool {
 	full := (curve.Params().BitSize + 7) / 8
 	for _, name := range []string{"x", "y"} {
-		text := strings.TrimRight(m.Text(name), "=") // jwkset forgives padding
-		size := base64.RawURLEncoding.DecodedLen(len(text))
+		// jwkset forgives padding and line breaks.
+		coordinate, _ := base64.RawURLEncoding.DecodeString(strings.TrimRight(m.Text(name), "="))
+		size := len(coordinate)
 		if size != full && (curve != elliptic.P521() || size > full) {
 			return false
 		}
@@ -205,18 +206,19 @@ func (m jwk) material() (jwkset.JWKMarshal, error) {
 	if m.has("x5c") && !m.has("n") && !m.has("x") {
 		return jwkset.JWKMarshal{}, errCertificate
 	}
+	text := func(name string) string { return strings.Clone(m.Text(name)) } // as the key id, no part of the document
 	switch m.Text("kty") {
 	case "RSA":
 		// Here, because jwkset keeps no more than the low 64 bits of an exponent.
 		if err := judgeExponent(number(m.Text("e"))); err != nil {
 			return jwkset.JWKMarshal{}, err
 		}
-		return jwkset.JWKMarshal{KTY: jwkset.KtyRSA, N: m.Text("n"), E: m.Text("e")}, nil
+		return jwkset.JWKMarshal{KTY: jwkset.KtyRSA, N: text("n"), E: text("e")}, nil
 	case "EC":
-		crv := jwkset.CRV(m.Text("crv"))
-		return jwkset.JWKMarshal{KTY: jwkset.KtyEC, CRV: crv, X: m.Text("x"), Y: m.Text("y")}, nil
+		crv := jwkset.CRV(text("crv"))
+		return jwkset.JWKMarshal{KTY: jwkset.KtyEC, CRV: crv, X: text("x"), Y: text("y")}, nil
 	case "OKP":
-		return jwkset.JWKMarshal{KTY: jwkset.KtyOKP, CRV: jwkset.CRV(m.Text("crv")), X: m.Text("x")}, nil
+		return jwkset.JWKMarshal{KTY: jwkset.KtyOKP, CRV: jwkset.CRV(text("crv")), X: text("x")}, nil
 	default:
 		return jwkset.JWKMarshal{}, errType
 	}

@@ -10,6 +10,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"math/big"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -138,6 +139,7 @@ func TestKeysThatAreRefused(t *testing.T) {
 		"EC x after a zero":             {ec.with(jwk{"x": resized(ec["x"], 1)}), "ES256", "full size"},
 		"EC y after a zero":             {ec.with(jwk{"y": resized(ec["y"], 1)}), "ES256", "full size"},
 		"P-521 x after a zero":          {p521.with(jwk{"x": resized(p521["x"], 1)}), "ES512", "full size"},
+		"EC x with a line break":        {zeroX.with(jwk{"x": resized(zeroX["x"], -1) + "\n"}), "ES256", "full size"},
 		"EC x after a zero, padded":     {ec.with(jwk{"x": resized(ec["x"], 1) + "="}), "ES256", "full size"},
 		"EC on another curve":           {ec.with(jwk{"crv": "P-384"}), "ES384", "not on its curve"},
 		"EC on secp256k1":               {ec.with(jwk{"crv": "secp256k1"}), "ES256", "curve is not"},
@@ -513,5 +515,34 @@ func TestKeysVerifySignatures(t *testing.T) {
 		if err != nil || a.Verify("message", signature, keys[0].Public()) != nil {
 			t.Errorf("%s: the signature is not verified: %v", alg, err)
 		}
+	}
+}
+
+// A key is small, and the document that it was read from may be long.
+func TestKeysKeepNoDocumentInMemory(t *testing.T) {
+	const sets, padding = 16, 1 << 19
+	heap := func() uint64 {
+		runtime.GC()
+		runtime.GC()
+		var stats runtime.MemStats
+		runtime.ReadMemStats(&stats)
+		return stats.HeapAlloc
+	}
+	for alg, key := range map[string]jwk{
+		"EdDSA": newJWK("a", edKey.Public()), "RS256": newJWK("a", rsaKey.Public()), "ES256": newJWK("a", p256Key.Public()),
+	} {
+		before := heap()
+		var kept []*jwks.Set
+		for range sets {
+			w := newWeb()
+			w.put(keysURL, says(200, keySet(key.with(jwk{"padding": strings.Repeat("x", padding)}))))
+			kept = append(kept, w.remote(t))
+			want(t, kept[len(kept)-1], "a", alg, "found")
+			w.put(keysURL, down)
+		}
+		if grown := int64(heap()) - int64(before); grown > sets*padding/4 {
+			t.Errorf("%s: %d sets keep %d bytes", alg, sets, grown)
+		}
+		runtime.KeepAlive(kept)
 	}
 }

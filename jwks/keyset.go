@@ -1,6 +1,7 @@
 package jwks
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -27,6 +28,7 @@ var (
 	errNoKeys  = errors.New("it has no array of keys")
 	errEmpty   = errors.New("it has an empty array of keys")
 	errTooMany = fmt.Errorf("it has more than %d keys", maxKeys)
+	errBroken  = errors.New("none of its keys can be read")
 )
 
 // keySet is what a JWK Set says (RFC 7517 section 5), or what the operator gave. It never changes.
@@ -60,13 +62,16 @@ func readEntries(document string) ([]strictjson.Entry, error) {
 		return nil, errEmpty
 	case len(entries) > maxKeys:
 		return nil, errTooMany
+	case !slices.ContainsFunc(entries, func(e strictjson.Entry) bool { return e.Err == nil && e.Value[0] == '{' }):
+		return nil, fmt.Errorf("%w: %w", errBroken, cmp.Or(entries[0].Err, errEntry))
 	}
 	return entries, nil
 }
 
 // parse reads a JWK Set. Each entry is judged alone, so that one bad key does not take the others
 // down, and a set is a set even if no entry can be used: tokens are then refused for good reason.
-// What is not a set, or an empty one, is an error, for that is how broken servers answer.
+// What is not a set, or an empty one, or has no entry that can be read, is an error, for that is how
+// broken servers and proxies answer.
 func parse(document string, jwtSVID bool) (keySet, error) {
 	entries, err := readEntries(document)
 	if err != nil {

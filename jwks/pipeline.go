@@ -20,15 +20,28 @@ type pipeline struct{ set *Set }
 func (p pipeline) Candidates(
 	ctx context.Context, iss string, hint keyset.Hint, alg string,
 ) (all keyset.Candidates, at time.Time, err error) {
-	q := query{hint: hint, marked: hint.Thumbprint != keyset.Thumbprint{}, iss: iss}
+	return p.find(ctx, &query{hint: hint, marked: hint.Thumbprint != keyset.Thumbprint{}, iss: iss}, alg)
+}
+
+// Named is Candidates without the keys that have no key id.
+func (p pipeline) Named(
+	ctx context.Context, iss string, hint keyset.Hint, alg string,
+) (all keyset.Candidates, at time.Time, err error) {
+	q := query{hint: hint, marked: hint.Thumbprint != keyset.Thumbprint{}, iss: iss, named: true}
+	return p.find(ctx, &q, alg)
+}
+
+func (p pipeline) find(
+	ctx context.Context, q *query, alg string,
+) (all keyset.Candidates, at time.Time, err error) {
 	var found candidates
-	if at, err = p.set.candidates(ctx, &q, alg, &found); err != nil {
+	if at, err = p.set.candidates(ctx, q, alg, &found); err != nil {
 		return all, at, err
 	}
 	for _, key := range found.keys[:found.n] {
 		all.Add(&key.Key)
 	}
-	all.Missing = found.missing
+	all.Missing, all.Guessed = found.missing, found.guessed
 	return all, at, nil
 }
 

@@ -8,6 +8,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/bearer-go/bearer/internal/discovery"
 	"github.com/bearer-go/bearer/internal/webclient"
@@ -73,6 +75,7 @@ func (r *remote) fetch(ctx context.Context, discoverFirst bool) (answer, error) 
 	discoverFirst = discoverFirst || r.keysURL == ""
 	if r.issuer != "" && (discoverFirst || elapsed(r.located, time.Now()) >= relocateAfter) {
 		if err := r.locate(ctx); err != nil && discoverFirst {
+			r.empty.end()
 			return answer{}, err
 		}
 	}
@@ -125,11 +128,15 @@ func (r *remote) fetchKeys(ctx context.Context) (answer, error) {
 		return answer{}, err
 	}
 	a := r.last
-	if !got.unchanged {
+	if got.unchanged {
+		if !a.withdrawn {
+			r.empty.end() // the answer is the keys
+		}
+	} else {
 		keys, err := parse(got.body, r.jwtSVID)
 		withdrawn := r.empty.withdrawn(err, time.Now())
 		if err != nil && !withdrawn {
-			return answer{}, fmt.Errorf("the answer of %s is not a JWK Set: %w", r.keysURL, err)
+			return answer{}, fmt.Errorf("the answer of %s is not a JWK Set: %w", printable(r.keysURL), err)
 		}
 		a = answer{keys: keys, withdrawn: withdrawn, url: r.keysURL, at: time.Now()}
 		if r.keep && !withdrawn {
@@ -194,7 +201,31 @@ type statusError struct {
 
 func (e *statusError) gone() bool { return e.code == http.StatusNotFound || e.code == http.StatusGone }
 
-func (e *statusError) Error() string { return fmt.Sprintf("GET %s: status %d", e.url, e.code) }
+func (e *statusError) Error() string {
+	return fmt.Sprintf("GET %s: status %d", printable(e.url), e.code)
+}
+
+// readable is an error of an exchange with a text that is printable and short. Packages net/http
+// and crypto/x509 quote what the other side has sent, such as the names in a certificate, and the
+// other side may be anyone on the way.
+func readable(err error) error {
+	text := err.Error()
+	if shown := printable(text); shown != text {
+		return webclient.Hide(err, errors.New(shown))
+	}
+	return err
+}
+
+// printable is the beginning of a text that the other side may have chosen, with a question mark
+// for each character that does not print.
+func printable(text string) string {
+	return strings.Map(func(r rune) rune {
+		if r == utf8.RuneError || !unicode.IsPrint(r) {
+			return '?'
+		}
+		return r
+	}, excerpt(text, maxLoggedError))
+}
 
 // got is what a request brought.
 type got struct {
@@ -219,7 +250,7 @@ func (r *remote) get(ctx context.Context, location, accept, etag string) (got, e
 	}
 	response, err := webclient.Do(r.client, request)
 	if err != nil {
-		return got{}, fmt.Errorf("GET %s: %w", location, err)
+		return got{}, fmt.Errorf("GET %s: %w", printable(location), readable(err))
 	}
 	defer response.Body.Close()
 	redirected := response.Request != nil && response.Request.Response != nil
@@ -231,7 +262,7 @@ func (r *remote) get(ctx context.Context, location, accept, etag string) (got, e
 	}
 	body, err := webclient.Body(response)
 	if err != nil {
-		return got{}, fmt.Errorf("GET %s: %w", location, err)
+		return got{}, fmt.Errorf("GET %s: %w", printable(location), readable(err))
 	}
 	return got{redirected: redirected, header: response.Header, body: body}, nil
 }

@@ -63,14 +63,21 @@ func TestEmptySetThatLastsIsAWithdrawal(t *testing.T) {
 func TestEmptySetsThatAreNoWithdrawal(t *testing.T) {
 	for name, between := range map[string]page{
 		"a failure": down, "a status": says(500, ""), "no set": says(200, "{}"), "null": says(200, `{"keys":null}`),
-		"the keys": nil,
+		"the keys": nil, "the keys, unchanged": nil,
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				w, set := warm(t)
 				good := w.pages[keysURL]
-				if between == nil {
+				switch {
+				case name == "the keys":
 					between = good
+				case between == nil: // for the keys as they are
+					between = says(304, "")
+					w.put(keysURL, says(200, keySet(edJWK("a")), "ETag", `"1"`))
+					<-time.After(20 * time.Minute)
+					want(t, set, "a", "EdDSA", "found")
+					synctest.Wait()
 				}
 				for range 5 {
 					for range 2 {
@@ -110,6 +117,26 @@ func TestEmptySetsThatAreNoWithdrawal(t *testing.T) {
 			synctest.Wait()
 			want(t, set, "a", "EdDSA", "not found")
 		})
+	})
+}
+
+// An issuer that cannot be found between two empty sets has not said it twice in a row.
+// Rules: key.withdrawal.
+func TestFailingDiscoveryIsNoPartOfAWithdrawal(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := issuer()
+		found := w.pages[discoveryURL]
+		w.put(keysURL, says(200, none))
+		set := w.discover(t)
+		want(t, set, "a", "EdDSA", "unavailable")
+		w.put(discoveryURL, down)
+		<-time.After(time.Hour)
+		want(t, set, "a", "EdDSA", "unavailable")
+		w.put(discoveryURL, found)
+		for range 4 {
+			<-time.After(5 * time.Second)
+			want(t, set, "a", "EdDSA", "unavailable")
+		}
 	})
 }
 

@@ -78,7 +78,7 @@ func Fetch(ctx context.Context, place Place, get Get) (Document, error) {
 	}
 	d := Document{location: location}
 	if err := d.read(text, place); err != nil {
-		return Document{}, d.Unusable(err)
+		return Document{}, fmt.Errorf("%w%s", d.Unusable(err), failure.Also)
 	}
 	return d, nil
 }

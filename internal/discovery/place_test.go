@@ -49,6 +49,13 @@ func TestErrorsNameBothPlacesAndWhatHelps(t *testing.T) {
 	if want := "no answer; before that, GET " + openIDURL + ": status 403; try this"; err == nil || err.Error() != want || !errors.Is(err, errGet) {
 		t.Errorf("%v, want %q", err, want)
 	}
+	s = &site{statuses: map[string]int{openIDURL: 403}, documents: map[string]string{oauthURL: `{"issuer":"https://b.example"}`}}
+	_, err = discovery.Fetch(t.Context(), discovery.Place{Issuer: issuer, Help: "try this"}, s.get)
+	for _, want := range []string{oauthURL, "https://b.example", "try this", "before that, GET " + openIDURL + ": status 403"} {
+		if err == nil || strings.Count(err.Error(), want) != 1 {
+			t.Errorf("%v, want %q", err, want)
+		}
+	}
 	s = &site{statuses: map[string]int{openIDURL: 503}}
 	if _, err := discovery.Fetch(t.Context(), discovery.Place{Issuer: issuer, Help: "try this"}, s.get); err == nil || err.Error() != "no answer" {
 		t.Errorf("%v", err)

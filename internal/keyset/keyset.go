@@ -84,6 +84,11 @@ type Candidates struct {
 	// Missing is why the keys of one of several sources are not known now, and nil if all are. If
 	// none of the keys verifies the signature, it is not known whether the token is good.
 	Missing error
+
+	// Guessed says that these are keys without a key id, of an operator who has other sources
+	// as well, and that the token names one. If none of them verifies the signature, [Set.Named]
+	// looks for the key that the token names.
+	Guessed bool
 }
 
 // Add adds a key. There are at most [MaxCandidates].
@@ -104,6 +109,10 @@ type Set interface {
 	// returns the time of the answer, for the caller's own checks: reading the clock again would be
 	// the most expensive part of a request.
 	Candidates(ctx context.Context, iss string, hint Hint, alg string) (Candidates, time.Time, error)
+
+	// Named is Candidates without the keys that have no key id. It waits where Candidates did not,
+	// because the answer of Candidates was a guess.
+	Named(ctx context.Context, iss string, hint Hint, alg string) (Candidates, time.Time, error)
 
 	// Holds reports whether Candidates would return this key now. It is for tokens that were
 	// verified with the key before: as long as the set holds the key, verifying the signature again
