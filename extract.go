@@ -4,13 +4,10 @@ import (
 	"bytes"
 	"errors"
 	"io"
-	"mime"
 	"net/http"
 	"net/textproto"
 	"net/url"
 	"strings"
-
-	"github.com/bearer-go/bearer/internal/grammar"
 )
 
 // maxFormBytes is how much of a body [FromForm] reads.
@@ -194,34 +191,6 @@ func (x *extraction) fromForm(p *place) (token string, found bool, refusal *Erro
 	x.form = bytes.NewReader(body)
 	x.request.Body = reread{x.form, original}
 	return token, found, nil
-}
-
-// formType is the media type of the forms that can hold a token (RFC 6750 section 2.2).
-const formType = "application/x-www-form-urlencoded"
-
-// declaresForm reports whether a request says that its body is a form, and whether that is
-// unambiguous. A type that net/http or another parser would read as a form, and this one would not,
-// is ambiguous. net/http looks at the first of several types, and also reads a form whose type has
-// a malformed parameter.
-func declaresForm(h http.Header) (isForm, unambiguous bool) {
-	types := h["Content-Type"]
-	for _, value := range types {
-		mediatype, _, err := mime.ParseMediaType(value)
-		word, _, _ := strings.Cut(strings.TrimSpace(value), ";")
-		word, _, _ = strings.Cut(word, ",")
-		switch {
-		case mediatype == formType && err == nil:
-			isForm = true
-		case mediatype == formType, // also with U+0130, which is an i to package mime
-			grammar.Lower(strings.TrimSpace(word)) == formType:
-			return true, false
-		}
-	}
-	if !isForm {
-		return false, true
-	}
-	encoding := h["Content-Encoding"]
-	return true, len(types) == 1 && (len(encoding) == 0 || len(encoding) == 1 && grammar.Lower(encoding[0]) == "identity")
 }
 
 // rewind lets the handler read a form that a Func may have read.
