@@ -32,6 +32,9 @@ func (x *extraction) extract(from *places) *Error {
 	if len(x.authorization) > 1 { // wherever tokens are looked for
 		return refusedTwoHeaders
 	}
+	if from.header != nil && len(x.authorization) == 1 {
+		return x.fromHeader(from.header)
+	}
 	for i := range from.list {
 		p := &from.list[i]
 		if p.kind == locationForm && x.credentials > 1 {
@@ -59,6 +62,16 @@ func (x *extraction) extract(from *places) *Error {
 	default:
 		return from.none
 	}
+}
+
+// fromHeader is extract for the Authorization header alone, which is where most routes look. The walk
+// over a list of one place takes a tenth of what a refusal takes.
+func (x *extraction) fromHeader(p *place) (refusal *Error) {
+	x.at = p
+	if x.token, _, refusal = p.readCredentials(x.authorization[0]); refusal == nil && x.token == "" {
+		return p.empty
+	}
+	return refusal
 }
 
 func (x *extraction) from(p *place) (refusal *Error) {

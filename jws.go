@@ -52,11 +52,18 @@ var (
 	refusedSignaturePart = fixed(ReasonMalformedToken, "jws.one-spelling", "its signature is not base64url without padding", "")
 )
 
-// maxCounted is how much of a token is looked at to say what it is instead, in bytes.
-const maxCounted = 1 << 10
+// How much of a token is looked at to say what it is instead, and how long it can be for that, in
+// bytes: an attacker's can be longer.
+const (
+	maxCounted  = 1 << 10
+	maxMisshape = 8 << 10
+)
 
 // misshapen returns the refusal of a token that does not consist of three parts.
 func misshapen(token string) *Error {
+	if len(token) > maxMisshape {
+		return refusedParts
+	}
 	switch dots := strings.Count(token[:min(len(token), maxCounted)], "."); {
 	case dots > 2:
 		return refusedEncrypted

@@ -26,6 +26,7 @@ type place struct {
 // places are the enabled places of a route, forms last.
 type places struct {
 	list    []place
+	header  *place // the only one, if that is the Authorization header; or nil
 	none    *Error // no credential in any of them
 	several *Error // credentials in more than one
 }
@@ -58,6 +59,9 @@ func newPlaces(sources []TokenLocation, told *hints) *places {
 		if p := &ps.list[i]; p.kind != locationAuthorization || p.scheme != schemeBearer {
 			p.here = &finding{at: p}
 		}
+	}
+	if len(ps.list) == 1 && ps.list[0].kind == locationAuthorization {
+		ps.header = &ps.list[0]
 	}
 	all := strings.Join(names, ", ")
 	ps.none = because(ReasonMissingToken, "request.optional",
