@@ -59,5 +59,8 @@ func (r *Registry) Unknown() int {
 	return len(r.roster.unknown)
 }
 
+// Shut closes the registry alone, which is the last thing that [Middleware.Close] does.
+func (r *Registry) Shut() { r.roster.close() }
+
 // Streams returns how many contexts of UntilExpiry have not ended.
 func (m *Middleware) Streams() int { return m.core.verifier.streams.Len() }

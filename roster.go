@@ -112,8 +112,11 @@ func (r *roster) find(ctx context.Context, name []byte) (*issuer, *Error) {
 	r.mu.RLock()
 	iss := r.members[string(name)]
 	_, removed := r.removed[string(name)]
+	closed := r.closed
 	r.mu.RUnlock()
 	switch {
+	case closed: // while the token was read, and that is no fault of its issuer
+		return nil, refuse(ReasonClosed)
 	case iss != nil && iss.live.member.counts(time.Now()):
 		return iss, nil
 	case removed:
