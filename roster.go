@@ -30,7 +30,8 @@ const (
 	newIssuer  = 10 * time.Second
 
 	// knownShare is the part of the calls, one in so many, that is kept for issuers that the lookup
-	// found before: made-up names cannot use it up.
+	// found before: made-up names cannot use it up. It is a part of those in a second, and of those
+	// that run at a time.
 	knownShare = 4
 )
 
@@ -197,11 +198,12 @@ func (r *roster) mayCall(now time.Duration, known bool) bool {
 		old++
 	}
 	r.asked = slices.Delete(r.asked, 0, old)
-	limit := r.rate
+	limit, most := r.rate, maxLookups
 	if !known {
-		limit -= r.rate / knownShare
+		limit -= min((r.rate+knownShare-1)/knownShare, r.rate-1) // one at least, unless the rate is 1
+		most -= maxLookups / knownShare
 	}
-	return len(r.asked) < limit && r.busy < maxLookups
+	return len(r.asked) < limit && r.busy < most
 }
 
 // call calls the lookup. A panic is a failure. A call that does not return in time has failed, and
