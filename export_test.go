@@ -64,3 +64,9 @@ func (r *Registry) Shut() { r.roster.close() }
 
 // Streams returns how many contexts of UntilExpiry have not ended.
 func (m *Middleware) Streams() int { return m.core.verifier.streams.Len() }
+
+// StreamHolds looks at what a stream of the request with this context depends on.
+func StreamHolds(ctx context.Context) (bool, error) {
+	rules := streamRules{}
+	return rules.Holds(ctx, rules.DependsOn(ctx.Value(contextKey{}).(*principal).verified))
+}

@@ -160,10 +160,12 @@ func (r *roster) ask(name []byte) (*inquiry, verdict) {
 	}
 	if !r.mayCall(now, known != nil) {
 		switch {
-		case known != nil:
+		case known != nil && r.busy < maxLookups:
 			return nil, verdict{refusal: refusedOldAnswer}
 		case r.failure != nil: // an outage, and not a fault of the token
 			return nil, verdict{refusal: lookupFailed(r.failure)}
+		case known != nil:
+			return nil, verdict{refusal: refusedOldAnswer}
 		}
 		return nil, verdict{refusal: refusedOverRate}
 	}
