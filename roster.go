@@ -24,8 +24,8 @@ const (
 	maxLookups    = 128 // that run at a time
 
 	// An issuer that the lookup found makes room for another one when none of its tokens was
-	// verified for idleIssuer, or none at all in newIssuer, which is longer than a fetch of keys
-	// takes. So an attacker who names issuers cannot displace one that is in use.
+	// verified for idleIssuer, or none at all in newIssuer, which is longer than most fetches of keys
+	// take. So an attacker who names issuers cannot displace one that is in use.
 	idleIssuer = 5 * time.Minute
 	newIssuer  = 10 * time.Second
 
