@@ -59,6 +59,9 @@ func (r *Registry) Unknown() int {
 	return len(r.roster.unknown)
 }
 
+// Shut closes the registry alone, which is the last thing that [Middleware.Close] does.
+func (r *Registry) Shut() { r.roster.close() }
+
 // Streams returns how many contexts of UntilExpiry have not ended.
 func (m *Middleware) Streams() int { return m.core.verifier.streams.Len() }
 
@@ -68,4 +71,10 @@ func ExplainedRules() (rules []string) {
 		rules = append(rules, s.rule)
 	}
 	return append(rules, ruleAudienceFunc, ruleTemplateAccept)
+}
+
+// StreamHolds looks at what a stream of the request with this context depends on.
+func StreamHolds(ctx context.Context) (bool, error) {
+	rules := streamRules{}
+	return rules.Holds(ctx, rules.DependsOn(ctx.Value(contextKey{}).(*principal).verified))
 }

@@ -170,7 +170,7 @@ func TestRequestsShareOneLookup(t *testing.T) {
 // In no second are there more calls than the rate. Over it an unknown issuer is 401 without a call.
 // Rules: issuer.lookup-bounded.
 func TestLookupKeepsToItsRate(t *testing.T) {
-	for _, rate := range []int{0, 1, 2, 7, 40} {
+	for _, rate := range []int{0, 1, 2, 3, 7, 40} {
 		synctest.Test(t, func(t *testing.T) {
 			var opts []bearer.RegistryOption
 			most := 20 // by default
@@ -193,7 +193,7 @@ func TestLookupKeepsToItsRate(t *testing.T) {
 			if over+d.count() != 3000 {
 				t.Errorf("%d calls and %d refusals without one, of 3000", d.count(), over)
 			}
-			share := most - most/4
+			share := most - min((most+3)/4, most-1)
 			for i := range d.calls {
 				if i >= share && d.calls[i].Sub(d.calls[i-share]) < time.Second {
 					t.Errorf("rate %d: calls %d and %d are %v apart", most, i-share, i, d.calls[i].Sub(d.calls[i-share]))
@@ -202,6 +202,24 @@ func TestLookupKeepsToItsRate(t *testing.T) {
 			if n := d.count(); n < 3*share || n > 3*share+share {
 				t.Errorf("rate %d: %d calls in 3 seconds", most, n)
 			}
+		})
+	}
+}
+
+// Made-up issuers cannot use up the calls for those that the lookup found before, however few.
+// Rules: issuer.lookup-bounded.
+func TestFloodLeavesACallAtALowRate(t *testing.T) {
+	for rate := 2; rate <= 8; rate++ {
+		synctest.Test(t, func(t *testing.T) {
+			auth, _, d := withDirectory(t, nil, bearer.WithLookupRate(rate), bearer.WithLookupLifetime(time.Second))
+			issuer := issuerAt("https://customer.test")
+			d.has(issuer)
+			wantReason(t, auth, issuer.Token(), "")
+			<-time.After(time.Second)
+			for i := range 20 {
+				wantReason(t, auth, madeUp(issuer, i), bearer.ReasonUnknownIssuer)
+			}
+			wantReason(t, auth, issuer.Token(), "")
 		})
 	}
 }
@@ -254,14 +272,22 @@ func TestOverTheRateOfAFailingLookup(t *testing.T) {
 	})
 }
 
-// A lookup that does not return in time has failed. At most 128 run.
+// A lookup that does not return in time has failed. At most 128 run, of which made-up issuers have
+// 96: those that the lookup found before have the others.
 // Rules: issuer.lookup-bounded.
 func TestLookupsThatHang(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		auth, _, d := withDirectory(t, nil, bearer.WithLookupRate(1000))
-		issuer := issuerAt("https://customer.test")
+		auth, _, d := withDirectory(t, nil, bearer.WithLookupRate(1000), bearer.WithLookupLifetime(time.Second))
+		issuer, known := issuerAt("https://customer.test"), issuerAt("https://known.test")
+		d.has(known)
+		wantReason(t, auth, known.Token(), "")
+		<-time.After(time.Second)
 		release := make(chan struct{})
-		d.work = func(context.Context, string) { <-release }
+		d.work = func(_ context.Context, name string) {
+			if name != known.URL() {
+				<-release
+			}
+		}
 		var wg sync.WaitGroup
 		for i := range 200 {
 			wg.Go(func() {
@@ -282,14 +308,15 @@ func TestLookupsThatHang(t *testing.T) {
 			})
 		}
 		wg.Wait()
-		if n := d.count(); n != 128 {
-			t.Errorf("%d calls run", n)
+		if n := d.count(); n != 1+96 {
+			t.Errorf("%d calls run", n-1)
 		}
 		wantReason(t, auth, madeUp(issuer, 1000), bearer.ReasonPolicyUnavailable) // the last call failed, and none may start
+		wantReason(t, auth, known.Token(), "")
 		close(release)
 		synctest.Wait()
 		wantReason(t, auth, madeUp(issuer, 1000), bearer.ReasonUnknownIssuer)
-		if n := d.count(); n != 129 {
+		if n := d.count(); n != 1+96+2 {
 			t.Errorf("%d calls", n)
 		}
 	})

@@ -2,6 +2,7 @@ package bearer_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -328,6 +329,20 @@ func TestCloseEndsTheRegistry(t *testing.T) {
 			t.Error("it is still there")
 		}
 	})
+}
+
+// A request that is decided while the Middleware is closed gets 503, and no word against its issuer.
+// Rules: issuer.registry, guard.closed.
+func TestCloseWhileARequestIsDecided(t *testing.T) {
+	issuer := issuerAt("https://customer.test")
+	registry := bearer.NewRegistry()
+	auth := mustNew(t, bearer.WithRegistry(registry), quiet())
+	mustAdd(t, registry, issuer)
+	registry.Shut() // as Close does while a request is on its way
+	_, err := auth.Guard().Verify(t.Context(), issuer.Token())
+	if reasonOf(t, err) != bearer.ReasonClosed || !errors.Is(err, bearer.ErrUnavailable) {
+		t.Errorf("the answer is %v", err)
+	}
 }
 
 // A request that waits for the keys of an issuer that is removed is refused as one that comes later:

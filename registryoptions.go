@@ -57,14 +57,15 @@ type lookupFunc = func(ctx context.Context, issuer string) (r Registration, foun
 // An answer counts for [WithLookupLifetime], and found=false for at most 30 seconds, for up to 4096
 // issuers. Then the next request asks again. If the answer is the same, the issuer keeps its keys;
 // answers with [Keys] or [AudienceFunc] cannot be compared, so prefer [JWKSURL]. Calls are limited
-// by [WithLookupRate], and to 128 at a time. [Middleware.Close] waits for those under way, so return
-// when the context ends.
+// by [WithLookupRate], and to 128 at a time, of which 32 are kept for issuers that it found before.
+// [Middleware.Close] waits for those under way, so return when the context ends.
 func WithLookup(find func(ctx context.Context, issuer string) (r Registration, found bool, err error)) RegistryOption {
 	return func(g *registrar) { g.lookup.Set(find) }
 }
 
 // WithLookupRate limits how often the lookup is called in any second, in this process. Default: 20
-// times. It must be from 1 to 1000. A quarter is kept for issuers that the lookup found before.
+// times. It must be from 1 to 1000. A quarter of the calls, and one at least, is kept for issuers
+// that the lookup found before, so that made-up names cannot use it up. A rate of 1 keeps none.
 //
 // Over the rate, an unknown issuer is 401 without a call, or 503 if the last call failed. An issuer
 // that the lookup found before, and whose answer is too old, is 503.

@@ -25,13 +25,14 @@ const (
 	maxLookups    = 128 // that run at a time
 
 	// An issuer that the lookup found makes room for another one when none of its tokens was
-	// verified for idleIssuer, or none at all in newIssuer, which is longer than a fetch of keys
-	// takes. So an attacker who names issuers cannot displace one that is in use.
+	// verified for idleIssuer, or none at all in newIssuer, which is longer than most fetches of keys
+	// take. So an attacker who names issuers cannot displace one that is in use.
 	idleIssuer = 5 * time.Minute
 	newIssuer  = 10 * time.Second
 
 	// knownShare is the part of the calls, one in so many, that is kept for issuers that the lookup
-	// found before: made-up names cannot use it up.
+	// found before: made-up names cannot use it up. It is a part of those in a second, and of those
+	// that run at a time.
 	knownShare = 4
 )
 
@@ -116,8 +117,11 @@ func (r *roster) find(ctx context.Context, name []byte) (*issuer, *Error) {
 	r.mu.RLock()
 	iss := r.members[string(name)]
 	_, removed := r.removed[string(name)]
+	closed := r.closed
 	r.mu.RUnlock()
 	switch {
+	case closed: // while the token was read, and that is no fault of its issuer
+		return nil, refuse(ReasonClosed)
 	case iss != nil && iss.live.member.counts(time.Now()):
 		return iss, nil
 	case removed:
@@ -160,17 +164,19 @@ func (r *roster) ask(name []byte) (*inquiry, verdict) {
 	if call := r.calls[string(name)]; call != nil {
 		return call, verdict{}
 	}
+	if known == nil && !canBeLookedUp(name) {
+		return nil, verdict{refusal: refusedNoURL}
+	}
 	if !r.mayCall(now, known != nil) {
 		switch {
-		case known != nil:
+		case known != nil && r.busy < maxLookups:
 			return nil, verdict{refusal: refusedOldAnswer}
 		case r.failure != nil: // an outage, and not a fault of the token
 			return nil, verdict{refusal: lookupFailed(r.failure)}
+		case known != nil:
+			return nil, verdict{refusal: refusedOldAnswer}
 		}
 		return nil, verdict{refusal: refusedOverRate}
-	}
-	if known == nil && !canBeLookedUp(name) {
-		return nil, verdict{refusal: refusedNoURL}
 	}
 	r.asked = append(r.asked, now)
 	return r.start(string(name), known), verdict{}
@@ -200,11 +206,12 @@ func (r *roster) mayCall(now time.Duration, known bool) bool {
 		old++
 	}
 	r.asked = slices.Delete(r.asked, 0, old)
-	limit := r.rate
+	limit, most := r.rate, maxLookups
 	if !known {
-		limit -= r.rate / knownShare
+		limit -= min((r.rate+knownShare-1)/knownShare, r.rate-1) // one at least, unless the rate is 1
+		most -= maxLookups / knownShare
 	}
-	return len(r.asked) < limit && r.busy < maxLookups
+	return len(r.asked) < limit && r.busy < most
 }
 
 // call calls the lookup. A panic is a failure. A call that does not return in time has failed, and

@@ -15,6 +15,7 @@ import (
 //   - when its issuer no longer has its key, which is noticed within the lifetime of the key set,
 //   - when its issuer was removed from its [Registry], which is noticed within a minute,
 //   - when the keys have been unavailable for so long that every request gets 503,
+//   - when the lookup of its Registry fails, once what it said before is too old ([WithLookup]),
 //   - and with [Middleware.Close].
 //
 // [context.Cause] is then the [*Error] that a guard would answer a request with. The context also
@@ -23,8 +24,9 @@ import (
 //
 // A context without a verified token is returned as it is: one of no guard, of an [Optional] guard
 // without a token, and one of [NewContext]. Under [InsecureNoExpiry] a token without exp ends with
-// its key alone. What a route requires is not looked at again: a stream that is to notice a change
-// of it passes its request to [Guard.Authenticate] from time to time.
+// its key alone. What a route requires is not looked at again, and neither [IssuerTemplate]'s
+// function nor [AudienceFunc] is asked: a stream that is to notice a change of these passes its
+// request to [Guard.Authenticate] from time to time.
 //
 // No goroutine waits for the end. A Middleware has two timers for all of its streams, and looks at
 // each key once, however many streams depend on it, as often as the key set is refreshed and once a
@@ -63,19 +65,36 @@ func (streamRules) Ended(t *verified) error {
 
 // DependsOn returns the key that verified the token.
 func (streamRules) DependsOn(t *verified) verifiedBy {
-	return verifiedBy{t.issuer, t.content.issuer, t.hint, t.content.algorithm, t.key}
+	return verifiedBy{t.by, t.issuer, t.content.issuer, t.hint, t.content.algorithm, t.key}
 }
 
-// Holds reports whether the issuer is still trusted and has the key.
-func (streamRules) Holds(ctx context.Context, by verifiedBy) (bool, error) {
-	if live := by.issuer.live; live != nil && !live.counts(time.Now()) {
-		return false, nil
+// Holds reports whether the issuer is still trusted and has the key. An issuer of a registry whose
+// answer is too old is looked up once for all of its streams.
+func (streamRules) Holds(ctx context.Context, on verifiedBy) (bool, error) {
+	live := on.issuer.live
+	if live != nil && !live.counts(time.Now()) {
+		now, refusal := on.by.roster.find(ctx, []byte(on.iss))
+		switch {
+		case refusal == refusedOldAnswer: // there are many to look up, and this one's turn comes
+			if live.member.gone.Load() {
+				return true, nil
+			}
+		case refusal != nil:
+			return false, refusal
+		case now != on.issuer:
+			return false, nil
+		}
+		live.member.use(time.Now())
 	}
-	held, _, err := by.issuer.stillHolds(ctx, by.iss, &by.hint, by.alg, by.key)
-	if err != nil {
+	held, _, err := on.issuer.stillHolds(ctx, on.iss, &on.hint, on.alg, on.key)
+	switch {
+	case err == nil:
+		return held, nil
+	case live != nil && live.member != nil && live.member.gone.Load():
+		return false, nil // the keys were closed with their issuer, and another may have its name
+	default:
 		return false, err
 	}
-	return held, nil
 }
 
 // Judge verifies a token again whose key is gone. It may have been published again, with another
@@ -89,12 +108,15 @@ func (streamRules) Judge(ctx context.Context, t *verified) (*verified, error) {
 }
 
 // Next returns how long it takes until the key set may change: until its next fetch, or a moment
-// while one is under way.
-func (streamRules) Next(by verifiedBy) time.Duration {
-	if by.issuer.set == nil {
+// while one is under way. An issuer that is still to be looked up has its turn in a second.
+func (streamRules) Next(on verifiedBy) time.Duration {
+	if live := on.issuer.live; live != nil && live.member != nil && !live.member.counts(time.Now()) {
+		return time.Second
+	}
+	if on.issuer.set == nil {
 		return expiry.MostPause
 	}
-	stats := by.issuer.set.Stats()
+	stats := on.issuer.set.Stats()
 	switch {
 	case stats.Fetching:
 		return expiry.LeastPause

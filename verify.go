@@ -77,9 +77,10 @@ func (v *verifier) covers(name string) bool {
 		slices.ContainsFunc(v.templates, func(iss *issuer) bool { return iss.live.template.covers(name) })
 }
 
-// verifiedBy is what a verified token depends on beside the time: the issuer has the key. A key of
-// nil stands for the issuer's secret.
+// verifiedBy is what a verified token depends on beside the time: the issuer is trusted and has the
+// key. A key of nil stands for the issuer's secret.
 type verifiedBy struct {
+	by     *verifier
 	issuer *issuer
 	iss    string // of the token
 	hint   keyset.Hint

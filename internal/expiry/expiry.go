@@ -1,9 +1,10 @@
 // Package expiry ends contexts when something that was verified ends: at a time that is known from
 // the beginning, or because what it depends on no longer holds.
 //
-// No goroutine waits. A [Watcher] has one timer for the next end and one for the next look at what
-// the rest depends on, however many contexts it has. It looks at each thing once, and not once for
-// each context that depends on it. The timers run only while there is a context to end.
+// No goroutine waits between looks. A [Watcher] has one timer for the next end and one for the next
+// look at what the rest depends on, however many contexts it has. It looks at each thing once, and
+// not once for each context that depends on it, and at up to 128 things at the same time. The
+// timers run only while there is a context to end.
 package expiry
 
 import (
@@ -12,6 +13,7 @@ import (
 	"maps"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -21,8 +23,12 @@ const (
 	MostPause  = time.Minute
 )
 
+// atOnce is how many things a watcher looks at at the same time. One that takes its time delays the
+// next look, and so it must not delay the others in this one as well.
+const atOnce = 128
+
 // Rules say when a subject ends. S is a subject, and D what subjects depend on. The watcher calls
-// the methods without holding a lock.
+// the methods without holding a lock, and those with a context at the same time.
 type Rules[S any, D comparable] interface {
 	// End returns the time from which on the subject has ended, or the zero time if none is known.
 	End(S) time.Time
@@ -175,13 +181,7 @@ func (w *Watcher[S, D]) look() {
 	if !w.begin() {
 		return
 	}
-	for _, on := range w.dependencies() {
-		if held, err := w.rules.Holds(w.ctx, on); !held || err != nil {
-			for _, e := range w.of(on) {
-				w.judge(e, err)
-			}
-		}
-	}
+	w.lookAt(w.dependencies())
 	pause := MostPause
 	for _, on := range w.dependencies() {
 		pause = min(pause, w.pause(on))
@@ -192,6 +192,26 @@ func (w *Watcher[S, D]) look() {
 	if len(w.watched) > 0 {
 		w.looking.set(time.Now().Add(pause), w.look)
 	}
+}
+
+// lookAt looks at dependencies, several at a time. It starts no goroutine for a single one.
+func (w *Watcher[S, D]) lookAt(all []D) {
+	var next atomic.Int64
+	work := func() {
+		for i := next.Add(1) - 1; int(i) < len(all); i = next.Add(1) - 1 {
+			if held, err := w.rules.Holds(w.ctx, all[i]); !held || err != nil {
+				for _, e := range w.of(all[i]) {
+					w.judge(e, err)
+				}
+			}
+		}
+	}
+	var others sync.WaitGroup
+	for range min(len(all), atOnce) - 1 {
+		others.Go(work)
+	}
+	work()
+	others.Wait()
 }
 
 // begin begins a look, unless one is under way.

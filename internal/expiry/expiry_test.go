@@ -51,12 +51,12 @@ func (*world) DependsOn(s subject) string  { return s.on }
 func (w *world) Next(string) time.Duration { return w.pause }
 
 func (w *world) Holds(_ context.Context, on string) (bool, error) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.looks[on]++
-	if w.during != nil {
+	w.set(func() { w.looks[on]++ })
+	if w.during != nil { // without the lock, since several looks may be under way
 		w.during()
 	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
 	err, gone := w.gone[on]
 	return !gone, err
 }
@@ -190,6 +190,30 @@ func TestSlowLookDelaysNoEnd(t *testing.T) {
 		})
 		w.Close(errClosed)
 		<-time.After(time.Hour)
+	})
+}
+
+// A thing that takes long to look at does not delay the others.
+func TestSlowLooksDoNotAddUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		rules := newWorld()
+		rules.pause = time.Second
+		rules.during = func() { <-time.After(time.Minute) }
+		w := expiry.New[subject, string](rules)
+		var all []context.Context
+		for i := range 100 {
+			on := fmt.Sprint(i)
+			rules.set(func() { rules.gone[on] = nil })
+			all = append(all, w.Watch(t.Context(), subject{on: on}))
+		}
+		<-time.After(time.Minute + time.Second)
+		synctest.Wait()
+		for i, ctx := range all {
+			if ended(ctx) != errGone {
+				t.Fatalf("%d: %v", i, ended(ctx))
+			}
+		}
+		w.Close(errClosed)
 	})
 }
 
