@@ -124,7 +124,7 @@ func TestStreamEndsWithItsIssuerWhileLookupsAreSlow(t *testing.T) {
 			}
 			wantCause(t, context.Cause(stream), bearer.ReasonUnknownIssuer)
 			mustAdd(t, registry, victim)
-			stream = openStream(t, auth, victim)
+			stream = openStream(t, auth, victim) //nolint:fatcontext // each is a stream of its own
 		}
 		_ = auth.Close()
 	})

@@ -270,7 +270,7 @@ func TestFileThatAnyoneMayWriteIsNotUsed(t *testing.T) {
 		}
 		<-time.After(4 * time.Second)
 		want(t, f.set, "a", "EdDSA", "found")
-		if err := os.Chmod(f.path, 0o666); err != nil { //nolint:gosec // to have it refused
+		if err := os.Chmod(f.path, 0o666); err != nil {
 			t.Fatal(err)
 		}
 		<-time.After(10 * time.Second)
