@@ -277,7 +277,7 @@ func TestPinnedKeysHideNoKeyOfAnotherSource(t *testing.T) {
 		server := &keyServer{}
 		server.publish(merged(first.jwk, c{"kid": "first"}))
 		auth := mustNew(t, bearer.WithIssuer(contoso, "api", bearer.Keys(jwks.AnyOf(
-			jwks.PublicKeys(pairs()[8].private.Public(), pinned.private.(crypto.Signer).Public()),
+			jwks.PublicKeys(pairs()[8].private.Public(), pinned.private.Public()),
 			jwks.Remote("https://keys.test/"),
 		))), bearer.WithHTTPClient(&http.Client{Transport: server}), quiet())
 		wantReason(t, auth, tenantToken(contoso, "first", first), "") // the first fetch
