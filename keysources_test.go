@@ -1,7 +1,6 @@
 package bearer_test
 
 import (
-	"crypto"
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
