@@ -90,7 +90,7 @@ func newLiveWorld(t *testing.T, seed uint64) *liveWorld {
 			bearer.WithIssuer(templateOf, familyAudience, familyOptions...),
 			bearer.WithIssuer("https://family.example/own", "api", w.keys()),
 			bearer.WithIssuer(ofRequest, "", w.keys(), bearer.AudienceFunc(audience)),
-			bearer.WithObserver(func(_ context.Context, e bearer.Event) { w.events[i] = e }),
+			observing(func(e bearer.Event) { w.events[i] = e }),
 		)
 	}
 	for range 12 {

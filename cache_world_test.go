@@ -1,7 +1,6 @@
 package bearer_test
 
 import (
-	"context"
 	"crypto"
 	"crypto/ecdsa"
 	"crypto/ed25519"
@@ -220,7 +219,7 @@ func newWorld(t *testing.T, seed uint64, alone bool) *world {
 	}
 	several := []bool{!alone && w.chance(30), !alone && w.chance(30)}
 	build := func(seen *bearer.Event, opts ...bearer.Option) *bearer.Middleware {
-		opts = append(opts, quiet(), bearer.WithObserver(func(_ context.Context, e bearer.Event) { *seen = e }))
+		opts = append(opts, quiet(), observing(func(e bearer.Event) { *seen = e }))
 		for i, name := range w.names {
 			tuple := slices.Clone(tuples[i])
 			if i < len(w.servers) {
@@ -595,5 +594,5 @@ func remembers(t testing.TB, auth *bearer.Middleware, token string) bool {
 
 // seen is a Middleware's last event.
 func seen(last *bearer.Event) bearer.Option {
-	return bearer.WithObserver(func(_ context.Context, e bearer.Event) { *last = e })
+	return observing(func(e bearer.Event) { *last = e })
 }

@@ -121,7 +121,7 @@ func TestObserverGetsCauseRouteAndSubject(t *testing.T) {
 	t.Parallel()
 	issuer := bearertest.NewIssuer()
 	var events []bearer.Event
-	auth := newAuth(t, issuer, bearer.WithObserver(func(_ context.Context, e bearer.Event) { events = append(events, e) }))
+	auth := newAuth(t, issuer, observing(func(e bearer.Event) { events = append(events, e) }))
 	locked := errors.New("tenant acme is locked")
 	mux := http.NewServeMux()
 	mux.Handle("GET /orders/{id}", auth.Handler(&spy{}, bearer.Func("tenant", func(*http.Request, *bearer.Claims) error { return locked })))

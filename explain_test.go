@@ -246,7 +246,7 @@ func TestExplainSpendsNoSearch(t *testing.T) {
 	events := 0
 	var log strings.Builder
 	auth := newAuth(t, issuer,
-		bearer.WithObserver(func(context.Context, bearer.Event) { events++ }),
+		observing(func(bearer.Event) { events++ }),
 		bearer.WithLogger(slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))))
 	guard := auth.Guard()
 	if r := guard.Explain(t.Context(), issuer.Token()); r.Verdict != bearer.VerdictAccepted {

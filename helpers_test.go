@@ -1,6 +1,7 @@
 package bearer_test
 
 import (
+	"context"
 	"errors"
 	"net/http"
 	"net/http/httptest"
@@ -33,6 +34,16 @@ func mustNew(t testing.TB, opts ...bearer.Option) *bearer.Middleware {
 	}
 	t.Cleanup(func() { _ = auth.Close() })
 	return auth
+}
+
+// observing has f called with the events of requests, and not with those of key sets, which come on
+// the goroutines of fetches.
+func observing(f func(bearer.Event)) bearer.Option {
+	return bearer.WithObserver(func(_ context.Context, e bearer.Event) {
+		if e.Outcome != bearer.OutcomeKeysFailing && e.Outcome != bearer.OutcomeKeysWorking {
+			f(e)
+		}
+	})
 }
 
 // get makes a request with an Authorization header, or with none when it is "".

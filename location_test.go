@@ -1,7 +1,6 @@
 package bearer_test
 
 import (
-	"context"
 	"errors"
 	"net/http"
 	"net/http/httptest"
@@ -317,7 +316,7 @@ func TestRequestCountsAsVerifiedOnlyWithWhatItsPlaceHolds(t *testing.T) {
 			t.Parallel()
 			events := 0
 			auth := newAuth(t, issuer, bearer.WithTokensFrom(place.from),
-				bearer.WithObserver(func(context.Context, bearer.Event) { events++ }))
+				observing(func(bearer.Event) { events++ }))
 			verified, err := auth.Guard().Authenticate(place.put(alice))
 			if err != nil {
 				t.Fatal(err)

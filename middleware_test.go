@@ -66,7 +66,7 @@ func TestNoMethodIsExempt(t *testing.T) {
 func TestInnerGuardChecksOnlyItsOwnRequirements(t *testing.T) {
 	issuer := bearertest.NewIssuer(bearertest.WithDefaultClaims(c{"scope": "a"}))
 	var events []bearer.Event
-	auth := newAuth(t, issuer, bearer.WithObserver(func(_ context.Context, e bearer.Event) { events = append(events, e) }))
+	auth := newAuth(t, issuer, observing(func(e bearer.Event) { events = append(events, e) }))
 	other := newAuth(t, bearertest.NewIssuer(bearertest.WithURL("https://other.example")))
 	run := func(guards ...func(http.Handler) http.Handler) (int, *spy) {
 		events = nil
@@ -219,11 +219,7 @@ func TestObserverGetsOneEventPerRequest(t *testing.T) {
 	issuer := bearertest.NewIssuer()
 	down := bearertest.NewIssuer()
 	var events []bearer.Event
-	observer := bearer.WithObserver(func(_ context.Context, e bearer.Event) {
-		if e.Outcome != bearer.OutcomeKeysFailing { // which is about no request
-			events = append(events, e)
-		}
-	})
+	observer := observing(func(e bearer.Event) { events = append(events, e) })
 	auth := newAuth(t, issuer, observer)
 	down.SetFault(bearertest.Down)
 	cold := newAuth(t, down, observer)

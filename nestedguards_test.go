@@ -21,7 +21,7 @@ func TestRequestCountsAsVerifiedOnlyWithItsCredential(t *testing.T) {
 	events := 0
 	auth := newAuth(
 		t, issuer, bearer.WithTokensFrom(bearer.FromHeader(), bearer.FromCookie()),
-		bearer.WithObserver(func(context.Context, bearer.Event) { events++ }),
+		observing(func(bearer.Event) { events++ }),
 	)
 	stranger := newAuth(t, issuer)
 	token, another := issuer.Token(c{"sub": "alice"}), issuer.Token(c{"sub": "bob"})
@@ -235,7 +235,7 @@ func TestNestedGuardsRecheckWhatCanChange(t *testing.T) {
 					source := jwks.Remote(name+"/keys", jwks.WithHTTPClient(server.client()), jwks.WithLifetime(10*time.Minute, 10*time.Minute))
 					events := 0
 					auth := mustNew(t, bearer.WithIssuer(name, "api", bearer.Leeway(0), bearer.Keys(source)), quiet(), cache,
-						bearer.WithObserver(func(context.Context, bearer.Event) { events++ }))
+						observing(func(bearer.Event) { events++ }))
 					claims := c{"iss": name, "aud": "api", "sub": "alice", "exp": time.Now().Add(time.Hour).Unix()}
 					token := signedBy(c{"alg": "EdDSA", "kid": "a"}, claims, "EdDSA", key.private)
 					guard := auth.Guard()

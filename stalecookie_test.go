@@ -22,7 +22,7 @@ func TestStaleCookieIsAnonymousWhereTheRouteSaysSo(t *testing.T) {
 	down.SetFault(bearertest.Down)
 	stranger := bearertest.NewIssuer(bearertest.WithURL("https://stranger.example"))
 	var event bearer.Event
-	observe := bearer.WithObserver(func(_ context.Context, e bearer.Event) { event = e })
+	observe := observing(func(e bearer.Event) { event = e })
 	auth := newAuth(t, issuer, quiet(), observe, bearer.WithTokensFrom(bearer.FromHeader(), bearer.FromCookie(), bearer.FromQuery()))
 	unavailable := newAuth(t, down, quiet(), observe, bearer.WithTokensFrom(bearer.FromCookie()))
 	token, expired := issuer.Token(), issuer.Token(c{"exp": 1})
@@ -108,7 +108,7 @@ func TestCookieThatBecomesStaleBetweenGuards(t *testing.T) {
 				issuer := bearertest.NewIssuer()
 				var events []bearer.Event
 				auth := newAuth(t, issuer, quiet(), cache, bearer.WithTokensFrom(bearer.FromCookie()),
-					bearer.WithObserver(func(_ context.Context, e bearer.Event) { events = append(events, e) }))
+					observing(func(e bearer.Event) { events = append(events, e) }))
 				verified, err := auth.Guard().Authenticate(inCookie(issuer.Token(c{"exp": time.Now().Add(time.Minute).Unix()})))
 				if err != nil {
 					t.Fatal(err)
@@ -178,7 +178,7 @@ func TestStaleCookieOfAnotherTenantIsAnonymous(t *testing.T) {
 	var event bearer.Event
 	answer := error(nil)
 	auth := mustNew(t, quiet(), bearer.WithTokensFrom(bearer.FromCookie()),
-		bearer.WithObserver(func(_ context.Context, e bearer.Event) { event = e }),
+		observing(func(e bearer.Event) { event = e }),
 		bearer.WithIssuer(issuer.URL(), "", bearer.Keys(jwks.Static(issuer.KeySet())),
 			bearer.AudienceFunc(func(r *http.Request) string { return r.Host })),
 		bearer.WithIssuer("https://login.test/{tenant}", "api", bearer.Keys(jwks.Static(issuer.KeySet())),
