@@ -64,6 +64,7 @@ func TestMatrixWithstandsAttacks(t *testing.T) {
 					if err := auth.Ready(t.Context()); err != nil {
 						t.Fatal(err)
 					}
+					synctest.Wait() // for the keys of the other source, if there are several
 					protected := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("secret")) })
 					handler := s.guarded(auth, protected, bearer.Scopes(matrixScope))
 					checkAttacked(t, moving(handler, move), issuer, set.opens)
