@@ -61,10 +61,7 @@ func TestMatrixWithstandsAttacks(t *testing.T) {
 					if err != nil {
 						t.Fatal(err)
 					}
-					if err := auth.Ready(t.Context()); err != nil {
-						t.Fatal(err)
-					}
-					synctest.Wait() // for the keys of the other source, if there are several
+					fetched(t, auth)
 					protected := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("secret")) })
 					handler := s.guarded(auth, protected, bearer.Scopes(matrixScope))
 					checkAttacked(t, moving(handler, move), issuer, set.opens)
