@@ -168,6 +168,7 @@ func (o *oracleService) reference(s *service, options reference.Options, more []
 
 // What the reference refuses no setting accepts. What a setting accepts beyond the defaults is what
 // its options are for: the reference knows these.
+// Rules: config.insecure.
 func TestMatrixAcceptsNothingThatTheReferenceRefuses(t *testing.T) {
 	t.Parallel()
 	services := make(map[string]*oracleService)

@@ -355,9 +355,9 @@ func foreignServices(t testing.TB, c vectors.Case) (services []*service) {
 	return services
 }
 
-// ownAlone are the settings that fit tokens of the matrix alone: they name a claim of these, or an
-// algorithm.
-var ownAlone = []string{"a template", "a template, and an audience of the request", "a claim", "ES384", "ES512"}
+// ownAlone are the settings that fit tokens of the matrix alone: they name a claim of these or an
+// algorithm, or are attacked in another way.
+var ownAlone = []string{"a template", "a template, and an audience of the request", "a claim", "any audience", "no expiry", "ES384", "ES512"}
 
 // fetched waits for the keys of all sources, or for their failure.
 func fetched(t testing.TB, auth *bearer.Middleware) {

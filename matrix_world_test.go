@@ -26,7 +26,7 @@ import (
 // setting is one row of the matrix: an option, or some that go together, switched on in a service.
 type setting struct {
 	name string
-	// on switches the options on, or reports that they do not fit the service.
+	// on switches the options on, or reports false if they do not fit the service.
 	on func(s *service) bool
 
 	algorithm string                              // of the tokens; "" for ES256
@@ -71,11 +71,15 @@ func matrix() []setting {
 		}
 	}
 	authorization := reference.Place{Header: "Authorization", Scheme: "Bearer"}
-	atHash := []string{
-		"claims.access-token/at_hash of an ID token", "claims.access-token/at_hash, without a type",
-		"claims.access-token/c_hash of an ID token", "claims.access-token/s_hash of an ID token",
-		"claims.access-token/token_use id", "claims.access-token/the claim typ ID", "claims.access-token/the claim typ id",
-	}
+	idTokens := attacksOn(
+		"claims.access-token", "at_hash of an ID token", "at_hash, without a type", "c_hash of an ID token", "s_hash of an ID token",
+		"token_use id", "the claim typ ID", "the claim typ id")
+	anyAudience := attacksOn(
+		"claims.aud", "none", "another", "others", "an empty string", "an empty array", "a star", "ours without its last letter",
+		"ours with a letter behind", "ours with a slash", "ours with a space behind", "ours among others in one string",
+		"ours in capitals", "the issuer")
+	anyAudience = append(anyAudience, "claims.json/the audience in capitals")
+	confirmation := attacksOn("claims.cnf", "a DPoP key", "a certificate", "a key", "a kid", "an empty object", "a string", "null")
 	noIss := []string{"claims.iss/none", "claims.json/iss with long s"}
 	defaults := []string{"RS256", "PS256", "ES256", "ES384", "ES512", "EdDSA"}
 	noIssCases := []string{"envoyproxy/envoy/auth/NoIss", "eclipse/microprofile-jwt-auth TCK/iss missing"}
@@ -257,21 +261,49 @@ func matrix() []setting {
 			reference: reference.Options{NoIssuer: true},
 		},
 		{
-			name: "ID tokens", on: issuer(bearer.InsecureIDTokens()), opens: atHash, widens: true,
+			name: "ID tokens", on: issuer(bearer.InsecureIDTokens()), opens: idTokens, widens: true,
 			reference: reference.Options{IDTokens: true},
 		},
 		{
-			name: "ID tokens, with a claim", claims: tenant, opens: atHash, widens: true,
+			name: "ID tokens, with a claim", claims: tenant, opens: idTokens, widens: true,
 			on:        issuer(bearer.InsecureIDTokens(), bearer.AnyClaimPresent("tid", "iss")),
 			reference: reference.Options{IDTokens: true, AnyPresent: []string{"tid", "iss"}},
 		},
 		{
-			name: "tokens without iss, and ID tokens", opens: slices.Concat(noIss, atHash), accepts: noIssCases, widens: true, differs: judged,
+			name: "tokens without iss, and ID tokens", opens: slices.Concat(noIss, idTokens), accepts: noIssCases, widens: true, differs: judged,
 			on: func(s *service) bool {
 				s.issuer = append(s.issuer, bearer.InsecureNoIssuer(), bearer.InsecureIDTokens())
 				return s.first
 			},
 			reference: reference.Options{NoIssuer: true, IDTokens: true},
+		},
+
+		{
+			name: "any audience", opens: anyAudience, widens: true, on: func(s *service) bool {
+				s.audience, s.issuer = "", append(s.issuer, bearer.InsecureAnyAudience())
+				return s.own
+			},
+			reference: reference.Options{AnyAudience: true},
+		},
+		{
+			name: "no expiry", opens: []string{"claims.json/EXP for exp", "claims.exp/no exp"}, widens: true, on: func(s *service) bool {
+				s.issuer = append(s.issuer, bearer.InsecureNoExpiry())
+				return s.own
+			},
+			reference: reference.Options{NoExpiry: true},
+		},
+		{
+			name: "no confirmation", opens: confirmation, widens: true, on: issuer(bearer.InsecureIgnoreConfirmation()),
+			reference: reference.Options{IgnoreConfirmation: true},
+		},
+		{
+			name: "keys over http", on: func(s *service) bool {
+				const url = "http://keys.test/jwks"
+				s.client.documents[url] = s.document
+				s.keys = bearer.JWKSURL(url)
+				s.issuer = append(s.issuer, bearer.InsecureHTTP())
+				return s.publishes() && !s.pinned
+			},
 		},
 
 		{
@@ -307,6 +339,14 @@ func matrix() []setting {
 		{name: "ES384", algorithm: "ES384", on: func(s *service) bool { return s.own }},
 		{name: "ES512", algorithm: "ES512", on: func(s *service) bool { return s.own }},
 	}
+}
+
+// attacksOn are attacks on a rule.
+func attacksOn(rule string, variants ...string) (attacks []string) {
+	for _, variant := range variants {
+		attacks = append(attacks, rule+"/"+variant)
+	}
+	return attacks
 }
 
 // service trusts one issuer. Without a setting it has what its tokens need, and no more.
@@ -435,7 +475,7 @@ func middleware(t testing.TB, services ...*service) (*bearer.Middleware, error) 
 	return auth, err
 }
 
-// guarded is a handler behind a route of the service. If the route is optional, whoever passes it
+// guarded is a handler behind a route of the service. If the route is optional, a request that passes it
 // without claims meets a guard that wants a token, and must not pass that.
 func (s *service) guarded(auth *bearer.Middleware, next http.Handler, opts ...bearer.RouteOption) http.Handler {
 	if s.optional == nil {

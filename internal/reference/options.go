@@ -27,9 +27,13 @@ type Options struct {
 	// AudienceFunc replaces Audience, for requests.
 	AudienceFunc func(r *http.Request) string
 
-	NoIssuer   bool     // InsecureNoIssuer
-	IDTokens   bool     // InsecureIDTokens
 	AnyPresent []string // AnyClaimPresent
+
+	AnyAudience        bool // InsecureAnyAudience
+	NoExpiry           bool // InsecureNoExpiry
+	IgnoreConfirmation bool // InsecureIgnoreConfirmation
+	NoIssuer           bool // InsecureNoIssuer
+	IDTokens           bool // InsecureIDTokens
 
 	// Pinned keys and secrets are tried one after the other if the token has no kid. Secrets always
 	// are.

@@ -170,8 +170,8 @@ func (r *Reference) judge(token string, now time.Time) (object, error) {
 		func() error { return r.checkTimes(claims, now) },
 		func() error { return r.checkPresent(claims) },
 		func() error {
-			if r.config.AudienceFunc != nil {
-				return nil // there is no request here
+			if r.config.AnyAudience || r.config.AudienceFunc != nil { // for which there is no request here
+				return nil
 			}
 			return r.checkAudience(claims, r.config.Audience)
 		},
@@ -332,7 +332,7 @@ func (r *Reference) checkTimes(claims object, now time.Time) error {
 	exp, ok := numericDate(claims["exp"])
 	switch {
 	case r.careless(Expiry):
-	case !claims.has("exp"):
+	case !claims.has("exp") && !r.config.NoExpiry:
 		return refuse(Expiry, "exp is missing")
 	case ok && !now.Before(exp.Add(leeway)):
 		return refuse(Expiry, "exp has passed")
@@ -371,7 +371,7 @@ func texts(value any) (list []string) {
 }
 
 func (r *Reference) checkConfirmation(claims object) error {
-	if claims.has("cnf") && !r.careless(Confirmation) {
+	if claims.has("cnf") && !r.careless(Confirmation) && !r.config.IgnoreConfirmation {
 		return refuse(Confirmation, "cnf is there")
 	}
 	return nil
