@@ -2,6 +2,7 @@ package bearer_test
 
 import (
 	"crypto"
+	"encoding/json"
 	"fmt"
 	"maps"
 	"math/rand/v2"
@@ -125,6 +126,10 @@ func newOracleService(t testing.TB, algorithm string) *oracleService {
 		text := strings.NewReplacer("EdDSA", algorithm, fuzzKeyID, kid).Replace(seed)
 		o.tokens = append(o.tokens, o.signer.sign(t, b64(text), strings.Split(o.good, ".")[1]))
 	}
+	for _, use := range otherUses {
+		sign(c{"alg": "ES256", "kid": use}, good(), "ES256", keyFor(use))
+		sign(c{"alg": "ES256"}, good(), "ES256", keyFor(use))
+	}
 	for _, id := range []any{nil, "x", kid} { // keys that some settings trust, and some that none does
 		with := func(alg string) c {
 			h := c{"alg": alg}
@@ -146,8 +151,26 @@ func (o *oracleService) service(t testing.TB) *service {
 	t.Helper()
 	s := ownService(t, o.group)
 	s.algorithms = nil
+	if !s.public() {
+		return s
+	}
+	keys := []json.RawMessage{o.group.Public}
+	for _, use := range otherUses { // published beside it
+		point, err := keyFor(use).PublicKey.Bytes()
+		if err != nil {
+			t.Fatal(err)
+		}
+		keys = append(keys, marshal(t, c{
+			"kty": "EC", "crv": "P-256", "kid": use, "use": use, "x": b64(string(point[1:33])), "y": b64(string(point[33:])),
+		}))
+	}
+	s.document = marshal(t, c{"keys": keys})
+	s.client.documents[s.keysURL] = s.document
 	return s
 }
+
+// otherUses are those of keys that verify no token by default.
+var otherUses = []string{"enc", "x509-svid", "jwt-svid"}
 
 // reference is the judge of what a setting may accept.
 func (o *oracleService) reference(s *service, options reference.Options, more []reference.Key, algorithms []string) reference.Config {

@@ -85,7 +85,7 @@ func matrix() []setting {
 	noIssCases := []string{"envoyproxy/envoy/auth/NoIss", "eclipse/microprofile-jwt-auth TCK/iss missing"}
 	judged := []change{{"missing_claim", "type_not_allowed", "a token without iss is judged as the issuer's: a DPoP proof is no token"}}
 	tenant := bearertest.Claims{"tid": "acme"}
-	customer := func(value string) bool { return value == "acme" || value == "beta" }
+	customer := func(value string) bool { return value != "other" } // the option itself refuses what is no name
 	accept := func(_ context.Context, value string) error {
 		if !customer(value) {
 			return errors.New("no customer")
@@ -209,12 +209,14 @@ func matrix() []setting {
 				s.keys = bearer.Keys(jwks.Remote(s.keysURL, jwks.WithJWTSVIDKeys()))
 				return s.publishes() && !s.pinned
 			},
+			widens: true, trusted: []reference.Key{{ID: "jwt-svid", Public: keyFor("jwt-svid").Public()}},
 		},
 		{
 			name: "a SPIFFE bundle", on: func(s *service) bool {
 				s.keys = bearer.Keys(jwks.Static(s.inBundle(), jwks.WithJWTSVIDKeys()))
 				return s.publishes() && (s.pinned || s.own)
 			},
+			widens: true, trusted: []reference.Key{{ID: "jwt-svid", Public: keyFor("jwt-svid").Public()}},
 			reference: reference.Options{Pinned: true},
 		},
 
@@ -541,6 +543,15 @@ func requestWith(put func(*http.Request, string), token string) *http.Request {
 // anotherKey is a key of the issuer that is not in its set.
 func anotherKey() *ecdsa.PrivateKey {
 	key, err := ecdsa.ParseRawPrivateKey(elliptic.P256(), bytes.Repeat([]byte{9}, 32))
+	if err != nil {
+		panic(err)
+	}
+	return key
+}
+
+// keyFor is a key that the issuer publishes for something else than tokens.
+func keyFor(use string) *ecdsa.PrivateKey {
+	key, err := ecdsa.ParseRawPrivateKey(elliptic.P256(), bytes.Repeat([]byte{use[0]}, 32))
 	if err != nil {
 		panic(err)
 	}
