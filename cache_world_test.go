@@ -10,6 +10,7 @@ import (
 	"crypto/rsa"
 	"crypto/sha256"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"hash"
 	"io"
@@ -18,6 +19,8 @@ import (
 	"math/big"
 	"math/rand/v2"
 	"net/http"
+	"os"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -118,6 +121,9 @@ func (s *keyServer) RoundTrip(r *http.Request) (*http.Response, error) {
 	}
 	status, header := http.StatusOK, make(http.Header)
 	data, err := json.Marshal(c{"keys": s.keys})
+	if name, found := strings.CutSuffix(r.URL.String(), "/metadata"); found {
+		data, err = json.Marshal(c{"issuer": name, "jwks_uri": name + "/keys"})
+	}
 	body := string(data)
 	if s.cacheControl != "" {
 		header.Set("Cache-Control", s.cacheControl)
@@ -191,6 +197,9 @@ type world struct {
 	withdrawn []c
 	lifetime  time.Duration
 	alone     bool // the two have key sets of their own
+	put       func(r *http.Request, token string)
+	route     []bearer.RouteOption // what the place of put needs
+	stale     []bearer.RouteOption // for routes that require nothing
 
 	hits    int
 	reasons map[bearer.Reason]int
@@ -218,6 +227,9 @@ func newWorld(t *testing.T, seed uint64, alone bool) *world {
 		tuples[i], audiences[i] = w.tuple(i)
 	}
 	several := []bool{!alone && w.chance(30), !alone && w.chance(30)}
+	sources := []func(string, ...jwks.Option) jwks.Source{w.source(), w.source()}
+	filed := w.keysFile()
+	w.choosePlace()
 	build := func(seen *bearer.Event, opts ...bearer.Option) *bearer.Middleware {
 		opts = append(opts, quiet(), observing(func(e bearer.Event) { *seen = e }))
 		for i, name := range w.names {
@@ -227,10 +239,10 @@ func newWorld(t *testing.T, seed uint64, alone bool) *world {
 				if alone {
 					lifetime = jwks.WithLifetime(w.lifetime, w.lifetime)
 				}
-				source := jwks.Remote(name+"/keys", lifetime, jwks.WithHTTPClient(w.servers[i].client()))
+				source := sources[i](name, lifetime, jwks.WithHTTPClient(w.servers[i].client()))
 				if several[i] { // the second has other keys, and its own outages
 					other := jwks.Remote(name+"/more", lifetime, jwks.WithHTTPClient(w.servers[1-i].client()))
-					source = jwks.AnyOf(source, other)
+					source = jwks.AnyOf(source, other, jwks.File(filed))
 				}
 				tuple = append(tuple, bearer.Keys(source))
 			}
@@ -244,6 +256,53 @@ func newWorld(t *testing.T, seed uint64, alone bool) *world {
 		w.uncached.ShareKeys(w.cached)
 	}
 	return w
+}
+
+// source is one of the ways to fetch an issuer's keys.
+func (w *world) source() func(name string, opts ...jwks.Option) jwks.Source {
+	var more []jwks.Option
+	if w.chance(30) {
+		more = append(more, jwks.WithFetchTimeout(30*time.Second))
+	}
+	if w.chance(50) {
+		more = append(more, jwks.WithJWTSVIDKeys())
+	}
+	elsewhere := w.chance(30)
+	return func(name string, opts ...jwks.Option) jwks.Source {
+		opts = append(opts, more...)
+		if elsewhere {
+			return jwks.Discover(name, append(opts, jwks.WithMetadataURL(name+"/metadata"))...)
+		}
+		return jwks.Remote(name+"/keys", opts...)
+	}
+}
+
+// keysFile is a file with one key, which is not written any more.
+func (w *world) keysFile() string {
+	path := filepath.Join(w.TempDir(), "keys.json")
+	text := jsonText(c{"keys": []c{merged(pick(w, pairs()...).jwk, c{"kid": "b"})}})
+	written := time.Now().Add(-time.Hour)
+	if err := errors.Join(os.WriteFile(path, []byte(text), 0o600), os.Chtimes(path, written, written)); err != nil {
+		w.Fatal(err)
+	}
+	return path
+}
+
+// choosePlace makes up where tokens are.
+func (w *world) choosePlace() {
+	header := bearer.FromHeader()
+	w.put = inAuthorization
+	switch w.rand.IntN(8) {
+	case 0:
+		w.put, w.route = inHeaderOf("X-Token", ""), []bearer.RouteOption{bearer.TokensFrom(header, bearer.FromHeader("X-Token"))}
+	case 1:
+		w.put, w.route = inHeaderOf("Authorization", "Token "), []bearer.RouteOption{bearer.TokensFrom(header, bearer.FromHeaderScheme("Authorization", "Token"))}
+	case 2:
+		w.put, w.route = inSession, []bearer.RouteOption{bearer.TokensFrom(bearer.FirstOf(bearer.FromCookie("session"), header))}
+	case 3:
+		w.put, w.route = inSession, []bearer.RouteOption{bearer.TokensFrom(bearer.FromCookie("session"))}
+		w.stale = []bearer.RouteOption{bearer.Optional(), bearer.StaleCookieIsAnonymous()}
+	}
 }
 
 // tuple makes up the options by which an issuer's tokens are judged.
@@ -340,7 +399,7 @@ func (w *world) change() {
 		if keys[at]["use"] != nil {
 			delete(keys[at], "use")
 		} else {
-			keys[at]["use"] = "enc"
+			keys[at]["use"] = pick(w, "enc", "jwt-svid")
 		}
 	case 10:
 		if keys[at]["alg"] != nil {
@@ -524,7 +583,11 @@ func (w *world) ask(token string, reqs ...bearer.RouteOption) {
 
 // answer is everything that a request leads to, as text.
 func (w *world) answer(auth *bearer.Middleware, event *bearer.Event, token string, reqs []bearer.RouteOption) string {
-	r, err := auth.Guard(reqs...).Authenticate(get("Bearer " + token))
+	reqs = append(slices.Clone(reqs), w.route...)
+	if len(reqs) == len(w.route) {
+		reqs = append(reqs, w.stale...)
+	}
+	r, err := auth.Guard(reqs...).Authenticate(requestWith(w.put, token))
 	said := fmt.Sprintf("%s %s %q %q %q: ", event.Outcome, event.Reason, event.Issuer, event.KeyID, event.Algorithm)
 	if err != nil {
 		refusal := err.(*bearer.Error) //nolint:errorlint // it is documented to be one

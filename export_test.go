@@ -18,7 +18,13 @@ func (m *Middleware) VerifySignature(ctx context.Context, issuer, token string) 
 	if err != nil {
 		return err
 	}
-	if _, _, err := m.core.verifier.issuers[issuer].verifySignature(ctx, issuer, &signed, new(trace)); err != nil {
+	iss, v := m.core.verifier.issuers[issuer], &m.core.verifier
+	if iss == nil {
+		if iss, err = v.roster.find(ctx, []byte(issuer)); err != nil {
+			return err
+		}
+	}
+	if _, _, err := iss.verifySignature(ctx, issuer, &signed, new(trace)); err != nil {
 		return err
 	}
 	return nil

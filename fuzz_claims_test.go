@@ -57,12 +57,26 @@ var claimsSeeds = []string{
 	`[{"iss":ISS,"aud":AUD,"exp":FUTURE}]`,
 	`"Payload"`,
 	`null`,
+	// for the options that newly accept
+	`{"aud":AUD,"exp":FUTURE,"at_hash":"x"}`,
+	`{"iss":"","aud":AUD,"exp":FUTURE}`,
+	`{"iss":null,"aud":AUD,"exp":FUTURE}`,
+	`{"iss":ISS,"aud":AUD,"exp":FUTURE,"at_hash":"x","events":{}}`,
+	`{"iss":ISS,"aud":AUD,"exp":FUTURE,"token_use":"id","typ":"Logout"}`,
+	`{"iss":ISS,"aud":AUD,"exp":FUTURE,"typ":"ID","c_hash":"x","s_hash":"x"}`,
+	`{"iss":ISS,"aud":AUD,"exp":FUTURE,"sub":"","tid":null}`,
+	`{"iss":TENANT,"aud":AUD,"exp":FUTURE,"x":{"tid":"acme"}}`,
+	`{"iss":TENANT,"aud":AUD,"exp":FUTURE,"x.tid":"\u0061cme"}`,
+	`{"iss":TENANT,"aud":AUD,"exp":FUTURE,"x":{"tid":"other"}}`,
+	`{"iss":TENANT,"aud":AUD,"exp":FUTURE,"x":{"tid":["acme"]},"x.tid":7}`,
+	`{"iss":ISS,"aud":AUD,"exp":FUTURE,"cid":"c","x":{"scope":["a"],"roles":{"admin":{},"b":null}},"roles":"a b"}`,
 }
 
 // claimsSeed is a claims set, and whether the header says that it is an access token's.
 type claimsSeed struct {
 	payload string
 	marked  bool
+	setting uint8 // of fuzzSettings
 }
 
 func (s claimsSeed) header() string {
@@ -75,21 +89,30 @@ func (s claimsSeed) header() string {
 // Accepted claims are correctly signed: one JSON object with one reading, for this service by iss
 // and aud, and valid now. The accessors return what the document says.
 func FuzzClaims(f *testing.F) {
-	target := newFuzzTarget(f)
-	replace := strings.NewReplacer("ISS", fmt.Sprintf("%q", iss), "AUD", fmt.Sprintf("%q", aud), "FUTURE", "4102444799")
+	targets := newFuzzTargets(f)
+	verify := func(t testing.TB, s claimsSeed) *bearer.Claims {
+		target := targets[int(s.setting)%len(targets)]
+		return target.verify(t, target.sign(s.header(), s.payload))
+	}
+	replace := strings.NewReplacer("TENANT", fmt.Sprintf("%q", iss+"/acme"), "ISS", fmt.Sprintf("%q", iss), "AUD", fmt.Sprintf("%q", aud), "FUTURE", "4102444799")
 	var seeds []claimsSeed
 	for _, s := range claimsSeeds {
-		seeds = append(seeds, claimsSeed{replace.Replace(s), false}, claimsSeed{replace.Replace(s), true})
+		for i := range targets {
+			seeds = append(seeds, claimsSeed{replace.Replace(s), false, uint8(i)}, claimsSeed{replace.Replace(s), true, uint8(i)})
+		}
 	}
-	checkSeeds(f, seeds, func(s claimsSeed) bool { return target.verify(f, target.sign(s.header(), s.payload)) != nil })
+	for i := range targets {
+		own := slices.DeleteFunc(slices.Clone(seeds), func(s claimsSeed) bool { return int(s.setting) != i })
+		checkSeeds(f, own, func(s claimsSeed) bool { return verify(f, s) != nil })
+	}
 	for _, s := range seeds {
-		f.Add([]byte(s.payload), s.marked)
+		f.Add([]byte(s.payload), s.marked, s.setting)
 	}
-	f.Fuzz(func(t *testing.T, payload []byte, marked bool) {
-		seed := claimsSeed{string(payload), marked}
+	f.Fuzz(func(t *testing.T, payload []byte, marked bool, setting uint8) {
+		seed := claimsSeed{string(payload), marked, setting}
 		before := time.Now()
-		claims := target.verify(t, target.sign(seed.header(), seed.payload))
-		if claims == nil {
+		claims := verify(t, seed) // which asks the reference
+		if claims == nil || int(setting)%len(targets) > 0 {
 			return
 		}
 		members := readIndependently(t, payload)

@@ -3,6 +3,7 @@ package bearer_test
 import (
 	"errors"
 	"fmt"
+	"math/bits"
 	"net/http"
 	"net/url"
 	"slices"
@@ -46,13 +47,25 @@ const (
 	withIDTokens
 	withTemplate
 	withAudienceFunc
+	withMetadataURL
+	withAnyOf
+	withFile
+	withFetchTimeout // of keys that may be those of JWT-SVIDs
+	withFormsOfRoles // RolesFromMembers and RolesSeparatedBySpaces
+	withTwoSecrets
+	withPlaces // FromHeader with a name, FromHeaderScheme and FirstOf
+	withRegistry
+	lastFlag = iota - 1
 )
+
+// withSources are the options that say where public keys are.
+const withSources = withJWKSURL | withDiscover | withRemote | withStatic | withPEM | withMetadataURL | withAnyOf | withFile | withFetchTimeout
 
 type configSeed struct {
 	issuer, audience, text string // text: what every other option takes
 	leeway, lifetime       int64
 	size                   int
-	flags                  uint32
+	flags                  uint64
 }
 
 const secretMark = "never-in-an-error:"
@@ -60,7 +73,7 @@ const secretMark = "never-in-an-error:"
 func (s configSeed) options() []bearer.Option {
 	var issuerOpts []bearer.IssuerOption
 	var opts []bearer.Option
-	for flag, opt := range map[uint32]bearer.IssuerOption{
+	for flag, opt := range map[uint64]bearer.IssuerOption{
 		withAudiences:     bearer.Audiences(s.text),
 		withAudienceClaim: bearer.AudienceClaim(s.text),
 		withJWKSURL:       bearer.JWKSURL(s.text),
@@ -86,6 +99,12 @@ func (s configSeed) options() []bearer.Option {
 		withSecretBesideKeys: bearer.HMACSecretBesideKeys([]byte(secretMark+s.text), []byte(secretMark+strings.Repeat("k", 32))),
 		withTemplate:         bearer.IssuerTemplate(s.text, acceptAll),
 		withAudienceFunc:     bearer.AudienceFunc(audienceOfHost),
+
+		withMetadataURL:  bearer.MetadataURL(s.text),
+		withAnyOf:        bearer.Keys(jwks.AnyOf(jwks.Remote(s.text), jwks.File(s.text))),
+		withFile:         bearer.Keys(jwks.File(s.text)),
+		withFetchTimeout: bearer.Keys(jwks.Remote(s.text, jwks.WithFetchTimeout(time.Duration(s.lifetime)), jwks.WithJWTSVIDKeys())),
+		withTwoSecrets:   bearer.HMACSecret([]byte(secretMark+s.text), []byte(secretMark+strings.Repeat("k", 32))),
 	} {
 		if s.flags&flag != 0 {
 			issuerOpts = append(issuerOpts, opt)
@@ -94,7 +113,15 @@ func (s configSeed) options() []bearer.Option {
 	if s.flags&withNamedClaims != 0 {
 		issuerOpts = append(issuerOpts, bearer.ClientIDClaim(s.text), bearer.AnyClaimPresent(s.text))
 	}
-	for flag, opt := range map[uint32]bearer.Option{
+	if s.flags&withFormsOfRoles != 0 {
+		issuerOpts = append(issuerOpts, bearer.RolesFromMembers(), bearer.RolesSeparatedBySpaces())
+	}
+	registry := bearer.NewRegistry(bearer.WithMaxIssuers(s.size))
+	_ = registry.Add("https://registered.example", s.text) // New does not see one that is refused
+	for flag, opt := range map[uint64]bearer.Option{
+		withRegistry: bearer.WithRegistry(registry),
+		withPlaces: bearer.WithTokensFrom(bearer.FromHeader(s.text),
+			bearer.FirstOf(bearer.FromCookie(s.text), bearer.FromHeaderScheme("X-Token", s.text))),
 		withRealm:        bearer.WithRealm(s.text),
 		withMetadata:     bearer.WithResourceMetadata(bearer.ResourceMetadata{Resource: s.text, Scopes: []string{s.audience}}),
 		withMaxTokenSize: bearer.WithMaxTokenSize(s.size),
@@ -161,12 +188,22 @@ var configSeeds = []configSeed{
 	{issuer: "https://issuer.example", audience: "orders", flags: withAudienceFunc},
 	{issuer: "https://issuer.example", flags: withAudienceFunc | withAnyAudience},
 	{issuer: "https://issuer.example", flags: withAudienceFunc},
+	{issuer: "any text", audience: "orders", text: "https://elsewhere.example/metadata", flags: withMetadataURL},
+	{issuer: "https://issuer.example", audience: "orders", text: "https://elsewhere.example/metadata", flags: withMetadataURL | withJWKSURL},
+	{issuer: "joe", audience: "orders", text: "https://keys.example/jwks", lifetime: int64(time.Minute), flags: withFetchTimeout},
+	{issuer: "joe", audience: "orders", text: "https://keys.example/jwks", flags: withAnyOf},
+	{issuer: "joe", audience: "orders", text: "/etc/keys/jwks.json", flags: withFile | withFormsOfRoles},
+	{issuer: "joe", audience: "orders", text: strings.Repeat("s", 32), flags: withTwoSecrets},
+	{issuer: "https://issuer.example", audience: "orders", text: "X-Assertion", flags: withPlaces},
+	{issuer: "https://issuer.example", audience: "orders", text: "Authorization", flags: withPlaces},
+	{issuer: "https://issuer.example", audience: "orders", text: "orders", size: 1, flags: withRegistry},
+	{issuer: "https://issuer.example/{tenant}", audience: "orders", text: "https://keys.example/jwks", size: 1, flags: withRegistry | withTemplate | withJWKSURL},
 }
 
 // everyConfigSeed adds each option alone, with nothing in it and with something.
 func everyConfigSeed() []configSeed {
 	seeds := slices.Clone(configSeeds)
-	for flag := uint32(withAudiences); flag <= withAudienceFunc; flag <<= 1 {
+	for flag := uint64(withAudiences); flag <= 1<<lastFlag; flag <<= 1 {
 		for _, text := range []string{"", "x"} {
 			seeds = append(seeds, configSeed{issuer: "https://issuer.example", audience: "orders", text: text, flags: flag})
 		}
@@ -183,7 +220,7 @@ func FuzzConfig(f *testing.F) {
 	for _, s := range seeds {
 		f.Add(s.issuer, s.audience, s.text, s.leeway, s.lifetime, s.size, s.flags)
 	}
-	f.Fuzz(func(t *testing.T, issuer, audience, text string, leeway, lifetime int64, size int, flags uint32) {
+	f.Fuzz(func(t *testing.T, issuer, audience, text string, leeway, lifetime int64, size int, flags uint64) {
 		s := configSeed{issuer, audience, text, leeway, lifetime, size, flags}
 		offline := &http.Client{Transport: roundTripper(func(*http.Request) (*http.Response, error) {
 			t.Error("New or an unsigned token caused I/O")
@@ -223,28 +260,33 @@ func FuzzConfig(f *testing.F) {
 // checkMeant fails the test for an accepted configuration that makes no sense.
 func (s configSeed) checkMeant(t testing.TB) {
 	t.Helper()
-	has := func(flags uint32) bool { return s.flags&flags != 0 }
+	has := func(flags uint64) bool { return s.flags&flags != 0 }
 	for problem, found := range map[string]bool{
 		"no issuer":                           s.issuer == "",
 		"no audience":                         s.audience == "" && !has(withAnyAudience|withAudienceFunc),
 		"an audience that is not looked at":   s.audience != "" && has(withAnyAudience|withAudienceFunc) || has(withAudienceFunc) && has(withAudiences|withAnyAudience),
-		"an empty option":                     s.text == "" && has(withAudiences|withAudienceClaim|withAlgorithms|withTokenTypes|withScopeClaim|withRolesClaim|withRealm|withMetadata|withTokensFrom|withNamedClaims|withTemplate),
-		"no keys":                             s.text == "" && has(withJWKSURL|withDiscover|withRemote|withStatic|withPEM),
+		"an empty option":                     s.text == "" && has(withAudiences|withAudienceClaim|withAlgorithms|withTokenTypes|withScopeClaim|withRolesClaim|withRealm|withMetadata|withTokensFrom|withNamedClaims|withTemplate|withPlaces),
+		"no keys":                             s.text == "" && has(withSources),
 		"a leeway out of bounds":              has(withLeeway) && (s.leeway < 0 || s.leeway > int64(5*time.Minute)),
 		"a lifetime that is none":             has(withMaxLifetime) && s.lifetime <= 0,
 		"a size out of bounds":                has(withMaxTokenSize) && (s.size < 1 || s.size > 1<<20),
-		"an option twice":                     has(withTwoLeeways) && has(withLeeway) || has(withTwoIssuers),
+		"an option twice":                     has(withTwoLeeways) && has(withLeeway) || has(withTwoIssuers) || has(withTwoSecrets) && has(withHMACSecret),
 		"alg none":                            has(withAlgorithms) && strings.EqualFold(s.text, "none"),
-		"a short secret":                      has(withHMACSecret|withSecretBesideKeys) && len(secretMark)+len(s.text) < 32,
-		"a secret alone and beside keys":      has(withHMACSecret) && has(withSecretBesideKeys),
+		"a short secret":                      has(withHMACSecret|withTwoSecrets|withSecretBesideKeys) && len(secretMark)+len(s.text) < 32,
+		"a secret alone and beside keys":      has(withHMACSecret|withTwoSecrets) && has(withSecretBesideKeys),
 		"algorithms of one kind beside keys":  has(withAlgorithms) && has(withSecretBesideKeys),
 		"two issuers for tokens without iss":  has(withNoIssuer) && has(withTwoIssuers),
-		"a secret and public keys":            has(withHMACSecret) && has(withJWKSURL|withDiscover|withRemote|withStatic|withPEM),
+		"a secret and public keys":            has(withHMACSecret|withTwoSecrets) && has(withSources),
 		"RFC 9068 and what contradicts it":    has(withRFC9068) && has(withTokenTypes|withNoExpiry|withAudienceClaim|withAnyAudience|withNoIssuer|withIDTokens),
-		"keys over http":                      has(withJWKSURL|withRemote|withDiscover) && !has(withInsecureHTTP) && !isSafe(s.text),
-		"discovery over http":                 !has(withJWKSURL|withDiscover|withRemote|withStatic|withPEM|withHMACSecret|withInsecureHTTP) && !isSafe(s.issuer),
-		"a template without keys":             has(withTemplate) && (has(withHMACSecret) || !has(withJWKSURL|withDiscover|withRemote|withStatic|withPEM)),
+		"keys over http":                      has(withJWKSURL|withRemote|withDiscover|withMetadataURL|withAnyOf|withFetchTimeout) && !has(withInsecureHTTP) && !isSafe(s.text),
+		"discovery over http":                 !has(withSources|withHMACSecret|withTwoSecrets|withInsecureHTTP) && !isSafe(s.issuer),
+		"a template without keys":             has(withTemplate) && (has(withHMACSecret|withTwoSecrets) || !has(withSources)),
 		"a template that is none":             has(withTemplate) && strings.Count(s.issuer, "/{")*strings.Count(s.issuer, "}") != 1,
+		"a place that is there twice":         has(withPlaces) && has(withTokensFrom),
+		"a header of the connection":          has(withPlaces) && slices.Contains([]string{"authorization", "cookie", "host", "te"}, strings.ToLower(s.text)),
+		"a timeout out of bounds":             has(withFetchTimeout) && (s.lifetime < int64(time.Second) || s.lifetime > int64(time.Minute)),
+		"a registry of no size":               has(withRegistry) && s.size < 1,
+		"two sources of keys":                 bits.OnesCount64(s.flags&withSources) > 1,
 		"a realm that breaks out of a header": has(withRealm) && strings.ContainsAny(s.text, "\"\\\r\n"),
 	} {
 		if found {

@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -37,7 +38,47 @@ const fuzzKeyID = "kid-ed-sign"
 // fuzzClaims are accepted until the end of the year 2099.
 var fuzzClaims = fmt.Sprintf(`{"iss":%q,"aud":%q,"sub":"alice","exp":4102444799}`, iss, aud)
 
+// newFuzzTarget is that of the defaults.
 func newFuzzTarget(t testing.TB) *fuzzTarget {
+	t.Helper()
+	return newFuzzTargets(t)[0]
+}
+
+// fuzzSetting is an option as a fuzz target has it: what it adds to the Middleware, and what the
+// reference knows of that.
+type fuzzSetting struct {
+	issuer     string
+	opts       []bearer.IssuerOption
+	options    reference.Options
+	trusted    []reference.Key
+	algorithms []string
+}
+
+// fuzzSettings are those that newly accept tokens, or look at other claims. The first is none.
+func fuzzSettings() []fuzzSetting {
+	all := func(string) bool { return true }
+	return []fuzzSetting{
+		{issuer: iss},
+		{issuer: iss, opts: []bearer.IssuerOption{bearer.InsecureNoIssuer()}, options: reference.Options{NoIssuer: true}},
+		{issuer: iss, opts: []bearer.IssuerOption{bearer.InsecureIDTokens()}, options: reference.Options{IDTokens: true}},
+		{issuer: iss, opts: []bearer.IssuerOption{bearer.AnyClaimPresent("sub", "tid")}, options: reference.Options{AnyPresent: []string{"sub", "tid"}}},
+		{
+			issuer: iss + "/{tenant}", opts: []bearer.IssuerOption{bearer.IssuerTemplate("x.tid", acceptAll)},
+			options: reference.Options{TemplateClaim: "x.tid", Accept: all},
+		},
+		{issuer: iss, opts: []bearer.IssuerOption{
+			bearer.ClientIDClaim("cid", "client_id"), bearer.ScopeClaim("x.scope", "scope"), bearer.RolesClaim("x.roles", "roles"),
+			bearer.RolesFromMembers(), bearer.RolesSeparatedBySpaces(),
+		}},
+		{
+			issuer: iss, opts: []bearer.IssuerOption{bearer.HMACSecretBesideKeys(matrixSecrets()...)},
+			trusted: secretKeys(), algorithms: []string{"RS256", "PS256", "ES256", "ES384", "ES512", "EdDSA", "HS256"},
+		},
+	}
+}
+
+// newFuzzTargets are one for each of fuzzSettings, with the same keys.
+func newFuzzTargets(t testing.TB) (targets []*fuzzTarget) {
 	t.Helper()
 	f := &fuzzTarget{ed: ed25519.NewKeyFromSeed(bytes.Repeat([]byte{7}, ed25519.SeedSize))}
 	public := f.ed.Public().(ed25519.PublicKey)
@@ -69,9 +110,15 @@ func newFuzzTarget(t testing.TB) *fuzzTarget {
 	if err != nil {
 		t.Fatal(err)
 	}
-	f.auth = mustNew(t, bearer.WithIssuer(iss, aud, bearer.Keys(jwks.Static(source))))
-	f.reference = reference.New(reference.Config{Issuer: iss, Audience: aud, Keys: trusted})
-	return f
+	for _, set := range fuzzSettings() {
+		target := *f
+		target.auth = mustNew(t, quiet(), bearer.WithIssuer(set.issuer, aud, append(set.opts, bearer.Keys(jwks.Static(source)))...))
+		target.reference = reference.New(reference.Config{
+			Issuer: set.issuer, Audience: aud, Keys: append(slices.Clone(trusted), set.trusted...), Algorithms: set.algorithms, Options: set.options,
+		})
+		targets = append(targets, &target)
+	}
+	return targets
 }
 
 // signES256 signs deterministically (RFC 6979).

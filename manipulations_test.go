@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"crypto"
 	"crypto/ecdsa"
-	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/rsa"
 	"crypto/x509"
@@ -28,7 +27,7 @@ import (
 func TestManipulatedTokensAreRefused(t *testing.T) {
 	t.Parallel()
 	for _, alg := range []string{
-		"HS256", "HS384", "HS512", "RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256",
+		"HS256", "HS384", "HS512", "RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512",
 	} {
 		t.Run(alg, func(t *testing.T) {
 			t.Parallel()
@@ -132,7 +131,8 @@ func (s signer) headers(t testing.TB, header, payload string, add func(bearer.Re
 	}
 	add(bearer.ReasonSignature, "modified signature", header+"."+payload+"."+first+signature[1:])
 	add(bearer.ReasonSignature, "signature of one byte", header+"."+payload+".AA")
-	mallory := b64(strings.Replace(goodClaims(), "alice", "mallory", 1))
+	claims := string(s.jwk.bytes(t, payload))
+	mallory := b64(strings.Replace(claims, "alice", "mallory", 1))
 	add(bearer.ReasonSignature, "modified payload", header+"."+mallory+"."+signature)
 
 	unknownKid := bearer.ReasonUnknownKey
@@ -184,7 +184,7 @@ func (s signer) headers(t testing.TB, header, payload string, add func(bearer.Re
 func (s signer) attacker(t testing.TB) (signer, string) {
 	t.Helper()
 	encode := base64.RawURLEncoding.EncodeToString
-	switch s.key.(type) {
+	switch own := s.key.(type) {
 	case *rsa.PrivateKey:
 		key, err := attackerRSA()
 		if err != nil {
@@ -193,7 +193,7 @@ func (s signer) attacker(t testing.TB) (signer, string) {
 		s.key = key
 		return s, fmt.Sprintf(`{"kty":"RSA","kid":%q,"use":"sig","n":%q,"e":"AQAB"}`, s.jwk.Kid, encode(key.N.Bytes()))
 	case *ecdsa.PrivateKey:
-		key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+		key, err := ecdsa.GenerateKey(own.Curve, rand.Reader)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -202,8 +202,9 @@ func (s signer) attacker(t testing.TB) (signer, string) {
 			t.Fatal(err)
 		}
 		s.key = key
-		return s, fmt.Sprintf(`{"kty":"EC","crv":"P-256","kid":%q,"use":"sig","x":%q,"y":%q}`,
-			s.jwk.Kid, encode(point[1:33]), encode(point[33:]))
+		half := len(point) / 2
+		return s, fmt.Sprintf(`{"kty":"EC","crv":%q,"kid":%q,"use":"sig","x":%q,"y":%q}`,
+			own.Params().Name, s.jwk.Kid, encode(point[1:1+half]), encode(point[1+half:]))
 	default:
 		s.key = []byte(strings.Repeat("attacker", 8))
 		return s, fmt.Sprintf(`{"kty":"oct","kid":%q,"k":%q}`, s.jwk.Kid, encode([]byte(strings.Repeat("attacker", 8))))
@@ -318,11 +319,12 @@ func signPSSWithoutSalt(t testing.TB, key *rsa.PrivateKey, hash crypto.Hash, dig
 	return signature
 }
 
-// ecdsaSignatures are not R and S in 32 bytes each, or not numbers from 1 to n-1 (RFC 7518 section
+// ecdsaSignatures are not R and S in as many bytes as the field has each, or not numbers from 1 to n-1 (RFC 7518 section
 // 3.4).
 func (s signer) ecdsaSignatures(t testing.TB, input string, add func(bearer.Reason, string, string)) {
 	t.Helper()
-	const size = 32
+	params := s.key.(*ecdsa.PrivateKey).Params()
+	size := (params.BitSize + 7) / 8
 	good := s.signWith(t, s.method, input)
 	r, z := new(big.Int).SetBytes(good[:size]), new(big.Int).SetBytes(good[size:])
 	bad := func(name string, signature []byte) {
@@ -331,7 +333,7 @@ func (s signer) ecdsaSignatures(t testing.TB, input string, add func(bearer.Reas
 	pair := func(r, z *big.Int, size int) []byte {
 		return append(r.FillBytes(make([]byte, size)), z.FillBytes(make([]byte, size))...)
 	}
-	n := elliptic.P256().Params().N
+	n, beyond := params.N, new(big.Int).Lsh(big.NewInt(1), uint(8*size))
 	plus := func(a, b *big.Int) *big.Int { return new(big.Int).Add(a, b) }
 	der, err := asn1.Marshal(struct{ R, S *big.Int }{r, z})
 	if err != nil {
@@ -346,8 +348,8 @@ func (s signer) ecdsaSignatures(t testing.TB, input string, add func(bearer.Reas
 	bad("R and S exchanged", pair(z, r, size))
 	bad("R too big", pair(plus(r, n), z, size+1))
 	bad("S too big", pair(r, plus(z, n), size+1))
-	bad("overflow of R", pair(plus(r, new(big.Int).Lsh(big.NewInt(1), 256)), z, size+1))
-	bad("overflow of S", pair(r, plus(z, new(big.Int).Lsh(big.NewInt(1), 256)), size+1))
+	bad("overflow of R", pair(plus(r, beyond), z, size+1))
+	bad("overflow of S", pair(r, plus(z, beyond), size+1))
 	bad("overflow of a buffer", pair(r, z, 512))
 
 	edges := []*big.Int{new(big.Int), big.NewInt(1), new(big.Int).Sub(n, big.NewInt(1)), n}

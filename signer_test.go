@@ -46,7 +46,7 @@ func newSigner(t testing.TB, g vectorGroup) signer {
 	case *jwt.SigningMethodHMAC:
 		s.key = s.jwk.bytes(t, s.jwk.K)
 	case *jwt.SigningMethodECDSA:
-		curve := map[int]elliptic.Curve{256: elliptic.P256(), 521: elliptic.P521()}[method.CurveBits]
+		curve := map[int]elliptic.Curve{256: elliptic.P256(), 384: elliptic.P384(), 521: elliptic.P521()}[method.CurveBits]
 		key, err := ecdsa.ParseRawPrivateKey(curve, s.jwk.bytes(t, s.jwk.D))
 		if err != nil {
 			t.Fatal(err)
@@ -128,7 +128,10 @@ func fixedKey(t testing.TB, alg string) any {
 	case "HS":
 		return bytes.Repeat([]byte("secret.."), 8)
 	case "ES":
-		key, err := ecdsa.ParseRawPrivateKey(elliptic.P256(), bytes.Repeat([]byte{7}, 32))
+		curve := map[string]elliptic.Curve{"ES256": elliptic.P256(), "ES384": elliptic.P384(), "ES512": elliptic.P521()}[alg]
+		bits := curve.Params().BitSize
+		number := append(make([]byte, bits%8), bytes.Repeat([]byte{7}, bits/8)...) // 521 bits are a byte and one bit
+		key, err := ecdsa.ParseRawPrivateKey(curve, number)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -76,43 +76,6 @@ func TestAttackPassesTheMiddlewareWithSecrets(t *testing.T) {
 	}
 }
 
-// A secret beside keys opens nothing, neither for tokens of the keys nor for those of the secret.
-func TestAttackPassesASecretBesideKeys(t *testing.T) {
-	t.Parallel()
-	for _, algorithm := range []string{"ES256", "RS256"} {
-		t.Run(algorithm, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				keys, legacy := attackedIssuer(algorithm), attackedIssuer("HS256")
-				for _, issuer := range []*bearertest.Issuer{keys, legacy} {
-					auth := newMiddleware(t, keys, bearer.HMACSecretBesideKeys(legacy.Secrets()...))
-					bearertest.Attack(t, auth.Handler(protected, bearer.Scopes(attackedScope)), issuer)
-				}
-			})
-		})
-	}
-}
-
-// An option about the names and shapes of claims opens nothing.
-func TestAttackPassesEveryClaimOption(t *testing.T) {
-	t.Parallel()
-	all := []bearer.IssuerOption{
-		bearer.ClientIDClaim("cid", "client_id"), bearer.ScopeClaim("scope", "scp", "ext.permissions"), bearer.RolesClaim("roles", "groups"),
-		bearer.RolesFromMembers(), bearer.RolesSeparatedBySpaces(), bearer.AnyClaimPresent("roles"),
-	}
-	matrix := map[string][]bearer.IssuerOption{
-		"client": all[:1], "scopes": all[1:2], "roles": all[2:3], "members": all[3:4], "words": all[4:5], "any claim": all[5:], "all": all,
-	}
-	for name, opts := range matrix {
-		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				claims := bearertest.Claims{"scope": "profile " + attackedScope, "roles": bearertest.Claims{"admin": true}, "cid": "x"}
-				issuer := bearertest.NewIssuer(bearertest.WithDefaultClaims(claims))
-				bearertest.Attack(t, newMiddleware(t, issuer, opts...).Handler(protected, bearer.Scopes(attackedScope)), issuer)
-			})
-		})
-	}
-}
-
 // A guard with the secret of an example falls to the attack with it. HMAC fills a short secret up
 // with zeros, so that this one is long enough for New and no better.
 func TestAttackFailsAWeakSecret(t *testing.T) {

@@ -33,7 +33,11 @@ func (r *Reference) authenticate(request *http.Request) error {
 	if r.careless(OneCredential) {
 		tokens = append(sloppyTokens(request), tokens...)
 	} else {
-		token, err := credential(request)
+		find := credential
+		if r.config.Places != nil {
+			find = r.credentialIn
+		}
+		token, err := find(request)
 		if err != nil {
 			return err
 		}
@@ -48,8 +52,16 @@ func (r *Reference) authenticate(request *http.Request) error {
 		if claims, err = r.judge(token, time.Now()); err != nil {
 			continue
 		}
+		if r.config.AudienceFunc != nil {
+			if err = r.checkAudience(claims, r.config.AudienceFunc(request)); err != nil {
+				break
+			}
+		}
 		if r.config.Scope != "" {
 			err = r.checkScope(claims)
+		}
+		if err == nil {
+			err = r.checkRole(claims)
 		}
 		break
 	}
@@ -59,15 +71,23 @@ func (r *Reference) authenticate(request *http.Request) error {
 // credential finds the token in the one place where it may be.
 func credential(request *http.Request) (string, error) {
 	values := request.Header.Values("Authorization")
-	if len(values) == 0 {
+	switch len(values) {
+	case 0:
 		return "", errNoCredential
+	case 1:
+		return behindScheme(values[0], "bearer")
 	}
-	name, token, _ := strings.Cut(values[0], " ")
+	return "", errBadRequest
+}
+
+// behindScheme finds the token behind a scheme, whose case does not count.
+func behindScheme(value, wanted string) (string, error) {
+	name, token, _ := strings.Cut(value, " ")
 	token = strings.TrimLeft(token, " ")
 	switch {
-	case len(values) > 1 || !scheme.MatchString(name):
+	case !scheme.MatchString(name):
 		return "", errBadRequest
-	case asciiLower(name) != "bearer":
+	case asciiLower(name) != asciiLower(wanted):
 		return "", errNoCredential
 	case token == "" || strings.ContainsAny(token, " \t"):
 		return "", errBadRequest
@@ -84,7 +104,7 @@ func writeRefusal(w http.ResponseWriter, err error) {
 		code = ""
 	case errors.Is(err, errBadRequest):
 		status, code = http.StatusBadRequest, "invalid_request"
-	case errors.As(err, &refusal) && refusal.Rule == Scope:
+	case errors.As(err, &refusal) && (refusal.Rule == Scope || refusal.Rule == Role):
 		status, code = http.StatusForbidden, "insufficient_scope"
 	}
 	challenge := "Bearer"

@@ -3,7 +3,8 @@
 // shares no code with package bearer and its parts, so that the two can be held against each other:
 // what the reference refuses, the middleware must never accept.
 //
-// It is slow on purpose and knows no options. It is for tests alone.
+// It is slow on purpose. It knows the rules by default, and what some options accept beyond them
+// ([Options]). It is for tests alone.
 //
 // Each rule can be taken out with [Reference.Without]. What remains then is not a hole but the code
 // that one finds in its place in careless implementations (sloppy.go), so that an attack on that
@@ -78,6 +79,8 @@ type Config struct {
 
 	// Scope is what Handler demands; empty means nothing.
 	Scope string
+
+	Options
 }
 
 // Key is a public key: an *rsa.PublicKey, an *ecdsa.PublicKey or an ed25519.PublicKey. Or it is a
@@ -165,7 +168,13 @@ func (r *Reference) judge(token string, now time.Time) (object, error) {
 		func() error { return r.checkSignature(header, encoded[0]+"."+encoded[1], decoded[2]) },
 		func() error { return r.checkOtherTokens(header, claims) },
 		func() error { return r.checkTimes(claims, now) },
-		func() error { return r.checkAudience(claims) },
+		func() error { return r.checkPresent(claims) },
+		func() error {
+			if r.config.AnyAudience || r.config.AudienceFunc != nil { // for which there is no request here
+				return nil
+			}
+			return r.checkAudience(claims, r.config.Audience)
+		},
 		func() error { return r.checkConfirmation(claims) },
 	} {
 		if err := check(); err != nil {
@@ -246,6 +255,12 @@ func (r *Reference) readClaims(data []byte) (object, error) {
 }
 
 func (r *Reference) checkIssuer(claims object) error {
+	switch {
+	case r.config.TemplateClaim != "":
+		return r.checkTemplate(claims)
+	case r.config.NoIssuer && !claims.has("iss"):
+		return nil
+	}
 	if iss, ok := claims["iss"].(string); !r.careless(Issuer) && (!ok || iss != r.config.Issuer) {
 		return refuse(Issuer, "iss is another")
 	}
@@ -291,15 +306,21 @@ func (r *Reference) checkOtherTokens(header, claims object) error {
 	if typeOf(header) == "at+jwt" || r.careless(OtherTokens) {
 		return nil
 	}
-	for _, name := range []string{"at_hash", "c_hash", "s_hash", "events"} {
+	marks, uses, types := []string{"events"}, []string{"access"}, []string{"refresh", "offline", "logout"}
+	if r.config.IDTokens {
+		uses = append(uses, "id")
+	} else {
+		marks, types = append(marks, "at_hash", "c_hash", "s_hash"), append(types, "id")
+	}
+	for _, name := range marks {
 		if claims.has(name) {
 			return refuse(OtherTokens, "%s is there", name)
 		}
 	}
-	if claims.has("token_use") && claims["token_use"] != "access" {
+	if use, ok := claims["token_use"].(string); claims.has("token_use") && (!ok || !slices.Contains(uses, use)) {
 		return refuse(OtherTokens, "token_use is not access")
 	}
-	if typ, _ := claims["typ"].(string); slices.Contains([]string{"id", "refresh", "offline", "logout"}, asciiLower(typ)) {
+	if typ, _ := claims["typ"].(string); slices.Contains(types, asciiLower(typ)) {
 		return refuse(OtherTokens, "the claim typ names another token")
 	}
 	return nil
@@ -311,7 +332,7 @@ func (r *Reference) checkTimes(claims object, now time.Time) error {
 	exp, ok := numericDate(claims["exp"])
 	switch {
 	case r.careless(Expiry):
-	case !claims.has("exp"):
+	case !claims.has("exp") && !r.config.NoExpiry:
 		return refuse(Expiry, "exp is missing")
 	case ok && !now.Before(exp.Add(leeway)):
 		return refuse(Expiry, "exp has passed")
@@ -325,8 +346,8 @@ func (r *Reference) checkTimes(claims object, now time.Time) error {
 	return nil
 }
 
-func (r *Reference) checkAudience(claims object) error {
-	if !r.careless(Audience) && !slices.Contains(texts(claims["aud"]), r.config.Audience) {
+func (r *Reference) checkAudience(claims object, audience string) error {
+	if !r.careless(Audience) && (audience == "" || !slices.Contains(texts(claims["aud"]), audience)) {
 		return refuse(Audience, "aud does not name us")
 	}
 	return nil
@@ -350,21 +371,25 @@ func texts(value any) (list []string) {
 }
 
 func (r *Reference) checkConfirmation(claims object) error {
-	if claims.has("cnf") && !r.careless(Confirmation) {
+	if claims.has("cnf") && !r.careless(Confirmation) && !r.config.IgnoreConfirmation {
 		return refuse(Confirmation, "cnf is there")
 	}
 	return nil
 }
 
-// checkScope looks for a scope in scope and scp, each a string of scopes between spaces or an array
-// of them.
+// checkScope looks for a scope in scope and scp, or in what ScopeClaim names: each a string of
+// scopes between spaces or an array of them.
 func (r *Reference) checkScope(claims object) error {
 	if r.careless(Scope) && sloppyScope(claims, r.config.Scope) {
 		return nil
 	}
-	for _, name := range []string{"scope", "scp"} {
-		granted := texts(claims[name])
-		if text, ok := claims[name].(string); ok {
+	names := r.config.ScopeClaim
+	if names == nil {
+		names = []string{"scope", "scp"}
+	}
+	for _, name := range names {
+		granted := texts(find(claims, name))
+		if text, ok := find(claims, name).(string); ok {
 			granted = strings.Split(text, " ")
 		}
 		if slices.Contains(granted, r.config.Scope) {

@@ -42,7 +42,7 @@ func (r *Reference) checkSignature(header object, input string, signature []byte
 }
 
 // candidates are the keys that can have signed. Without a kid it must be clear which of the keys is
-// meant.
+// meant, unless they are pinned or secrets, and not too many.
 func (r *Reference) candidates(kid, alg string) (keys []crypto.PublicKey) {
 	for _, key := range r.config.Keys {
 		named := kid == "" || key.ID == "" || key.ID == kid
@@ -51,7 +51,11 @@ func (r *Reference) candidates(kid, alg string) (keys []crypto.PublicKey) {
 			keys = append(keys, key.Public)
 		}
 	}
-	if kid == "" && len(keys) > 1 && !r.careless(KeyID) {
+	most := 1
+	if r.config.Pinned || macs[alg] != 0 {
+		most = maxTried
+	}
+	if kid == "" && len(keys) > most && !r.careless(KeyID) {
 		return nil
 	}
 	return keys

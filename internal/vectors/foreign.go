@@ -133,11 +133,12 @@ func (i Issuer) Source() jwks.Source {
 	case i.Static:
 		return jwks.Static(i.JWKS)
 	default:
-		return jwks.Remote(i.keysURL())
+		return jwks.Remote(i.KeysURL())
 	}
 }
 
-func (i Issuer) keysURL() string {
+// KeysURL is where Client serves the key set.
+func (i Issuer) KeysURL() string {
 	return "https://keys.test/" + base64.RawURLEncoding.EncodeToString([]byte(i.Name))
 }
 
@@ -148,7 +149,7 @@ type keyServer []Issuer
 
 func (s keyServer) RoundTrip(r *http.Request) (*http.Response, error) {
 	for _, issuer := range s {
-		if r.URL.String() == issuer.keysURL() {
+		if r.URL.String() == issuer.KeysURL() {
 			return &http.Response{
 				StatusCode: http.StatusOK, ProtoMajor: 1, ProtoMinor: 1, Request: r,
 				Header: http.Header{"Content-Type": {"application/json"}},
@@ -165,24 +166,32 @@ func (c Config) Options() []bearer.Option {
 	for _, issuer := range c.Issuers {
 		opts = append(opts, bearer.WithIssuer(issuer.Name, issuer.Audience, issuer.options()...))
 	}
-	if len(c.From) > 0 {
-		opts = append(opts, bearer.WithTokensFrom(c.tokenSources()...))
+	if from := c.TokenSources(); from != nil {
+		opts = append(opts, bearer.WithTokensFrom(from...))
 	}
 	return opts
 }
 
-func (i Issuer) options() (opts []bearer.IssuerOption) {
-	add := func(wanted bool, opt bearer.IssuerOption) {
-		if wanted {
-			opts = append(opts, opt)
-		}
-	}
+func (i Issuer) options() []bearer.IssuerOption {
+	opts := i.ClaimOptions()
 	if len(i.Secret) > 0 {
 		opts = append(opts, bearer.HMACSecret(i.Secret))
 	} else {
 		opts = append(opts, bearer.Keys(i.Source()))
 	}
-	add(i.Algorithms != nil, bearer.Algorithms(i.Algorithms...))
+	if i.Algorithms != nil {
+		opts = append(opts, bearer.Algorithms(i.Algorithms...))
+	}
+	return opts
+}
+
+// ClaimOptions are the issuer's options about claims.
+func (i Issuer) ClaimOptions() (opts []bearer.IssuerOption) {
+	add := func(wanted bool, opt bearer.IssuerOption) {
+		if wanted {
+			opts = append(opts, opt)
+		}
+	}
 	add(i.Audiences != nil, bearer.Audiences(i.Audiences...))
 	add(i.RolesClaim != "", bearer.RolesClaim(i.RolesClaim))
 	add(i.AnyAudience, bearer.InsecureAnyAudience())
@@ -194,7 +203,8 @@ func (i Issuer) options() (opts []bearer.IssuerOption) {
 	return opts
 }
 
-func (c Config) tokenSources() (sources []bearer.TokenLocation) {
+// TokenSources are the places where tokens may be, or nil for the default.
+func (c Config) TokenSources() (sources []bearer.TokenLocation) {
 	for _, from := range c.From {
 		kind, name, named := strings.Cut(from, ":")
 		var names []string
