@@ -136,6 +136,14 @@ func (a *answered) Error() string { return a.err.Error() }
 // Unwrap returns the rule and what the function returned.
 func (a *answered) Unwrap() []error { return []error{&a.cause, a.err} }
 
+// lookupFailed is the refusal when the lookup cannot say whether there is such an issuer.
+func lookupFailed(err error) *Error {
+	const found = "the lookup of the token's issuer failed"
+	return refuseFor(ReasonPolicyUnavailable, &answered{
+		cause{rule: ruleLookup, found: found}, fmt.Errorf("%s: %w", found, err),
+	})
+}
+
 // member is an issuer's place in a [Registry].
 type member struct {
 	said  any // the configuration, to compare with what a lookup says later

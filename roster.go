@@ -3,7 +3,6 @@ package bearer
 import (
 	"context"
 	"errors"
-	"fmt"
 	"maps"
 	"slices"
 	"sync"
@@ -441,12 +440,4 @@ func closeAll(issuers []*issuer) {
 			iss.close()
 		}
 	}
-}
-
-// lookupFailed is the refusal when the lookup cannot say whether there is such an issuer.
-func lookupFailed(err error) *Error {
-	const found = "the lookup of the token's issuer failed"
-	return refuseFor(ReasonPolicyUnavailable, &answered{
-		cause{rule: ruleLookup, found: found}, fmt.Errorf("%s: %w", found, err),
-	})
 }
