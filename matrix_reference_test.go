@@ -53,7 +53,7 @@ var edits = []func(claims c){
 	instead("roles", "ext", c{"groups": []string{"admin"}}), instead("roles", "ext", c{"groups": "user admin"}),
 	instead("roles", "ext", c{"groups": c{"admin": 1}}), instead("roles", "ext.groups", "admin"), instead("roles", "groups", []string{"admin"}),
 	member("cid", 1), member("client_id", 1), member("cnf", c{"jkt": "x"}), member("sub", 1), member("exp", nil), member("exp", 1),
-	member("nbf", 4102444799), member("iat", 4102444799),
+	member("nbf", int64(4102444799)), member("iat", int64(4102444799)),
 }
 
 // jsonNull stands for null, because nil removes a member.
