@@ -173,7 +173,7 @@ func TestTimesInCausesAreExact(t *testing.T) {
 			"just now":         {c{"exp": at(0)}, bearer.Leeway(0), bearer.ReasonExpired, "exp passed 0 s ago, and the leeway is 0s; "},
 			"expired in 1970":  {c{"exp": 1}, bearer.Leeway(0), bearer.ReasonExpired, fmt.Sprintf("exp passed %d s ago", now.Unix()-1)},
 			"not yet":          {c{"nbf": at(time.Hour)}, bearer.Leeway(time.Minute), bearer.ReasonNotYetValid, "nbf is 3600 s in the future, and the leeway is 1m0s; "},
-			"in the year 9999": {c{"exp": 253402300799, "nbf": 253402300799}, bearer.Leeway(0), bearer.ReasonNotYetValid, fmt.Sprintf("nbf is %d s in the future", 253402300799-now.Unix())},
+			"in the year 9999": {c{"exp": int64(253402300799), "nbf": int64(253402300799)}, bearer.Leeway(0), bearer.ReasonNotYetValid, fmt.Sprintf("nbf is %d s in the future", 253402300799-now.Unix())},
 			"issued too late":  {c{"iat": at(31 * time.Second)}, bearer.Leeway(30 * time.Second), bearer.ReasonIssuedInFuture, "issued 31 s in the future, and the leeway is 30s; "},
 			"lives for too long": {
 				c{"iat": now, "exp": at(2 * time.Hour)}, bearer.MaxLifetime(time.Hour), bearer.ReasonLifetime, "exp is 7200 s after iat, and MaxLifetime is 1h0m0s; ",

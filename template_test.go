@@ -264,7 +264,7 @@ func TestKeyOfATemplateIsComparedWithTheTokensOwnIssuer(t *testing.T) {
 	auth := mustNew(t, bearer.WithIssuer(anyTenant, "api", bearer.JWKSURL(commonSet), bearer.IssuerTemplate("tid", acceptAll)),
 		bearer.WithHTTPClient(server.client()), quiet(), seen(&last))
 	token := func(iss, kid string, key pair) string {
-		claims := c{"iss": iss, "aud": "api", "exp": 4102444800, "tid": strings.Split(iss, "/")[3]}
+		claims := c{"iss": iss, "aud": "api", "exp": int64(4102444800), "tid": strings.Split(iss, "/")[3]}
 		return signedBy(c{"alg": "ES256", "kid": kid}, claims, "ES256", key.private)
 	}
 	good := []string{token(contoso, "all", all), token(fabrikam, "all", all), token(contoso, "one", one), token(personal, "mine", mine)}
