@@ -62,6 +62,7 @@ func FuzzParse(f *testing.F) {
 		keySet(newJWK("", rsaKey.Public()).with(jwk{"alg": "PS256", "use": "sig", "key_ops": []string{"verify"}})),
 		keySet(newJWK("", p384Key.Public()), newJWK("", p521Key.Public()).with(jwk{"x5c": []string{""}})),
 		keySet(newJWK("", rsaKey.Public()), newJWK("c", edKey.Public())),
+		strings.Replace(keySet(newJWK("a", rsaKey.Public()), newJWK("c", edKey.Public())), `"c"`, "\"c\r\"", 1),
 		keySet(offTheCurve(), edJWK("k").with(jwk{"x": b64(make([]byte, 32))})),
 		keySet(newJWK("k", rsaKey.Public()).with(jwk{"n": b64(odd(1024))})),
 		keySet(newJWK("k", rsaKey.Public()).with(jwk{"e": b64([]byte{1, 0, 0, 0, 0, 0, 1, 0, 1})})),
@@ -80,8 +81,14 @@ func FuzzParse(f *testing.F) {
 		defer func() { _ = set.Close() }()
 		all, err := set.Keyfunc().Storage().KeyReadAll(t.Context())
 		var loose struct{ Keys []json.RawMessage }
-		if looseErr := json.Unmarshal([]byte(document), &loose); err == nil && (looseErr != nil || len(all) > len(loose.Keys)) {
-			t.Errorf("%d keys come out of %d: %v", len(all), len(loose.Keys), looseErr)
+		most := 0
+		if json.Unmarshal([]byte(document), &loose) == nil {
+			most = len(loose.Keys)
+		} else { // an entry may be broken in itself, which costs that entry alone
+			most = strings.Count(document, "{") - 1
+		}
+		if err == nil && len(all) > max(most, 0) {
+			t.Errorf("%d keys come out of at most %d", len(all), most)
 		}
 		for _, key := range all {
 			soundKey(t, key.Key())
