@@ -81,7 +81,7 @@ func FuzzParse(f *testing.F) {
 		defer func() { _ = set.Close() }()
 		all, err := set.Keyfunc().Storage().KeyReadAll(t.Context())
 		var loose struct{ Keys []json.RawMessage }
-		most := 0
+		var most int
 		if json.Unmarshal([]byte(document), &loose) == nil {
 			most = len(loose.Keys)
 		} else { // an entry may be broken in itself, which costs that entry alone
