@@ -206,11 +206,17 @@ func (v *verifier) verifyAgain(ctx context.Context, known *verified, ev *trace) 
 // recheck reports whether a verified token would be verified again: its issuer has the key, and it
 // is the time for it. If not, verify finds out what is wrong with the token.
 func (t *verified) recheck(ctx context.Context, ev *trace) (valid bool, err *Error) {
-	live, name := t.issuer.live, t.issuer.name
-	if live != nil && live.template != nil {
-		name = t.content.issuer
+	live := t.issuer.live
+	held, now := true, time.Time{}
+	if t.key == nil { // a secret, which the issuer has as long as it lives
+		now = time.Now()
+	} else {
+		name := t.issuer.name
+		if live != nil && live.template != nil {
+			name = t.content.issuer
+		}
+		held, now, err = t.issuer.stillHolds(ctx, name, &t.hint, t.content.algorithm, t.key)
 	}
-	held, now, err := t.issuer.stillHolds(ctx, name, &t.hint, t.content.algorithm, t.key)
 	if live != nil && !live.counts(now) {
 		return false, nil // whatever the keys are: they were closed with their issuer
 	}
