@@ -207,9 +207,10 @@ func (v *verifier) verifyAgain(ctx context.Context, known *verified, ev *trace) 
 // is the time for it. If not, verify finds out what is wrong with the token.
 func (t *verified) recheck(ctx context.Context, ev *trace) (valid bool, err *Error) {
 	live := t.issuer.live
-	held, now := true, time.Time{}
+	var held bool
+	var now time.Time
 	if t.key == nil { // a secret, which the issuer has as long as it lives
-		now = time.Now()
+		held, now = true, time.Now()
 	} else {
 		name := t.issuer.name
 		if live != nil && live.template != nil {
