@@ -47,6 +47,7 @@ var layers = []string{
 	"verify.go",          // the pipeline: token -> claims
 	"roster.go",          // the issuers of a registry: looked up, displaced, removed
 	"issuer.go",          // whose tokens: algorithm, type, key, signature
+	"headercauses.go",    // what is wrong with a header, for operators
 	"live.go",            // what an issuer is asked on every request
 	"event.go",           // what the log and the observer learn
 	"judge.go",           // times, audience, required claims
@@ -69,18 +70,22 @@ func TestFilesUseOnlyLowerFiles(t *testing.T) {
 	}
 }
 
-// CONTRIBUTING.md shows the same list, in the same order.
-func TestContributingListsTheLayers(t *testing.T) {
-	text, err := os.ReadFile("CONTRIBUTING.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	var listed []string
-	for _, row := range regexp.MustCompile("(?m)^\\| `([a-z]+\\.go)` \\|").FindAllStringSubmatch(string(text), -1) {
-		listed = append(listed, row[1])
-	}
-	if want := layers[1:]; !slices.Equal(listed, want) { // without doc.go
-		t.Errorf("it lists %q, want %q", listed, want)
+// CONTRIBUTING.md and docs/architecture.md show the same list, in the same order.
+func TestPagesListTheLayers(t *testing.T) {
+	t.Parallel()
+	row := regexp.MustCompile("(?m)^\\| `([a-z]+\\.go)` \\|")
+	for _, page := range []string{"CONTRIBUTING.md", "docs/architecture.md"} {
+		text, err := os.ReadFile(page)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var listed []string
+		for _, match := range row.FindAllStringSubmatch(string(text), -1) {
+			listed = append(listed, match[1])
+		}
+		if want := layers[1:]; !slices.Equal(listed, want) { // without doc.go
+			t.Errorf("%s lists %q, want %q", page, listed, want)
+		}
 	}
 }
 

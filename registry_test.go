@@ -305,25 +305,12 @@ func TestRegistryInReadyAndStats(t *testing.T) {
 // Rules: issuer.registry, guard.closed.
 func TestCloseEndsTheRegistry(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		hanging := issuerAt("https://hanging.test")
-		hanging.SetFault(bearertest.Hang)
-		registry := bearer.NewRegistry()
-		auth := mustNew(t, bearer.WithRegistry(registry), bearer.WithHTTPClient(hanging.Client()), quiet())
-		if err := registry.Add(hanging.URL(), hanging.Audience()); err != nil {
-			t.Fatal(err)
-		}
-		token := hanging.Token()
-		done := make(chan bearer.Reason)
-		go func() {
-			_, err := auth.Guard().Verify(context.Background(), token)
-			done <- reasonOf(t, err)
-		}()
-		synctest.Wait()
+		registry, auth, hanging, done := waitForKeys(t)
 		_ = auth.Close()
 		if got := <-done; got != bearer.ReasonKeysUnavailable {
 			t.Errorf("a request that waits: %q", got)
 		}
-		wantReason(t, auth, token, bearer.ReasonClosed)
+		wantReason(t, auth, hanging.Token(), bearer.ReasonClosed)
 		wantProblem(t, registry.Add("https://late.test", "api"), "Add", "was closed")
 		if registry.Remove(hanging.URL()) {
 			t.Error("it is still there")
@@ -350,20 +337,7 @@ func TestCloseWhileARequestIsDecided(t *testing.T) {
 // Rules: issuer.registry.
 func TestRemoveEndsTheWaitForKeys(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		hanging := issuerAt("https://hanging.test")
-		hanging.SetFault(bearertest.Hang)
-		registry := bearer.NewRegistry()
-		auth := mustNew(t, bearer.WithRegistry(registry), bearer.WithHTTPClient(hanging.Client()), quiet())
-		if err := registry.Add(hanging.URL(), hanging.Audience()); err != nil {
-			t.Fatal(err)
-		}
-		token := hanging.Token()
-		done := make(chan bearer.Reason)
-		go func() {
-			_, err := auth.Guard().Verify(context.Background(), token)
-			done <- reasonOf(t, err)
-		}()
-		synctest.Wait()
+		registry, _, hanging, done := waitForKeys(t)
 		registry.Remove(hanging.URL())
 		if got := <-done; got != bearer.ReasonUnknownIssuer {
 			t.Errorf("reason %q", got)
@@ -464,4 +438,24 @@ func TestRegistryTakesAudienceFunc(t *testing.T) {
 			t.Error(err)
 		}
 	}
+}
+
+// waitForKeys makes a request for a registered issuer that does not answer. It returns when the
+// request waits for the keys; its reason then comes through the channel.
+func waitForKeys(t *testing.T) (*bearer.Registry, *bearer.Middleware, *bearertest.Issuer, <-chan bearer.Reason) {
+	t.Helper()
+	hanging := issuerAt("https://hanging.test")
+	hanging.SetFault(bearertest.Hang)
+	registry := bearer.NewRegistry()
+	auth := mustNew(t, bearer.WithRegistry(registry), bearer.WithHTTPClient(hanging.Client()), quiet())
+	if err := registry.Add(hanging.URL(), hanging.Audience()); err != nil { // its keys are not pinned
+		t.Fatal(err)
+	}
+	done := make(chan bearer.Reason)
+	go func() {
+		_, err := auth.Guard().Verify(context.Background(), hanging.Token())
+		done <- reasonOf(t, err)
+	}()
+	synctest.Wait()
+	return registry, auth, hanging, done
 }
