@@ -118,12 +118,14 @@ func (s *Set) findInAny(ctx context.Context, q *query, found *candidates) (at ti
 
 // cached returns the candidates among the keys that the sources have now, and reports whether it
 // waited for newer ones. It does that, as a set of one source does, only for sources with stale
-// keys, and only if no other source has the key. Each source whose keys are due or missing starts a
+// keys, and only if no other source has the key: a key without a key id, which answers to all of
+// them, is not the one that the token names. Each source whose keys are due or missing starts a
 // fetch.
 func (s *Set) cached(ctx context.Context, q *query, now time.Time) (found candidates, waited bool) {
 	var seen [maxSources]*snapshot
 	var missing error
-	fresh, stale, read := false, false, false
+	var fresh, stale fit
+	read := false
 	for i, part := range s.parts {
 		snap := part.current.Load()
 		state := snap.state(now)
@@ -138,15 +140,19 @@ func (s *Set) cached(ctx context.Context, q *query, now time.Time) (found candid
 		if !state.usable() {
 			continue
 		}
-		if own := snap.candidates(q); own.n > 0 {
-			seen[i] = snap
-			fresh = fresh || state == StateFresh
-			stale = stale || state == StateStale
+		switch best := snap.best(q); {
+		case best == unfit:
+			continue
+		case state == StateFresh:
+			fresh = max(fresh, best)
+		default:
+			stale = max(stale, best)
 		}
+		seen[i] = snap
 	}
-	if stale && !fresh {
+	if stale > fresh {
 		waited = true
-		s.renew(ctx, q, &seen, now)
+		s.renew(ctx, q, &seen, stale, now)
 	}
 	found = join(seen[:len(s.parts)], q)
 	found.missing, found.guessed = missing, found.guessed && read
@@ -154,8 +160,8 @@ func (s *Set) cached(ctx context.Context, q *query, now time.Time) (found candid
 }
 
 // renew replaces stale keys by newer ones, in all sources at the same time, and waits no longer
-// than until one of them has fresh keys for the token.
-func (s *Set) renew(ctx context.Context, q *query, seen *[maxSources]*snapshot, now time.Time) {
+// than until one of them has fresh keys that fit the token as well.
+func (s *Set) renew(ctx context.Context, q *query, seen *[maxSources]*snapshot, stale fit, now time.Time) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	type outcome struct {
@@ -164,7 +170,7 @@ func (s *Set) renew(ctx context.Context, q *query, seen *[maxSources]*snapshot, 
 	}
 	outcomes, waiting := make(chan outcome, maxSources), 0
 	for i, snap := range seen {
-		if snap == nil {
+		if snap.state(now) != StateStale {
 			continue
 		}
 		waiting++
@@ -182,7 +188,7 @@ func (s *Set) renew(ctx context.Context, q *query, seen *[maxSources]*snapshot, 
 	for ; waiting > 0; waiting-- {
 		o := <-outcomes
 		seen[o.i] = o.newer
-		if own := o.newer.candidates(q); own.n > 0 && o.newer.state(time.Now()) == StateFresh {
+		if o.newer.best(q) >= stale && o.newer.state(time.Now()) == StateFresh {
 			return
 		}
 	}

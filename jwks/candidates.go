@@ -113,6 +113,27 @@ func (s *keySet) candidates(q *query) (found candidates) {
 	return found
 }
 
+// fit says how well the keys of a source fit a token.
+type fit int
+
+const (
+	unfit   fit = iota // there is none for it
+	guessed            // the token names a key, and those that fit have no key id
+	exact
+)
+
+// best returns how well the first of the candidates fits. Those with the key id come first.
+func (s *keySet) best(q *query) fit {
+	switch found := s.candidates(q); {
+	case found.n == 0:
+		return unfit
+	case q.hint.KeyID != "" && found.keys[0].ID == "":
+		return guessed
+	default:
+		return exact
+	}
+}
+
 // withoutID returns the candidates of a token without a key id. Its thumbprint selects the keys
 // that have it. Otherwise all keys fit that do not contradict it. Which of several keys of an
 // issuer that is would be a guess, and the token was free to say. Of those that the operator chose,
