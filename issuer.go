@@ -68,8 +68,8 @@ func (iss *issuer) verifySignature(
 	return key, at, nil
 }
 
-// verifyNamed goes on with the key that the token names, after pinned keys that have no key id did
-// not verify it. If there is none, that is how it stays: found says what was tried.
+// verifyNamed goes on with the key that the token names, after keys of which it could be any did not
+// verify it. If there is none, that is how it stays: found says what was tried.
 func (iss *issuer) verifyNamed(
 	ctx context.Context, name string, t *signedToken, found *keyset.Candidates,
 ) (key *keyset.Key, at time.Time, err error) {

@@ -1,6 +1,10 @@
 package bearer_test
 
 import (
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
@@ -292,5 +296,50 @@ func TestPinnedKeysHideNoKeyOfAnotherSource(t *testing.T) {
 		wantReason(t, auth, tenantToken(contoso, "other", first), bearer.ReasonKeysUnavailable)
 		wantReason(t, auth, tenantToken(contoso, "another", pinned), "")
 		wantReason(t, auth, tenantToken(contoso, "third", third), "")
+	})
+}
+
+// The same holds for a token that names a certificate instead of a key id.
+// Rules: key.sources, key.thumbprint.
+func TestPinnedKeysHideNoCertificateOfAnotherSource(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		pinned, first, third := pairs()[0], pairs()[1], pairs()[7]
+		others := make([]crypto.PublicKey, 3)
+		for i := range others {
+			key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+			if err != nil {
+				t.Fatal(err)
+			}
+			others[i] = key.Public()
+		}
+		certificate := func(name string) string {
+			sum := sha256.Sum256([]byte(name))
+			return b64(string(sum[:]))
+		}
+		token := func(name string, key pair) string {
+			claims := c{"iss": contoso, "aud": "api", "exp": time.Now().Add(1000 * time.Hour).Unix()}
+			return signedBy(c{"alg": "ES256", "x5t#S256": certificate(name)}, claims, "ES256", key.private)
+		}
+		server := &keyServer{}
+		server.publish(merged(first.jwk, c{"x5t#S256": certificate("first")}))
+		auth := mustNew(t, bearer.WithIssuer(contoso, "api", bearer.Keys(jwks.AnyOf(
+			jwks.PublicKeys(append(others, pinned.private.Public())...), jwks.Remote("https://keys.test/"),
+		))), bearer.WithHTTPClient(&http.Client{Transport: server}), quiet())
+		if err := auth.Ready(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		server.publish(merged(third.jwk, c{"x5t#S256": certificate("third")}))
+		for range 2 { // the second time from the cache
+			wantReason(t, auth, token("any", pinned), "")
+			wantReason(t, auth, token("third", third), "")
+		}
+		wantReason(t, auth, token("third", pinned), bearer.ReasonSignature)
+		wantReason(t, auth, token("made-up", first), bearer.ReasonSignature)
+
+		server.breaks(func() (int, string) { return http.StatusInternalServerError, "" })
+		wantReason(t, auth, token("other", first), bearer.ReasonKeysUnavailable)
+		wantReason(t, auth, token("another", pinned), "")
+		wantReason(t, auth, token("third", third), "")
 	})
 }

@@ -29,8 +29,10 @@ const maxSources = 8
 //
 // Chosen keys without a key id, as those of [PEM], answer to every key id, so that none is unknown
 // beside them. Package bearer tries them first, and looks for the key that the token names if none
-// of them verifies the signature: that token is tried with up to 8 keys. Callers of [Set.Keys] and
-// [Set.Keyfunc] get them until another source has the key id, after its next fetch.
+// of them verifies the signature: that token is tried with up to 8 keys. The same holds for a
+// certificate that a token without a key id names (x5t#S256), and keys whose certificate is not
+// known. Callers of [Set.Keys] and [Set.Keyfunc] get them until another source has the key, after
+// its next fetch.
 //
 // A key that was withdrawn from one source is accepted for as long as another has it. A request that
 // waits holds about 5 KiB more for each source than the package documentation says.
@@ -118,12 +120,13 @@ func (s *Set) findInAny(ctx context.Context, q *query, found *candidates) (at ti
 
 // cached returns the candidates among the keys that the sources have now, and reports whether it
 // waited for newer ones. It does that, as a set of one source does, only for sources with stale
-// keys, and only if no other source has the key. Each source whose keys are due or missing starts a
-// fetch.
+// keys, and only if no other source has the key: one that fits, such as a key without a key id, is
+// not the one that the token names. Each source whose keys are due or missing starts a fetch.
 func (s *Set) cached(ctx context.Context, q *query, now time.Time) (found candidates, waited bool) {
 	var seen [maxSources]*snapshot
 	var missing error
-	fresh, stale, read := false, false, false
+	var fresh, stale fit
+	read := false
 	for i, part := range s.parts {
 		snap := part.current.Load()
 		state := snap.state(now)
@@ -138,15 +141,19 @@ func (s *Set) cached(ctx context.Context, q *query, now time.Time) (found candid
 		if !state.usable() {
 			continue
 		}
-		if own := snap.candidates(q); own.n > 0 {
-			seen[i] = snap
-			fresh = fresh || state == StateFresh
-			stale = stale || state == StateStale
+		switch best := snap.best(q); {
+		case best == unfit:
+			continue
+		case state == StateFresh:
+			fresh = max(fresh, best)
+		default:
+			stale = max(stale, best)
 		}
+		seen[i] = snap
 	}
-	if stale && !fresh {
+	if stale > fresh {
 		waited = true
-		s.renew(ctx, q, &seen, now)
+		s.renew(ctx, q, &seen, stale, now)
 	}
 	found = join(seen[:len(s.parts)], q)
 	found.missing, found.guessed = missing, found.guessed && read
@@ -154,8 +161,8 @@ func (s *Set) cached(ctx context.Context, q *query, now time.Time) (found candid
 }
 
 // renew replaces stale keys by newer ones, in all sources at the same time, and waits no longer
-// than until one of them has fresh keys for the token.
-func (s *Set) renew(ctx context.Context, q *query, seen *[maxSources]*snapshot, now time.Time) {
+// than until one of them has fresh keys that fit the token as well.
+func (s *Set) renew(ctx context.Context, q *query, seen *[maxSources]*snapshot, stale fit, now time.Time) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	type outcome struct {
@@ -164,7 +171,7 @@ func (s *Set) renew(ctx context.Context, q *query, seen *[maxSources]*snapshot, 
 	}
 	outcomes, waiting := make(chan outcome, maxSources), 0
 	for i, snap := range seen {
-		if snap == nil {
+		if snap.state(now) != StateStale {
 			continue
 		}
 		waiting++
@@ -182,15 +189,16 @@ func (s *Set) renew(ctx context.Context, q *query, seen *[maxSources]*snapshot, 
 	for ; waiting > 0; waiting-- {
 		o := <-outcomes
 		seen[o.i] = o.newer
-		if own := o.newer.candidates(q); own.n > 0 && o.newer.state(time.Now()) == StateFresh {
+		if o.newer.best(q) >= stale && o.newer.state(time.Now()) == StateFresh {
 			return
 		}
 	}
 }
 
 // join returns the candidates of several snapshots, of which some may be nil. A token without a key
-// id is tried with all of them or with none. Otherwise the keys with its key id come first: pinned
-// keys without one answer to every key id, and would take their places.
+// id is tried with all of them or with none, and if some have its certificate, with those alone.
+// Otherwise the keys with its key id come first: pinned keys without one answer to every key id,
+// and would take their places.
 func join(snaps []*snapshot, q *query) (all candidates) {
 	all.limit = maxCandidates
 	var found [maxSources]candidates
@@ -200,28 +208,33 @@ func join(snaps []*snapshot, q *query) (all candidates) {
 		}
 		found[i] = snap.candidates(q)
 		for _, key := range found[i].keys[:found[i].n] {
-			if q.hint.KeyID == "" {
-				all.addOf(key)
-			} else if key.ID != "" && !all.holdsCopyOf(key) {
-				all.add(key)
+			if q.names(key) {
+				all.take(key, q)
+			}
+		}
+	}
+	if all.guessed = all.n == 0; all.guessed || q.hint.KeyID != "" {
+		for i := range found {
+			for _, key := range found[i].keys[:found[i].n] {
+				if !q.names(key) {
+					all.take(key, q)
+				}
 			}
 		}
 	}
 	if all.crowded {
 		return candidates{crowded: true, limit: maxCandidates}
 	}
-	if q.hint.KeyID == "" {
-		return all
-	}
-	all.guessed = all.n == 0
-	for i := range found {
-		for _, key := range found[i].keys[:found[i].n] {
-			if key.ID == "" && !all.holdsCopyOf(key) {
-				all.add(key)
-			}
-		}
-	}
 	return all
+}
+
+// take adds a key unless there is a copy of it.
+func (c *candidates) take(key *key, q *query) {
+	if q.hint.KeyID == "" {
+		c.addOf(key)
+	} else if !c.holdsCopyOf(key) {
+		c.add(key)
+	}
 }
 
 // askAll asks every source, at the same time, and returns what the sources have as soon as one of

@@ -129,6 +129,48 @@ func TestStaleKeyIsNotWaitedForTwice(t *testing.T) {
 	}
 }
 
+// Pinned keys without a key id answer to every key id, and are always fresh. That makes no stale key
+// of another source fresh: after a quiet night, newer ones are waited for as without them.
+// Rules: key.sources.
+func TestPinnedKeysKeepNoWithdrawnKeyAlive(t *testing.T) {
+	pinned := jwks.PublicKeys(newEdKey().Public())
+	for name, sources := range map[string][]jwks.Source{
+		"first": {pinned, jwks.Remote(eastURL)},
+		"last":  {jwks.Remote(eastURL), pinned},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWeb()
+				old := edJWK("old")
+				w.put(eastURL, says(200, keySet(old)))
+				set := open(t, jwks.AnyOf(sources...), w)
+				wantKeys := func(kid, expected string, wait time.Duration) {
+					t.Helper()
+					var keys []jwks.Key
+					waited := took(func() { keys, _ = set.Keys(t.Context(), kid, "EdDSA") })
+					if got := ids(keys); got != expected || waited != wait {
+						t.Errorf("%s: keys %q after %s, want %q after %s", kid, got, waited, expected, wait)
+					}
+				}
+				_ = set.Ready(t.Context())
+				synctest.Wait()
+				wantKeys("old", "old ", 0)
+				wantKeys("none", "", 0)
+
+				<-time.After(8 * time.Hour)
+				w.put(eastURL, after(100*time.Millisecond, says(200, keySet(edJWK("new")))))
+				wantKeys("none", "", 0) // and starts the fetch
+				wantKeys("old", "", 100*time.Millisecond)
+
+				<-time.After(8 * time.Hour)
+				w.put(eastURL, hangs)
+				wantAfter(t, set, "new", "found", 2*time.Second)
+				wantKeys("none", "", 0)
+			})
+		})
+	}
+}
+
 // A key that none of the sources has, while one of them is down, may be that one's.
 // Rules: key.sources.
 func TestKeyOfNoSourceIsUnavailableWhileOneIsDown(t *testing.T) {

@@ -16,11 +16,24 @@ type query struct {
 	iss       string
 	anyIssuer bool // the iss does not count
 
-	named bool // keys without a key id do not count
+	named bool // keys that the token does not name do not count; see [query.names]
 }
 
 func (q *query) fits(key *key) bool {
 	return key.fits(q.algorithm) && (q.anyIssuer || key.issuer == nil || key.issuer.fits(q.iss))
+}
+
+// names reports whether the token names a key that fits: by its key id or, without one, by its
+// certificate. A token with neither leaves it to the set, and then every key is as good.
+func (q *query) names(key *key) bool {
+	switch {
+	case q.hint.KeyID != "":
+		return key.ID != ""
+	case q.marked:
+		return key.thumbprint == q.hint.Thumbprint
+	default:
+		return true
+	}
 }
 
 // contradicts reports whether the token names another certificate than the key has.
@@ -113,6 +126,27 @@ func (s *keySet) candidates(q *query) (found candidates) {
 	return found
 }
 
+// fit says how well the keys of a source fit a token.
+type fit int
+
+const (
+	unfit   fit = iota // there is none for it
+	guessed            // the token names a key, and it is none of those that fit
+	exact
+)
+
+// best returns how well the first of the candidates fits. Those that the token names come first.
+func (s *keySet) best(q *query) fit {
+	switch found := s.candidates(q); {
+	case found.n == 0:
+		return unfit
+	case !q.names(found.keys[0]):
+		return guessed
+	default:
+		return exact
+	}
+}
+
 // withoutID returns the candidates of a token without a key id. Its thumbprint selects the keys
 // that have it. Otherwise all keys fit that do not contradict it. Which of several keys of an
 // issuer that is would be a guess, and the token was free to say. Of those that the operator chose,
@@ -129,7 +163,7 @@ func (s *keySet) withoutID(q *query) (found candidates) {
 			}
 		}
 	}
-	if found.n == 0 && !found.crowded {
+	if found.n == 0 && !found.crowded && !(q.named && q.marked) {
 		for _, key := range s.keys {
 			if q.fits(key) && !q.contradicts(key) {
 				found.addOf(key)

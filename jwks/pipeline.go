@@ -23,7 +23,7 @@ func (p pipeline) Candidates(
 	return p.find(ctx, &query{hint: hint, marked: hint.Thumbprint != keyset.Thumbprint{}, iss: iss}, alg)
 }
 
-// Named is Candidates without the keys that have no key id.
+// Named is Candidates without the keys that the token does not name.
 func (p pipeline) Named(
 	ctx context.Context, iss string, hint keyset.Hint, alg string,
 ) (all keyset.Candidates, at time.Time, err error) {

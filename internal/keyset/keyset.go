@@ -85,9 +85,9 @@ type Candidates struct {
 	// none of the keys verifies the signature, it is not known whether the token is good.
 	Missing error
 
-	// Guessed says that these are keys without a key id, of an operator who has other sources
-	// as well, and that the token names one. If none of them verifies the signature, [Set.Named]
-	// looks for the key that the token names.
+	// Guessed says that the token names a key, by its key id or its certificate, that there are
+	// several sources, and that these are keys without one. If none of them verifies the signature,
+	// [Set.Named] looks for the key that the token names.
 	Guessed bool
 }
 
@@ -110,7 +110,7 @@ type Set interface {
 	// the most expensive part of a request.
 	Candidates(ctx context.Context, iss string, hint Hint, alg string) (Candidates, time.Time, error)
 
-	// Named is Candidates without the keys that have no key id. It waits where Candidates did not,
+	// Named is Candidates without the keys that the token does not name. It waits where Candidates did not,
 	// because the answer of Candidates was a guess.
 	Named(ctx context.Context, iss string, hint Hint, alg string) (Candidates, time.Time, error)
 
