@@ -27,7 +27,8 @@ const (
 // event for each Middleware that it meets. A further guard of the same Middleware adds one only if
 // it refuses what the first allowed. Two outcomes are about an issuer's keys and not about a
 // request: they come once when fetching keys begins to fail, again when the keys become stale or
-// expire meanwhile, and once when it works again.
+// expire meanwhile, and once when it works again. An issuer with several sources of keys
+// ([jwks.AnyOf]) has these events for each of them.
 //
 // An attacker can choose no field. Issuer is "" until it matched a configured or registered one,
 // KeyID until a key verified the signature, and Algorithm until it was found on the issuer's list.

@@ -34,8 +34,12 @@ const maxSources = 8
 // known. Callers of [Set.Keys] and [Set.Keyfunc] get them until another source has the key, after
 // its next fetch.
 //
-// A key that was withdrawn from one source is accepted for as long as another has it. A request that
-// waits holds about 5 KiB more for each source than the package documentation says.
+// Together there are at most 4 chosen keys without a key id, as in one source.
+//
+// A key that was withdrawn from one source is accepted for as long as another has it. A token with
+// neither a key id nor a certificate waits for no source while a chosen key fits it: after a time
+// without requests a key that was withdrawn meanwhile is then accepted until the next fetch ends. A
+// request that waits holds about 5 KiB more for each source than the package documentation says.
 func AnyOf(sources ...Source) Source {
 	sources = slices.Clone(sources)
 	names := make([]string, len(sources))
@@ -55,6 +59,7 @@ func newAny(source Source, defaults []Option) (*Set, error) {
 		all.Add("WithLastKnownGood", all.file.Get().String(), "several sources cannot share a file; give each its own")
 	}
 	var sets []*Set
+	var chosen keySet // the keys without a kid of all sources: a token is tried with them together
 	files, places := make(map[string]bool), make(map[string]bool)
 	for i, part := range source.parts {
 		if part.several || part.open == nil {
@@ -78,6 +83,11 @@ func newAny(source Source, defaults []Option) (*Set, error) {
 				places[place] = true
 			}
 		}
+		for _, key := range opened.keys.keys {
+			if !slices.ContainsFunc(chosen.keys, key.samePublic) {
+				chosen.keys = append(chosen.keys, key)
+			}
+		}
 		if len(c.All) == 0 {
 			sets = append(sets, part.make(c, opened))
 		}
@@ -85,6 +95,9 @@ func newAny(source Source, defaults []Option) (*Set, error) {
 			mistake.Subject = part.name
 			all.All = append(all.All, mistake)
 		}
+	}
+	if err := chosen.judgeUnnamed(); err != nil && len(all.All) == 0 {
+		all.Add("AnyOf", "", "in all sources, %v", err)
 	}
 	if err := all.err(); err != nil {
 		for _, set := range sets {

@@ -168,6 +168,7 @@ func (f *keyFile) look(ctx context.Context) (answer, error) {
 		f.info, f.last = read, answer{keys: keys, withdrawn: withdrawn, lifetime: fileLifetime, at: now}
 		return f.last, nil
 	}
+	f.empty.end()
 	return answer{}, errRestless
 }
 
