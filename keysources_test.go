@@ -304,13 +304,13 @@ func TestPinnedKeysHideNoKeyOfAnotherSource(t *testing.T) {
 func TestPinnedKeysHideNoCertificateOfAnotherSource(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		pinned, first, third := pairs()[0], pairs()[1], pairs()[7]
-		others := make([]crypto.PublicKey, 3)
-		for i := range others {
+		chosen := []crypto.PublicKey{pinned.private.Public()}
+		for range 3 {
 			key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 			if err != nil {
 				t.Fatal(err)
 			}
-			others[i] = key.Public()
+			chosen = append(chosen, key.Public())
 		}
 		certificate := func(name string) string {
 			sum := sha256.Sum256([]byte(name))
@@ -323,7 +323,7 @@ func TestPinnedKeysHideNoCertificateOfAnotherSource(t *testing.T) {
 		server := &keyServer{}
 		server.publish(merged(first.jwk, c{"x5t#S256": certificate("first")}))
 		auth := mustNew(t, bearer.WithIssuer(contoso, "api", bearer.Keys(jwks.AnyOf(
-			jwks.PublicKeys(append(others, pinned.private.Public())...), jwks.Remote("https://keys.test/"),
+			jwks.PublicKeys(chosen...), jwks.Remote("https://keys.test/"),
 		))), bearer.WithHTTPClient(&http.Client{Transport: server}), quiet())
 		if err := auth.Ready(t.Context()); err != nil {
 			t.Fatal(err)
