@@ -55,11 +55,16 @@ func (iss *issuer) verifySignature(
 	if err != nil {
 		return nil, at, noKey(err)
 	}
-	key = t.verifiedWith(alg, found.Keys())
-	if key == nil && found.Guessed {
-		if key, at, err = iss.verifyNamed(ctx, name, t, &found); err != nil {
+	key = t.verifiedWith(alg, found.Keys(), nil)
+	for range maxLooks {
+		if key != nil || !found.Guessed {
+			break
+		}
+		tried := found
+		if found, at, err = iss.keys.Named(ctx, name, t.header.hint(), alg.Name); err != nil {
 			return nil, at, noKey(err)
 		}
+		key = t.verifiedWith(alg, found.Keys(), tried.Keys())
 	}
 	if key == nil {
 		return nil, at, notVerified(&found)
@@ -68,27 +73,14 @@ func (iss *issuer) verifySignature(
 	return key, at, nil
 }
 
-// verifyNamed goes on with the key that the token names, after keys of which it could be any did not
-// verify it. If there is none, that is how it stays: found says what was tried.
-func (iss *issuer) verifyNamed(
-	ctx context.Context, name string, t *signedToken, found *keyset.Candidates,
-) (key *keyset.Key, at time.Time, err error) {
-	named, at, err := iss.keys.Named(ctx, name, t.header.hint(), t.header.alg.Name)
-	if _, missed := errors.AsType[*keyset.Miss](err); missed {
-		found.Missing = nil // every source has answered
-		return nil, at, nil
-	}
-	if err != nil {
-		return nil, at, err
-	}
-	*found = named
-	return t.verifiedWith(t.header.alg, named.Keys()), at, nil
-}
+// maxLooks is how often the set is asked again for one token: once for each source that there can be.
+const maxLooks = 8
 
-// verifiedWith returns the first of the keys that verifies the signature, or nil.
-func (t *signedToken) verifiedWith(alg *jws.Algorithm, keys []*keyset.Key) *keyset.Key {
+// verifiedWith returns the first of the keys that verifies the signature, or nil. Those that were
+// tried do not.
+func (t *signedToken) verifiedWith(alg *jws.Algorithm, keys, tried []*keyset.Key) *keyset.Key {
 	for _, key := range keys {
-		if alg.Verify(t.signingInput, t.signature, key.Public) == nil {
+		if !slices.Contains(tried, key) && alg.Verify(t.signingInput, t.signature, key.Public) == nil {
 			return key
 		}
 	}

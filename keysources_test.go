@@ -6,10 +6,14 @@ import (
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/sha256"
+	"crypto/x509"
 	"encoding/base64"
 	"encoding/json"
+	"encoding/pem"
 	"errors"
 	"net/http"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -341,5 +345,103 @@ func TestPinnedKeysHideNoCertificateOfAnotherSource(t *testing.T) {
 		wantReason(t, auth, token("other", first), bearer.ReasonKeysUnavailable)
 		wantReason(t, auth, token("another", pinned), "")
 		wantReason(t, auth, token("third", third), "")
+	})
+}
+
+// A token that names no key waits for the sources without fresh keys, but only if no other source
+// has its key.
+// Rules: key.sources, key.no-kid.
+func TestTokenWithoutKeyIDWaitsForTheSourceOfItsKey(t *testing.T) {
+	const east, west = "https://east.example/keys", "https://west.example/keys"
+	sign := func(key pair) string {
+		claims := c{"iss": contoso, "aud": "api", "exp": time.Now().Add(1000 * time.Hour).Unix()}
+		return signedBy(c{"alg": "ES256"}, claims, "ES256", key.private)
+	}
+	wantAfter := func(t *testing.T, auth *bearer.Middleware, key pair, want bearer.Reason, wait time.Duration) {
+		t.Helper()
+		began := time.Now()
+		wantReason(t, auth, sign(key), want)
+		if waited := time.Since(began); waited != wait {
+			t.Errorf("waited %s, want %s", waited, wait)
+		}
+	}
+	pinned, old, renewed, foreign := pairs()[0], pairs()[1], pairs()[7], pairs()[8]
+	for name, sources := range map[string]func(remote, other *keyServer) []jwks.Source{
+		"beside a pinned key": func(remote, _ *keyServer) []jwks.Source {
+			return []jwks.Source{
+				jwks.PublicKeys(pinned.private.Public()), jwks.Remote(east, jwks.WithHTTPClient(remote.client())),
+			}
+		},
+		"before one": func(remote, _ *keyServer) []jwks.Source {
+			return []jwks.Source{
+				jwks.Remote(east, jwks.WithHTTPClient(remote.client())), jwks.PublicKeys(pinned.private.Public()),
+			}
+		},
+		"beside a faster source": func(remote, other *keyServer) []jwks.Source {
+			return []jwks.Source{
+				jwks.Remote(east, jwks.WithHTTPClient(remote.client())), jwks.Remote(west, jwks.WithHTTPClient(other.client())),
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				remote, other := &keyServer{delay: 100 * time.Millisecond}, &keyServer{}
+				remote.publish(old.jwk)
+				other.publish(pinned.jwk)
+				auth := mustNew(t, quiet(), bearer.WithIssuer(contoso, "api",
+					bearer.Keys(jwks.AnyOf(sources(remote, other)...))))
+				wantAfter(t, auth, old, "", 100*time.Millisecond) // the first fetch
+				wantAfter(t, auth, pinned, "", 0)
+				wantAfter(t, auth, foreign, bearer.ReasonSignature, 0)
+
+				<-time.After(8 * time.Hour)
+				remote.publish(renewed.jwk)
+				wantAfter(t, auth, pinned, "", 0)
+				wantAfter(t, auth, renewed, "", 100*time.Millisecond)
+				wantAfter(t, auth, old, bearer.ReasonSignature, 0)
+
+				<-time.After(8 * time.Hour)
+				remote.breaks(func() (int, string) { return http.StatusInternalServerError, "" })
+				wantAfter(t, auth, pinned, "", 0)
+				wantAfter(t, auth, renewed, "", 0)
+				wantAfter(t, auth, foreign, bearer.ReasonSignature, 100*time.Millisecond)
+				wantAfter(t, auth, foreign, bearer.ReasonSignature, 0)
+			})
+		})
+	}
+}
+
+// A key of a file is looked for in the file as it is now, also where the token names a key id and
+// all chosen keys have none.
+// Rules: key.sources.
+func TestPinnedKeysHideNoKeyOfAFile(t *testing.T) {
+	pinned, old, renewed := pairs()[0], pairs()[1], pairs()[7]
+	path := filepath.Join(t.TempDir(), "keys.pem")
+	write := func(key pair) {
+		t.Helper()
+		der, err := x509.MarshalPKIXPublicKey(key.private.Public())
+		if err != nil {
+			t.Fatal(err)
+		}
+		content := pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der})
+		if err := os.WriteFile(path+".new", content, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Rename(path+".new", path); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write(old)
+	synctest.Test(t, func(t *testing.T) {
+		auth := mustNew(t, quiet(), bearer.WithIssuer(contoso, "api", bearer.Keys(jwks.AnyOf(
+			jwks.PublicKeys(pinned.private.Public()), jwks.File(path),
+		))))
+		wantReason(t, auth, tenantToken(contoso, "any", old), "")
+		wantReason(t, auth, tenantToken(contoso, "any", pinned), "")
+		write(renewed)
+		<-time.After(time.Hour)
+		wantReason(t, auth, tenantToken(contoso, "any", renewed), "")
+		wantReason(t, auth, tenantToken(contoso, "any", pinned), "")
+		wantReason(t, auth, tenantToken(contoso, "any", old), bearer.ReasonSignature)
 	})
 }

@@ -34,12 +34,17 @@ const maxSources = 8
 // known. Callers of [Set.Keys] and [Set.Keyfunc] get them until another source has the key, after
 // its next fetch.
 //
+// A token with neither is tried with the keys that the sources have. If none of them verifies it,
+// package bearer waits for the sources whose keys are stale or missing, as each would make it wait
+// alone, and no longer than until one of them has its key.
+//
 // Together there are at most 4 chosen keys without a key id, as in one source.
 //
-// A key that was withdrawn from one source is accepted for as long as another has it. A token with
-// neither a key id nor a certificate waits for no source while a chosen key fits it: after a time
-// without requests a key that was withdrawn meanwhile is then accepted until the next fetch ends. A
-// request that waits holds about 5 KiB more for each source than the package documentation says.
+// A key that was withdrawn from one source is accepted for as long as another has it. A token waits
+// for no source with stale keys once another has fresh ones that fit it as well. With neither a key
+// id nor a certificate every key does, and one that was withdrawn in a time without requests is then
+// accepted until the next fetch of its source ends. A request that waits holds about 5 KiB more for
+// each source than the package documentation says.
 func AnyOf(sources ...Source) Source {
 	sources = slices.Clone(sources)
 	names := make([]string, len(sources))
@@ -139,7 +144,7 @@ func (s *Set) cached(ctx context.Context, q *query, now time.Time) (found candid
 	var seen [maxSources]*snapshot
 	var missing error
 	var fresh, stale fit
-	read := false
+	read, behind := false, false
 	for i, part := range s.parts {
 		snap := part.current.Load()
 		state := snap.state(now)
@@ -151,6 +156,7 @@ func (s *Set) cached(ctx context.Context, q *query, now time.Time) (found candid
 				}
 			}
 		}
+		behind = behind || state != StateFresh
 		if !state.usable() {
 			continue
 		}
@@ -169,8 +175,43 @@ func (s *Set) cached(ctx context.Context, q *query, now time.Time) (found candid
 		s.renew(ctx, q, &seen, stale, now)
 	}
 	found = join(seen[:len(s.parts)], q)
-	found.missing, found.guessed = missing, found.guessed && read
+	found.missing = missing
+	if q.anyOf() {
+		found.guessed = found.n > 0 && behind
+	} else {
+		found.guessed = found.guessed && read
+	}
 	return found, waited
+}
+
+// settle waits until one of the sources without fresh keys has newer ones, or none of them will have
+// any soon. It reports whether there are others left to wait for.
+func (s *Set) settle(ctx context.Context) (left bool) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	now := time.Now()
+	outcomes, waiting := make(chan bool, maxSources), 0
+	for _, part := range s.parts {
+		seen := part.current.Load()
+		if seen.state(now) == StateFresh {
+			continue
+		}
+		waiting++
+		go func() {
+			changed := false
+			flight.Recover("waiting for newer keys", func() error {
+				newer, err := part.refresh(ctx, seen, now)
+				changed = err == nil && newer != seen
+				return err
+			}, func(error) { outcomes <- changed })
+		}()
+	}
+	for ; waiting > 0; waiting-- {
+		if <-outcomes {
+			return waiting > 1
+		}
+	}
+	return false
 }
 
 // renew replaces stale keys by newer ones, in all sources at the same time, and waits no longer

@@ -36,6 +36,9 @@ func (q *query) names(key *key) bool {
 	}
 }
 
+// anyOf reports whether the token does not say which of the keys that fit is its own.
+func (q *query) anyOf() bool { return q.hint.KeyID == "" && !q.marked }
+
 // contradicts reports whether the token names another certificate than the key has.
 func (q *query) contradicts(key *key) bool {
 	return q.marked && key.thumbprint != q.hint.Thumbprint && key.thumbprint != keyset.Thumbprint{}

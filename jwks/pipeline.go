@@ -2,6 +2,7 @@ package jwks
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/bearer-go/bearer/internal/jws"
@@ -23,12 +24,27 @@ func (p pipeline) Candidates(
 	return p.find(ctx, &query{hint: hint, marked: hint.Thumbprint != keyset.Thumbprint{}, iss: iss}, alg)
 }
 
-// Named is Candidates without the keys that the token does not name.
+// Named is Candidates after a guess of it.
 func (p pipeline) Named(
 	ctx context.Context, iss string, hint keyset.Hint, alg string,
 ) (all keyset.Candidates, at time.Time, err error) {
 	q := query{hint: hint, marked: hint.Thumbprint != keyset.Thumbprint{}, iss: iss, named: true}
-	return p.find(ctx, &q, alg)
+	if q.anyOf() {
+		left := p.set.settle(ctx)
+		all, at, err = p.find(ctx, &q, alg)
+		all.Guessed = all.Guessed && left
+		return all, at, err
+	}
+	all, at, err = p.find(ctx, &q, alg)
+	if _, missed := errors.AsType[*keyset.Miss](err); missed {
+		// Every source has answered, and may have other keys now that the token does not name.
+		q.named = false
+		if others, now, none := p.find(ctx, &q, alg); none == nil {
+			others.Guessed = false
+			return others, now, nil
+		}
+	}
+	return all, at, err
 }
 
 func (p pipeline) find(

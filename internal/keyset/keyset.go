@@ -85,9 +85,9 @@ type Candidates struct {
 	// none of the keys verifies the signature, it is not known whether the token is good.
 	Missing error
 
-	// Guessed says that the token names a key, by its key id or its certificate, that there are
-	// several sources, and that these are keys without one. If none of them verifies the signature,
-	// [Set.Named] looks for the key that the token names.
+	// Guessed says that there are several sources, and that [Set.Named] may have other keys, if none
+	// of these verifies the signature: the token names a key, by its key id or its certificate, and
+	// these are keys without one; or it names none, and a source has no fresh keys.
 	Guessed bool
 }
 
@@ -110,8 +110,10 @@ type Set interface {
 	// the most expensive part of a request.
 	Candidates(ctx context.Context, iss string, hint Hint, alg string) (Candidates, time.Time, error)
 
-	// Named is Candidates without the keys that the token does not name. It waits where Candidates did not,
-	// because the answer of Candidates was a guess.
+	// Named is Candidates where its answer was a guess, and waits where Candidates did not. It looks
+	// for the key that the token names, and returns other keys only if no source has that one. For a
+	// token that names none it waits until one more source has newer keys; its answer is a guess
+	// while there are others to wait for.
 	Named(ctx context.Context, iss string, hint Hint, alg string) (Candidates, time.Time, error)
 
 	// Holds reports whether Candidates would return this key now. It is for tokens that were
