@@ -88,10 +88,14 @@ func (t *signedToken) verifiedWith(alg *jws.Algorithm, keys, tried []*keyset.Key
 }
 
 // notVerified is the refusal when none of the candidates verifies the signature. It is made once
-// for each key. While one of several sources of keys is down, the key may be one of those.
+// for each key. While one of several sources of keys is down, the key may be one of those, and so it
+// may be where a source has more keys than a token without a key id is tried with.
 func notVerified(found *keyset.Candidates) *Error {
 	if found.Missing != nil {
 		return keysUnavailable(found.Missing)
+	}
+	if found.Untried != nil {
+		return noKey(found.Untried)
 	}
 	tried := found.Keys()
 	first, made := tried[0], &tried[0].Refusals[len(tried)-1]

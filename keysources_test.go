@@ -445,3 +445,25 @@ func TestPinnedKeysHideNoKeyOfAFile(t *testing.T) {
 		wantReason(t, auth, tenantToken(contoso, "any", old), bearer.ReasonSignature)
 	})
 }
+
+// Where a source has more keys than a token without a key id is tried with, the cause says so, also
+// if another source has one that was tried.
+// Rules: key.no-kid.
+func TestTokenWithoutKeyIDIsNotCalledForgedForWantOfATry(t *testing.T) {
+	pinned, one, two := pairs()[0], pairs()[1], pairs()[7]
+	server := &keyServer{}
+	server.publish(merged(one.jwk, c{"kid": "1"}), merged(two.jwk, c{"kid": "2"}))
+	auth := mustNew(t, quiet(), bearer.WithIssuer(contoso, "api", bearer.Keys(jwks.AnyOf(
+		jwks.PublicKeys(pinned.private.Public()), jwks.Remote("https://keys.test/", jwks.WithHTTPClient(server.client())),
+	))))
+	wantReason(t, auth, tenantToken(contoso, "1", one), "")
+	sign := func(key pair) string {
+		claims := c{"iss": contoso, "aud": "api", "exp": time.Now().Add(time.Hour).Unix()}
+		return signedBy(c{"alg": "ES256"}, claims, "ES256", key.private)
+	}
+	wantReason(t, auth, sign(pinned), "")
+	cause := causeOfRefusal(t, auth, sign(one), bearer.ReasonUnknownKey)
+	if !strings.Contains(cause, "it has no kid, and several keys are for its algorithm") {
+		t.Error(cause)
+	}
+}

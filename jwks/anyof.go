@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/bearer-go/bearer/internal/flight"
+	"github.com/bearer-go/bearer/internal/keyset"
 )
 
 // maxSources is how many sources a set can have. Each is asked for a key id that none of them has,
@@ -143,6 +144,7 @@ func (s *Set) findInAny(ctx context.Context, q *query, found *candidates) (at ti
 func (s *Set) cached(ctx context.Context, q *query, now time.Time) (found candidates, waited bool) {
 	var seen [maxSources]*snapshot
 	var missing error
+	var untried *keyset.Miss
 	var fresh, stale fit
 	read, behind := false, false
 	for i, part := range s.parts {
@@ -162,6 +164,9 @@ func (s *Set) cached(ctx context.Context, q *query, now time.Time) (found candid
 		}
 		switch best := snap.best(q); {
 		case best == unfit:
+			if untried == nil && q.hint.KeyID == "" {
+				untried = snap.tooMany(q)
+			}
 			continue
 		case state == StateFresh:
 			fresh = max(fresh, best)
@@ -175,7 +180,7 @@ func (s *Set) cached(ctx context.Context, q *query, now time.Time) (found candid
 		s.renew(ctx, q, &seen, stale, now)
 	}
 	found = join(seen[:len(s.parts)], q)
-	found.missing = missing
+	found.missing, found.untried = missing, untried
 	if q.anyOf() {
 		found.guessed = found.n > 0 && behind
 	} else {

@@ -82,6 +82,8 @@ type candidates struct {
 	crowded bool  // the token has no key id, and there are more keys than it may be tried with
 	limit   uint8 // how many those are
 
+	untried *keyset.Miss // why the keys of one of several sources are not among these, though they fit
+
 	missing error // why one of several sources has no keys now
 	guessed bool  // see [keyset.Candidates]
 }
@@ -97,6 +99,19 @@ func (c *candidates) add(key *key) bool {
 	c.keys[c.n] = key
 	c.n++
 	return true
+}
+
+// tooMany is why none of the keys is tried that fit a token without a key id, and nil if they are not
+// too many.
+func (s *keySet) tooMany(q *query) *keyset.Miss {
+	switch found := s.candidates(q); {
+	case !found.crowded:
+		return nil
+	case found.limit == 1:
+		return errAmbiguous
+	default:
+		return errCrowded
+	}
 }
 
 // list returns the keys as users of the package see them.

@@ -1,6 +1,7 @@
 package jwks
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"strconv"
@@ -59,14 +60,7 @@ func (s *keySet) miss(q *query) *keyset.Miss {
 		}
 		return errUnknownID
 	}
-	switch found := s.candidates(q); {
-	case found.crowded && found.limit == 1:
-		return errAmbiguous
-	case found.crowded:
-		return errCrowded
-	default:
-		return errNoneFits
-	}
+	return cmp.Or(s.tooMany(q), errNoneFits)
 }
 
 // ErrClosed is the cause of an [UnavailableError] after [Set.Close].

@@ -52,7 +52,7 @@ func (k tokenKeys) VerificationKeySet(ctx context.Context) (jwt.VerificationKeyS
 	if err != nil && !errors.Is(err, ErrKeyNotFound) {
 		return jwt.VerificationKeySet{}, fmt.Errorf("%w: %w", keyfunc.ErrKeyfunc, err)
 	}
-	if found.n != 1 || found.keys[0].issuer != nil {
+	if found.n != 1 || found.untried != nil || found.keys[0].issuer != nil {
 		return jwt.VerificationKeySet{}, errNoTokenKey
 	}
 	return jwt.VerificationKeySet{Keys: []jwt.VerificationKey{found.keys[0].Public}}, nil

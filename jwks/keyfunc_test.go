@@ -289,3 +289,20 @@ func TestStorageMarshalsItsKeys(t *testing.T) {
 		t.Errorf("Marshal: %v", err)
 	}
 }
+
+// A source with several keys has no place in the one answer, but they count.
+func TestVerificationKeySetOfSeveralSourcesIsNoGuess(t *testing.T) {
+	w := newWeb()
+	w.put(eastURL, says(200, keySet(edJWK("a"), edJWK("b"))))
+	set := open(t, jwks.AnyOf(jwks.PublicKeys(newEdKey().Public()), jwks.Remote(eastURL)), w)
+	want(t, set, "a", "EdDSA", "found")
+	if err := set.Ready(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := set.Keyfunc().Storage().KeyReadAll(t.Context()); err != nil { // waits for both
+		t.Fatal(err)
+	}
+	if keys, err := set.Keyfunc().VerificationKeySet(t.Context()); !errors.Is(err, jwks.ErrKeyNotFound) {
+		t.Errorf("%d keys, %v", len(keys.Keys), err)
+	}
+}

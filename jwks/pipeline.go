@@ -57,7 +57,7 @@ func (p pipeline) find(
 	for _, key := range found.keys[:found.n] {
 		all.Add(&key.Key)
 	}
-	all.Missing, all.Guessed = found.missing, found.guessed
+	all.Missing, all.Untried, all.Guessed = found.missing, found.untried, found.guessed
 	return all, at, nil
 }
 

@@ -85,6 +85,11 @@ type Candidates struct {
 	// none of the keys verifies the signature, it is not known whether the token is good.
 	Missing error
 
+	// Untried is why the keys of one of several sources are not among these, though more than one of
+	// them fits a token without a key id, and nil if there is no such source. If none of these
+	// verifies the signature, one of those may.
+	Untried *Miss
+
 	// Guessed says that there are several sources, and that [Set.Named] may have other keys, if none
 	// of these verifies the signature: the token names a key, by its key id or its certificate, and
 	// these are keys without one; or it names none, and a source has no fresh keys.
