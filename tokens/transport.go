@@ -72,6 +72,10 @@ type transportState struct {
 // Transport returns an [http.RoundTripper] that attaches the token of s. Base is what sends the
 // requests, nil for [http.DefaultTransport]. It does no I/O.
 //
+// Base must follow no redirect by itself, as [http.RoundTripper] says: it would take the token
+// along, and nothing here would know. Some that try requests again do follow them; such a one goes
+// around the Transport, and not under it.
+//
 // It is an error if no origin is known that the token is for; see [WithOrigins]. The error is every
 // mistake in the configuration, each a [*ConfigError].
 func (s *Source) Transport(base http.RoundTripper, opts ...TransportOption) (*Transport, error) {

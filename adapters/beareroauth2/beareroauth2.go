@@ -37,7 +37,9 @@ import (
 const (
 	keptFor    = time.Second      // by a cache around a TokenSource
 	early      = 10 * time.Second // before a token's Expiry, when package oauth2 counts it as expired
-	maxSeconds = math.MaxInt32    // that refresh_in and Retry-After may say: what package oauth2 has as its bound of expires_in
+	maxSeconds = math.MaxInt32    // that refresh_in may say: what package oauth2 has as its bound of expires_in
+
+	maxAskedPause = time.Hour // that Retry-After may ask for, as in every tokens.Error
 )
 
 // TokenSource returns a source of the tokens of s. The context is for every call, because those of
@@ -183,13 +185,13 @@ func digits(text string) time.Duration {
 }
 
 // retryAfter reads the header of that name, a number of seconds or a date (RFC 9110 section
-// 10.2.3). Nonsense is 0.
+// 10.2.3). What is longer than maxAskedPause is that. Nonsense is 0.
 func retryAfter(header http.Header) time.Duration {
 	text := header.Get("Retry-After")
 	if at, err := http.ParseTime(text); err == nil {
-		return min(max(0, time.Until(at)), maxSeconds*time.Second)
+		return min(max(0, time.Until(at)), maxAskedPause)
 	}
-	return digits(text)
+	return min(digits(text), maxAskedPause)
 }
 
 // failure is the error that a Manager gets.

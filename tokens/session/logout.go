@@ -20,6 +20,10 @@ const (
 // token is handed out here while the server is asked. Only the [tokens.Source] of a key that was
 // forgotten ([tokens.WithMaxKeys]) hands out what it has until that is stale.
 //
+// Once the session is locked and loaded it is logged out even if the context ends, as it does when
+// the browser goes away. The answer about the refresh token is waited for then, too, for 40 seconds
+// at most.
+//
 // When the server cannot be reached or does not do it, the record is deleted all the same and the
 // error is [ErrNotRevoked] and why: [oauth.ErrNoRevocation] for a server that has no such endpoint,
 // [ErrCannotUnseal] for a record that cannot be opened any more. A [*StoreError] means that the
@@ -76,9 +80,12 @@ func (s *Session) revoke(l *lease, data []byte, version int64, loadErr error) er
 	case r.Ended: // the server refused it
 		return nil
 	}
+	// With the record goes the last chance to do it: a browser that goes away must not cost it.
+	ctx, cancel := context.WithTimeout(l.saving, l.ahead+revokeTime)
+	defer cancel()
 	var errs []error
 	for _, token := range r.refreshTokens() {
-		errs = append(errs, s.client.Revoke(l.ctx, tokens.NewSecret(token), hintRefreshToken))
+		errs = append(errs, s.client.Revoke(ctx, tokens.NewSecret(token), hintRefreshToken))
 	}
 	if err := errors.Join(errs...); err != nil {
 		return fmt.Errorf("%w: %w", ErrNotRevoked, err)

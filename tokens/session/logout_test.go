@@ -318,6 +318,21 @@ func TestLogoutOutlivesItsContext(t *testing.T) {
 	})
 }
 
+// The browser goes away while a server that is slow is asked. What is not revoked by then could
+// not be later, without the record.
+func TestLogoutRevokesAlthoughItsContextEnds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := adoptedWorld(t)
+		w.mustToken(t)
+		w.issuer.SetFault(bearertest.Slow(3 * time.Second))
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		if err := w.session.Logout(ctx); err != nil || w.loggedIn(t) || w.issuer.Sessions() != 0 {
+			t.Errorf("error %v, %d sessions are left at the server", err, w.issuer.Sessions())
+		}
+	})
+}
+
 // A logout meets a refresh at every point of it, in this process and in another. None brings the
 // session back.
 func TestLogoutDuringARefresh(t *testing.T) {
