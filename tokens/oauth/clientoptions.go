@@ -23,6 +23,7 @@ type clientConfig struct {
 	client        optional.Value[*http.Client]
 	insecureHTTP  optional.Value[struct{}]
 	maxRequests   optional.Value[int]
+	metadataURL   optional.Value[string]
 	token         optional.Value[string]
 	revocation    optional.Value[string]
 	authorization optional.Value[string]
@@ -89,9 +90,7 @@ func WithAuthorizationEndpoint(url string) ClientOption {
 func configure(issuer, id string, auth ClientAuth, opts []ClientOption) *clientConfig {
 	c := new(clientConfig)
 	optional.Apply(&c.Mistakes, "NewClient", opts, c)
-	if err := weburl.CheckIssuer(issuer, c.insecureHTTP.Given()); err != nil {
-		c.Add("NewClient", quoted(issuer), "the issuer %v; give the https URL that the server names as its issuer", err)
-	}
+	c.judgeIssuer(issuer)
 	if !grammar.IsVSCHAR(id) {
 		c.Add("NewClient", "", "the client's identifier is empty or not printable ASCII; "+
 			"give it as the server registered it")
