@@ -49,10 +49,11 @@ type sourceID struct {
 }
 
 // NewManager returns a Manager over a Fetcher. It does no I/O and starts nothing. The error is
-// every mistake in the configuration, each a [*ConfigError].
+// every mistake in the configuration, each a [*ConfigError], or of package oauth if it is in the
+// options of a grant.
 func NewManager(fetcher Fetcher, opts ...ManagerOption) (*Manager, error) {
 	c := configureManager(fetcher, opts)
-	if err := configErrors(c.All); err != nil {
+	if err := c.mistakes(fetcher); err != nil {
 		return nil, err
 	}
 	m := &Manager{hiddenManager: &hiddenManager{&managerState{
