@@ -190,6 +190,10 @@ func (p printParts) samples(t *testing.T) []printed {
 	_, badStore := session.NewFileStore("", keys)
 	_, badManager := tokens.NewManager(nil)
 	_, badTransport := p.source.Transport(nil, tokens.WithOrigins(password))
+	byClient := tokens.FetcherByClient(func(context.Context, string, string) (tokens.Fetcher, error) { return p.unsaved, nil })
+	if _, err := byClient.Fetch(t.Context(), tokens.Request{Key: tokens.Key{Subject: "alice"}}); err != nil {
+		t.Fatal(err)
+	}
 	return []printed{
 		printedAs("tokens.ConfigError", false, mistake[*tokens.ConfigError](t, badManager)),
 		printedAs("tokens.ConfigError", false, *mistake[*tokens.ConfigError](t, badTransport)),
@@ -245,6 +249,7 @@ func (p printParts) samples(t *testing.T) []printed {
 		printedAs("oauth.Client.JWTBearer", true, p.client.JWTBearer(grant)),
 		printedAs("oauth.Client.JWTBearerPerKey", true, p.client.JWTBearerPerKey(assertion)),
 		printedAs("session.RefreshToken", true, p.unsaved),
+		printedAs("tokens.FetcherByClient", true, byClient),
 		printedAs("session.NewFileStore", true, files),
 		printedAs("session.NewMemoryStore", true, p.store),
 		printedAs("session.NewSealedStore", true, sealed),
