@@ -155,6 +155,17 @@ func TestFailureOfACustomGrantsFunctionIsTheFetchs(t *testing.T) {
 	grantsRefused(t, server, err, "Scope")
 }
 
+// A password is one by its name.
+func TestPasswordIsNotQuoted(t *testing.T) {
+	t.Parallel()
+	server, c := grantsClient(t)
+	server.On("/token", tokenstest.JSON(http.StatusBadRequest, `{"error":"invalid_grant","error_description":"wrong: correcthorse"}`))
+	_, err := c.ClientCredentials(oauth.WithParameter("password", "correcthorse")).Fetch(t.Context(), tokens.Request{})
+	if e, ok := errors.AsType[*tokens.Error](err); !ok || e.Description != "" {
+		t.Errorf("%v", err)
+	}
+}
+
 // No value of the function comes back in an error, whatever its name is, and those of WithParameter
 // may.
 func TestValuesOfACustomGrantAreNotQuoted(t *testing.T) {
