@@ -53,10 +53,10 @@ func grantsClient(t testing.TB, opts ...oauth.ClientOption) (*tokenstest.Server,
 // The mistakes are the Manager's to report, and each Fetch's where there is none.
 func TestMistakesInGrantOptionsAreReported(t *testing.T) {
 	t.Parallel()
-	for method, make := range everyGrant {
+	for method, of := range everyGrant {
 		t.Run(method, func(t *testing.T) {
 			server, c := grantsClient(t)
-			f := make(c, oauth.WithParameter("scope", "hunter2"), nil, oauth.WithParameter("a", ""))
+			f := of(c, oauth.WithParameter("scope", "hunter2"), nil, oauth.WithParameter("a", ""))
 			_, err := tokens.NewManager(f)
 			tokenstest.WantConfigErrors(t, err,
 				oauth.ConfigError{Option: method, Value: "nil"},
@@ -94,7 +94,7 @@ func TestMistakesOfManagerAndGrantComeTogether(t *testing.T) {
 
 func TestGrantOptionsThatAreRefused(t *testing.T) {
 	t.Parallel()
-	for method, make := range everyGrant {
+	for method, of := range everyGrant {
 		other := "WithoutRequestedTokenType"
 		if isExchange(method) {
 			other = "WithIDTokenAsToken"
@@ -115,7 +115,7 @@ func TestGrantOptionsThatAreRefused(t *testing.T) {
 			},
 		} {
 			_, c := grantsClient(t)
-			_, err := tokens.NewManager(make(c, tt.opts...))
+			_, err := tokens.NewManager(of(c, tt.opts...))
 			if tt.want != nil {
 				tokenstest.WantConfigErrors(t, err, tt.want...)
 				continue

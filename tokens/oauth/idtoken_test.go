@@ -34,20 +34,20 @@ func TestIDTokenIsUsedOnRequest(t *testing.T) {
 		"that is no text":        {`{"id_token":["a.b.c"],"token_type":"Bearer"}`, ""},
 		"neither":                {`{"token_type":"Bearer"}`, ""},
 	} {
-		for method, make := range everyGrant {
+		for method, of := range everyGrant {
 			if isExchange(method) {
 				continue
 			}
 			server, c := grantsClient(t)
 			server.On("/token", tokenstest.JSON(http.StatusOK, tt.answer))
-			response, err := make(c, oauth.WithIDTokenAsToken()).Fetch(t.Context(), tokens.Request{})
+			response, err := of(c, oauth.WithIDTokenAsToken()).Fetch(t.Context(), tokens.Request{})
 			if tt.want == "" && err == nil || tt.want != "" && (err != nil || response.AccessToken.Reveal() != tt.want) {
 				t.Errorf("%s, %s: %v, want %q", method, name, err, tt.want)
 			}
 			if err == nil && response.IDToken.Reveal() != "a.b.c" {
 				t.Errorf("%s, %s: the ID token is %q", method, name, response.IDToken.Reveal())
 			}
-			if response, err := make(c).Fetch(t.Context(), tokens.Request{}); err == nil && response.AccessToken.Reveal() != "access" {
+			if response, err := of(c).Fetch(t.Context(), tokens.Request{}); err == nil && response.AccessToken.Reveal() != "access" {
 				t.Errorf("%s, %s: %q was used without the option", method, name, response.AccessToken.Reveal())
 			}
 		}

@@ -14,15 +14,15 @@ import (
 
 func TestParametersAreSentByEveryGrant(t *testing.T) {
 	t.Parallel()
-	for method, make := range everyGrant {
+	for method, of := range everyGrant {
 		server, c := grantsClient(t, oauth.WithTokenParameter("tenant", "a b&c=d"), oauth.WithTokenParameter("x.y-Z_1", "é"))
-		f := make(c, oauth.WithParameter("requested_token_use", "on_behalf_of"), oauth.WithParameter("other", "1"))
+		f := of(c, oauth.WithParameter("requested_token_use", "on_behalf_of"), oauth.WithParameter("other", "1"))
 		for range 2 {
 			if _, err := f.Fetch(t.Context(), tokens.Request{Key: keyOf(method)}); err != nil {
 				t.Fatal(method, err)
 			}
 		}
-		if _, err := make(c).Fetch(t.Context(), tokens.Request{Key: keyOf(method)}); err != nil {
+		if _, err := of(c).Fetch(t.Context(), tokens.Request{Key: keyOf(method)}); err != nil {
 			t.Fatal(method, err)
 		}
 		for i, request := range server.Seen("/token") {
@@ -135,8 +135,8 @@ func TestParametersThatAreRefused(t *testing.T) {
 func TestParameterOfTheClientIsNotTheFetchersToSet(t *testing.T) {
 	t.Parallel()
 	_, c := grantsClient(t, oauth.WithTokenParameter("tenant", "a"))
-	for method, make := range everyGrant {
-		_, err := tokens.NewManager(make(c, oauth.WithParameter("Tenant", "b"), oauth.WithParameter("other", "b")))
+	for method, of := range everyGrant {
+		_, err := tokens.NewManager(of(c, oauth.WithParameter("Tenant", "b"), oauth.WithParameter("other", "b")))
 		tokenstest.WantConfigErrors(t, err, oauth.ConfigError{Option: "WithParameter", Value: `"Tenant"`})
 		if !strings.Contains(err.Error(), "WithTokenParameter") {
 			t.Errorf("%s: %v", method, err)
