@@ -163,7 +163,8 @@ func place(ctx context.Context, orders, token string) (status int, body string, 
 		return 0, "", err
 	}
 	request.Header.Set("Authorization", "Bearer "+token)
-	response, err := http.DefaultClient.Do(request)
+	client := http.Client{Timeout: 10 * time.Second}
+	response, err := client.Do(request)
 	if err != nil {
 		return 0, "", err
 	}

@@ -56,6 +56,19 @@ func TestMetadataURLIsThePlaceOfTheDocumentAlone(t *testing.T) {
 	}
 }
 
+// Endpoints without TLS are for a document that came without it, as they are for an issuer.
+func TestEndpointsAreJudgedByWhereTheDocumentIs(t *testing.T) {
+	t.Parallel()
+	for place, good := range map[string]bool{"http://127.0.0.1/metadata": true, "https://127.0.0.1/metadata": false} {
+		server := tokenstest.NewServer()
+		server.On(place, tokenstest.JSON(http.StatusOK, tokenstest.Document(map[string]any{"token_endpoint": "http://127.0.0.1/token"})))
+		c := tokenstest.NewClient(t, server, oauth.ClientSecretBasic(tokens.NewSecret(tokenstest.Secret)), oauth.WithMetadataURL(place))
+		if _, err := c.ClientCredentials().Fetch(t.Context(), tokens.Request{}); (err == nil) != good {
+			t.Errorf("%s: %v", place, err)
+		}
+	}
+}
+
 func TestMetadataURLThatIsRefused(t *testing.T) {
 	t.Parallel()
 	auth := oauth.ClientSecretBasic(tokens.NewSecret(tokenstest.Secret))
