@@ -23,8 +23,8 @@ func (db customers) secretOf(_ context.Context, issuer, id string) (tokens.Secre
 	return secret, nil
 }
 
-// newForCustomers returns one Manager for the clients of all customers. A secret that has changed is
-// read from the database at the next request.
+// newForCustomers returns one Manager for the clients of all customers. A secret that has changed
+// is read from the database at the next request.
 func newForCustomers(db customers) (*tokens.Manager, error) {
 	return tokens.NewManager(tokens.FetcherByClient(func(_ context.Context, issuer, id string) (tokens.Fetcher, error) {
 		client, err := oauth.NewClient(issuer, id, oauth.ClientSecretBasicFunc(func(ctx context.Context) (tokens.Secret, error) {

@@ -20,25 +20,27 @@ var (
 )
 
 // FetcherByClient returns a Fetcher for one [Manager] over many clients, such as one for each
-// customer: it passes a [Request] on to the Fetcher of its key's Issuer and Client. The function makes
-// that one when it is first needed, most often of an oauth.Client. It gets both as they are in the
-// key, and the context of the fetch.
+// customer: it passes a [Request] on to the Fetcher of its key's Issuer and Client. The function
+// makes that one when it is first needed, most often of an oauth.Client. It gets both as they are
+// in the key, and the context of the fetch.
 //
-//	manager, err := tokens.NewManager(tokens.FetcherByClient(func(ctx context.Context, issuer, id string) (tokens.Fetcher, error) {
-//		client, err := oauth.NewClient(issuer, id, oauth.ClientSecretBasicFunc(customerSecret(issuer, id)))
+//	func newFetcher(_ context.Context, issuer, id string) (tokens.Fetcher, error) {
+//		client, err := oauth.NewClient(issuer, id, oauth.ClientSecretBasicFunc(secretOf(issuer, id)))
 //		if err != nil {
 //			return nil, err
 //		}
 //		return client.ClientCredentials(), nil
-//	}))
+//	}
+//
+//	manager, err := tokens.NewManager(tokens.FetcherByClient(newFetcher))
 //
 // The key must come from the application, and not from a request: whatever issuer it names is sent
 // a secret.
 //
 // A Fetcher is remembered as it was made. So what may change, such as a secret, is for a function
 // like that of oauth.ClientSecretBasicFunc, which is called for each request. An error is not
-// remembered: it is that of the fetch, and the next one calls the function again. Several fetches at
-// once may call it for the same client; then one of the Fetchers is used, and the others are
+// remembered: it is that of the fetch, and the next one calls the function again. Several fetches
+// at once may call it for the same client; then one of the Fetchers is used, and the others are
 // dropped.
 //
 // Of more than 4096 Fetchers the one that was not used for the longest time is forgotten. What is

@@ -18,8 +18,8 @@ type Key struct {
 
 	// Scope is what the token allows: scopes separated by one space (RFC 6749 section 3.3). "" is
 	// not sent, and the server's default. Their order does not matter, and neither does one that is
-	// there twice: a Fetcher gets them, and the server does, in the order of their bytes, each once.
-	// A text that is not made of scopes is passed on as it is.
+	// there twice: a Fetcher gets them, and the server does, in the order of their bytes, each
+	// once. A text that is not made of scopes is passed on as it is.
 	Scope string
 
 	// Subject is for whom the token is: the name of a session, or whatever the application names

@@ -11,8 +11,8 @@ import (
 const useOnBehalfOf = "on_behalf_of"
 
 // tokenOnBehalfOf exchanges an access token of this issuer that is for the client, by its aud, for
-// one of the same subject. As there, the service is named by the scopes: "api://billing/read" is the
-// scope read of the audience api://billing.
+// one of the same subject. As there, the service is named by the scopes: "api://billing/read" is
+// the scope read of the audience api://billing.
 func (s *Server) tokenOnBehalfOf(c *client, form url.Values) (*tokenAnswer, *refusal) {
 	if c == nil || c.public() {
 		return nil, &refusal{"invalid_client", "the client does not prove who it is"}

@@ -4,8 +4,8 @@
 //
 //	go run ./examples/onbehalfof
 //
-// It does so twice: with the token exchange of RFC 8693, and in the form that Microsoft Entra ID has
-// for it. The parts to copy from are callerOf, exchange, entra and newOrders.
+// It does so twice: with the token exchange of RFC 8693, and in the form that Microsoft Entra ID
+// has for it. The parts to copy from are callerOf, exchange, entra and newOrders.
 package main
 
 import (
@@ -34,9 +34,9 @@ func main() {
 	}
 }
 
-// callerOf returns the token of the request that is being served, which the guard has verified. What
-// is obtained for it is kept for this very token, and not handed out after its end. Without a token
-// the zero value is refused.
+// callerOf returns the token of the request that is being served, which the guard has verified.
+// What is obtained for it is kept for this very token, and not handed out after its end. Without a
+// token the zero value is refused.
 func callerOf(ctx context.Context, _ tokens.Key) (oauth.SecurityToken, error) {
 	token, _ := bearer.TokenFromContext(ctx)
 	claims, _ := bearer.FromContext(ctx)
@@ -52,8 +52,8 @@ func exchange(client *oauth.Client, billing string) (http.RoundTripper, error) {
 	return manager.Source(tokens.Key{Resource: billing, Scope: "billing:write", Subject: "callers"}).Transport(nil)
 }
 
-// entra does the same with Microsoft Entra ID's on-behalf-of flow. There the scope names the service,
-// so that the Transport has to be told where billing is.
+// entra does the same with Microsoft Entra ID's on-behalf-of flow. There the scope names the
+// service, so that the Transport has to be told where billing is.
 func entra(client *oauth.Client, billing string) (http.RoundTripper, error) {
 	manager, err := tokens.NewManager(client.JWTBearer(callerOf, oauth.WithParameter("requested_token_use", "on_behalf_of")))
 	if err != nil {
@@ -85,8 +85,8 @@ func newOrders(auth *bearer.Middleware, forCallers http.RoundTripper, billing st
 	return mux
 }
 
-// newBilling is the service at the end. It takes tokens that are for it, and knows whom they are for
-// and who calls.
+// newBilling is the service at the end. It takes tokens that are for it, and knows whom they are
+// for and who calls.
 func newBilling(auth *bearer.Middleware) http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("POST /charges", auth.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

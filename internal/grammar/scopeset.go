@@ -6,8 +6,8 @@ import (
 )
 
 // ScopeSet returns the one spelling of a scope of RFC 6749 section 3.3, in which neither order nor
-// repetition means anything: its scope-tokens in the order of their bytes, each once. A text that is
-// no scope stays as it is, so that the check for one still refuses it.
+// repetition means anything: its scope-tokens in the order of their bytes, each once. A text that
+// is no scope stays as it is, so that the check for one still refuses it.
 func ScopeSet(scope string) string {
 	if isAscending(scope) {
 		return scope
@@ -22,8 +22,8 @@ func ScopeSet(scope string) string {
 	return strings.Join(slices.Compact(all), " ")
 }
 
-// isAscending reports whether the parts of a text between spaces are in ScopeSet's order. That takes
-// no memory.
+// isAscending reports whether the parts of a text between spaces are in ScopeSet's order. That
+// takes no memory.
 func isAscending(text string) bool {
 	last := ""
 	for part := range strings.SplitSeq(text, " ") {

@@ -10,8 +10,8 @@ import (
 )
 
 // ParameterProblem says what is wrong with a parameter that the application adds to a request, and
-// what to do; "" if nothing is. The reserved names are not the application's to set, and the form or
-// query has what is there already. Of both, case does not count: some servers do not tell names
+// what to do; "" if nothing is. The reserved names are not the application's to set, and the form
+// or query has what is there already. Of both, case does not count: some servers do not tell names
 // apart by it.
 func ParameterProblem(name, value string, reserved []string, form url.Values) string {
 	switch {

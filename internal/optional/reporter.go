@@ -1,9 +1,10 @@
 package optional
 
-// A Reporter is made by a function that has options and returns no error. The constructor that it is
-// given to reports the mistakes in them, beside its own.
+// A Reporter is made by a function that has options and returns no error. The constructor that it
+// is given to reports the mistakes in them, beside its own.
 type Reporter interface {
-	// ConfigErrors returns every mistake, each a ConfigError of the package that the function is in.
+	// ConfigErrors returns every mistake, each a ConfigError of the package that the function is
+	// in.
 	ConfigErrors() []error
 }
 

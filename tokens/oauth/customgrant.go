@@ -25,17 +25,17 @@ var grantsElsewhere = map[string]string{
 	"urn:ietf:params:oauth:grant-type:device_code": "session.NewDeviceLogin",
 }
 
-// CustomGrant obtains tokens with any other grant type (RFC 6749 section 4.5): an absolute URI, or a
-// name of letters, digits and "-._". One that has a function of its own here or in package session
-// is a mistake.
+// CustomGrant obtains tokens with any other grant type (RFC 6749 section 4.5): an absolute URI, or
+// a name of letters, digits and "-._". One that has a function of its own here or in package
+// session is a mistake.
 //
 // The function returns the parameters of the grant, and may return none. It is called when a token
 // is fetched, with the key, and equal keys share one token, whatever the parameters are: a token
 // that depends on the caller is for [Client.Exchange] or [Client.JWTBearer]. The key's Scope,
 // Resource and Audience are sent as with other grants, and its Subject is whatever the function
-// makes of it. A parameter may have several values, none of them empty. Its name is made of letters,
-// digits and "-._", and it is none that the client, the key, an option or a login sends. All values
-// are taken for secrets: no error quotes them. The function's error is in that of
+// makes of it. A parameter may have several values, none of them empty. Its name is made of
+// letters, digits and "-._", and it is none that the client, the key, an option or a login sends.
+// All values are taken for secrets: no error quotes them. The function's error is in that of
 // [tokens.Source.Token]. A refresh token in the answer is not used.
 //
 // So this is also the way to the resource owner password credentials grant (RFC 6749 section 4.3),

@@ -25,8 +25,8 @@
 //
 // Requests through the Transport have the context of the request that is being served. Without a
 // caller the token is empty, and the request is not made. For Microsoft Entra ID, JWTBearer with
-// WithParameter("requested_token_use", "on_behalf_of") takes the place of Exchange, and a Scope that
-// of the Resource.
+// WithParameter("requested_token_use", "on_behalf_of") takes the place of Exchange, and a Scope
+// that of the Resource.
 //
 // # When the authorization server fails
 //

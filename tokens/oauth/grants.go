@@ -40,11 +40,11 @@ func (c *Client) ClientCredentials(opts ...GrantOption) tokens.Fetcher {
 }
 
 // JWTBearer obtains tokens for an assertion, a JWT by an issuer that the server trusts (RFC 7523
-// section 2.1). The function returns the assertion that stands for the caller; its Type is not sent.
-// It is called by each [tokens.Source.Token], with the Source's key and the caller's context, and a
-// token is shared by those callers whose keys and whose assertions are equal, and not handed out
-// after the assertion's end: see [Client.Exchange], which is the same in this. So a function that
-// signs a new assertion each time causes a request each time; see [Client.JWTBearerPerKey].
+// section 2.1). The function returns the assertion that stands for the caller; its Type is not
+// sent. It is called by each [tokens.Source.Token], with the Source's key and the caller's context,
+// and a token is shared by those callers whose keys and whose assertions are equal, and not handed
+// out after the assertion's end: see [Client.Exchange], which is the same in this. So a function
+// that signs a new assertion each time causes a request each time; see [Client.JWTBearerPerKey].
 //
 // The key's Subject is whatever the function makes of it, and may be "". An assertion has at most
 // 64 KiB. The client authenticates as well, unless it has [NoClientAuth]. The function's error is

@@ -30,8 +30,8 @@ var reservedOfGrants = []string{
 type parameter struct{ name, value string }
 
 // WithParameter adds a parameter to the requests of this grant, such as requested_token_use of
-// Microsoft Entra ID. It may be given again for another name. Those that this package sends or has an
-// option for are refused, in whatever case, and so are those that [WithTokenParameter] has given
+// Microsoft Entra ID. It may be given again for another name. Those that this package sends or has
+// an option for are refused, in whatever case, and so are those that [WithTokenParameter] has given
 // already. The value is not empty, and is no secret: the server may quote it in
 // [tokens.Error].Description. For one that is, see [Client.CustomGrant].
 func WithParameter(name, value string) GrantOption {
