@@ -136,5 +136,7 @@ func (e *ConfigError) Error() string { return optional.Mistake(*e).Text("tokens"
 
 // configErrors returns the mistakes as one error, or nil if there are none.
 func configErrors(mistakes []optional.Mistake) error {
-	return optional.Join(mistakes, func(m optional.Mistake) error { return new(ConfigError(m)) })
+	return optional.Join(mistakes, asConfigError)
 }
+
+func asConfigError(m optional.Mistake) error { return new(ConfigError(m)) }

@@ -49,10 +49,11 @@ type sourceID struct {
 }
 
 // NewManager returns a Manager over a Fetcher. It does no I/O and starts nothing. The error is
-// every mistake in the configuration, each a [*ConfigError].
+// every mistake in the configuration, each a [*ConfigError], or of package oauth if it is in the
+// options of a grant.
 func NewManager(fetcher Fetcher, opts ...ManagerOption) (*Manager, error) {
 	c := configureManager(fetcher, opts)
-	if err := configErrors(c.All); err != nil {
+	if err := c.mistakes(fetcher); err != nil {
 		return nil, err
 	}
 	m := &Manager{hiddenManager: &hiddenManager{&managerState{
@@ -68,9 +69,11 @@ func NewManager(fetcher Fetcher, opts ...ManagerOption) (*Manager, error) {
 	return m, nil
 }
 
-// Source returns the source of tokens for a key: the same one each time, until it is forgotten; see
-// [WithMaxKeys]. It does no I/O. A key that the Fetcher cannot serve is an error of [Source.Token].
+// Source returns the source of tokens for a key: the same one each time, and for each key that
+// means the same token, until it is forgotten; see [WithMaxKeys]. It does no I/O. A key that the
+// Fetcher cannot serve is an error of [Source.Token].
 func (m *Manager) Source(key Key) *Source {
+	key = key.canonical()
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if s := m.find(sourceID{key: key}); s != nil {

@@ -2,6 +2,7 @@ package tokens
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"strconv"
 	"time"
@@ -60,6 +61,15 @@ func WithLogger(l *slog.Logger) ManagerOption {
 // further.
 func WithObserver(observe func(context.Context, Event)) ManagerOption {
 	return func(c *managerConfig) { c.observe.Set(observe) }
+}
+
+// mistakes returns those of the options and those of the Fetcher, which was made without an error.
+func (c *managerConfig) mistakes(fetcher Fetcher) error {
+	errs := optional.Errors(c.All, asConfigError)
+	if made, ok := fetcher.(optional.Reporter); ok {
+		errs = append(errs, made.ConfigErrors()...)
+	}
+	return errors.Join(errs...)
 }
 
 // configureManager collects what the options say, and judges it all.

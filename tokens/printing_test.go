@@ -179,6 +179,9 @@ func (p printParts) samples(t *testing.T) []printed {
 	}
 	unavailable := &tokens.UnavailableError{Err: failure}
 	auth := oauth.ClientSecretPost(tokens.NewSecret(printSecret))
+	parameters := func(context.Context, tokens.Key) (url.Values, error) {
+		return url.Values{"password": {printSecret}}, nil
+	}
 	assertion := func(context.Context, tokens.Key) (tokens.Secret, error) { return secret, nil }
 	const password = "https://orders:" + printSecret + "@login.example"
 	_, badIssuer := oauth.NewClient(password, "orders", auth, oauth.WithTokenEndpoint(password))
@@ -187,6 +190,10 @@ func (p printParts) samples(t *testing.T) []printed {
 	_, badStore := session.NewFileStore("", keys)
 	_, badManager := tokens.NewManager(nil)
 	_, badTransport := p.source.Transport(nil, tokens.WithOrigins(password))
+	byClient := tokens.FetcherByClient(func(context.Context, string, string) (tokens.Fetcher, error) { return p.unsaved, nil })
+	if _, err := byClient.Fetch(t.Context(), tokens.Request{Key: tokens.Key{Subject: "alice"}}); err != nil {
+		t.Fatal(err)
+	}
 	return []printed{
 		printedAs("tokens.ConfigError", false, mistake[*tokens.ConfigError](t, badManager)),
 		printedAs("tokens.ConfigError", false, *mistake[*tokens.ConfigError](t, badTransport)),
@@ -206,6 +213,7 @@ func (p printParts) samples(t *testing.T) []printed {
 		printedAs("tokens.Event", false, tokens.Event{Kind: "failure", Err: failure}),
 		printedAs("tokens.Event", false, tokens.Event{Kind: "backoff", Err: unavailable}),
 		printedAs("tokens.FetcherFunc", true, tokens.FetcherFunc(p.unsaved.Fetch)),
+		printedAs("oauth.GrantOption", false, oauth.WithParameter("login_hint", printSecret)),
 		printedAs("tokens.Key", false, p.source.Key()),
 		printedAs("session.Login", true, p.login),
 		printedAs("session.Login", true, *p.login),
@@ -235,11 +243,13 @@ func (p printParts) samples(t *testing.T) []printed {
 		printedAs("tokens.UnavailableError", false, unavailable),
 
 		printedAs("oauth.Client.ClientCredentials", true, p.client.ClientCredentials()),
+		printedAs("oauth.Client.CustomGrant", true, p.client.CustomGrant("password", parameters)),
 		printedAs("oauth.Client.Exchange", true, p.client.Exchange(grant)),
 		printedAs("oauth.Client.ExchangeWithActor", true, p.client.ExchangeWithActor(grant, grant)),
-		printedAs("oauth.Client.JWTBearer", true, p.client.JWTBearer(assertion)),
+		printedAs("oauth.Client.JWTBearer", true, p.client.JWTBearer(grant)),
 		printedAs("oauth.Client.JWTBearerPerKey", true, p.client.JWTBearerPerKey(assertion)),
 		printedAs("session.RefreshToken", true, p.unsaved),
+		printedAs("tokens.FetcherByClient", true, byClient),
 		printedAs("session.NewFileStore", true, files),
 		printedAs("session.NewMemoryStore", true, p.store),
 		printedAs("session.NewSealedStore", true, sealed),

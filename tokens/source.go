@@ -62,7 +62,7 @@ type sourceState struct {
 	stats    Stats
 }
 
-// Key returns the key that the tokens are for.
+// Key returns the key that the tokens are for, with its scopes in the order that [Key] describes.
 func (s *Source) Key() Key { return s.key }
 
 func (s *Source) id() sourceID { return sourceID{s.key, s.callerHash} }

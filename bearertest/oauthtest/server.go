@@ -23,9 +23,10 @@ const (
 //
 //   - The token endpoint, POST /token, has the grants client_credentials, authorization_code with
 //     PKCE by S256 alone (RFC 7636), refresh_token, token exchange (RFC 8693) and jwt-bearer (RFC
-//     7523). Every scope is granted, and resource and audience become the token's aud (RFC 8707). A
-//     refresh token is good for one use, which brings the next; a second use ends the session (RFC
-//     9700 section 4.14.2). With the scope openid a login brings an ID token, too.
+//     7523), also in the form of Microsoft Entra ID's on-behalf-of flow. Every scope is granted,
+//     and resource and audience become the token's aud (RFC 8707). A refresh token is good for one
+//     use, which brings the next; a second use ends the session (RFC 9700 section 4.14.2). With the
+//     scope openid a login brings an ID token, too.
 //   - The authorization endpoint, GET /authorize, approves at once, for the subject in login_hint
 //     otherwise "alice", and sends the user back with code, state and iss (RFC 9207). A code is good
 //     for one minute and one use.

@@ -251,6 +251,9 @@ func (s *Server) tokenByAssertion(c *client, form url.Values) (*tokenAnswer, *re
 	if token == "" {
 		return nil, &refusal{"invalid_request", "assertion is missing"}
 	}
+	if form.Get("requested_token_use") == useOnBehalfOf {
+		return s.tokenOnBehalfOf(c, form)
+	}
 	id, _ := unverifiedClaims(token)["iss"].(string)
 	var keys []crypto.PublicKey
 	signer := s.clients[id]

@@ -31,6 +31,7 @@ type answer struct {
 	endpoint string        // that it went to
 	proof    tokens.Secret // that was in it
 	secrets  []string      // of it
+	idToken  bool          // see Call.IDToken
 
 	status int
 	header http.Header

@@ -21,10 +21,12 @@ const defaultMaxRequests = 16
 // Config describes a [Client]. What is in it was judged before.
 type Config struct {
 	Issuer, ID   string
+	MetadataURL  string // where the server's document is; "" for the places that follow from the issuer
 	Auth         Auth
 	InsecureHTTP bool
-	Given        Endpoints // that discovery does not replace; "" for those that it has to find
-	MaxRequests  int       // at once to each endpoint
+	Given        Endpoints  // that discovery does not replace; "" for those that it has to find
+	MaxRequests  int        // at once to each endpoint
+	Parameters   url.Values // of every request for a token, beside what each has
 
 	TokenClient     *http.Client // for the endpoints; it follows no redirect
 	DiscoveryClient *http.Client

@@ -202,11 +202,13 @@ func wait(ctx context.Context, fetch *flight.Call[Endpoints]) (Endpoints, error)
 }
 
 // discoveryHelp is what to do for a server whose document cannot be found or is another's.
-const discoveryHelp = "give the issuer as the server names it, or its endpoints with WithTokenEndpoint and the options like it"
+const discoveryHelp = "give the issuer as the server names it; WithMetadataURL gives another place of the document, " +
+	"and WithTokenEndpoint and the options like it the endpoints"
 
 // readDocument asks the server for its document.
 func (c *Client) readDocument(ctx context.Context) (Endpoints, *tokens.Error) {
-	document, err := discovery.Fetch(ctx, discovery.Place{Issuer: c.Issuer, Help: discoveryHelp}, c.getDocument)
+	place := discovery.Place{Issuer: c.Issuer, URL: c.MetadataURL, Help: discoveryHelp}
+	document, err := discovery.Fetch(ctx, place, c.getDocument)
 	if failure, ok := errors.AsType[*tokens.Error](err); ok { // of getDocument
 		if place, ok := errors.AsType[*discovery.PlaceError](err); ok && place.Also != "" {
 			failure.Err = fmt.Errorf("%w%s", failure.Err, place.Also)

@@ -51,7 +51,7 @@ func (c *Client) endpoints(d *discovery.Document) (Endpoints, error) {
 		if *e.field != "" || e.published == "" {
 			continue
 		}
-		err := weburl.CheckOf(c.Issuer, e.published, c.InsecureHTTP)
+		err := weburl.CheckOf(cmp.Or(c.MetadataURL, c.Issuer), e.published, c.InsecureHTTP)
 		if len(e.published) > maxEndpoint {
 			err = errEndpointSize
 		}

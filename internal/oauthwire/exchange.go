@@ -38,13 +38,20 @@ var (
 var secretParameters = []string{
 	"client_secret", "client_assertion",
 	"assertion", "subject_token", "actor_token", "refresh_token", "code", "code_verifier",
-	"token",
+	"token", "password",
 }
 
 // Call is a request to an endpoint.
 type Call struct {
 	Op   string
 	Form url.Values
+
+	// Secrets are values of the form that must not come back in an error, beside those of the
+	// secretParameters.
+	Secrets []string
+
+	// IDToken says that the ID token of an answer without an access token is used as one.
+	IDToken bool
 
 	// Lasting says that it is not given up once it is sent, except after RequestTimeout: its answer
 	// is the only place where the next refresh token is.
@@ -62,10 +69,12 @@ type Call struct {
 // (RFC 6749 sections 3.2 and 5). It also returns the issued_token_type of RFC 8693 section 2.2.1.
 // The error about an answer to a lasting call may be a [*RefusedAnswer].
 func (c *Client) Exchange(ctx context.Context, q Call) (response *tokens.Response, issued string, err error) {
+	q.Form = addTo(q.Form, c.Parameters)
 	a, err := c.ask(ctx, q, TokenEndpoint)
 	if err != nil {
 		return nil, "", err
 	}
+	a.idToken = q.IDToken
 	response, issued, err = a.token()
 	if err != nil {
 		refusal := a.failure(q.Op, err)
@@ -228,6 +237,7 @@ func (c *Client) prove(ctx context.Context, q Call) (p provenCall, err error) {
 	if p.secrets, err = c.Auth.Apply(ctx, c, p.form, p.header); err != nil {
 		return p, &tokens.Error{Op: q.Op, Err: err}
 	}
+	p.secrets = append(p.secrets, q.Secrets...)
 	for _, name := range secretParameters {
 		p.secrets = append(p.secrets, p.form[name]...)
 	}

@@ -71,10 +71,11 @@ func IsScopeList(text string) bool {
 	return true
 }
 
-// KeyForm returns the form of a request for a key.
+// KeyForm returns the form of a request for a key. Its scopes are sent in one order, also those of
+// a key that a Fetcher in between has made.
 func KeyForm(grantType string, key tokens.Key) url.Values {
 	form := url.Values{"grant_type": {grantType}}
-	for name, value := range map[string]string{"scope": key.Scope, "resource": key.Resource, "audience": key.Audience} {
+	for name, value := range map[string]string{"scope": grammar.ScopeSet(key.Scope), "resource": key.Resource, "audience": key.Audience} {
 		if value != "" {
 			form.Set(name, value)
 		}

@@ -45,6 +45,9 @@ func (a *answer) token() (response *tokens.Response, issued string, err error) {
 		IDToken:      tokens.NewSecret(strings.Clone(m.Text("id_token"))), // which is the caller's to judge
 		Requested:    a.sent,
 	}
+	if a.idToken {
+		useIDToken(response)
+	}
 	issued = r.text("issued_token_type")
 	response.ExpiresIn = r.life("expires_in")
 	response.RefreshIn, _ = readSeconds(m.Value("refresh_in"))

@@ -75,11 +75,7 @@ func (m *Mistakes) Add(option, value, format string, args ...any) {
 // Join returns the mistakes as errors of a package, joined with [errors.Join], or nil if there are
 // none.
 func Join(mistakes []Mistake, as func(Mistake) error) error {
-	errs := make([]error, len(mistakes))
-	for i, m := range mistakes {
-		errs[i] = as(m)
-	}
-	return errors.Join(errs...)
+	return errors.Join(Errors(mistakes, as)...)
 }
 
 // Apply gives each option the configuration. A nil option is a mistake in a call of the

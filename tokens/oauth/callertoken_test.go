@@ -65,7 +65,7 @@ var decorations = map[string]func(tokens.Fetcher) tokens.Fetcher{
 // callerGrants are the grants whose callers bring tokens.
 var callerGrants = map[string]func(*oauth.Client) tokens.Fetcher{
 	"exchange": func(c *oauth.Client) tokens.Fetcher { return c.Exchange(tokenFromContext(0)) },
-	"JWT":      func(c *oauth.Client) tokens.Fetcher { return c.JWTBearer(assertionFromContext) },
+	"JWT":      func(c *oauth.Client) tokens.Fetcher { return c.JWTBearer(tokenFromContext(0)) },
 }
 
 // One person has two tokens: what is obtained for the one that allows more is not handed out for

@@ -29,7 +29,8 @@ var _ = oauthwire.Register(func(client any) *oauthwire.Client {
 // NewClient returns the client with this identifier at the authorization server with this issuer
 // identifier (RFC 8414 section 2). The issuer is compared with the server's own document character
 // by character. It must be an https URL without user name, query and fragment; http is for loopback
-// addresses, or [InsecureHTTP]. The identifier is printable ASCII (RFC 6749 appendix A.1).
+// addresses, or [InsecureHTTP]. With [WithMetadataURL] it may be any text. The identifier is
+// printable ASCII (RFC 6749 appendix A.1).
 //
 // NewClient does no I/O. The error is every mistake in the configuration, each a [*ConfigError].
 func NewClient(issuer, id string, auth ClientAuth, opts ...ClientOption) (*Client, error) {
@@ -39,8 +40,8 @@ func NewClient(issuer, id string, auth ClientAuth, opts ...ClientOption) (*Clien
 		return nil, err
 	}
 	return &Client{hiddenClient: &hiddenClient{oauthwire.New(oauthwire.Config{
-		Issuer: issuer, ID: id, Auth: auth.wire,
-		InsecureHTTP: c.insecureHTTP.Given(), Given: c.endpoints(), MaxRequests: c.maxRequests.Get(),
+		Issuer: issuer, ID: id, Auth: auth.wire, MetadataURL: c.metadataURL.Get(),
+		InsecureHTTP: c.insecureHTTP.Given(), Given: c.endpoints(), MaxRequests: c.maxRequests.Get(), Parameters: c.extra,
 		TokenClient: tokenClient, DiscoveryClient: discoveryClient,
 	})}}, nil
 }

@@ -3,6 +3,7 @@ package oauth
 import (
 	"crypto/tls"
 	"net/http"
+	"net/url"
 	"strconv"
 
 	"github.com/bearer-go/bearer/internal/grammar"
@@ -12,8 +13,8 @@ import (
 	"github.com/bearer-go/bearer/internal/weburl"
 )
 
-// A ClientOption changes how a [Client] reaches its authorization server. Each may be given once.
-// An empty value is an error.
+// A ClientOption changes how a [Client] reaches its authorization server. Each but
+// WithTokenParameter may be given once. An empty value is an error.
 type ClientOption func(*clientConfig)
 
 // clientConfig is what the options say, and what is wrong with it.
@@ -23,9 +24,13 @@ type clientConfig struct {
 	client        optional.Value[*http.Client]
 	insecureHTTP  optional.Value[struct{}]
 	maxRequests   optional.Value[int]
+	metadataURL   optional.Value[string]
 	token         optional.Value[string]
 	revocation    optional.Value[string]
 	authorization optional.Value[string]
+	parameters    []parameter
+
+	extra url.Values // the parameters, as they are sent
 }
 
 // WithHTTPClient makes the requests go through this client: its transport (and so its proxy and
@@ -89,9 +94,7 @@ func WithAuthorizationEndpoint(url string) ClientOption {
 func configure(issuer, id string, auth ClientAuth, opts []ClientOption) *clientConfig {
 	c := new(clientConfig)
 	optional.Apply(&c.Mistakes, "NewClient", opts, c)
-	if err := weburl.CheckIssuer(issuer, c.insecureHTTP.Given()); err != nil {
-		c.Add("NewClient", quoted(issuer), "the issuer %v; give the https URL that the server names as its issuer", err)
-	}
+	c.judgeIssuer(issuer)
 	if !grammar.IsVSCHAR(id) {
 		c.Add("NewClient", "", "the client's identifier is empty or not printable ASCII; "+
 			"give it as the server registered it")
@@ -112,6 +115,7 @@ func configure(issuer, id string, auth ClientAuth, opts []ClientOption) *clientC
 	c.judgeEndpoint("WithTokenEndpoint", &c.token)
 	c.judgeEndpoint("WithRevocationEndpoint", &c.revocation)
 	c.judgeEndpoint("WithAuthorizationEndpoint", &c.authorization)
+	c.extra = judgeParameters(&c.Mistakes, "WithTokenParameter", c.parameters, nil)
 	return c
 }
 

@@ -8,6 +8,26 @@
 // it. Its methods make a [tokens.Fetcher] for each grant. Package session has the grants of a
 // person who logs in.
 //
+// # On behalf of the caller
+//
+// A service that is guarded with package bearer exchanges the token of the request that it serves
+// for one that the next service takes. What comes is kept for that very token, and ends with it.
+//
+//	manager, err := tokens.NewManager(client.Exchange(func(ctx context.Context, _ tokens.Key) (oauth.SecurityToken, error) {
+//		token, _ := bearer.TokenFromContext(ctx)
+//		claims, _ := bearer.FromContext(ctx)
+//		return oauth.SecurityToken{Token: tokens.NewSecret(token.Reveal()), Expiry: claims.Expiry()}, nil
+//	}))
+//	if err != nil {
+//		return nil, err
+//	}
+//	return manager.Source(tokens.Key{Resource: "https://billing.example.com", Subject: "callers"}).Transport(nil)
+//
+// Requests through the Transport have the context of the request that is being served. Without a
+// caller the token is empty, and the request is not made. For Microsoft Entra ID, JWTBearer with
+// WithParameter("requested_token_use", "on_behalf_of") takes the place of Exchange, and a Scope
+// that of the Resource.
+//
 // # When the authorization server fails
 //
 // What is about the server and not about a key holds for all keys of a [Client]: Retry-After with

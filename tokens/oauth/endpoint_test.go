@@ -473,7 +473,7 @@ func TestTimeoutOfTheGivenClientCounts(t *testing.T) {
 			t.Fatal(err)
 		}
 		start := time.Now()
-		_, err = c.JWTBearer(func(context.Context, tokens.Key) (tokens.Secret, error) { return tokens.NewSecret("a.b.c"), nil }).Fetch(t.Context(), tokens.Request{})
+		_, err = c.JWTBearer(grantsSign(tokens.NewSecret("a.b.c"))).Fetch(t.Context(), tokens.Request{})
 		if wait := time.Since(start); wait != 2*time.Second || !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("after %s: %v", wait, err)
 		}

@@ -11,7 +11,8 @@ import (
 var ErrNoRevocation = errors.New("oauth: the server has no revocation endpoint")
 
 // ConfigError is one mistake in a configuration. [NewClient] returns all of them at once, joined
-// with [errors.Join], those of its [ClientAuth] among them.
+// with [errors.Join], those of its [ClientAuth] among them. Those of a grant's options are returned
+// by [tokens.NewManager].
 type ConfigError struct {
 	// Option is the option or the function at fault, such as "WithTokenEndpoint".
 	Option string
@@ -28,5 +29,7 @@ func (e *ConfigError) Error() string { return optional.Mistake(*e).Text("oauth")
 
 // configErrors returns the mistakes as one error, or nil if there are none.
 func configErrors(mistakes []optional.Mistake) error {
-	return optional.Join(mistakes, func(m optional.Mistake) error { return new(ConfigError(m)) })
+	return optional.Join(mistakes, asConfigError)
 }
+
+func asConfigError(m optional.Mistake) error { return new(ConfigError(m)) }

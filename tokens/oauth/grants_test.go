@@ -29,9 +29,11 @@ func grantsGive(token tokens.Secret, kind string) func(context.Context, tokens.K
 	}
 }
 
-func grantsSign(assertion tokens.Secret) func(context.Context, tokens.Key) (tokens.Secret, error) {
-	return func(context.Context, tokens.Key) (tokens.Secret, error) { return assertion, nil }
+func grantsSign(assertion tokens.Secret) func(context.Context, tokens.Key) (oauth.SecurityToken, error) {
+	return grantsGive(assertion, "")
 }
+
+func ofTheClient(c *oauth.Client) tokens.Fetcher { return c.ClientCredentials() }
 
 const grantsExchanged = `{
      "access_token":"eyJhbGciOiJFUzI1NiIsImtpZCI6IjllciJ9.eyJhdWQiOiJo",
@@ -50,7 +52,7 @@ func TestGrantsSendWhatTheRFCsDo(t *testing.T) {
 		want   string
 	}{
 		"RFC 6749 section 4.4.2": {
-			oauth.ClientSecretBasic(tokens.NewSecret("gX1fBat3bV")), (*oauth.Client).ClientCredentials,
+			oauth.ClientSecretBasic(tokens.NewSecret("gX1fBat3bV")), ofTheClient,
 			tokens.Key{},
 			tokenstest.Good,
 			`grant_type=client_credentials`,
@@ -98,7 +100,7 @@ func TestGrantsSendWhatTheRFCsDo(t *testing.T) {
 			`client_id=orders&client_secret=` + tokenstest.Secret + `&grant_type=urn:ietf:params:oauth:grant-type:jwt-bearer&assertion=a.b.c&scope=a`,
 		},
 		"everything of a key": {
-			oauth.ClientSecretBasic(tokens.NewSecret(tokenstest.Secret)), (*oauth.Client).ClientCredentials,
+			oauth.ClientSecretBasic(tokens.NewSecret(tokenstest.Secret)), ofTheClient,
 			tokens.Key{
 				Issuer: tokenstest.Issuer, Client: "orders", Resource: "https://billing.example.com/?a=b", Audience: "billing é", Scope: "a:1 b/2",
 			},
@@ -193,7 +195,7 @@ func TestGrantsThatAreNotAskedFor(t *testing.T) {
 		want string
 	}{
 		"a public client's own token": {
-			oauth.NoClientAuth(), (*oauth.Client).ClientCredentials, tokens.Key{}, "a client without authentication has no token of its own",
+			oauth.NoClientAuth(), ofTheClient, tokens.Key{}, "a client without authentication has no token of its own",
 		},
 		"an exchange without a subject": {
 			oauth.NoClientAuth(), func(c *oauth.Client) tokens.Fetcher { return c.Exchange(good) }, tokens.Key{}, "the key has no Subject",
@@ -256,8 +258,8 @@ func TestFunctionsForTokensHearTheKeyAndAreHeard(t *testing.T) {
 	for name, fetcher := range map[string]tokens.Fetcher{
 		"the subject_token": c.Exchange(fail),
 		"the actor_token":   c.ExchangeWithActor(grantsGive(tokens.NewSecret("a"), ""), fail),
-		"the assertion": c.JWTBearer(func(ctx context.Context, key tokens.Key) (tokens.Secret, error) {
-			return tokens.NewSecret(""), judge(ctx, key)
+		"the assertion": c.JWTBearer(func(ctx context.Context, key tokens.Key) (oauth.SecurityToken, error) {
+			return oauth.SecurityToken{}, judge(ctx, key)
 		}),
 	} {
 		if _, err := fetcher.Fetch(ctx, tokens.Request{Key: key}); !errors.Is(err, errWhy) ||

@@ -48,11 +48,11 @@ func TestFunctionForATokenThatIsNotNeeded(t *testing.T) {
 				c := tokenstest.NewClient(t, echoServer(), oauth.NoClientAuth())
 				var away, failed bool // each changes while there is no fetch
 				first := c.Exchange(tokenFromContext(0))
-				second := c.JWTBearer(func(context.Context, tokens.Key) (tokens.Secret, error) {
+				second := c.JWTBearer(func(context.Context, tokens.Key) (oauth.SecurityToken, error) {
 					if away {
-						return tokens.Secret{}, fails()
+						return oauth.SecurityToken{}, fails()
 					}
-					return tokens.NewSecret("signed"), nil
+					return subjectToken("signed"), nil
 				})
 				source := tokenstest.NewManager(t, tokens.FetcherFunc(func(ctx context.Context, r tokens.Request) (*tokens.Response, error) {
 					if failed {

@@ -64,16 +64,16 @@ func TestErrorsQuoteNoSecret(t *testing.T) {
 		return c.ExchangeWithActor(give, give)
 	}
 	bearer := func(c *oauth.Client) tokens.Fetcher {
-		return c.JWTBearer(func(context.Context, tokens.Key) (tokens.Secret, error) { return tokens.NewSecret(token), nil })
+		return c.JWTBearer(grantsSign(tokens.NewSecret(token)))
 	}
 	for name, tt := range map[string]struct {
 		auth oauth.ClientAuth
 		make func(*oauth.Client) tokens.Fetcher
 	}{
-		"basic":          {oauth.ClientSecretBasic(tokens.NewSecret(secret)), (*oauth.Client).ClientCredentials},
-		"post":           {oauth.ClientSecretPost(tokens.NewSecret(secret)), (*oauth.Client).ClientCredentials},
-		"a short secret": {oauth.ClientSecretPost(tokens.NewSecret(short)), (*oauth.Client).ClientCredentials},
-		"an assertion":   {key("Ed25519"), (*oauth.Client).ClientCredentials},
+		"basic":          {oauth.ClientSecretBasic(tokens.NewSecret(secret)), ofTheClient},
+		"post":           {oauth.ClientSecretPost(tokens.NewSecret(secret)), ofTheClient},
+		"a short secret": {oauth.ClientSecretPost(tokens.NewSecret(short)), ofTheClient},
+		"an assertion":   {key("Ed25519"), ofTheClient},
 		"an exchange":    {oauth.ClientSecretBasic(tokens.NewSecret(secret)), exchange},
 		"a JWT":          {oauth.NoClientAuth(), bearer},
 	} {

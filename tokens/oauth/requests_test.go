@@ -210,7 +210,7 @@ func TestRequestsThatWaitHeedAPause(t *testing.T) {
 func TestRefusalOfTheClientHoldsForAllKeys(t *testing.T) {
 	for code, status := range map[string]int{"invalid_client": http.StatusUnauthorized, "unauthorized_client": http.StatusOK} {
 		for grant, fetcher := range map[string]func(*oauth.Client) tokens.Fetcher{
-			"client credentials": (*oauth.Client).ClientCredentials,
+			"client credentials": ofTheClient,
 			"exchange":           func(c *oauth.Client) tokens.Fetcher { return c.Exchange(tokenFromContext(0)) },
 		} {
 			t.Run(code+", "+grant, func(t *testing.T) {
@@ -292,7 +292,7 @@ func TestUnauthorizedClientLeavesTheClientAccepted(t *testing.T) {
 			return tokenstest.JSON(http.StatusOK, tokenstest.Good)(r, form)
 		})
 		client := tokenstest.NewClient(t, server, oauth.ClientSecretBasic(tokens.NewSecret(tokenstest.Secret)))
-		callers := tokenstest.NewManager(t, client.JWTBearer(assertionFromContext)).Source(tokens.Key{})
+		callers := tokenstest.NewManager(t, client.JWTBearer(tokenFromContext(0))).Source(tokens.Key{})
 		if _, err := callers.Token(callerWith(t, subjectToken("a"))); err != nil {
 			t.Fatal(err)
 		}

@@ -27,7 +27,8 @@ const (
 	TypeJWT         = "urn:ietf:params:oauth:token-type:jwt" // any JWT that is none of the above
 )
 
-// SecurityToken is a token that stands for a caller in an exchange. It prints as "[secret]".
+// SecurityToken is a token that stands for a caller, in an exchange or as an assertion. It prints
+// as "[secret]".
 type SecurityToken struct {
 	opaque
 

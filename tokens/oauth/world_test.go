@@ -58,11 +58,6 @@ func tokenFromContext(i int) func(context.Context, tokens.Key) (oauth.SecurityTo
 	}
 }
 
-func assertionFromContext(ctx context.Context, key tokens.Key) (tokens.Secret, error) {
-	token, err := tokenFromContext(0)(ctx, key)
-	return token.Token, err
-}
-
 // echoServer gives a token that names the one it was obtained for, and refuses those that begin
 // with "bad".
 func echoServer() *tokenstest.Server {

@@ -144,7 +144,7 @@ func (l *Login) location(found oauthwire.Endpoints, extra url.Values) (string, e
 	}
 	query := u.Query() // RFC 6749 section 3.1: what is there stays, and nothing is sent twice
 	for name, values := range extra {
-		if hasParameter(query, name) {
+		if oauthwire.HasParameter(query, name) {
 			return "", errRepeated
 		}
 		query[name] = values

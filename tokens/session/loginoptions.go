@@ -7,7 +7,6 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/bearer-go/bearer/internal/grammar"
 	"github.com/bearer-go/bearer/internal/oauthwire"
 	"github.com/bearer-go/bearer/internal/optional"
 	"github.com/bearer-go/bearer/internal/weburl"
@@ -131,19 +130,11 @@ func (c *loginConfig) judgeResources() {
 
 // judgeParameter takes a parameter over if it can be sent.
 func (c *loginConfig) judgeParameter(p parameter) {
-	shown := strconv.Quote(p.name) // the value may be a person's
-	switch {
-	case !grammar.IsParameterName(p.name):
-		c.Add("WithParameter", shown, "a name has letters, digits and \"-._\" (RFC 6749 section 8.2)")
-	case slices.ContainsFunc(reserved, func(other string) bool { return strings.EqualFold(other, p.name) }):
-		c.Add("WithParameter", shown, "this parameter is not to be set; leave it out")
-	case hasParameter(c.extra, p.name):
-		c.Add("WithParameter", shown, "set more than once; keep one (RFC 6749 section 3.1)")
-	case p.value == "":
-		c.Add("WithParameter", shown, "the value is empty; give one, or leave the option out")
-	default:
-		c.extra.Set(p.name, p.value)
+	if problem := oauthwire.ParameterProblem(p.name, p.value, reserved, c.extra); problem != "" {
+		c.Add("WithParameter", strconv.Quote(p.name), "%s", problem) // the value may be a person's
+		return
 	}
+	c.extra.Set(p.name, p.value)
 }
 
 // key is what the first token will be for.
@@ -153,17 +144,6 @@ func (c *loginConfig) key() tokens.Key {
 		key.Resource = uris[0]
 	}
 	return key
-}
-
-// hasParameter reports whether a query has a parameter, in whatever case: some servers do not tell
-// them apart by it.
-func hasParameter(query url.Values, name string) bool {
-	for other := range query {
-		if strings.EqualFold(other, name) {
-			return true
-		}
-	}
-	return false
 }
 
 // checkRedirectURI judges where the browser is to come back to.

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/bearer-go/bearer/internal/accesstoken"
+	"github.com/bearer-go/bearer/internal/grammar"
 	"github.com/bearer-go/bearer/tokens"
 )
 
@@ -36,8 +37,10 @@ func (t *storedToken) due() time.Duration {
 	return ages.Due
 }
 
+// isFor reports whether it was granted for a key. The scopes of a record may be in any order: a
+// version of the library that knew none has written it, or a Fetcher in between made the key.
 func (t *storedToken) isFor(key tokens.Key) bool {
-	return t.Resource == key.Resource && t.Audience == key.Audience && t.Scope == key.Scope
+	return t.Resource == key.Resource && t.Audience == key.Audience && grammar.ScopeSet(t.Scope) == grammar.ScopeSet(key.Scope)
 }
 
 // latest is the time, as far as is known: by this machine's clock, or by that of another which
