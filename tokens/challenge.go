@@ -9,38 +9,46 @@ import (
 
 const maxChallenges = 8 << 10 // bytes of an answer's WWW-Authenticate, all of its lines together; longer ones are not read
 
-// saysInvalidToken reports whether an answer's challenges say that the token is not accepted: one
-// of the scheme Bearer has the error invalid_token (RFC 6750 section 3.1).
+// challenges is what the challenges of an answer say of the token.
+type challenges struct {
+	invalid bool // one of the scheme Bearer has the error invalid_token (RFC 6750 section 3.1)
+	errors  bool // one of the scheme Bearer has an error
+	bearer  bool // one is of the scheme Bearer
+	other   bool // one is of another scheme
+}
+
+// bare reports whether they give no reason: there are none, or those of Bearer alone, without an
+// error.
+func (c challenges) bare() bool { return !c.errors && (c.bearer || !c.other) }
+
+// challengesOf reads the challenges of an answer.
 //
-// A server that is not understood has not said it, and one line that cannot be read makes the
+// A server that is not understood has said nothing, and one line that cannot be read makes the
 // others doubtful: the caller gets the answer as it is, and that is all.
-func saysInvalidToken(header http.Header) bool {
+func challengesOf(header http.Header) (all challenges, ok bool) {
 	lines := header.Values("WWW-Authenticate")
 	size := 0
 	for _, line := range lines {
 		size += len(line)
 	}
 	if size > maxChallenges {
-		return false
+		return challenges{}, false
 	}
-	says := false
 	for _, line := range lines {
-		here, ok := readChallenges(line)
-		if !ok {
-			return false
+		if !all.read(line) {
+			return challenges{}, false
 		}
-		says = says || here
 	}
-	return says
+	return all, true
 }
 
-// readChallenges reads a list of challenges (RFC 9110 section 11.6.1). Says is whether one of them
-// is what saysInvalidToken looks for, ok that the list can be read, and in one way only.
+// read reads a list of challenges (RFC 9110 section 11.6.1), and reports whether it can be read,
+// and in one way only.
 //
 // Two dialects are read beside the grammar, since they are common and can mean but one thing:
 // Amazon's API Gateway puts a space in place of the comma between parameters, and oauthlib and
 // Google's ESP put a comma between the scheme and its first parameter.
-func readChallenges(list string) (says, ok bool) {
+func (all *challenges) read(list string) (ok bool) {
 	var (
 		bearer bool // what comes belongs to a challenge of that scheme,
 		coded  bool // which has an error already
@@ -50,25 +58,27 @@ func readChallenges(list string) (says, ok bool) {
 	for s := "," + list; ; {
 		var before gap
 		if s, before = cutGap(s); s == "" {
-			return says, true
+			return true
 		}
 		name, value, rest, isParam := cutParam(s)
 		switch {
 		case isParam:
 			code := strings.EqualFold(name, "error")
 			if !open || before == noGap || code && coded { // a parameter occurs once (RFC 9110 section 11.2)
-				return false, false
+				return false
 			}
-			says = says || bearer && code && value == "invalid_token"
+			all.errors = all.errors || bearer && code
+			all.invalid = all.invalid || bearer && code && value == "invalid_token"
 			coded, bare = coded || code, false
 		case before == commaGap:
 			name, rest = cutToken(s)
 			bearer, coded, bare, open = strings.EqualFold(name, "Bearer"), false, true, true
+			all.bearer, all.other = all.bearer || bearer, all.other || !bearer
 		case before == spaceGap && bare:
 			rest = s[grammar.Token68Prefix(s):]
 			bare, open = false, false
 		default:
-			return false, false
+			return false
 		}
 		s = rest // where nothing was cut off, it comes again without a gap before it
 	}

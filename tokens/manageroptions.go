@@ -39,8 +39,16 @@ func WithMaxKeys(n int) ManagerOption {
 	return func(c *managerConfig) { c.maxKeys.Set(n) }
 }
 
-// WithFetchTimeout sets how long one [Fetcher.Fetch] may take, 15 seconds by default. Those who
+// WithFetchTimeout sets how long one [Fetcher.Fetch] may take, 15 seconds by default. Callers that
 // wait for it wait no longer, and less if their own contexts say so.
+//
+// It bounds all that a fetch is made of: discovery where that is due, the lock of a Store, waiting
+// for a turn ([oauth.WithMaxRequests]), the functions for secrets, signatures and assertions, and
+// the HTTP request, which alone is given up after 10 seconds. It does not bound what follows the
+// moment in which a refresh token was sent: the answer is waited for, and saved, and serves the
+// next caller.
+//
+// [oauth.WithMaxRequests]: https://pkg.go.dev/github.com/bearer-go/bearer/tokens/oauth#WithMaxRequests
 func WithFetchTimeout(d time.Duration) ManagerOption {
 	return func(c *managerConfig) { c.timeout.Set(d) }
 }

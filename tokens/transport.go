@@ -50,8 +50,8 @@ const (
 //
 // # When a server does not accept the token
 //
-// On a 401 with a Bearer challenge that says invalid_token, that very token is invalidated, see
-// [Source.Invalidate], and the request sent once more with another, if there is one and if the body
+// On a 401 with a Bearer challenge that says invalid_token, or one without a reason if
+// [WithRenewalOn401] was given, that very token is invalidated, see [Source.Invalidate], and the request sent once more with another, if there is one and if the body
 // can be sent again: there is none, or [http.Request.GetBody] is set, as [http.NewRequest] does for
 // bytes and strings. Otherwise, and for every other answer, the caller gets what the server said. A
 // request is never sent more than twice.
@@ -67,6 +67,7 @@ type transportState struct {
 	source    *Source
 	origins   map[weburl.Origin]bool
 	plainHTTP bool
+	bare401   bool // counts as invalid_token
 }
 
 // Transport returns an [http.RoundTripper] that attaches the token of s. Base is what sends the
@@ -87,7 +88,7 @@ func (s *Source) Transport(base http.RoundTripper, opts ...TransportOption) (*Tr
 		base = http.DefaultTransport
 	}
 	return &Transport{hiddenTransport: &hiddenTransport{&transportState{
-		base: base, source: s, origins: origins, plainHTTP: c.plainHTTP,
+		base: base, source: s, origins: origins, plainHTTP: c.plainHTTP, bare401: c.bare401.Given(),
 	}}}, nil
 }
 
@@ -110,7 +111,7 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 		return nil, err
 	}
 	response, err := t.send(req, req.Body, token)
-	if err != nil || response == nil || response.StatusCode != http.StatusUnauthorized || !saysInvalidToken(response.Header) {
+	if err != nil || response == nil || !t.refused(response) {
 		return response, err
 	}
 	another := t.renew(req, token)
@@ -124,6 +125,15 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	t.discard(req.Context(), response.Body)
 	t.source.retried(req.Context())
 	return t.send(req, body, another)
+}
+
+// refused reports whether an answer says that the token is not accepted.
+func (t *Transport) refused(response *http.Response) bool {
+	if response.StatusCode != http.StatusUnauthorized {
+		return false
+	}
+	all, ok := challengesOf(response.Header)
+	return ok && (all.invalid || t.bare401 && all.bare())
 }
 
 // CloseIdleConnections does it for what sends the requests, if that has such a method.

@@ -18,6 +18,7 @@ type transportConfig struct {
 
 	origins   optional.Value[[]string]
 	plainHTTP bool
+	bare401   optional.Value[struct{}]
 }
 
 // WithOrigins lists the origins whose requests get the token, as URLs that have a scheme, a host
@@ -41,12 +42,25 @@ func InsecureHTTP() TransportOption {
 	return func(c *transportConfig) { c.plainHTTP = true }
 }
 
+// WithRenewalOn401 makes a 401 without a reason count as invalid_token, for services that do not
+// follow RFC 6750: one without a challenge, or with Bearer challenges of which none has an error.
+// The token is renewed and the request sent once more. As ever a server that refuses whatever it
+// gets causes one renewal in 30 seconds, see [Source.Invalidate]; without the option it causes
+// none. It may be given once.
+//
+// A challenge of another scheme alone, such as Basic, asks for something else, and one that names
+// another error gives another reason: then the caller gets the answer.
+func WithRenewalOn401() TransportOption {
+	return func(c *transportConfig) { c.bare401.Set(struct{}{}) }
+}
+
 // configureTransport collects what the options say, and judges it all. It returns the origins that
 // get the token of the key.
 func configureTransport(key Key, opts []TransportOption) (*transportConfig, map[weburl.Origin]bool) {
 	c := new(transportConfig)
 	optional.Apply(&c.Mistakes, "Transport", opts, c)
 	optional.Once(&c.Mistakes, "WithOrigins", &c.origins, nil)
+	optional.Once(&c.Mistakes, "WithRenewalOn401", &c.bare401, nil)
 	list := make(map[weburl.Origin]bool)
 	if !c.origins.Given() {
 		list[c.originOfResource(key.Resource)] = true

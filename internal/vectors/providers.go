@@ -15,12 +15,12 @@ import (
 // A string such as "$rs.n" stands for a part of a key that the test makes. "$now+300" stands for a
 // time in seconds since 1970, 300 seconds from now.
 type Provider struct {
-	File    string          `json:"-"` // the file's name, without ".json"
-	Name    string          `json:"provider"`
-	Sources []string        `json:"sources"`
-	Serve   map[string]any  `json:"serve"` // by URL; see Answer
-	Shapes  []Shape         `json:"tokens"`
-	Clients json.RawMessage `json:"clients"` // of the token endpoint: package tokens is for those
+	File    string         `json:"-"` // the file's name, without ".json"
+	Name    string         `json:"provider"`
+	Sources []string       `json:"sources"`
+	Serve   map[string]any `json:"serve"` // by URL; see Answer
+	Shapes  []Shape        `json:"tokens"`
+	Clients []Client       `json:"clients"` // of the token endpoint
 }
 
 // Shape is one token, how the service that gets it is configured, and what comes of it.
@@ -82,6 +82,47 @@ type Expected struct {
 
 // Refused reports whether the token must not be let through.
 func (e Expected) Refused() bool { return e.Status != 0 || e.Code != "" || e.NewSays != nil }
+
+// Client is a client of a provider's token endpoint, what the endpoint answers, and what comes of
+// it.
+type Client struct {
+	Case     string            `json:"case"`
+	Kind     string            `json:"kind"`
+	Words    string            `json:"words"` // why, for readers
+	Issuer   string            `json:"issuer"`
+	ID       string            `json:"id"`
+	Auth     []string          `json:"auth"` // the function's name, and its secret
+	Options  []Setting         `json:"options"`
+	Grant    string            `json:"grant"` // "client_credentials", "refresh", "login", "exchange" or "jwt_bearer"
+	Endpoint string            `json:"endpoint"`
+	Key      map[string]string `json:"key"`
+	Token    string            `json:"token"`    // that the grant needs: a refresh token, an assertion, a subject token
+	Login    []string          `json:"login"`    // the scopes
+	Callback map[string]string `json:"callback"` // what the browser brings back, but for the state
+	Answers  []ClientAnswer    `json:"answers"`  // of the endpoint, in turn
+	Sends    map[string]string `json:"sends"`    // parameters of the first request; "" for one that is not sent
+	Expect   ClientExpected    `json:"expect"`
+}
+
+// ClientAnswer is an answer of a token endpoint.
+type ClientAnswer struct {
+	Status      int    `json:"status"`       // 0 for 200
+	ContentType string `json:"content_type"` // "" for application/json
+	Body        any    `json:"body"`
+	Raw         string `json:"raw"` // instead of Body
+}
+
+// ClientExpected is what comes of a token request. A member that is nil is not looked at.
+type ClientExpected struct {
+	Token         string    `json:"token"`
+	Second        string    `json:"second"` // the token after a renewal
+	ExpiresIn     float64   `json:"expires_in"`
+	Scopes        *[]string `json:"scopes"`
+	Code          string    `json:"code"`
+	Status        int       `json:"status"`
+	Permanent     *bool     `json:"permanent"`
+	LoginRequired bool      `json:"login_required"`
+}
 
 // providersFolder is where the files are in the folder of the vectors.
 const providersFolder = "providers"
