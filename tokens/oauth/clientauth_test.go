@@ -92,9 +92,14 @@ func TestEachMethodSendsItsParametersAndNoOther(t *testing.T) {
 	}
 }
 
+// basicFunc is ClientSecretBasicFunc without options.
+func basicFunc(secret func(context.Context) (tokens.Secret, error)) oauth.ClientAuth {
+	return oauth.ClientSecretBasicFunc(secret)
+}
+
 func TestSecretIsReadForEachRequest(t *testing.T) {
 	for name, auth := range map[string]func(func(context.Context) (tokens.Secret, error)) oauth.ClientAuth{
-		"basic": oauth.ClientSecretBasicFunc,
+		"basic": basicFunc,
 		"post":  oauth.ClientSecretPostFunc,
 	} {
 		t.Run(name, func(t *testing.T) {
