@@ -74,11 +74,11 @@ func checkAssertion(text string) error {
 	if len(text) > accesstoken.MaxSize {
 		return errAssertionSize
 	}
-	parts, ok := jws.Split(text)
-	if !ok {
+	parts := strings.SplitN(text, ".", 4)
+	if len(parts) != 3 {
 		return errAssertionShape
 	}
-	for _, part := range []string{parts.Header, parts.Payload, parts.Signature} {
+	for _, part := range parts {
 		if decoded, _, ok := jws.Decode(part, make([]byte, len(part))); !ok || len(decoded) == 0 {
 			return errAssertionShape
 		}
