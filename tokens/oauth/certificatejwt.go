@@ -36,7 +36,7 @@ func CertificateJWT(certificate tls.Certificate, opts ...AssertionOption) Client
 // CertificateJWTFunc is [CertificateJWT] with a certificate that is replaced while the client runs:
 // the function is called for each request, at several at once. Its error is in that of the request.
 // A certificate that the server refused, as invalid_client, is not used again for a while. Another
-// one is used at once, up to 4 in a row.
+// one is used at once, until 4 in a row were refused.
 func CertificateJWTFunc(certificate func(ctx context.Context) (*tls.Certificate, error), opts ...AssertionOption) ClientAuth {
 	c := newCertificateAssertion("CertificateJWTFunc", opts)
 	if certificate == nil {

@@ -28,8 +28,9 @@ var (
 //
 // The assertion is sent as it is. Whose it is, for whom and until when is for the server to judge.
 // One that it refused, as invalid_client, because it has expired for instance, is not sent again
-// for a while. Another one is sent at once, up to 4 in a row: a function that gets a new one for
-// each request would otherwise make a server that counts refusals lock the client.
+// for a while. Another one is sent at once, until 4 in a row were refused: a function that gets a
+// new one for each request would otherwise make a server that counts refusals lock the client. The
+// pause is 5 minutes at most, also that of a [tokens.Source] that was told of a refusal.
 func ClientAssertionFunc(assertion func(ctx context.Context) (tokens.Secret, error)) ClientAuth {
 	if assertion == nil {
 		return badAuth("ClientAssertionFunc", "nil", errFunction)

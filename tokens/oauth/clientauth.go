@@ -96,8 +96,8 @@ func ClientSecretBasic(secret tokens.Secret, opts ...BasicOption) ClientAuth {
 
 // ClientSecretBasicFunc is [ClientSecretBasic] with a secret that changes: the function is called
 // for each request, at several at once. Its error is in that of the request. A secret that the
-// server refused, as invalid_client, is not sent again for a while. Another one is sent at once, up
-// to 4 in a row.
+// server refused, as invalid_client, is not sent again for a while. Another one is sent at once,
+// until 4 in a row were refused.
 func ClientSecretBasicFunc(secret func(context.Context) (tokens.Secret, error), opts ...BasicOption) ClientAuth {
 	config := newBasic("ClientSecretBasicFunc", opts)
 	if secret == nil {

@@ -40,7 +40,7 @@ func PrivateKeyJWT(signer crypto.Signer, keyID string, opts ...AssertionOption) 
 // PrivateKeyJWTFunc is [PrivateKeyJWT] with a key that is replaced while the client runs: the
 // function is called for each request, at several at once. Its error is in that of the request. A
 // key that the server refused, as invalid_client, is not used again for a while. Another key, or
-// the same one by another keyID, is used at once, up to 4 in a row.
+// the same one by another keyID, is used at once, until 4 in a row were refused.
 func PrivateKeyJWTFunc(key func(ctx context.Context) (signer crypto.Signer, keyID string, err error), opts ...AssertionOption) ClientAuth {
 	c := newKeyAssertion("PrivateKeyJWTFunc", "", opts)
 	if key == nil {
