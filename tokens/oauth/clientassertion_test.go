@@ -206,7 +206,7 @@ func TestNewAssertionEndsThePauseOfOneThatWasRefused(t *testing.T) {
 		})
 		m := tokenstest.NewManager(t, tokenstest.NewClient(t, server, oauth.ClientAssertionFile(path)).ClientCredentials())
 		for i := range 10 {
-			tokenstest.WantUnavailable(t, m.Source(tokens.Key{Scope: fmt.Sprint(i)}))
+			_ = tokenstest.WantUnavailable(t, m.Source(tokens.Key{Scope: fmt.Sprint(i)}))
 		}
 		if n := len(server.Seen("/token")); n != 1 {
 			t.Errorf("%d requests with one assertion", n)

@@ -18,9 +18,10 @@ import (
 // A service proves itself with a private key in a file (private_key_jwt). The file may be replaced
 // while the service runs.
 func ExamplePrivateKeyJWTFile() {
-	server, mounted := newAuthorizationServer(), newMountedFiles()
+	server := newAuthorizationServer()
 	defer server.Close()
-	defer os.RemoveAll(mounted)
+	mounted, unmount := mountFiles()
+	defer unmount()
 
 	auth := oauth.PrivateKeyJWTFile(mounted+"/orders.pem", "2026-07") // the kid that the server knows the key by
 	client, err := oauth.NewClient(server.URL, "orders", auth)
@@ -49,9 +50,10 @@ func ExamplePrivateKeyJWTFile() {
 // ID the issuer is https://login.microsoftonline.com/{tenant}/v2.0 and the file the one that
 // AZURE_FEDERATED_TOKEN_FILE names.
 func ExampleClientAssertionFile() {
-	server, mounted := newAuthorizationServer(), newMountedFiles()
+	server := newAuthorizationServer()
 	defer server.Close()
-	defer os.RemoveAll(mounted)
+	mounted, unmount := mountFiles()
+	defer unmount()
 
 	client, err := oauth.NewClient(server.URL, "orders", oauth.ClientAssertionFile(mounted+"/token"))
 	if err != nil {
@@ -74,9 +76,9 @@ func ExampleClientAssertionFile() {
 	// Output: [billing:write]
 }
 
-// newMountedFiles stands for what the platform mounts into a container: a private key, and the token
+// mountFiles stands for what the platform mounts into a container: a private key, and the token
 // of a service account.
-func newMountedFiles() (dir string) {
+func mountFiles() (dir string, unmount func()) {
 	must := func(err error) {
 		if err != nil {
 			panic(err)
@@ -91,5 +93,5 @@ func newMountedFiles() (dir string) {
 	text := pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der})
 	must(os.WriteFile(filepath.Join(dir, "orders.pem"), text, 0o600))
 	must(os.WriteFile(filepath.Join(dir, "token"), []byte("eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiJvcmRlcnMifQ.c2lnbmF0dXJl\n"), 0o600))
-	return dir
+	return dir, func() { must(os.RemoveAll(dir)) }
 }
