@@ -76,8 +76,8 @@ type basicConfig struct {
 
 // WithoutFormEncoding makes [ClientSecretBasic] send identifier and secret as they are, for a
 // server that does not decode them as a form's. It makes a difference for characters other than
-// letters, digits and "-_.~". An identifier with a colon is an error of [NewClient] then: the server
-// would take what follows for the secret.
+// letters, digits and "-_.~". An identifier with a colon is an error of [NewClient] then: the
+// server would take what follows for the secret.
 func WithoutFormEncoding() BasicOption {
 	return func(c *basicConfig) { c.asTheyAre.Set(struct{}{}) }
 }
