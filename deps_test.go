@@ -145,7 +145,8 @@ var arrows = map[string][]string{
 	"tokens/oauth": {
 		"tokens", "internal/oauthwire",
 		"internal/accesstoken", "internal/callertoken", "internal/flight", "internal/grammar",
-		"internal/jws", "internal/optional", "internal/secretprint", "internal/webclient", "internal/weburl",
+		"internal/jws", "internal/livefile", "internal/optional", "internal/privatekey", "internal/secretprint",
+		"internal/webclient", "internal/weburl",
 	},
 	"tokens/session": {
 		"tokens", "tokens/oauth", "internal/oauthwire",
@@ -163,9 +164,11 @@ var arrows = map[string][]string{
 	"internal/grammar":               {},
 	"internal/jws":                   {},
 	"internal/keyset":                {},
+	"internal/livefile":              {"internal/atomicfile", "internal/flight"},
 	"internal/optional":              {},
 	"internal/tokencache":            {},
 	"internal/pacing":                {"internal/flight"},
+	"internal/privatekey":            {"internal/jws", "internal/strictjson"},
 	"internal/secretprint":           {},
 	"internal/strictjson":            {},
 	"internal/webclient":             {"internal/grammar", "internal/weburl"},

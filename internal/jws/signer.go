@@ -59,6 +59,9 @@ func NewSigner(key crypto.Signer, algorithm string) (*Signer, error) {
 // Algorithm returns the name of the algorithm, for the member alg of a header.
 func (s *Signer) Algorithm() string { return s.algorithm.Name }
 
+// Public returns the public key.
+func (s *Signer) Public() crypto.PublicKey { return s.public }
+
 // signingAlgorithms returns the algorithms that a key can sign with, the usual one first. An RSA
 // key that signs may be longer than one that is only verified with.
 func signingAlgorithms(public crypto.PublicKey) ([]*Algorithm, error) {

@@ -13,6 +13,7 @@ import (
 	"net/url"
 
 	"github.com/bearer-go/bearer/internal/pacing"
+	"github.com/bearer-go/bearer/tokens"
 )
 
 // defaultMaxRequests is [Config].MaxRequests where that is 0.
@@ -34,15 +35,25 @@ type Config struct {
 
 // Auth is how a client proves that it is the client it says.
 type Auth struct {
-	// Apply adds what proves it to a request, and returns what must not come back in an error,
-	// beside the values of the form.
-	Apply func(ctx context.Context, c *Client, form url.Values, header http.Header) (secrets []string, err error)
+	// Proof returns what proves it at the moment.
+	Proof func(ctx context.Context) (Proof, error)
 
 	// Certificate is what the TLS connection shows; nil for the other methods. Its errors are a
 	// [*CertificateError].
 	Certificate func(*tls.CertificateRequestInfo) (*tls.Certificate, error)
 
 	Public bool // nothing proves it
+}
+
+// Proof is what proves that a client is the client it says: a secret, an assertion or a key.
+type Proof struct {
+	// ID tells it from another one. A refusal of the client holds for one proof. It is empty where
+	// there is never another.
+	ID tokens.Secret
+
+	// Apply adds the proof to a request to an endpoint, and returns what must not come back in an
+	// error, beside the values of the form.
+	Apply func(c *Client, endpoint string, form url.Values, header http.Header) (secrets []string, err error)
 }
 
 // CertificateError is why the client's certificate cannot be shown.

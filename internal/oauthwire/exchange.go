@@ -150,7 +150,7 @@ func (c *Client) post(ctx context.Context, endpoint string, q Call) (*answer, er
 	proving, cancel := context.WithTimeoutCause(ctx, RequestTimeout, errNoProof)
 	defer cancel()
 	stop := context.AfterFunc(proving, leave) // even if the signer goes on
-	proven, err := c.prove(proving, q)
+	proven, err := c.prove(proving, endpoint, q)
 	switch {
 	case !stop() && err == nil:
 		return nil, &tokens.Error{Op: op, Err: webclient.Ended(proving)}
@@ -208,40 +208,43 @@ type provenCall struct {
 	form    url.Values
 	header  http.Header
 	secrets []string      // that must not come back in an error
-	proof   tokens.Secret // the client's secret, if it has one: a signed assertion is another each time
+	proof   tokens.Secret // which one it was; see Proof.ID
 }
 
 // refused returns the error for a request that would be refused as one before was, and so need not
-// wait until it may be made, or nil. What the client's secret is now matters only after a refusal
-// of one.
+// wait until it may be made, or nil. What the client's proof is now matters only after a refusal of
+// one, and nothing is signed to find out.
 func (c *Client) refused(ctx context.Context, q Call) error {
-	if err := c.throttle.refused(q, tokens.Secret{}); err != nil {
-		return err
-	}
 	if !c.throttle.hasRefused(q) {
 		return nil
 	}
-	proven, err := c.prove(ctx, q)
+	ctx, cancel := context.WithTimeoutCause(ctx, RequestTimeout, errNoProof)
+	defer cancel()
+	proof, err := c.Auth.Proof(ctx)
 	if err != nil {
-		return err
+		return &tokens.Error{Op: q.Op, Err: err}
 	}
-	if err := c.throttle.refused(q, proven.proof); err != nil {
+	if err := c.throttle.refused(q, proof.ID); err != nil {
 		return err
 	}
 	return nil
 }
 
 // prove adds the client's authentication to a call.
-func (c *Client) prove(ctx context.Context, q Call) (p provenCall, err error) {
+func (c *Client) prove(ctx context.Context, endpoint string, q Call) (p provenCall, err error) {
 	p = provenCall{form: maps.Clone(q.Form), header: make(http.Header)}
-	if p.secrets, err = c.Auth.Apply(ctx, c, p.form, p.header); err != nil {
+	proof, err := c.Auth.Proof(ctx)
+	if err == nil {
+		p.proof = proof.ID
+		p.secrets, err = proof.Apply(c, endpoint, p.form, p.header)
+	}
+	if err != nil {
 		return p, &tokens.Error{Op: q.Op, Err: err}
 	}
 	p.secrets = append(p.secrets, q.Secrets...)
 	for _, name := range secretParameters {
 		p.secrets = append(p.secrets, p.form[name]...)
 	}
-	p.proof = tokens.NewSecret(p.header.Get("Authorization") + p.form.Get("client_secret"))
 	return p, nil
 }
 

@@ -11,8 +11,15 @@ import (
 	"github.com/bearer-go/bearer/tokens"
 )
 
-// provenFor is for how long after a success no such refusal is about the client.
-const provenFor = 10 * time.Minute
+const (
+	// provenFor is for how long after a success no such refusal is about the client.
+	provenFor = 10 * time.Minute
+
+	// maxProofs is how many proofs a server refuses in a row before a pause holds for whatever the
+	// proof is. A function that signs an assertion for each request, or one that is out of order,
+	// would otherwise ask all the time.
+	maxProofs = 4
+)
 
 // refusalBackoff is the pause after a refusal of the client that may be about something else. It
 // grows while no other request succeeds.
@@ -30,7 +37,7 @@ type throttle struct {
 	proven map[string]proven // by grant type, "" for any: what was accepted last
 }
 
-// proven is a secret that the server has accepted.
+// proven is what proved the client to the server last.
 type proven struct {
 	proof tokens.Secret
 	at    time.Time
@@ -48,10 +55,14 @@ type pause struct {
 // refusals lock the client.
 type refusal struct {
 	pause
-	proof   tokens.Secret // that was refused; another secret is tried at once
+	proof   tokens.Secret // that was refused; another one is tried at once
 	outside bool          // the refusal may be about what came from outside: it holds for nothing else
-	inARow  int           // refusals, with no success in between
+	inARow  int           // refusals that hold for the same, with no success in between
+	proofs  int           // that were refused, each other than the one before, with no success in between
 }
+
+// isOf reports whether the refusal holds for a proof.
+func (r refusal) isOf(proof tokens.Secret) bool { return r.proof == proof || r.proofs >= maxProofs }
 
 // on returns the error for a request in the pause, or nil.
 func (p pause) on() *tokens.Error {
@@ -79,10 +90,10 @@ func (t *throttle) refused(q Call, proof tokens.Secret) *tokens.Error {
 	if q.Op != OpToken {
 		return nil
 	}
-	return t.refusal(q, func(r refusal) bool { return r.proof == proof })
+	return t.refusal(q, func(r refusal) bool { return r.isOf(proof) })
 }
 
-// hasRefused reports whether there is a secret with which a request would be refused.
+// hasRefused reports whether there is a proof with which a request would be refused.
 func (t *throttle) hasRefused(q Call) bool {
 	return q.Op == OpToken && t.refusal(q, func(refusal) bool { return true }) != nil
 }
@@ -165,11 +176,12 @@ func (t *throttle) refuse(about string, q Call, proof tokens.Secret, err *tokens
 		about = q.Form.Get("grant_type")
 	}
 	r := t.refusals[about]
-	if r.proof == proof && now.Before(r.until) && (q.Outside || !r.outside) {
+	if r.isOf(proof) && now.Before(r.until) && (q.Outside || !r.outside) {
 		return // by a request that was under way
 	}
-	if r.proof != proof {
+	if !r.isOf(proof) {
 		r.inARow = 0
+		r.proofs++
 	}
 	r.inARow++
 	length := backoff(r.inARow, err)
@@ -179,7 +191,7 @@ func (t *throttle) refuse(about string, q Call, proof tokens.Secret, err *tokens
 	if t.refusals == nil {
 		t.refusals = make(map[string]refusal)
 	}
-	t.refusals[about] = refusal{pause{now.Add(length), length, err}, proof, q.Outside, r.inARow}
+	t.refusals[about] = refusal{pause{now.Add(length), length, err}, proof, q.Outside, r.inARow, r.proofs}
 }
 
 // isDoubtful reports whether a refusal of the client with this code may be about something else in

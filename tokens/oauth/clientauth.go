@@ -24,6 +24,7 @@ type ClientAuth struct {
 	opaque
 
 	mistakes []optional.Mistake
+	noColon  bool // the client's identifier must have none
 	wire     oauthwire.Auth
 }
 
@@ -63,35 +64,69 @@ func readSecret(ctx context.Context, secret func(context.Context) (tokens.Secret
 	return value, nil
 }
 
+// A BasicOption changes how [ClientSecretBasic] sends the identifier and the secret.
+type BasicOption func(*basicConfig)
+
+// basicConfig is what the options say, and what is wrong with it.
+type basicConfig struct {
+	optional.Mistakes
+
+	asTheyAre optional.Value[struct{}]
+}
+
+// WithoutFormEncoding makes [ClientSecretBasic] send identifier and secret as they are, for a
+// server that does not decode them as a form's. It makes a difference for characters other than
+// letters, digits and "-_.~". An identifier with a colon is an error of [NewClient] then: the
+// server would take what follows for the secret.
+func WithoutFormEncoding() BasicOption {
+	return func(c *basicConfig) { c.asTheyAre.Set(struct{}{}) }
+}
+
 // ClientSecretBasic sends the secret in the Authorization header (client_secret_basic, RFC 6749
-// section 2.3.1): identifier and secret are encoded as in a form first, which not every client
-// does. The secret is printable ASCII; an empty one is an error of [NewClient].
-func ClientSecretBasic(secret tokens.Secret) ClientAuth {
+// section 2.3.1): identifier and secret are encoded as in a form first, which not every server
+// decodes; see [WithoutFormEncoding]. The secret is printable ASCII; an empty one is an error of
+// [NewClient].
+func ClientSecretBasic(secret tokens.Secret, opts ...BasicOption) ClientAuth {
+	config := newBasic("ClientSecretBasic", opts)
 	if err := checkSecret(secret); err != nil {
-		return badAuth("ClientSecretBasic", "", err)
+		config.Add("ClientSecretBasic", "", "%v", err)
 	}
-	return ClientSecretBasicFunc(fixed(secret))
+	return config.auth(fixed(secret))
 }
 
 // ClientSecretBasicFunc is [ClientSecretBasic] with a secret that changes: the function is called
 // for each request, at several at once. Its error is in that of the request. A secret that the
-// server refused, as invalid_client, is not sent again for a while; another one is sent at once.
-func ClientSecretBasicFunc(secret func(context.Context) (tokens.Secret, error)) ClientAuth {
+// server refused, as invalid_client, is not sent again for a while. Another one is sent at once,
+// until 4 in a row were refused.
+func ClientSecretBasicFunc(secret func(context.Context) (tokens.Secret, error), opts ...BasicOption) ClientAuth {
+	config := newBasic("ClientSecretBasicFunc", opts)
 	if secret == nil {
-		return badAuth("ClientSecretBasicFunc", "nil", errFunction)
+		config.Add("ClientSecretBasicFunc", "nil", "%v", errFunction)
 	}
-	return ClientAuth{wire: oauthwire.Auth{Apply: func(
-		ctx context.Context, c *oauthwire.Client, _ url.Values, header http.Header,
-	) ([]string, error) {
-		value, err := readSecret(ctx, secret)
-		if err != nil {
-			return nil, err
-		}
-		pair := url.QueryEscape(c.ID) + ":" + url.QueryEscape(value.Reveal())
-		credentials := base64.StdEncoding.EncodeToString([]byte(pair))
+	return config.auth(secret)
+}
+
+// newBasic collects what the options say, and judges it.
+func newBasic(function string, opts []BasicOption) *basicConfig {
+	c := new(basicConfig)
+	optional.Apply(&c.Mistakes, function, opts, c)
+	optional.Once(&c.Mistakes, "WithoutFormEncoding", &c.asTheyAre, nil)
+	return c
+}
+
+// auth returns a ClientAuth for the secret of a function.
+func (c *basicConfig) auth(secret func(context.Context) (tokens.Secret, error)) ClientAuth {
+	encode := url.QueryEscape
+	if c.asTheyAre.Given() {
+		encode = func(text string) string { return text }
+	}
+	return ClientAuth{mistakes: c.All, noColon: c.asTheyAre.Given(), wire: bySecret(secret, func(
+		c *oauthwire.Client, value string, _ url.Values, header http.Header,
+	) []string {
+		credentials := base64.StdEncoding.EncodeToString([]byte(encode(c.ID) + ":" + encode(value)))
 		header.Set("Authorization", "Basic "+credentials)
-		return []string{value.Reveal(), credentials}, nil
-	}}}
+		return []string{value, credentials}
+	})}
 }
 
 // ClientSecretPost sends the secret in the body (client_secret_post, RFC 6749 section 2.3.1), for
@@ -110,17 +145,31 @@ func ClientSecretPostFunc(secret func(context.Context) (tokens.Secret, error)) C
 	if secret == nil {
 		return badAuth("ClientSecretPostFunc", "nil", errFunction)
 	}
-	return ClientAuth{wire: oauthwire.Auth{Apply: func(
-		ctx context.Context, c *oauthwire.Client, form url.Values, _ http.Header,
-	) ([]string, error) {
+	return ClientAuth{wire: bySecret(secret, func(
+		c *oauthwire.Client, value string, form url.Values, _ http.Header,
+	) []string {
+		form.Set("client_id", c.ID)
+		form.Set("client_secret", value)
+		return nil
+	})}
+}
+
+// bySecret proves a client by a secret that a function returns, and another one sends.
+func bySecret(
+	secret func(context.Context) (tokens.Secret, error),
+	send func(c *oauthwire.Client, value string, form url.Values, header http.Header) (secrets []string),
+) oauthwire.Auth {
+	return oauthwire.Auth{Proof: func(ctx context.Context) (oauthwire.Proof, error) {
 		value, err := readSecret(ctx, secret)
 		if err != nil {
-			return nil, err
+			return oauthwire.Proof{}, err
 		}
-		form.Set("client_id", c.ID)
-		form.Set("client_secret", value.Reveal())
-		return nil, nil
-	}}}
+		return oauthwire.Proof{ID: value, Apply: func(
+			c *oauthwire.Client, _ string, form url.Values, header http.Header,
+		) ([]string, error) {
+			return send(c, value.Reveal(), form, header), nil
+		}}, nil
+	}}
 }
 
 // TLSClientAuth shows a certificate when the connection is made: one that an authority has signed
@@ -156,7 +205,7 @@ func TLSClientAuthFunc(certificate func(*tls.CertificateRequestInfo) (*tls.Certi
 		}
 		return got, nil
 	}
-	return ClientAuth{wire: oauthwire.Auth{Apply: identify, Certificate: contained}}
+	return ClientAuth{wire: oauthwire.Auth{Proof: identify, Certificate: contained}}
 }
 
 var errCertificate = errors.New("there is no certificate, or none with its private key; load it with tls.LoadX509KeyPair")
@@ -172,11 +221,15 @@ func checkCertificate(certificate *tls.Certificate) error {
 // 9): it gives its identifier alone. Such a client cannot ask for a token of its own:
 // [Client.ClientCredentials] refuses (RFC 6749 section 4.4).
 func NoClientAuth() ClientAuth {
-	return ClientAuth{wire: oauthwire.Auth{Apply: identify, Public: true}}
+	return ClientAuth{wire: oauthwire.Auth{Proof: identify, Public: true}}
 }
 
 // identify names the client and proves nothing.
-func identify(_ context.Context, c *oauthwire.Client, form url.Values, _ http.Header) ([]string, error) {
-	form.Set("client_id", c.ID)
-	return nil, nil
+func identify(context.Context) (oauthwire.Proof, error) {
+	return oauthwire.Proof{Apply: func(
+		c *oauthwire.Client, _ string, form url.Values, _ http.Header,
+	) ([]string, error) {
+		form.Set("client_id", c.ID)
+		return nil, nil
+	}}, nil
 }

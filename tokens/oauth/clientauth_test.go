@@ -58,6 +58,17 @@ func TestEachMethodSendsItsParametersAndNoOther(t *testing.T) {
 			"Basic " + base64.StdEncoding.EncodeToString([]byte(`my+orders%3A1:p%2Bq+r%3As%25%2F%26%3D~%22%5C`)),
 			url.Values{},
 		},
+		"basic, not encoded": {
+			"my orders/1", oauth.ClientSecretBasic(tokens.NewSecret(`p+q r:s%/&=~"\`), oauth.WithoutFormEncoding()),
+			"Basic " + base64.StdEncoding.EncodeToString([]byte(`my orders/1:p+q r:s%/&=~"\`)),
+			url.Values{},
+		},
+		"basic, not encoded, by a function": {
+			"my orders/1", oauth.ClientSecretBasicFunc(func(context.Context) (tokens.Secret, error) { return tokens.NewSecret("a%b"), nil },
+				oauth.WithoutFormEncoding()),
+			"Basic " + base64.StdEncoding.EncodeToString([]byte(`my orders/1:a%b`)),
+			url.Values{},
+		},
 		"basic, by a function": {
 			"s6BhdRkqt3", oauth.ClientSecretBasicFunc(func(context.Context) (tokens.Secret, error) { return tokens.NewSecret("gX1fBat3bV"), nil }),
 			"Basic czZCaGRSa3F0MzpnWDFmQmF0M2JW",
@@ -92,9 +103,41 @@ func TestEachMethodSendsItsParametersAndNoOther(t *testing.T) {
 	}
 }
 
+func TestMistakesInOptionsOfBasic(t *testing.T) {
+	t.Parallel()
+	secret := tokens.NewSecret("gX1fBat3bV")
+	bare := oauth.WithoutFormEncoding()
+	for name, tt := range map[string]struct {
+		id   string
+		auth oauth.ClientAuth
+		want string
+	}{
+		"a colon":              {"my:orders", oauth.ClientSecretBasic(secret, bare), "WithoutFormEncoding: the client's identifier has a colon"},
+		"a colon, encoded":     {"my:orders", oauth.ClientSecretBasic(secret), ""},
+		"a colon, by post":     {"my:orders", oauth.ClientSecretPost(secret), ""},
+		"a colon in a secret":  {"orders", oauth.ClientSecretBasic(tokens.NewSecret("a:b"), bare), ""},
+		"twice":                {"orders", oauth.ClientSecretBasic(secret, bare, bare), "WithoutFormEncoding: set more than once"},
+		"a nil option":         {"orders", oauth.ClientSecretBasic(secret, nil), "ClientSecretBasic(nil): option 1 is nil"},
+		"a nil option of Func": {"orders", oauth.ClientSecretBasicFunc(nil, nil), "ClientSecretBasicFunc(nil): option 1 is nil"},
+		"an empty secret":      {"orders", oauth.ClientSecretBasic(tokens.NewSecret(""), bare), "ClientSecretBasic: the secret is empty"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, err := oauth.NewClient(tokenstest.Issuer, tt.id, tt.auth)
+			if (err == nil) != (tt.want == "") || err != nil && !strings.Contains(err.Error(), "oauth: "+tt.want) {
+				t.Errorf("NewClient: %v, want %q", err, tt.want)
+			}
+		})
+	}
+}
+
+// basicFunc is ClientSecretBasicFunc without options.
+func basicFunc(secret func(context.Context) (tokens.Secret, error)) oauth.ClientAuth {
+	return oauth.ClientSecretBasicFunc(secret)
+}
+
 func TestSecretIsReadForEachRequest(t *testing.T) {
 	for name, auth := range map[string]func(func(context.Context) (tokens.Secret, error)) oauth.ClientAuth{
-		"basic": oauth.ClientSecretBasicFunc,
+		"basic": basicFunc,
 		"post":  oauth.ClientSecretPostFunc,
 	} {
 		t.Run(name, func(t *testing.T) {

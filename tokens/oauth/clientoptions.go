@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
+	"strings"
 
 	"github.com/bearer-go/bearer/internal/grammar"
 	"github.com/bearer-go/bearer/internal/oauthwire"
@@ -99,7 +100,11 @@ func configure(issuer, id string, auth ClientAuth, opts []ClientOption) *clientC
 		c.Add("NewClient", "", "the client's identifier is empty or not printable ASCII; "+
 			"give it as the server registered it")
 	}
-	if auth.wire.Apply == nil && len(auth.mistakes) == 0 {
+	if auth.noColon && strings.Contains(id, ":") {
+		c.Add("WithoutFormEncoding", "", "the client's identifier has a colon, and the server would take what follows "+
+			"for the secret; leave the option out")
+	}
+	if auth.wire.Proof == nil && len(auth.mistakes) == 0 {
 		c.Add("NewClient", "", "the ClientAuth is empty; make one with ClientSecretBasic or another function")
 	}
 	c.All = append(c.All, auth.mistakes...)

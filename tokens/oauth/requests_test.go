@@ -462,7 +462,7 @@ func TestRefusalOfASecretThatWasGood(t *testing.T) {
 // A function that returns another secret ends the pause of the one that was refused.
 func TestAnotherSecretIsTriedAtOnce(t *testing.T) {
 	for name, auth := range map[string]func(func(context.Context) (tokens.Secret, error)) oauth.ClientAuth{
-		"basic": oauth.ClientSecretBasicFunc, "post": oauth.ClientSecretPostFunc,
+		"basic": basicFunc, "post": oauth.ClientSecretPostFunc,
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
