@@ -102,7 +102,7 @@ func openRecord(sealers []sealer, b binding, name string, sealed []byte) ([]byte
 	if !known {
 		return nil, fmt.Errorf("%w: none of the keys is the one it was sealed with", ErrCannotUnseal)
 	}
-	return nil, fmt.Errorf("%w: it has been changed, or is the record of another name, label or client", ErrCannotUnseal)
+	return nil, fmt.Errorf("%w: it has been changed, or is the record of another name or label, or a login of another client", ErrCannotUnseal)
 }
 
 // NewSealedStore returns a [Store] that keeps its records in another one, sealed with AES-256-GCM:

@@ -2,10 +2,10 @@ package session
 
 import (
 	"context"
-	"encoding/base64"
 	"errors"
 	"fmt"
 
+	"github.com/bearer-go/bearer/internal/jws"
 	"github.com/bearer-go/bearer/internal/oauthwire"
 	"github.com/bearer-go/bearer/internal/optional"
 	"github.com/bearer-go/bearer/tokens/oauth"
@@ -14,9 +14,6 @@ import (
 // maxSealedLogin is how many characters a sealed Login has at most. A browser keeps a cookie of
 // 4096 bytes (RFC 6265 section 6.1), of which this leaves 512 to its name and attributes.
 const maxSealedLogin = 4096 - 512
-
-// sealedLoginText is the form of a sealed Login. Only one text is that of the same bytes.
-var sealedLoginText = base64.RawURLEncoding.Strict()
 
 var (
 	errSealedLoginSize = fmt.Errorf("session: login: it is too long to be sealed in %d characters, which fit a cookie; "+
@@ -57,7 +54,7 @@ func (l *Login) Seal(ctx context.Context, keys SealKeys) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	text := sealedLoginText.EncodeToString(sealRecord(sealers, binding{purpose: sealedForLogin}, sealedLoginName(l.client), data))
+	text := jws.Encode(sealRecord(sealers, binding{purpose: sealedForLogin}, sealedLoginName(l.client), data))
 	if len(text) > maxSealedLogin {
 		return "", errSealedLoginSize
 	}
@@ -91,8 +88,8 @@ func OpenLogin(ctx context.Context, client *oauth.Client, keys SealKeys, text st
 	if len(text) > maxSealedLogin {
 		return nil, fmt.Errorf("%w: it is longer than %d characters", ErrCannotUnseal, maxSealedLogin)
 	}
-	sealed, err := sealedLoginText.DecodeString(text)
-	if err != nil {
+	sealed, _, ok := jws.Decode(text, make([]byte, len(text)))
+	if !ok {
 		return nil, fmt.Errorf("%w: it is not base64url", ErrCannotUnseal)
 	}
 	sealers, err := keys.sealers(ctx)
