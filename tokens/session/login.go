@@ -46,13 +46,13 @@ var (
 // 10 minutes.
 //
 // A Login is in the memory of the process that made it. Where the browser may come back to another
-// one, [Login.Seal] puts it into a cookie and [Login.Save] into a [Store]. It belongs to one
+// one, [Login.SetCookie] puts it into a cookie and [Login.Save] into a [Store]. It belongs to one
 // browser: keep it where only that one leads to, such as under the id in a cookie, and never look
 // it up by the state alone, or an attacker can make a person finish the attacker's login (RFC 9700
-// section 4.7). With several authorization servers give each a
-// redirect URI of its own, unless all of them name themselves in their answers (RFC 9207):
-// otherwise one of them can have the code of another sent to it (RFC 9700 section 4.4). It holds
-// secrets and prints as "[secret]". It is safe for concurrent use.
+// section 4.7). With several authorization servers give each a redirect URI of its own, unless all
+// of them name themselves in their answers (RFC 9207): otherwise one of them can have the code of
+// another sent to it (RFC 9700 section 4.4). It holds secrets and prints as "[secret]". It is safe
+// for concurrent use.
 type Login struct {
 	opaque
 	*hiddenLogin
@@ -163,8 +163,8 @@ func (l *Login) location(found oauthwire.Endpoints, extra url.Values) (string, e
 func (l *Login) URL() string { return l.url }
 
 // State returns the state parameter that the answer has (RFC 6749 section 4.1.1): 43 letters,
-// digits, "-" and "_" that no other login has. It tells the logins of one browser apart, one in each
-// tab. It does not show whose login it is, because an attacker has one, too.
+// digits, "-" and "_" that no other login has. It tells the logins of one browser apart, one in
+// each tab. It does not show whose login it is, because an attacker has one, too.
 func (l *Login) State() string { return l.state }
 
 // Nonce returns what an ID token of this login must have as its nonce (OpenID Connect Core section
@@ -173,10 +173,10 @@ func (l *Login) State() string { return l.state }
 func (l *Login) Nonce() string { return l.nonce }
 
 // Finish takes what the browser came back with, see [Login.Answer], and exchanges the code in it
-// for tokens: the query of the redirect URI, and with [WithFormPost] the form in the body, but never
-// the Form of a request, in which both are mixed. It may be called once; only an answer that is not for this
-// login, [ErrLoginState], leaves it as it was, because otherwise any person could end it. Of two
-// calls at once one has [ErrLoginUsed].
+// for tokens: the query of the redirect URI, and with [WithFormPost] the form in the body, but
+// never the Form of a request, in which both are mixed. It may be called once; only an answer that
+// is not for this login, [ErrLoginState], leaves it as it was, because otherwise any person could
+// end it. Of two calls at once one has [ErrLoginUsed].
 //
 // It may be called again with the same answer after an error that came before the code was sent:
 // the context had ended, discovery failed, the client's secret was not available, or the token

@@ -22,20 +22,16 @@ var (
 )
 
 // Seal returns the login as a text for a cookie of the browser that it belongs to, so that
-// [OpenLogin] can go on with it in another process. The text is sealed with AES-256-GCM for this
-// client, and shows nothing but its length and when it was sealed. It has up to 3584 letters,
-// digits, "-" and "_", which leaves 512 of the 4096 bytes of a cookie to its name and attributes.
-//
-// A tab has a login of its own: have [Login.State] in the name of the cookie. Its attributes are
-// HttpOnly, Secure, a Max-Age of 600 and the path of the redirect URI, or the prefix "__Host-" and
-// the path "/" where others have sites below the same domain, who could plant a login of theirs.
-// SameSite is Lax, and None for [WithFormPost], because a browser sends no other cookie with a POST
-// from another site.
+// [OpenLogin] can go on with it in another process. [Login.SetCookie] does the same with the cookie
+// included. The text is sealed with AES-256-GCM for this client, and shows only how long it is and
+// which key it was sealed with. It has up to 3584 letters, digits, "-" and "_", which leaves 512 of
+// the 4096 bytes of a cookie to its name and attributes.
 //
 // The owner of the cookie can have the login opened again as long as it lasts: [ErrLoginUsed] is a
 // matter of one *Login. The code can be used once, and it is the server that holds that; some
 // servers also revoke what a code has brought when it comes again (RFC 6749 section 4.1.2). So
-// delete the cookie when the login is finished. [Login.Save] is for logins that must be opened once.
+// delete the cookie when the login is finished. [Login.Save] is for logins that must be opened
+// once.
 //
 // Anyone can have a login begun, and each one uses up a little of a key; see [SealKeys]. Give
 // logins keys of their own. A key that seals no more can go after 11 minutes.
@@ -62,8 +58,8 @@ func (l *Login) Seal(ctx context.Context, keys SealKeys) (string, error) {
 }
 
 // OpenLogin returns the login that [Login.Seal] made this text of, with an [oauth.Client] of the
-// same issuer and client id, in any process, and with any of the keys. A login of [Session.Login] is
-// still for the session of that name, which must have this client. Its [Login.URL] is "": the
+// same issuer and client id, in any process, and with any of the keys. A login of [Session.Login]
+// is still for the session of that name, which must have this client. Its [Login.URL] is "": the
 // browser was there.
 //
 // A login ends 10 minutes after it was begun by the clock of the process that has opened it: with
@@ -108,4 +104,6 @@ func OpenLogin(ctx context.Context, client *oauth.Client, keys SealKeys, text st
 }
 
 // sealedLoginName is what stands for the client where a record has its name.
-func sealedLoginName(c *oauthwire.Client) string { return hashedName("bearer sealed login", c.Issuer, c.ID) }
+func sealedLoginName(c *oauthwire.Client) string {
+	return hashedName("bearer sealed login", c.Issuer, c.ID)
+}

@@ -608,4 +608,3 @@ func FuzzOpenLogin(f *testing.F) {
 		}
 	})
 }
-

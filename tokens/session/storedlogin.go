@@ -14,12 +14,12 @@ var (
 	errLoginBrowser = errors.New("session: login: the browser's id is empty; give it one in a cookie before the login begins")
 	errLoginStore   = errors.New("session: login: the Store is nil; give one, such as NewMemoryStore()")
 	errLoginSize    = fmt.Errorf("session: login: it is longer than the %d bytes of a record; ask for fewer scopes", maxData)
-	errNoLogin      = fmt.Errorf("session: login: this browser has no such login, or it was loaded before; begin a new one: %w", ErrNotFound)
+	errNoLogin      = fmt.Errorf("session: login: this browser has no such login, or not any more; begin a new one: %w", ErrNotFound)
 )
 
 // Save keeps the login in a [Store], so that [LoadLogin] can go on with it in another process. The
 // browser is an id that only the browser of this login has: at least 128 random bits in a cookie of
-// its own, with the attributes that [Login.Seal] names. The login is found with it and
+// its own, with the attributes that [Login.SetCookie] gives. The login is found with it and
 // [Login.State] together, and never with the state alone, which an attacker can know.
 //
 // Unless the Store is sealed ([NewSealedStore], [NewFileStore]) it has the login's secrets as they

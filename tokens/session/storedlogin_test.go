@@ -420,4 +420,3 @@ func TestLoginWhoseCodeWasNotSentIsFinishedElsewhere(t *testing.T) {
 		})
 	}
 }
-
