@@ -12,6 +12,9 @@ import (
 // ForwardLogin makes the wall clock, and it alone, say that a login is over.
 func ForwardLogin(l *Login) { l.endWall = time.Now().Round(0) }
 
+// SetLoginWallBack is the wall clock set back by an hour, as a login has it.
+func SetLoginWallBack(l *Login) { l.endWall = l.endWall.Add(time.Hour) }
+
 // SealedLoginName is what stands for a client where a sealed record has its name.
 func SealedLoginName(client *oauth.Client) string { return sealedLoginName(oauthwire.Of(client)) }
 

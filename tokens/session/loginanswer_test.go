@@ -110,7 +110,7 @@ func TestLoginAnswerThatIsRefusedUsesNothing(t *testing.T) {
 // postedAnswer sends the browser along, and returns the request that it comes back with.
 func (w *sessionWorld) postedAnswer(t *testing.T, l *session.Login) *http.Request {
 	t.Helper()
-	response, err := w.issuer.Client().Get(l.URL()) //nolint:noctx // the issuer is in this process
+	response, err := w.issuer.Client().Get(l.URL())
 	if err != nil {
 		t.Fatal(err)
 	}

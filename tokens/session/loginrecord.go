@@ -49,7 +49,7 @@ func (l *Login) encode() ([]byte, error) {
 	case l.over(time.Now()):
 		return nil, ErrLoginExpired
 	}
-	return json.Marshal(loginRecord{ //nolint:gosec // it is sealed, or for a Store
+	return json.Marshal(loginRecord{
 		Format: loginFormat, End: l.endWall.UnixMilli(), Session: []byte(l.session),
 		Scope: l.key.Scope, Audience: l.key.Audience, Resources: l.resources, RedirectURI: []byte(l.redirectURI),
 		State: l.state, Verifier: l.verifier, Nonce: l.nonce, IssParameter: l.issParameter, FormPost: l.formPost,

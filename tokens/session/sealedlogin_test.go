@@ -362,6 +362,20 @@ func TestSealedLoginLifetime(t *testing.T) {
 	}
 }
 
+// A wall clock that is set back while the login is open makes it no longer.
+func TestOpenedLoginEndsByTheMonotonicClock(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newSessionWorld(t)
+		l := w.login(t)
+		opened := openSealed(t, w.client, storeKeys(1), seal(t, l, storeKeys(1)))
+		session.SetLoginWallBack(opened)
+		<-time.After(10 * time.Minute)
+		if _, err := opened.Finish(t.Context(), w.loginAnswer(t, l)); !errors.Is(err, session.ErrLoginExpired) || w.wire.asked() != 0 {
+			t.Errorf("error %v", err)
+		}
+	})
+}
+
 // The wall clock counts after a suspension, here as in the process that began the login.
 func TestOpenedLoginEndsByTheWallClock(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
