@@ -65,11 +65,15 @@ func (s *Server) answerAuthorization(w http.ResponseWriter, r *http.Request) {
 	} else {
 		back.Set("code", code)
 	}
+	w.Header().Set("Cache-Control", "no-store")
+	if query.Get("response_mode") == formPost {
+		sendForm(w, target, back)
+		return
+	}
 	separator := "?"
 	if strings.Contains(target, "?") {
 		separator = "&" // a query of the client's own stays (RFC 6749 section 3.1.2)
 	}
-	w.Header().Set("Cache-Control", "no-store")
 	w.Header().Set("Location", target+separator+back.Encode())
 	w.WriteHeader(http.StatusFound)
 }
@@ -90,6 +94,8 @@ func (s *Server) approve(c *client, query url.Values) (code string, refused *ref
 		return "", &refusal{"invalid_request", "response_type is missing"}
 	case query.Get("response_type") != "code":
 		return "", &refusal{"unsupported_response_type", "response_type is not code"}
+	case query.Has("response_mode") && query.Get("response_mode") != "query" && query.Get("response_mode") != formPost:
+		return "", &refusal{"invalid_request", "response_mode is neither query nor form_post"}
 	case query.Get("code_challenge_method") != "S256" || len(challenge) != 43 || !isPKCE(challenge):
 		return "", &refusal{"invalid_request", "there is no code_challenge of the method S256"}
 	}

@@ -28,8 +28,9 @@ const (
 //     use, which brings the next; a second use ends the session (RFC 9700 section 4.14.2). With the
 //     scope openid a login brings an ID token, too.
 //   - The authorization endpoint, GET /authorize, approves at once, for the subject in login_hint
-//     otherwise "alice", and sends the user back with code, state and iss (RFC 9207). A code is good
-//     for one minute and one use.
+//     otherwise "alice", and sends the user back with code, state and iss (RFC 9207), with
+//     response_mode=form_post in a page whose form the browser submits. A code is good for one
+//     minute and one use.
 //   - The revocation endpoint is POST /revoke (RFC 7009).
 //
 // The faults of the issuer ([bearertest.Issuer.SetFault]) meet every endpoint. Refuse is for errors
@@ -170,6 +171,7 @@ func (s *Server) answerDiscovery(w http.ResponseWriter, r *http.Request) {
 		"token_endpoint":                                        s.endpoint(tokenPath),
 		"revocation_endpoint":                                   s.endpoint(revocationPath),
 		"response_types_supported":                              []string{"code"},
+		"response_modes_supported":                              []string{"query", formPost},
 		"subject_types_supported":                               []string{"public"},
 		"id_token_signing_alg_values_supported":                 []string{s.Algorithm()},
 		"grant_types_supported":                                 grantTypes,

@@ -10,6 +10,11 @@
 // A [Session] is one person's login that goes on. A [Store] keeps its refresh token. [RefreshToken]
 // is the grant alone, for a [tokens.Manager] over many sessions, and [NewLogin] a login alone.
 //
+// A browser may come back to another process than the one that began its login. Then the login is
+// in a cookie in between ([Login.SetCookie] and [LoginFromCookie]), or in a Store ([Login.Save] and
+// [LoadLogin]). From a cookie it can be opened as often as the browser likes, while a Store gives
+// it out once.
+//
 // # Refresh tokens
 //
 // A server that rotates refresh tokens takes a second use of one for a theft and ends the session

@@ -15,14 +15,14 @@ type StoreError struct {
 
 // Error names the operation and what the Store said.
 func (e *StoreError) Error() string {
-	return fmt.Sprintf("session: the store cannot %s the session: %v", e.Op, e.Err)
+	return fmt.Sprintf("session: the store cannot %s the record: %v", e.Op, e.Err)
 }
 
 // Unwrap returns Err.
 func (e *StoreError) Unwrap() error { return e.Err }
 
-// ConfigError is one mistake in a configuration. [New], [NewLogin], [NewFileStore] and
-// [NewSealedStore] return all of them at once, joined with [errors.Join].
+// ConfigError is one mistake in a configuration. [New], [NewLogin], [OpenLogin], [LoadLogin],
+// [NewFileStore] and [NewSealedStore] return all of them at once, joined with [errors.Join].
 type ConfigError struct {
 	// Option is the option or the function at fault, such as "WithResource".
 	Option string

@@ -2,6 +2,7 @@ package session_test
 
 import (
 	"context"
+	"crypto/rand"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -74,6 +75,87 @@ func browse(location string) url.Values {
 		return nil
 	}
 	return url.Values{"state": {u.Query().Get("state")}, "code": {"SplxlOBeZQQYbYS6WxSbIA"}}
+}
+
+// webApp is one of the replicas of a web application. A browser comes back to any of them.
+type webApp struct {
+	client *oauth.Client
+	store  session.Store    // of the refresh tokens
+	keys   session.SealKeys // of the logins
+}
+
+// begin sends the browser to the authorization server.
+func (a webApp) begin(w http.ResponseWriter, r *http.Request) error {
+	login, err := session.NewLogin(r.Context(), a.client, "https://app.example.com/callback", session.WithScope("offline_access"))
+	if err != nil {
+		return err
+	}
+	if err := login.SetCookie(r.Context(), w, a.keys); err != nil {
+		return err
+	}
+	http.Redirect(w, r, login.URL(), http.StatusFound)
+	return nil
+}
+
+// callback is what the browser comes back to. After an error the person begins once more.
+func (a webApp) callback(w http.ResponseWriter, r *http.Request) error {
+	login, back, err := session.LoginFromCookie(r, a.client, a.keys)
+	if err != nil {
+		return err
+	}
+	id := rand.Text() // a new one, that no other browser can know
+	s, err := session.New(a.client, a.store, id)
+	if err != nil {
+		return err
+	}
+	defer s.Close()
+	if err := s.Finish(r.Context(), login, back); err != nil {
+		return err
+	}
+	login.ClearCookie(w)
+	http.SetCookie(w, &http.Cookie{Name: "__Host-session", Value: id, Path: "/", Secure: true, HttpOnly: true, SameSite: http.SameSiteLaxMode})
+	http.Redirect(w, r, "/", http.StatusSeeOther)
+	return nil
+}
+
+// In a web application of several replicas one begins a login and another finishes it. The cookie
+// that the browser brings has the login in it.
+func ExampleLoginFromCookie() {
+	server := newAuthorizationServer()
+	defer server.Close()
+
+	client, err := oauth.NewClient(server.URL, "app", oauth.NoClientAuth())
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	key := make([]byte, 32) // use session.SealKeysFromFile
+	_, _ = rand.Read(key)
+	keys := func(context.Context) ([][]byte, error) { return [][]byte{key}, nil }
+	replica := webApp{client, session.NewMemoryStore(), keys}
+
+	w := httptest.NewRecorder()
+	if err := replica.begin(w, httptest.NewRequest(http.MethodGet, "/login", http.NoBody)); err != nil {
+		fmt.Println(err)
+		return
+	}
+	fmt.Println("begun:", w.Code)
+
+	// The browser goes to the authorization server, and comes back to another replica.
+	back := httptest.NewRequest(http.MethodGet, "/callback?"+browse(w.Header().Get("Location")).Encode(), http.NoBody)
+	for _, cookie := range w.Result().Cookies() {
+		back.AddCookie(cookie)
+	}
+	another := webApp{client, replica.store, keys}
+	w = httptest.NewRecorder()
+	if err := another.callback(w, back); err != nil {
+		fmt.Println(err)
+		return
+	}
+	fmt.Println("finished:", w.Code, w.Header().Get("Location"))
+	// Output:
+	// begun: 302
+	// finished: 303 /
 }
 
 // One Manager serves the tokens of many people: the Subject of a key is the name of a session.

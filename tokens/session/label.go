@@ -46,6 +46,7 @@ type binding struct {
 const (
 	sealedForStore byte = 1
 	sealedForFile  byte = 2
+	sealedForLogin byte = 3
 )
 
 // context is what a sealed record is bound to: the format and the key's ID, and what it is for.

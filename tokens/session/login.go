@@ -45,13 +45,14 @@ var (
 // sent to [Login.URL], and [Login.Finish] takes what it comes back with. It must come back within
 // 10 minutes.
 //
-// A Login is in the memory of the process that made it, which must be the one that the browser
-// comes back to. It belongs to one browser: keep it where only that one leads to, such as under the
-// id in a cookie, and never look it up by the state alone, or an attacker can make a person finish
-// the attacker's login (RFC 9700 section 4.7). With several authorization servers give each a
-// redirect URI of its own, unless all of them name themselves in their answers (RFC 9207):
-// otherwise one of them can have the code of another sent to it (RFC 9700 section 4.4). It holds
-// secrets and prints as "[secret]". It is safe for concurrent use.
+// A Login is in the memory of the process that made it. Where the browser may come back to another
+// one, [Login.SetCookie] puts it into a cookie and [Login.Save] into a [Store]. It belongs to one
+// browser: keep it where only that one leads to, such as under the id in a cookie, and never look
+// it up by the state alone, or an attacker can make a person finish the attacker's login (RFC 9700
+// section 4.7). With several authorization servers give each a redirect URI of its own, unless all
+// of them name themselves in their answers (RFC 9207): otherwise one of them can have the code of
+// another sent to it (RFC 9700 section 4.4). It holds secrets and prints as "[secret]". It is safe
+// for concurrent use.
 type Login struct {
 	opaque
 	*hiddenLogin
@@ -68,6 +69,7 @@ type loginState struct {
 	url, redirectURI       string
 	state, verifier, nonce string
 	issParameter           bool // the server names itself in every answer
+	formPost               bool // the browser posts the answer
 	end, endWall           time.Time
 	used                   atomic.Bool
 }
@@ -91,7 +93,7 @@ func NewLogin(ctx context.Context, client *oauth.Client, redirectURI string, opt
 	}
 	now := time.Now()
 	l := &Login{hiddenLogin: &hiddenLogin{&loginState{
-		client: wire, key: c.key(), resources: c.resources.Get(), redirectURI: redirectURI,
+		client: wire, key: c.key(), resources: c.resources.Get(), redirectURI: redirectURI, formPost: c.formPost.Get(),
 		state: random(), verifier: random(), issParameter: found.IssParameter, end: now.Add(loginLifetime),
 	}}}
 	l.endWall = l.end.Round(0)
@@ -142,6 +144,9 @@ func (l *Login) location(found oauthwire.Endpoints, extra url.Values) (string, e
 	if l.resources != nil {
 		extra["resource"] = l.resources
 	}
+	if l.formPost {
+		extra.Set("response_mode", "form_post")
+	}
 	query := u.Query() // RFC 6749 section 3.1: what is there stays, and nothing is sent twice
 	for name, values := range extra {
 		if oauthwire.HasParameter(query, name) {
@@ -153,18 +158,25 @@ func (l *Login) location(found oauthwire.Endpoints, extra url.Values) (string, e
 	return u.String(), nil
 }
 
-// URL returns where to send the browser. It holds the state, so it is for that browser alone.
+// URL returns where to send the browser. It holds the state, so it is for that browser alone. It is
+// "" for a login that [OpenLogin] or [LoadLogin] returned.
 func (l *Login) URL() string { return l.url }
+
+// State returns the state parameter that the answer has (RFC 6749 section 4.1.1): 43 letters,
+// digits, "-" and "_" that no other login has. It tells the logins of one browser apart, one in
+// each tab. It does not show whose login it is, because an attacker has one, too.
+func (l *Login) State() string { return l.state }
 
 // Nonce returns what an ID token of this login must have as its nonce (OpenID Connect Core section
 // 3.1.3.7), and "" when the scope has no "openid". It is for a caller that verifies the ID token;
 // this package does not.
 func (l *Login) Nonce() string { return l.nonce }
 
-// Finish takes what the browser came back with, which is the query of the redirect URI, and
-// exchanges the code in it for tokens. It may be called once; only an answer that is not for this
-// login, [ErrLoginState], leaves it as it was, because otherwise any person could end it. Of two
-// calls at once one has [ErrLoginUsed].
+// Finish takes what the browser came back with, see [Login.Answer], and exchanges the code in it
+// for tokens: the query of the redirect URI, and with [WithFormPost] the form in the body, but
+// never the Form of a request, in which both are mixed. It may be called once; only an answer that
+// is not for this login, [ErrLoginState], leaves it as it was, because otherwise any person could
+// end it. Of two calls at once one has [ErrLoginUsed].
 //
 // It may be called again with the same answer after an error that came before the code was sent:
 // the context had ended, discovery failed, the client's secret was not available, or the token
@@ -189,7 +201,7 @@ func (l *Login) Finish(ctx context.Context, back url.Values) (*tokens.Response, 
 	if l.used.Swap(true) {
 		return nil, ErrLoginUsed
 	}
-	if !now.Before(l.end) || !now.Before(l.endWall) { // the monotonic clock stands still while a machine is suspended
+	if l.over(now) {
 		return nil, ErrLoginExpired
 	}
 	code, err := l.read(back)
@@ -212,6 +224,10 @@ func (l *Login) Finish(ctx context.Context, back url.Values) (*tokens.Response, 
 	})
 	return response, err
 }
+
+// over reports whether it is too late to finish the login. The monotonic clock stands still while a
+// machine is suspended.
+func (l *Login) over(now time.Time) bool { return !now.Before(l.end) || !now.Before(l.endWall) }
 
 // read judges an answer whose state is right, and returns the code (RFC 6749 section 4.1.2).
 func (l *Login) read(back url.Values) (code string, err error) {

@@ -27,6 +27,7 @@ type loginConfig struct {
 	resources  optional.Value[[]string]
 	audience   optional.Value[string]
 	parameters []parameter
+	formPost   optional.Value[bool]
 
 	extra url.Values // the parameters, as they are sent
 }
@@ -70,6 +71,14 @@ func WithParameter(name, value string) LoginOption {
 	return func(c *loginConfig) { c.parameters = append(c.parameters, parameter{name, value}) }
 }
 
+// WithFormPost has the browser bring the answer in the body of a POST, and not in the query, where
+// logs and histories keep it (response_mode=form_post of OAuth 2.0 Form Post Response Mode). Some
+// servers demand it for some scopes, such as Apple's. The redirect URI is an https or http URL. The
+// POST comes from the server's site, so that a browser sends only cookies with it that are
+// SameSite=None and Secure; those of the application's own session are often not there. See
+// [Login.Answer] for what to give to [Login.Finish]. The default is the query.
+func WithFormPost() LoginOption { return func(c *loginConfig) { c.formPost.Set(true) } }
+
 // configureLogin collects what the options say, and judges it all. The client may be nil.
 func configureLogin(client *oauthwire.Client, redirectURI string, opts []LoginOption) *loginConfig {
 	c := &loginConfig{extra: make(url.Values)}
@@ -83,6 +92,10 @@ func configureLogin(client *oauthwire.Client, redirectURI string, opts []LoginOp
 	optional.Apply(&c.Mistakes, "NewLogin", opts, c)
 	c.judgeTexts()
 	c.judgeResources()
+	optional.Once(&c.Mistakes, "WithFormPost", &c.formPost, nil)
+	if scheme, _, _ := strings.Cut(redirectURI, ":"); c.formPost.Given() && strings.Contains(scheme, ".") {
+		c.Add("WithFormPost", "", "a browser does not post to a redirect URI with a private-use scheme; leave the option out")
+	}
 	for _, p := range c.parameters {
 		c.judgeParameter(p)
 	}

@@ -44,14 +44,20 @@ type storedSession struct {
 }
 
 // recordName is the name of a session's record. It is a hash: the names in a Store do not tell who
-// its users are. Each part is preceded by its length, so that no two sessions have the same text.
+// its users are.
 func recordName(c *oauthwire.Client, subject string) string {
+	return "session-" + hashedName("bearer session", c.Issuer, c.ID, subject)
+}
+
+// hashedName returns a hash of its parts, the first of which says what it is the name of. Each part
+// is preceded by its length, so that no two lists of them have the same text.
+func hashedName(parts ...string) string {
 	h := sha256.New()
-	for _, part := range []string{"bearer session", c.Issuer, c.ID, subject} {
+	for _, part := range parts {
 		h.Write(binary.BigEndian.AppendUint64(nil, uint64(len(part))))
 		h.Write([]byte(part))
 	}
-	return "session-" + hex.EncodeToString(h.Sum(nil))
+	return hex.EncodeToString(h.Sum(nil))
 }
 
 // with returns the record as it is after a response.

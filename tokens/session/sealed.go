@@ -13,7 +13,8 @@ import (
 )
 
 // ErrCannotUnseal means that a record is there and cannot be opened: none of the keys is the one it
-// was sealed with, it has been changed or cut, it is another record's, or it was never sealed.
+// was sealed with, it has been changed or cut, it is another record's, or it was never sealed. The
+// same holds for the text of [Login.Seal], which is the record of a client's login.
 // Delete removes it. Until then Save in version 0 does not replace it. In its own version, if that
 // is known from before, Save replaces it with [NewSealedStore], which does not look at the old
 // record, and not with [NewFileStore].
@@ -101,7 +102,7 @@ func openRecord(sealers []sealer, b binding, name string, sealed []byte) ([]byte
 	if !known {
 		return nil, fmt.Errorf("%w: none of the keys is the one it was sealed with", ErrCannotUnseal)
 	}
-	return nil, fmt.Errorf("%w: it has been changed, or is the record of another name or label", ErrCannotUnseal)
+	return nil, fmt.Errorf("%w: it has been changed, or is the record of another name or label, or a login of another client", ErrCannotUnseal)
 }
 
 // NewSealedStore returns a [Store] that keeps its records in another one, sealed with AES-256-GCM:

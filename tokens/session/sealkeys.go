@@ -13,11 +13,11 @@ import (
 	"github.com/bearer-go/bearer/internal/atomicfile"
 )
 
-// SealKeys returns the keys that records are sealed with, 32 random bytes each: the first seals,
-// and all of them open. To change the key add a new one second, wherever the records are read; when
-// all have it, move it to the front. A record goes over to it when it is saved next, and the old
-// key can go when all have been. One key is good for 2^32 times of saving (NIST SP 800-38D section
-// 8.3).
+// SealKeys returns the keys that records and logins are sealed with, 32 random bytes each: the
+// first seals, and all of them open. To change the key add a new one second, wherever the records
+// are read; when all have it, move it to the front. A record goes over to it when it is saved next,
+// and the old key can go when all have been. One key is good for 2^32 times of saving (NIST SP
+// 800-38D section 8.3).
 //
 // [SealKeysFromFile] makes one; for a keyring or a key management service write one's own, and let
 // it remember what it got: it is called each time that a record is loaded or saved, from several

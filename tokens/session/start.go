@@ -13,8 +13,8 @@ import (
 	"github.com/bearer-go/bearer/tokens"
 )
 
-// Login begins a login, as [NewLogin] does. It changes nothing about the session before
-// [Session.Finish].
+// Login begins a login, as [NewLogin] does, that no session with another name can finish. It
+// changes nothing about the session before [Session.Finish].
 func (s *Session) Login(ctx context.Context, redirectURI string, opts ...LoginOption) (*Login, error) {
 	if s.closed.Load() {
 		return nil, tokens.ErrClosed
