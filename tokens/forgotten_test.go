@@ -38,7 +38,6 @@ func TestForgottenSourceIsReturnedAsLongAsItIsHeld(t *testing.T) {
 	if again != source {
 		t.Error("a key has two Sources")
 	}
-	source, again = nil, nil
 	runtime.GC()
 	if got := m.Source(tokens.Key{Subject: "forgotten"}); tokenstest.MustToken(t, got) != tokenstest.MustToken(t, &copied) {
 		t.Error("a copy of a Source does not hold it")
@@ -145,8 +144,8 @@ func TestCloseReachesForgottenSources(t *testing.T) {
 	}
 }
 
-// Callers use and hold Sources while others are forgotten and reset. No caller gets a token that was
-// fetched before a reset that has returned.
+// Callers use and hold Sources while others are forgotten and reset. No caller gets a token that
+// was fetched before a reset that has returned.
 func TestResetsAndForgottenSourcesAtOnce(t *testing.T) {
 	t.Parallel()
 	var mu sync.Mutex

@@ -139,8 +139,8 @@ func (m *Manager) all() []*sourceState {
 	return m.sources.All()
 }
 
-// Reset resets the sources of all keys, as [Source.Reset] does. Those that the Manager has forgotten
-// and that a caller still holds are among them.
+// Reset resets the sources of all keys, as [Source.Reset] does. Those that the Manager has
+// forgotten and that a caller still holds are among them.
 func (m *Manager) Reset() {
 	for _, s := range m.all() {
 		s.reset()

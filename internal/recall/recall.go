@@ -29,8 +29,8 @@ func New[K comparable, V any](key func(*V) K) *Map[K, V] {
 	}
 }
 
-// Find returns the value of a key, nil if there is none. One that was forgotten is found for as long
-// as it is reachable from elsewhere, and perhaps until the next garbage collection.
+// Find returns the value of a key, nil if there is none. One that was forgotten is found for as
+// long as it is reachable from elsewhere, and perhaps until the next garbage collection.
 func (m *Map[K, V]) Find(key K) *V {
 	if e, ok := m.remembered[key]; ok {
 		return e.Value.(*V)

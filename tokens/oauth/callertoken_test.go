@@ -276,7 +276,7 @@ func TestTokensOfCallersCountAgainstMaxKeys(t *testing.T) {
 			}
 		}
 		synctest.Wait()
-		runtime.GC() // what was forgotten is gone
+		runtime.GC()                          // what was forgotten is gone
 		for _, i := range []int{9, 8, 7, 0} { // the last was forgotten
 			name := fmt.Sprint(i)
 			wantFor(callerWith(t, subjectToken(name)), t, manager.Source(tokens.Key{Subject: "alice"}), "for-"+name+"-access_token-")
@@ -329,8 +329,8 @@ func TestForgottenSourceSharesTheTokensOfCallers(t *testing.T) {
 	}
 }
 
-// A Source that was forgotten and is returned again has the tokens of callers, and what is asked for
-// in a fetch by then counts for it.
+// A Source that was forgotten and is returned again has the tokens of callers, and what is asked
+// for in a fetch by then counts for it.
 func TestForgottenSourceIsAskedForMore(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := tokenstest.NewClient(t, echoServer(), oauth.NoClientAuth())
