@@ -135,7 +135,7 @@ var arrows = map[string][]string{
 	},
 	"tokens": {
 		"internal/accesstoken", "internal/callertoken", "internal/flight", "internal/grammar", "internal/optional",
-		"internal/pacing", "internal/secretprint", "internal/webclient", "internal/weburl",
+		"internal/pacing", "internal/recall", "internal/secretprint", "internal/webclient", "internal/weburl",
 	},
 	"internal/oauthwire": {
 		"tokens",
@@ -151,7 +151,7 @@ var arrows = map[string][]string{
 	"tokens/session": {
 		"tokens", "tokens/oauth", "internal/oauthwire",
 		"internal/accesstoken", "internal/atomicfile", "internal/flight", "internal/grammar", "internal/optional",
-		"internal/pacing", "internal/secretprint", "internal/strictjson", "internal/weburl",
+		"internal/pacing", "internal/recall", "internal/secretprint", "internal/strictjson", "internal/weburl",
 	},
 	"tokens/session/storetest":       {"tokens/session"},
 	"tokens/internal/tokenstest":     {"tokens", "tokens/oauth", "tokens/session", "internal/optional"},
@@ -169,6 +169,7 @@ var arrows = map[string][]string{
 	"internal/tokencache":            {},
 	"internal/pacing":                {"internal/flight"},
 	"internal/privatekey":            {"internal/jws", "internal/strictjson"},
+	"internal/recall":                {},
 	"internal/secretprint":           {},
 	"internal/strictjson":            {},
 	"internal/webclient":             {"internal/grammar", "internal/weburl"},

@@ -172,7 +172,7 @@ func (s *Source) finish(ctx context.Context, f *fetch, response *Response, err e
 }
 
 // release finishes a fetch, unless it has finished before. The caller holds the lock.
-func (s *Source) release(f *fetch, token *Token, err error) {
+func (s *sourceState) release(f *fetch, token *Token, err error) {
 	if f.Finished() {
 		return
 	}

@@ -1,7 +1,6 @@
 package tokens
 
 import (
-	"container/list"
 	"context"
 	"crypto/rand"
 	"crypto/sha256"
@@ -10,6 +9,7 @@ import (
 	"time"
 
 	"github.com/bearer-go/bearer/internal/pacing"
+	"github.com/bearer-go/bearer/internal/recall"
 )
 
 // Manager keeps one token for each [Key]. It is made by [NewManager], does nothing until a token is
@@ -37,9 +37,8 @@ type managerState struct {
 
 	hashKey [sha256.Size]byte // of the hashes of callers' tokens; random
 
-	mu      sync.Mutex                 // guards what follows, and the end of ctx; it is taken last
-	sources map[sourceID]*list.Element // of *Source
-	order   *list.List                 // the one that was not asked for or fetched for the longest time is at the front
+	mu      sync.Mutex                         // guards what follows, and the end of ctx; it is taken last
+	sources *recall.Map[sourceID, sourceState] // kept when they are asked for or fetched
 }
 
 // sourceID is what a Manager finds a source by.
@@ -59,7 +58,7 @@ func NewManager(fetcher Fetcher, opts ...ManagerOption) (*Manager, error) {
 	m := &Manager{hiddenManager: &hiddenManager{&managerState{
 		fetcher: fetcher, observe: c.observe.Get(), logger: c.logger.Or(slog.Default()),
 		timeout: c.timeout.Or(defaultFetchTimeout), maxKeys: c.maxKeys.Or(defaultMaxKeys),
-		sources: make(map[sourceID]*list.Element), order: list.New(), renewals: new(pacing.Allowance),
+		sources: recall.New((*sourceState).id), renewals: new(pacing.Allowance),
 	}}}
 	if f, ok := fetcher.(pacing.Sharer); ok {
 		m.renewals = f.Allowance()
@@ -69,18 +68,18 @@ func NewManager(fetcher Fetcher, opts ...ManagerOption) (*Manager, error) {
 	return m, nil
 }
 
-// Source returns the source of tokens for a key: the same one each time, and for each key that
-// means the same token, until it is forgotten; see [WithMaxKeys]. It does no I/O. A key that the
-// Fetcher cannot serve is an error of [Source.Token].
+// Source returns the source of tokens for a key. It is the same one each time, and for each key that
+// means the same token, also one that the Manager has forgotten ([WithMaxKeys]) and that a caller
+// still holds. It does no I/O. A key that the Fetcher cannot serve is an error of [Source.Token].
 func (m *Manager) Source(key Key) *Source {
 	key = key.canonical()
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if s := m.find(sourceID{key: key}); s != nil {
-		return s
+	s := m.find(sourceID{key: key})
+	if s == nil {
+		s = newSource(&sourceState{m: m, key: key})
 	}
-	s := newSource(&sourceState{m: m, key: key})
-	m.remember(s)
+	m.keep(s)
 	return s
 }
 
@@ -89,41 +88,28 @@ func (m *Manager) callerSource(parent *Source, hash string) *Source {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.keep(parent) // or it would be forgotten before those that were made for it
-	if s := m.find(sourceID{parent.key, hash}); s != nil {
-		return s
+	s := m.find(sourceID{parent.key, hash})
+	if s == nil {
+		s = newSource(&sourceState{m: m, key: parent.key, parent: parent, callerHash: hash})
 	}
-	s := newSource(&sourceState{m: m, key: parent.key, parent: parent, callerHash: hash})
-	m.remember(s)
+	m.keep(s)
 	return s
 }
 
-// find returns a source that is remembered, or nil. The caller holds the lock.
+// find returns a source that is remembered or still held, or nil. The caller holds the lock.
 func (m *Manager) find(id sourceID) *Source {
-	found, ok := m.sources[id]
-	if !ok {
-		return nil
+	if s := m.sources.Find(id); s != nil {
+		return s.source
 	}
-	m.order.MoveToBack(found)
-	return found.Value.(*Source)
+	return nil
 }
 
-// remember adds a source, in place of the oldest if there are too many. The caller holds the lock.
-func (m *Manager) remember(s *Source) {
-	m.sources[s.id()] = m.order.PushBack(s)
-	for m.order.Len() > m.maxKeys {
-		oldest := m.order.Remove(m.order.Front()).(*Source)
-		delete(m.sources, oldest.id())
-	}
-}
-
-// keep notes that a source is used. One that was forgotten is remembered again, unless another has
-// taken its place. The caller holds the lock.
+// keep notes that a source is used, and remembers it, in place of the oldest if there are too many.
+// The caller holds the lock.
 func (m *Manager) keep(s *Source) {
-	switch e, ok := m.sources[s.id()]; {
-	case !ok:
-		m.remember(s)
-	case e.Value == s:
-		m.order.MoveToBack(e)
+	m.sources.Keep(s.sourceState)
+	for m.sources.Len() > m.maxKeys {
+		m.sources.Forget(m.sources.Oldest())
 	}
 }
 
@@ -140,18 +126,23 @@ func (m *Manager) begin(s *Source) bool {
 	return true
 }
 
-// all returns the sources that are remembered, in their order.
-func (m *Manager) all() []*Source {
+// remembered returns the sources that are remembered, in their order.
+func (m *Manager) remembered() []*sourceState {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	all := make([]*Source, 0, m.order.Len())
-	for e := m.order.Front(); e != nil; e = e.Next() {
-		all = append(all, e.Value.(*Source))
-	}
-	return all
+	return m.sources.Remembered()
 }
 
-// Reset resets the sources of all keys that the Manager remembers, as [Source.Reset] does.
+// all returns every source that can hand out a token: those that are remembered, and those that are
+// still held.
+func (m *Manager) all() []*sourceState {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.sources.All()
+}
+
+// Reset resets the sources of all keys, as [Source.Reset] does. Those that the Manager has
+// forgotten and that a caller still holds are among them.
 func (m *Manager) Reset() {
 	for _, s := range m.all() {
 		s.reset()
@@ -159,8 +150,7 @@ func (m *Manager) Reset() {
 }
 
 // Close ends every fetch under way, waits until the Fetcher has returned from each, and forgets all
-// tokens. Afterwards [Source.Token] gives [ErrClosed]; only the Source of a key that was forgotten
-// before hands out what it has until that is stale. It may be called more than once.
+// tokens. Afterwards [Source.Token] gives [ErrClosed]. It may be called more than once.
 //
 // The error is what the Fetcher's closers returned, see [Request.AtClose]: with package session, a
 // StoreError when there is a refresh token that could still not be saved, and is lost with the

@@ -31,7 +31,8 @@ type managerConfig struct {
 // WithMaxKeys sets how many keys a Manager remembers, 4096 by default. When there is one more, the
 // Manager forgets the key that was neither asked for with [Manager.Source] nor fetched for the
 // longest time. Nothing is lost but a token, which can be fetched again: refresh tokens are in a
-// Store of package session. A caller that holds the [Source] of a forgotten key goes on using it.
+// Store of package session. A caller that holds the [Source] of a forgotten key goes on using it,
+// and [Manager.Source] returns that one as long as it is held.
 //
 // If the Fetcher needs tokens of the callers, each that they bring counts as a key, and so does the
 // key itself.

@@ -82,6 +82,7 @@ type printParts struct {
 	token   *tokens.Token
 	store   session.Store // has a refresh token
 	session *session.Session
+	many    *session.Sessions // has a session with a refresh token
 	login   *session.Login
 	unsaved tokens.Fetcher // keeps a refresh token that could not be saved
 }
@@ -132,6 +133,12 @@ func newPrintParts(t *testing.T) printParts {
 	must(err)
 	t.Cleanup(func() { _ = p.session.Close() })
 	must(p.session.Adopt(t.Context(), tokens.NewSecret(printRefresh)))
+	p.many, err = session.NewSessions(p.client, p.store, session.WithManagerOptions(quiet))
+	must(err)
+	t.Cleanup(func() { _ = p.many.Close() })
+	carol, err := p.many.Session("carol")
+	must(err)
+	must(carol.Adopt(t.Context(), tokens.NewSecret(printRefresh)))
 	p.login, err = p.session.Login(t.Context(), "https://app.example/callback", session.WithScope("openid"))
 	must(err)
 
@@ -231,6 +238,10 @@ func (p printParts) samples(t *testing.T) []printed {
 		printedAs("oauth.SecurityToken", true, security),
 		printedAs("session.Session", true, p.session),
 		printedAs("session.Session", true, *p.session),
+		printedAs("session.Sessions", true, p.many),
+		printedAs("session.Sessions", true, *p.many),
+		printedAs("session.SessionsOption", false, session.WithMaxSessions(1)),
+		printedAs("session.SessionsStats", false, p.many.Stats()),
 		printedAs("tokens.Source", true, p.source),
 		printedAs("tokens.Source", true, *p.source),
 		printedAs("tokens.Stats", false, p.source.Stats()),

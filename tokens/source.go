@@ -33,7 +33,8 @@ type Source struct {
 type hiddenSource struct{ *sourceState }
 
 func newSource(state *sourceState) *Source {
-	return &Source{hiddenSource: &hiddenSource{state}}
+	state.source = &Source{hiddenSource: &hiddenSource{state}}
+	return state.source
 }
 
 type sourceState struct {
@@ -60,12 +61,14 @@ type sourceState struct {
 	next     time.Time  // no fetch begins before, unless there is neither a token nor a failure
 	forced   time.Time  // when one last began because a server refused the token
 	stats    Stats
+
+	source *Source // that has this state
 }
 
 // Key returns the key that the tokens are for, with its scopes in the order that [Key] describes.
 func (s *Source) Key() Key { return s.key }
 
-func (s *Source) id() sourceID { return sourceID{s.key, s.callerHash} }
+func (s *sourceState) id() sourceID { return sourceID{s.key, s.callerHash} }
 
 // Token returns a token that is not expired. It returns at once while there is one; a stale one is
 // renewed in the background meanwhile. Otherwise it waits for one fetch, which it shares with all
@@ -93,10 +96,6 @@ func (s *Source) Token(ctx context.Context) (*Token, error) {
 				return nil, err
 			}
 			now = time.Now()
-			if at.parent != s { // one for this key that was forgotten: what is asked for at counts
-				s = at.parent
-				continue
-			}
 		}
 		t, f, err := at.join(ctx, now, given)
 		if f == nil {
@@ -207,7 +206,7 @@ func (s *Source) Invalidate(t *Token) bool {
 // one, and what a fetch under way brings is dropped. It is for after a login or a logout.
 func (s *Source) Reset() {
 	s.reset()
-	for _, other := range s.m.all() { // also of a Source for this key that was forgotten
+	for _, other := range s.m.all() {
 		if other.parent != nil && other.key == s.key {
 			other.reset()
 		}
@@ -215,7 +214,7 @@ func (s *Source) Reset() {
 }
 
 // reset is Reset for this source, and no other of its key.
-func (s *Source) reset() {
+func (s *sourceState) reset() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.token, s.refused, s.err, s.failures, s.next, s.forced = nil, false, nil, 0, time.Time{}, time.Time{}

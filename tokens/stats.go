@@ -61,8 +61,8 @@ func (s *Source) Stats() Stats {
 // fetched for the longest time first.
 func (m *Manager) Stats() []Stats {
 	var all []Stats
-	for _, s := range m.all() {
-		all = append(all, s.Stats())
+	for _, s := range m.remembered() {
+		all = append(all, s.source.Stats())
 	}
 	return all
 }

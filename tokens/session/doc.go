@@ -7,8 +7,9 @@
 //	err = s.Finish(r.Context(), login, r.URL.Query())
 //	token, err := s.Token(ctx)
 //
-// A [Session] is one person's login that goes on. A [Store] keeps its refresh token. [RefreshToken]
-// is the grant alone, for a [tokens.Manager] over many sessions, and [NewLogin] a login alone.
+// A [Session] is one person's login that goes on. [Sessions] has those of many users, each by its
+// name. A [Store] keeps their refresh tokens. [RefreshToken] is the grant alone, for a
+// [tokens.Manager] over many sessions, and [NewLogin] a login alone.
 //
 // A browser may come back to another process than the one that began its login. Then the login is
 // in a cookie in between ([Login.SetCookie] and [LoginFromCookie]), or in a Store ([Login.Save] and

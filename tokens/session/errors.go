@@ -21,8 +21,8 @@ func (e *StoreError) Error() string {
 // Unwrap returns Err.
 func (e *StoreError) Unwrap() error { return e.Err }
 
-// ConfigError is one mistake in a configuration. [New], [NewLogin], [OpenLogin], [LoadLogin],
-// [NewFileStore] and [NewSealedStore] return all of them at once, joined with [errors.Join].
+// ConfigError is one mistake in a configuration. [New], [NewSessions], [NewLogin], [OpenLogin],
+// [LoadLogin], [NewFileStore] and [NewSealedStore] return all of them at once, joined with [errors.Join].
 type ConfigError struct {
 	// Option is the option or the function at fault, such as "WithResource".
 	Option string

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 
 	"github.com/bearer-go/bearer/tokens"
 )
@@ -17,8 +18,7 @@ const (
 // Logout ends the session. It revokes the refresh token (RFC 7009), and access tokens on a
 // best-effort basis, and deletes the record. [Session.Token] gives [tokens.ErrLoginRequired] from
 // then on, in this process at once and in others when the tokens that they have are renewed. No
-// token is handed out here while the server is asked. Only the [tokens.Source] of a key that was
-// forgotten ([tokens.WithMaxKeys]) hands out what it has until that is stale.
+// token is handed out here while the server is asked.
 //
 // Once the session is locked and loaded it is logged out even if the context ends, as it does when
 // the browser goes away. The answer about the refresh token is waited for then, too, for 40 seconds
@@ -45,8 +45,7 @@ func (s *Session) Logout(ctx context.Context) error {
 	if s.closed.Load() { // since
 		return tokens.ErrClosed
 	}
-	s.refresher.logouts.Add(1)
-	defer s.refresher.logouts.Add(-1)
+	defer s.refresher.logouts.begin(l.name)()
 	s.reset() // no caller gets a token while the server is asked
 	notRevoked := s.revoke(l, data, version, err)
 	// The caller may be gone by now; the record must be, too.
@@ -98,4 +97,34 @@ func (s *Session) revoke(l *lease, data []byte, version int64, loadErr error) er
 		}
 	}
 	return nil //nolint:nilerr // of the access tokens: see above
+}
+
+// logouts counts those of this process that have the lease, by the name of the record. The zero
+// value has none.
+type logouts struct {
+	mu    sync.Mutex
+	names map[string]int
+}
+
+// begin counts one until end is called.
+func (s *logouts) begin(name string) (end func()) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.names == nil {
+		s.names = make(map[string]int)
+	}
+	s.names[name]++
+	return func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if s.names[name]--; s.names[name] == 0 {
+			delete(s.names, name)
+		}
+	}
+}
+
+func (s *logouts) has(name string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.names[name] > 0
 }

@@ -3,7 +3,6 @@ package session
 import (
 	"context"
 	"errors"
-	"sync/atomic"
 	"time"
 
 	"github.com/bearer-go/bearer/internal/oauthwire"
@@ -107,7 +106,7 @@ type refresherState struct {
 	store  Store
 	wall   func() time.Time // wallNow, but in tests
 
-	logouts atomic.Int32 // of this process that have the lease
+	logouts logouts
 
 	unsaved
 }
@@ -123,10 +122,15 @@ func (f *refresher) Fetch(ctx context.Context, q tokens.Request) (*tokens.Respon
 	if f.wire == nil {
 		return nil, errClientless
 	}
+	q.AtClose(f)
+	return f.obtain(ctx, q)
+}
+
+// obtain is Fetch for a caller that closes the refresher.
+func (f *refresher) obtain(ctx context.Context, q tokens.Request) (*tokens.Response, error) {
 	if err := f.wire.CheckKey(q.Key, true); err != nil {
 		return nil, err
 	}
-	q.AtClose(f)
 	name := recordName(f.wire, q.Key.Subject)
 	response, err := f.fetch(ctx, name, q)
 	if _, ok := errors.AsType[*StoreError](err); ok && !errors.Is(err, ErrConflict) {
@@ -145,7 +149,7 @@ func (f *refresher) Fetch(ctx context.Context, q tokens.Request) (*tokens.Respon
 // nothing while the lease is that of a logout, which it may be in another process if the context
 // has ended.
 func (f *refresher) known(ctx context.Context, name string) (storedSession, bool) {
-	if ctx.Err() != nil || f.logouts.Load() > 0 {
+	if ctx.Err() != nil || f.logouts.has(name) {
 		return storedSession{}, false
 	}
 	if next, ok := f.unsavedOf(name); ok {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"sync/atomic"
+	"time"
 
 	"github.com/bearer-go/bearer/internal/oauthwire"
 	"github.com/bearer-go/bearer/internal/optional"
@@ -31,8 +32,8 @@ var errOtherSession = errors.New("the key's Subject is not the name of this Sess
 // Several processes may use one at a time; see [RefreshToken].
 //
 // Make one Session of a name for a process, and close it in the end: what could not be saved is
-// kept in it, and lost with one that is made for a request and dropped. It is safe for concurrent
-// use and prints as "[secret]".
+// kept in it, and lost with one that is made for a request and dropped. [Sessions] does that for
+// many names. It is safe for concurrent use and prints as "[secret]".
 type Session struct {
 	opaque
 	*hiddenSession
@@ -48,6 +49,11 @@ type sessionState struct {
 	manager   *tokens.Manager
 	plain     *tokens.Source // of the key without resource, audience and scope
 	closed    atomic.Bool
+
+	session  *Session       // that has this state
+	among    *sessionsState // nil for one that New made; its lock guards what follows
+	underWay int            // what is being done
+	used     time.Time      // last, or looked at since
 }
 
 // New returns the session with this name. The name is whatever the application tells its sessions
@@ -55,61 +61,65 @@ type sessionState struct {
 // those of a [tokens.Manager]. New does no I/O and starts nothing. The error is every mistake in
 // the configuration, each a [*ConfigError], or a [*tokens.ConfigError] if it is in one of the
 // options.
+//
+// It is for a program with one session or a few, such as a command-line tool. A server with many
+// users has [NewSessions].
 func New(client *oauth.Client, store Store, name string, opts ...tokens.ManagerOption) (*Session, error) {
 	var m optional.Mistakes
-	if oauthwire.Of(client) == nil {
-		m.Add("New", "nil", "the Client is nil; make one with oauth.NewClient")
-	}
-	if store == nil {
-		m.Add("New", "nil", "the Store is nil; give one, such as NewMemoryStore()")
-	}
+	judgeParts(&m, "New", client, store)
 	if name == "" {
 		m.Add("New", `""`, "the name is empty; give one that tells this session from others")
 	}
-	s := &Session{hiddenSession: &hiddenSession{&sessionState{
-		client: client, wire: oauthwire.Of(client), name: name, refresher: newRefresher(client, store),
-	}}}
+	r := newRefresher(client, store)
+	if len(m.All) > 0 {
+		_, err := tokens.NewManager(r, opts...)
+		return nil, errors.Join(configErrors(m.All), err)
+	}
+	return newSession(client, r, name, opts)
+}
+
+// newSession returns a session whose refresh tokens a refresher keeps, which may have others. The
+// error is a mistake in the options.
+func newSession(client *oauth.Client, r *refresher, name string, opts []tokens.ManagerOption) (*Session, error) {
+	state := &sessionState{client: client, wire: r.wire, name: name, refresher: r}
+	state.session = &Session{hiddenSession: &hiddenSession{state}}
 	var err error
-	s.manager, err = tokens.NewManager(sessionFetcher{s.refresher, name}, opts...)
-	if err := errors.Join(configErrors(m.All), err); err != nil {
+	if state.manager, err = tokens.NewManager(sessionFetcher{state}, opts...); err != nil {
 		return nil, err
 	}
+	s := state.session
 	s.plain = s.manager.Source(s.key(tokens.Key{}))
 	return s, nil
 }
 
-// sessionFetcher is a refresher for one session alone.
-type sessionFetcher struct {
-	*refresher
-	name string
-}
+// sessionFetcher is a refresher for one session alone. Each Source leads to it by its Manager, so
+// that a session lives as long as a caller holds one of its Sources.
+type sessionFetcher struct{ of *sessionState }
 
 // Allowance is what all Sessions of a Client share.
-func (f sessionFetcher) Allowance() *pacing.Allowance {
-	if f.wire == nil { // which is an error of New
-		return new(pacing.Allowance)
-	}
-	return &f.wire.Renewals
-}
+func (f sessionFetcher) Allowance() *pacing.Allowance { return &f.of.wire.Renewals }
 
 // Fetch implements [tokens.Fetcher].
 func (f sessionFetcher) Fetch(ctx context.Context, q tokens.Request) (*tokens.Response, error) {
-	if q.Key.Subject != f.name {
+	if q.Key.Subject != f.of.name {
 		return nil, oauthwire.BadRequest(errOtherSession)
 	}
-	return f.refresher.Fetch(ctx, q)
+	defer f.of.use()()
+	return f.of.refresher.obtain(ctx, q)
+}
+
+// use notes that something is under way, until done is called for the first time.
+func (s *sessionState) use() (done func()) {
+	if s.among == nil {
+		return func() {}
+	}
+	return s.among.use(s)
 }
 
 // Source returns the source of access tokens for a key, as [tokens.Manager.Source] does. Its
 // Issuer, Client and Subject are this session's and may be left out. Another there is an error of
 // [tokens.Source.Token], [tokens.Error.Permanent].
-func (s *Session) Source(key tokens.Key) *tokens.Source {
-	key = s.key(key)
-	if key == s.plain.Key() {
-		return s.plain
-	}
-	return s.manager.Source(key)
-}
+func (s *Session) Source(key tokens.Key) *tokens.Source { return s.manager.Source(s.key(key)) }
 
 // key is a key with what is this session's.
 func (s *Session) key(key tokens.Key) tokens.Key {
@@ -120,10 +130,7 @@ func (s *Session) key(key tokens.Key) tokens.Key {
 }
 
 // reset resets all sources.
-func (s *Session) reset() {
-	s.manager.Reset()
-	s.plain.Reset() // which the Manager may have forgotten
-}
+func (s *Session) reset() { s.manager.Reset() }
 
 // Token returns an access token for the key without resource, audience and scope; see
 // [Session.Source] for others and [tokens.Source.Token] for the errors, of which
@@ -156,15 +163,36 @@ func (s *Session) LoggedIn(ctx context.Context) (bool, error) {
 // and that a login will be required. With a server and a Store that do not answer this takes up to
 // 35 seconds. Afterwards everything gives [tokens.ErrClosed]. It may be called more than once, and
 // tries again then.
+//
+// Of a session that [Sessions] handed out, what could not be saved is kept and tried again until
+// [Sessions.Close], which closes all of them. After Close there is another session with the name.
 func (s *Session) Close() error {
+	if s.among != nil {
+		s.among.remove(s.sessionState)
+		return errors.Join(s.manager.Close(), s.refresher.saveNow(s.recordName()))
+	}
 	s.closed.Store(true)
-	err := s.manager.Close()
-	s.reset()
-	return err
+	return errors.Join(s.manager.Close(), s.refresher.Close())
 }
 
-func (s *Session) recordName() string { return recordName(s.wire, s.name) }
+func (s *sessionState) recordName() string { return recordName(s.wire, s.name) }
 
-func (s *Session) acquire(ctx context.Context) (*lease, error) {
-	return s.refresher.acquire(ctx, context.WithoutCancel(ctx), s.recordName())
+// acquire waits for the session's lock. The caller ends the lease.
+func (s *Session) acquire(ctx context.Context) (l *lease, err error) {
+	done := s.use()
+	defer func() {
+		if l == nil { // also when the Store panics
+			done()
+		}
+	}()
+	l, err = s.refresher.acquire(ctx, context.WithoutCancel(ctx), s.recordName())
+	if err != nil {
+		return nil, err
+	}
+	end := l.end
+	l.end = func() {
+		end()
+		done()
+	}
+	return l, nil
 }

@@ -154,6 +154,15 @@ func (f *refresher) saveUnsaved(ctx context.Context, name string, limit time.Dur
 	return err
 }
 
+// saveNow saves what is kept of a session, if anything is, in closeTime. What cannot be saved is
+// tried again as before.
+func (f *refresher) saveNow(name string) error {
+	if _, ok := f.unsavedOf(name); !ok {
+		return nil
+	}
+	return f.saveUnsaved(context.Background(), name, closeTime)
+}
+
 // Close ends the flush under way and saves what is left, all in closeTime. A [tokens.Manager] calls
 // it when it is closed, and when all fetches have ended. What a Fetch keeps afterwards, because
 // another Manager has this Fetcher, is saved as ever.

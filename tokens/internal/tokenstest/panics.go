@@ -47,3 +47,10 @@ func LogDefault(t *testing.T) *Log {
 	t.Cleanup(func() { slog.SetDefault(before) })            //nolint:forbidigo // as above
 	return log
 }
+
+// String returns what was logged.
+func (l *Log) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.String()
+}
