@@ -11,6 +11,7 @@ import (
 	"crypto/tls"
 	"net/http"
 	"net/url"
+	"time"
 
 	"github.com/bearer-go/bearer/internal/pacing"
 )
@@ -25,6 +26,10 @@ type Config struct {
 	InsecureHTTP bool
 	Given        Endpoints // that discovery does not replace; "" for those that it has to find
 	MaxRequests  int       // at once to each endpoint
+
+	TokenTypes         []string      // that are sent as Bearer, beside that
+	DefaultLifetime    time.Duration // of a token whose server does not say; 0 for defaultLifetime
+	LoginRequiredCodes []string      // that refuse a refresh token, beside those that are known
 
 	TokenClient     *http.Client // for the endpoints; it follows no redirect
 	DiscoveryClient *http.Client

@@ -41,6 +41,7 @@ func NewClient(issuer, id string, auth ClientAuth, opts ...ClientOption) (*Clien
 	return &Client{hiddenClient: &hiddenClient{oauthwire.New(oauthwire.Config{
 		Issuer: issuer, ID: id, Auth: auth.wire,
 		InsecureHTTP: c.insecureHTTP.Given(), Given: c.endpoints(), MaxRequests: c.maxRequests.Get(),
+		TokenTypes: c.tokenTypes.Get(), DefaultLifetime: c.lifetime.Get(), LoginRequiredCodes: c.loginCodes.Get(),
 		TokenClient: tokenClient, DiscoveryClient: discoveryClient,
 	})}}, nil
 }

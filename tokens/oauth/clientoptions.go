@@ -26,6 +26,8 @@ type clientConfig struct {
 	token         optional.Value[string]
 	revocation    optional.Value[string]
 	authorization optional.Value[string]
+
+	answerOptions
 }
 
 // WithHTTPClient makes the requests go through this client: its transport (and so its proxy and
@@ -112,6 +114,7 @@ func configure(issuer, id string, auth ClientAuth, opts []ClientOption) *clientC
 	c.judgeEndpoint("WithTokenEndpoint", &c.token)
 	c.judgeEndpoint("WithRevocationEndpoint", &c.revocation)
 	c.judgeEndpoint("WithAuthorizationEndpoint", &c.authorization)
+	c.judgeAnswers()
 	return c
 }
 
