@@ -18,9 +18,9 @@ import (
 const formType = "application/x-www-form-urlencoded"
 
 // whole answers with a body whose length is known.
-func whole(status int, contentType, body string) tokenstest.Handler {
+func whole(status int, contentType, body string, header ...string) tokenstest.Handler {
 	return func(r *http.Request, form url.Values) (*http.Response, error) {
-		response, err := tokenstest.Gives(status, contentType, body)(r, form)
+		response, err := tokenstest.Gives(status, contentType, body, header...)(r, form)
 		response.ContentLength = int64(len(body))
 		return response, err
 	}

@@ -574,18 +574,23 @@ func FuzzTokenAnswer(f *testing.F) {
 			f.Add(status, "application/json", body, "")
 			f.Add(status, "", body, "120")
 		}
+		for _, body := range []string{
+			"access_token=a&token_type=bearer&scope=a%2Cb", "access_token=a&access_token=b", "error=invalid_grant&error_description=x", "x=%ff",
+		} {
+			f.Add(status, formType, body, "")
+		}
 	}
 	f.Fuzz(func(t *testing.T, status int, contentType, body, retryAfter string) {
 		if status < 200 || status > 599 {
 			return
 		}
-		grant, err := endpointFetch(t, tokenstest.Gives(status, contentType, body, "Retry-After", retryAfter))
+		grant, err := endpointFetch(t, whole(status, contentType, body, "Retry-After", retryAfter))
 		if (grant == nil) == (err == nil) {
 			t.Fatalf("%v, %v", grant, err)
 		}
 		if err == nil {
-			if status < 200 || status > 299 || !strings.EqualFold(grant.TokenType, "Bearer") || grant.ExpiresIn < 0 ||
-				grant.RefreshIn < 0 ||
+			if status < 200 || status > 299 || grant.TokenType != "Bearer" || grant.ExpiresIn <= 0 || grant.RefreshIn < 0 ||
+				len(grant.Extras.Reveal()) > 16<<10 || grant.Extra("refresh_token") != "" ||
 				grant.ExpiresIn > 876000*time.Hour || grant.RefreshIn > 876000*time.Hour || grant.Requested.IsZero() {
 				t.Errorf("%#v", grant)
 			}
