@@ -98,6 +98,21 @@ func TestRefusedRefreshTokens(t *testing.T) {
 	}
 }
 
+// A code that is known is shown, also when a part of it is in the refresh token that was sent.
+func TestCodeOfARefusedRefreshTokenIsShown(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		server, _, s := refreshWorld(t)
+		if err := s.Adopt(t.Context(), tokens.NewSecret("a-refresh-token-of-alice")); err != nil {
+			t.Fatal(err)
+		}
+		server.On("/token", tokenstest.JSON(http.StatusOK, githubDead))
+		_, err := s.Token(t.Context())
+		if e, ok := errors.AsType[*tokens.Error](err); !ok || e.Code != "bad_refresh_token" || e.Description != "" {
+			t.Errorf("%#v", err)
+		}
+	})
+}
+
 // In the answer to something else than a refresh the same codes are codes like others.
 func TestCodesOfRefreshTokensElsewhere(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
