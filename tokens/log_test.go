@@ -39,6 +39,7 @@ func logOf(t *testing.T, results []error, opts ...tokens.ManagerOption) (lines [
 	for next < len(results) {
 		_, _ = source.Token(t.Context())
 		tokenstest.Pass(10 * time.Minute)
+		synctest.Wait()
 	}
 	if log.Len() == 0 {
 		return nil
