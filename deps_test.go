@@ -155,7 +155,7 @@ var arrows = map[string][]string{
 	},
 	"tokens/session/storetest":       {"tokens/session"},
 	"tokens/internal/tokenstest":     {"tokens", "tokens/oauth", "tokens/session", "internal/optional"},
-	"internal/accesstoken":           {"internal/grammar"},
+	"internal/accesstoken":           {"internal/grammar", "internal/strictjson"},
 	"internal/atomicfile":            {},
 	"internal/callertoken":           {},
 	"internal/discovery":             {"internal/strictjson", "internal/webclient", "internal/weburl"},

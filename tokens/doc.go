@@ -22,7 +22,8 @@
 // fleet does not ask all at once. From then on the token is stale: it is still handed out, while
 // one request for the next is made in the background. It is expired when its life is over but for
 // 10 seconds or a tenth, whichever is less, because a request takes a while to arrive. A life
-// begins when the token was asked for; one that the server does not name is five minutes. What the
+// begins when the token was asked for; one that the server does not name is five minutes, or what
+// the option for it says in package oauth. What the
 // token itself says of its times is never read: an access token is opaque to a client (RFC 9068
 // section 6).
 //

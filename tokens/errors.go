@@ -16,7 +16,8 @@ var (
 
 	// ErrLoginRequired means that there is no token before the person logs in: there is no refresh
 	// token, or the server does not accept it any more, or not for this key, which is then the only
-	// one that the error is about.
+	// one that the error is about. It is a state of the session and no failure of a part; see
+	// [WithLogger].
 	ErrLoginRequired = errors.New("tokens: a new login is required")
 )
 
@@ -108,14 +109,26 @@ var permanent = map[string]bool{
 	"unsupported_token_type":    true,
 }
 
+// permanentError is an error that knows whether asking again helps.
+type permanentError interface {
+	error
+	Permanent() bool
+}
+
 // Permanent reports whether asking again does not help until a person has changed something. It
-// goes by the code, and never for a status that says otherwise: 408, 425, 429 and those from 500.
+// goes by the code, and by Err where that has a method of this name, as for a refresh token that is
+// refused with a code of the server's own. It is never true for a status that says otherwise: 408,
+// 425, 429 and those from 500.
 func (e *Error) Permanent() bool {
 	switch e.Status {
 	case http.StatusRequestTimeout, http.StatusTooEarly, http.StatusTooManyRequests:
 		return false
 	}
-	return e.Status < http.StatusInternalServerError && permanent[e.Code]
+	if e.Status >= http.StatusInternalServerError {
+		return false
+	}
+	says, ok := errors.AsType[permanentError](e.Err)
+	return permanent[e.Code] || ok && says.Permanent()
 }
 
 // ConfigError is one mistake in a configuration. [NewManager] and [Source.Transport] return all of

@@ -132,7 +132,7 @@ func (s *Source) finish(ctx context.Context, f *fetch, response *Response, err e
 		s.mu.Unlock()
 		return
 	}
-	before, result, failure := s.failures, token, error(nil)
+	before, result, failure := s.err, token, error(nil)
 	switch {
 	case f.number <= s.newest: // overtaken
 		s.release(f, nil, nil)
@@ -196,16 +196,24 @@ func backoff(failures int, err error) time.Duration {
 	return pacing.Pause(failures, last)
 }
 
-// log reports a failure after a success, and a success after a failure, and at Debug all else.
-// Nothing of the key is logged that says whom it is about.
-func (s *Source) log(ctx context.Context, ev Event, failuresBefore int) {
-	level := slog.LevelDebug
+// logLevel is the level for what came of a fetch, by what came of the one before: nil for a token,
+// or for none. What has changed is for an operator, and all else for Debug. That a person has to log
+// in is a change and no fault.
+func logLevel(before, now error) slog.Level {
+	loggedOut, wasLoggedOut := errors.Is(now, ErrLoginRequired), errors.Is(before, ErrLoginRequired)
 	switch {
-	case ev.Err != nil && failuresBefore == 0:
-		level = slog.LevelWarn
-	case ev.Err == nil && failuresBefore > 0:
-		level = slog.LevelInfo
+	case (now == nil) == (before == nil) && loggedOut == wasLoggedOut:
+		return slog.LevelDebug
+	case now == nil || loggedOut:
+		return slog.LevelInfo
 	}
+	return slog.LevelWarn
+}
+
+// log reports what came of a fetch, at a level that depends on what came of the one before. Nothing
+// of the key is logged that says whom it is about.
+func (s *Source) log(ctx context.Context, ev Event, before error) {
+	level := logLevel(before, ev.Err)
 	if !s.m.logger.Enabled(ctx, level) {
 		return
 	}
@@ -220,6 +228,9 @@ func (s *Source) log(ctx context.Context, ev Event, failuresBefore int) {
 	}
 	if ev.Err != nil {
 		attrs = append(attrs, slog.Duration("retry_after", ev.RetryAfter), slog.Any("error", ev.Err))
+		if e, ok := errors.AsType[*Error](ev.Err); ok && s.m.descriptions && e.Description != "" {
+			attrs = append(attrs, slog.String("description", e.Description))
+		}
 		s.m.logger.LogAttrs(ctx, level, "tokens: no token was obtained", attrs...)
 		return
 	}

@@ -72,19 +72,20 @@ func TestFetcherThatExits(t *testing.T) {
 // What a Fetcher brings is judged, wherever it has it from.
 func TestResponsesThatAreRefused(t *testing.T) {
 	for name, grant := range map[string]*tokens.Response{
-		"nothing":             nil,
-		"no token":            {TokenType: "Bearer"},
-		"no type":             {AccessToken: tokens.NewSecret("abc")},
-		"another type":        {AccessToken: tokens.NewSecret("abc"), TokenType: "DPoP"},
-		"a line break":        {AccessToken: tokens.NewSecret("abc\r\nX-Admin: 1"), TokenType: "Bearer"},
-		"a space":             {AccessToken: tokens.NewSecret("abc def"), TokenType: "Bearer"},
-		"not ASCII":           {AccessToken: tokens.NewSecret("abcé"), TokenType: "Bearer"},
-		"DEL":                 {AccessToken: tokens.NewSecret("abc\x7f"), TokenType: "Bearer"},
-		"too long":            {AccessToken: tokens.NewSecret(strings.Repeat("a", 64<<10+1)), TokenType: "Bearer"},
-		"a negative life":     {AccessToken: tokens.NewSecret("abc"), TokenType: "Bearer", ExpiresIn: -1},
-		"a negative refresh":  {AccessToken: tokens.NewSecret("abc"), TokenType: "Bearer", RefreshIn: -1},
-		"over when it comes":  {AccessToken: tokens.NewSecret("abc"), TokenType: "Bearer", ExpiresIn: time.Second, Requested: time.Unix(1, 0)},
-		"over within a tenth": {AccessToken: tokens.NewSecret("abc"), TokenType: "Bearer", ExpiresIn: 1},
+		"nothing":              nil,
+		"no token":             {TokenType: "Bearer"},
+		"extras that are none": {AccessToken: tokens.NewSecret("abc"), Extras: tokens.NewSecret("abc")},
+		"too many extras":      {AccessToken: tokens.NewSecret("abc"), Extras: tokens.NewSecret(`{"x":"` + strings.Repeat("a", 16<<10-7) + `"}`)},
+		"another type":         {AccessToken: tokens.NewSecret("abc"), TokenType: "DPoP"},
+		"a line break":         {AccessToken: tokens.NewSecret("abc\r\nX-Admin: 1"), TokenType: "Bearer"},
+		"a space":              {AccessToken: tokens.NewSecret("abc def"), TokenType: "Bearer"},
+		"not ASCII":            {AccessToken: tokens.NewSecret("abcé"), TokenType: "Bearer"},
+		"DEL":                  {AccessToken: tokens.NewSecret("abc\x7f"), TokenType: "Bearer"},
+		"too long":             {AccessToken: tokens.NewSecret(strings.Repeat("a", 64<<10+1)), TokenType: "Bearer"},
+		"a negative life":      {AccessToken: tokens.NewSecret("abc"), TokenType: "Bearer", ExpiresIn: -1},
+		"a negative refresh":   {AccessToken: tokens.NewSecret("abc"), TokenType: "Bearer", RefreshIn: -1},
+		"over when it comes":   {AccessToken: tokens.NewSecret("abc"), TokenType: "Bearer", ExpiresIn: time.Second, Requested: time.Unix(1, 0)},
+		"over within a tenth":  {AccessToken: tokens.NewSecret("abc"), TokenType: "Bearer", ExpiresIn: 1},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

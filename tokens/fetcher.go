@@ -54,7 +54,7 @@ type Response struct {
 	opaque
 
 	AccessToken Secret // visible ASCII, at most 64 KiB
-	TokenType   string // "Bearer", in whatever case: there is no other that a Transport could use
+	TokenType   string // "" or "Bearer", in whatever case: there is no other that a Transport could use
 
 	// ExpiresIn is the life of the token, from Requested. 0 means that the server did not say: five
 	// minutes then.
@@ -76,6 +76,10 @@ type Response struct {
 
 	// RefreshToken and IDToken came with it. A [Manager] does not use them.
 	RefreshToken, IDToken Secret
+
+	// Extras are the other members of the answer, as one JSON object of at most 16 KiB, or "" if
+	// there are none; see [Response.Extra].
+	Extras Secret
 
 	// obtained says for which tokens of a caller it was obtained; nil if there are none, or that is
 	// not known.

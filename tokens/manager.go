@@ -28,6 +28,8 @@ type managerState struct {
 	logger  *slog.Logger
 	observe func(context.Context, Event)
 
+	descriptions bool // are logged
+
 	ctx     context.Context // of every fetch; it ends with Close
 	cancel  context.CancelFunc
 	running sync.WaitGroup
@@ -58,7 +60,8 @@ func NewManager(fetcher Fetcher, opts ...ManagerOption) (*Manager, error) {
 	m := &Manager{hiddenManager: &hiddenManager{&managerState{
 		fetcher: fetcher, observe: c.observe.Get(), logger: c.logger.Or(slog.Default()),
 		timeout: c.timeout.Or(defaultFetchTimeout), maxKeys: c.maxKeys.Or(defaultMaxKeys),
-		sources: recall.New((*sourceState).id), renewals: new(pacing.Allowance),
+		descriptions: c.descriptions.Given(),
+		sources:      recall.New((*sourceState).id), renewals: new(pacing.Allowance),
 	}}}
 	if f, ok := fetcher.(pacing.Sharer); ok {
 		m.renewals = f.Allowance()

@@ -26,6 +26,8 @@ type managerConfig struct {
 	timeout optional.Value[time.Duration]
 	logger  optional.Value[*slog.Logger]
 	observe optional.Value[func(context.Context, Event)]
+
+	descriptions optional.Value[struct{}]
 }
 
 // WithMaxKeys sets how many keys a Manager remembers, 4096 by default. When there is one more, the
@@ -54,8 +56,10 @@ func WithFetchTimeout(d time.Duration) ManagerOption {
 	return func(c *managerConfig) { c.timeout.Set(d) }
 }
 
-// WithLogger sets where the Manager logs, [slog.Default] by default: at Warn when there is no
-// token, once until there is one again, which is logged at Info; at Debug every fetch.
+// WithLogger sets where the Manager logs, [slog.Default] by default: at Warn when no token could be
+// obtained, once until there is one again, which is logged at Info; at Debug every fetch. That a
+// person has to log in, [ErrLoginRequired], is logged at Info: it is a state, which comes to every
+// session in the end. One of the two after the other is logged as well.
 //
 // A panic of the Fetcher, the observer or another part of the application is logged at Error, with
 // the stack and without its value. One in discovery, in a certificate function, or in a Store in
@@ -70,6 +74,17 @@ func WithLogger(l *slog.Logger) ManagerOption {
 // further.
 func WithObserver(observe func(context.Context, Event)) ManagerOption {
 	return func(c *managerConfig) { c.observe.Set(observe) }
+}
+
+// WithErrorDescriptions adds the server's own text for an error, [Error].Description, to the log
+// line of a failure, as the attribute "description". Microsoft Entra ID says there what is wrong,
+// with a number such as AADSTS7000215.
+//
+// It is off by default, because the server chooses the text. A text that repeats a secret of the
+// request is left out, but it may name a person, or hold something that is secret elsewhere. The
+// text of the error itself stays without it.
+func WithErrorDescriptions() ManagerOption {
+	return func(c *managerConfig) { c.descriptions.Set(struct{}{}) }
 }
 
 // mistakes returns those of the options and those of the Fetcher, which was made without an error.
@@ -104,5 +119,6 @@ func configureManager(fetcher Fetcher, opts []ManagerOption) *managerConfig {
 	if c.observe.Given() && c.observe.Get() == nil {
 		c.Add("WithObserver", "nil", "give a function, or leave the option out")
 	}
+	optional.Once(&c.Mistakes, "WithErrorDescriptions", &c.descriptions, nil)
 	return c
 }

@@ -36,6 +36,7 @@ const (
 	printAccess      = "printing-access-token"
 	printRefresh     = "printing-refresh-token"
 	printNext        = "printing-next-refresh-token"
+	printExtra       = "printing-extra-member"
 	printSecret      = "printing-client-secret"
 	printDescription = "what alice said"
 )
@@ -94,7 +95,7 @@ func (f printWire) RoundTrip(r *http.Request) (*http.Response, error) { return f
 func newPrintParts(t *testing.T) printParts {
 	t.Helper()
 	wire := printWire(func(r *http.Request) (*http.Response, error) {
-		status, body := http.StatusOK, map[string]any{"access_token": printAccess, "token_type": "Bearer", "expires_in": 3600}
+		status, body := http.StatusOK, map[string]any{"access_token": printAccess, "token_type": "Bearer", "expires_in": 3600, "extra": printExtra}
 		switch {
 		case r.FormValue("scope") == "refused":
 			status, body = http.StatusBadRequest, map[string]any{"error": "invalid_scope", "error_description": printDescription}
@@ -177,7 +178,7 @@ func (p printParts) samples(t *testing.T) []printed {
 	if err != nil {
 		t.Fatal(err)
 	}
-	response := tokens.Response{AccessToken: secret, RefreshToken: tokens.NewSecret(printRefresh), IDToken: secret}
+	response := tokens.Response{AccessToken: secret, RefreshToken: tokens.NewSecret(printRefresh), IDToken: secret, Extras: tokens.NewSecret(`{"extra":"` + printExtra + `"}`)}
 	grant := func(context.Context, tokens.Key) (oauth.SecurityToken, error) { return security, nil }
 	failure := p.failed.Stats().LastError
 	refused, ok := errors.AsType[*tokens.Error](failure)
@@ -283,7 +284,7 @@ func mistake[E error](t *testing.T, err error) E {
 func printLeaks(p printParts) (leaks []string) {
 	back, _ := url.Parse(p.login.URL())
 	for _, secret := range []string{
-		printAccess, printRefresh, printNext, printSecret, back.Query().Get("state"), p.login.Nonce(),
+		printAccess, printRefresh, printNext, printExtra, printSecret, back.Query().Get("state"), p.login.Nonce(),
 	} {
 		numbers := strings.Trim(fmt.Sprint([]byte(secret)), "[]")
 		leaks = append(leaks, secret, fmt.Sprintf("%x", secret), fmt.Sprintf("%X", secret), fmt.Sprintf("% x", secret), numbers,

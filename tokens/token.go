@@ -23,6 +23,7 @@ type Token struct {
 	authorization *string
 	callerHash    *string // of its source, behind a pointer as well
 
+	extras Secret    // other members of the answer
 	scope  string    // as granted, with whatever spaces
 	expiry time.Time // without the monotonic clock, as are all times with Wall in their name
 
@@ -62,12 +63,14 @@ func newToken(response *Response, key Key, asked time.Time) (*Token, error) {
 	switch {
 	case response == nil || !accesstoken.IsSendable(response.AccessToken.Reveal()):
 		return nil, errNoToken
-	case !strings.EqualFold(response.TokenType, "Bearer"):
+	case response.TokenType != "" && !strings.EqualFold(response.TokenType, "Bearer"):
 		return nil, accesstoken.ErrType
 	case response.ExpiresIn < 0 || response.RefreshIn < 0:
 		return nil, errLife
 	case len(response.Scope) > accesstoken.MaxScope:
 		return nil, accesstoken.ErrScopeSize
+	case !accesstoken.AreExtras(response.Extras.Reveal()):
+		return nil, accesstoken.ErrExtras
 	}
 	from := asked
 	if !response.Requested.IsZero() { // a time out of a Store has no monotonic clock, and may be of one that is ahead
@@ -88,6 +91,7 @@ func newToken(response *Response, key Key, asked time.Time) (*Token, error) {
 	authorization := bearerPrefix + response.AccessToken.Reveal()
 	t := &Token{
 		authorization: &authorization,
+		extras:        response.Extras,
 		scope:         scope,
 		expiry:        from.Add(ages.Life).Round(0),
 		due:           from.Add(due),

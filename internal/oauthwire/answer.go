@@ -8,16 +8,17 @@ import (
 	"unicode/utf8"
 
 	"github.com/bearer-go/bearer/internal/grammar"
-	"github.com/bearer-go/bearer/internal/strictjson"
 	"github.com/bearer-go/bearer/internal/webclient"
 	"github.com/bearer-go/bearer/tokens"
 )
 
 const (
 	maxAskedPause  = time.Hour // that Retry-After may ask for
-	maxCode        = 64        // characters of an error code
 	maxDescription = 256       // characters of its description
 )
+
+// MaxCode is the longest error code, in characters.
+const MaxCode = 64
 
 var (
 	errRedirect = errors.New("the endpoint redirects, which is not followed: what is sent to it is secret; name the right URL")
@@ -33,6 +34,9 @@ type answer struct {
 	secrets  []string      // of it
 	idToken  bool          // see Call.IDToken
 
+	grantType  string
+	loginCodes []string // of Config
+
 	status int
 	header http.Header
 	body   string
@@ -47,8 +51,15 @@ func (a *answer) failure(op string, err error) *tokens.Error {
 		e.Err = errRedirect
 		return e
 	}
-	e.Code, e.Description = a.problem()
+	code, description := a.problem()
+	e.Description = a.description(description)
+	refused := a.refusesToken(code, description)
+	if refused || a.showsCode(code) {
+		e.Code = strings.Clone(code)
+	}
 	switch {
+	case refused:
+		e.Err = ErrRefreshToken
 	case e.Code != "":
 		e.Err = nil
 	case err == nil && a.status < 300:
@@ -57,21 +68,21 @@ func (a *answer) failure(op string, err error) *tokens.Error {
 	return e
 }
 
-// problem reads error and error_description, as far as they may be shown.
+// problem reads error and error_description, whether they may be shown or not.
 func (a *answer) problem() (code, description string) {
-	m, err := strictjson.Object(a.body)
+	m, err := a.members()
 	if err != nil {
 		return "", ""
 	}
-	if code = m.Text("error"); !a.showsCode(code) {
-		code = ""
-	}
-	return strings.Clone(code), a.description(m.Text("error_description"))
+	return m.Text("error"), m.Text("error_description")
 }
+
+// IsCode reports whether a text can be an error code: letters, digits and "-._".
+func IsCode(text string) bool { return len(text) <= MaxCode && grammar.IsParameterName(text) }
 
 // showsCode reports whether a text may be shown as an error code.
 func (a *answer) showsCode(code string) bool {
-	return len(code) <= maxCode && grammar.IsParameterName(code) &&
+	return IsCode(code) &&
 		((&tokens.Error{Code: code}).Permanent() || !a.quoted(code))
 }
 

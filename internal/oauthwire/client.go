@@ -11,6 +11,7 @@ import (
 	"crypto/tls"
 	"net/http"
 	"net/url"
+	"time"
 
 	"github.com/bearer-go/bearer/internal/pacing"
 	"github.com/bearer-go/bearer/tokens"
@@ -28,6 +29,10 @@ type Config struct {
 	Given        Endpoints  // that discovery does not replace; "" for those that it has to find
 	MaxRequests  int        // at once to each endpoint
 	Parameters   url.Values // of every request for a token, beside what each has
+
+	TokenTypes         []string      // that are sent as Bearer, beside that
+	DefaultLifetime    time.Duration // of a token whose server does not say; 0 for defaultLifetime
+	LoginRequiredCodes []string      // that refuse a refresh token, beside those that are known
 
 	TokenClient     *http.Client // for the endpoints; it follows no redirect
 	DiscoveryClient *http.Client

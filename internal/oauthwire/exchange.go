@@ -19,6 +19,9 @@ import (
 // RequestTimeout is how long one HTTP request may take, its body included.
 const RequestTimeout = 10 * time.Second
 
+// grantRefresh is the grant type of RFC 6749 section 6.
+const grantRefresh = "refresh_token"
+
 // What [tokens.Error].Op says.
 const (
 	OpDiscovery  = "discovery"
@@ -61,6 +64,10 @@ type Call struct {
 	// for another client's.
 	Outside bool
 
+	// Once says that it has something that can be used once and soon, such as a code. So it is sent
+	// even while the endpoint has asked for a pause: to wait would lose it.
+	Once bool
+
 	// Ready is called right before the form is sent, which an error prevents. It may be nil.
 	Ready func() error
 }
@@ -75,7 +82,7 @@ func (c *Client) Exchange(ctx context.Context, q Call) (response *tokens.Respons
 		return nil, "", err
 	}
 	a.idToken = q.IDToken
-	response, issued, err = a.token()
+	response, issued, err = c.token(a)
 	if err != nil {
 		refusal := a.failure(q.Op, err)
 		c.throttle.failed(a.endpoint, q, a.proof, refusal)
@@ -184,7 +191,10 @@ func (c *Client) post(ctx context.Context, endpoint string, q Call) (*answer, er
 			return nil, &tokens.Error{Op: op, Err: err}
 		}
 	}
-	a := &answer{sent: time.Now(), endpoint: endpoint, proof: proven.proof, secrets: proven.secrets}
+	a := &answer{
+		sent: time.Now(), endpoint: endpoint, proof: proven.proof, secrets: proven.secrets,
+		grantType: q.Form.Get("grant_type"), loginCodes: c.LoginRequiredCodes,
+	}
 	response, err := webclient.Do(c.TokenClient, request)
 	if err != nil {
 		return nil, &tokens.Error{Op: op, Err: quiet(ctx, err)}

@@ -2,15 +2,12 @@ package oauthwire
 
 import (
 	"encoding/json"
-	"mime"
 	"net/http"
 	"net/url"
 	"strings"
 
 	"github.com/bearer-go/bearer/tokens"
 )
-
-const formType = "application/x-www-form-urlencoded"
 
 // salvaged returns the refresh token of an answer that cannot be used as a whole, or the zero
 // Secret. A server that rotates refresh tokens has ended the one that was sent, whatever is wrong
@@ -21,7 +18,7 @@ func (a *answer) salvaged() tokens.Secret {
 	if !isSuccess(a.status) || strings.Contains(types, "html") {
 		return tokens.Secret{}
 	}
-	if kind, _, _ := mime.ParseMediaType(a.header.Get("Content-Type")); kind == formType {
+	if isForm(a.header) {
 		if !a.whole {
 			return tokens.Secret{}
 		}

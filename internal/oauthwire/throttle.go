@@ -1,6 +1,7 @@
 package oauthwire
 
 import (
+	"errors"
 	"maps"
 	"net/http"
 	"sync"
@@ -75,9 +76,10 @@ func (p pause) on() *tokens.Error {
 	return &err
 }
 
-// throttled returns the error for a request to an endpoint that asked for a pause, or nil.
+// throttled returns the error for a request to an endpoint that asked for a pause, or nil. One that
+// could not be made later is made in the pause, too.
 func (t *throttle) throttled(endpoint string, q Call) *tokens.Error {
-	if q.Op != OpToken {
+	if q.Op != OpToken || q.Once {
 		return nil
 	}
 	t.mu.Lock()
@@ -153,6 +155,7 @@ func (t *throttle) failed(endpoint string, q Call, proof tokens.Secret, err *tok
 		if until := now.Add(whole); until.After(t.asked[endpoint].until) {
 			t.asked[endpoint] = pause{until, whole, err}
 		}
+	case errors.Is(err, ErrRefreshToken): // and not about the client, whatever the code is
 	case err.Permanent() && err.Code == "invalid_client":
 		t.refuse("", q, proof, err, now)
 	case err.Permanent() && err.Code == "unauthorized_client":

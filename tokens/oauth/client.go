@@ -42,6 +42,7 @@ func NewClient(issuer, id string, auth ClientAuth, opts ...ClientOption) (*Clien
 	return &Client{hiddenClient: &hiddenClient{oauthwire.New(oauthwire.Config{
 		Issuer: issuer, ID: id, Auth: auth.wire, MetadataURL: c.metadataURL.Get(),
 		InsecureHTTP: c.insecureHTTP.Given(), Given: c.endpoints(), MaxRequests: c.maxRequests.Get(), Parameters: c.extra,
+		TokenTypes: c.tokenTypes.Get(), DefaultLifetime: c.lifetime.Get(), LoginRequiredCodes: c.loginCodes.Get(),
 		TokenClient: tokenClient, DiscoveryClient: discoveryClient,
 	})}}, nil
 }

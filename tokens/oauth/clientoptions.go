@@ -32,6 +32,8 @@ type clientConfig struct {
 	parameters    []parameter
 
 	extra url.Values // the parameters, as they are sent
+
+	answerOptions
 }
 
 // WithHTTPClient makes the requests go through this client: its transport (and so its proxy and
@@ -121,6 +123,7 @@ func configure(issuer, id string, auth ClientAuth, opts []ClientOption) *clientC
 	c.judgeEndpoint("WithRevocationEndpoint", &c.revocation)
 	c.judgeEndpoint("WithAuthorizationEndpoint", &c.authorization)
 	c.extra = judgeParameters(&c.Mistakes, "WithTokenParameter", c.parameters, nil)
+	c.judgeAnswers()
 	return c
 }
 

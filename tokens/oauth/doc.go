@@ -39,5 +39,7 @@
 // the server has accepted the client within 10 minutes, and otherwise for half a minute at most.
 // One for what came from outside, such as another client's code or a subject token, holds for such
 // requests alone. unauthorized_client may be about the person whom a refresh token or an assertion
-// is for. A Client makes a bounded number of requests at once; see [WithMaxRequests].
+// is for; where Atlassian says it of a refresh token, it holds for nothing else. The code of a
+// login ends soon, and no Retry-After holds it back. A Client makes a bounded number of requests at
+// once; see [WithMaxRequests].
 package oauth

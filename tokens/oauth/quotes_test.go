@@ -86,8 +86,8 @@ func TestErrorsQuoteNoSecret(t *testing.T) {
 					"the code": `{"error":%q}`, "the description": `{"error":"own_code","error_description":%q}`,
 					"a sentence":  `{"error":"own_code","error_description":"what is %%s? " + %q}`,
 					"a late word": `{"error":"own_code","error_description":` + `"` + strings.Repeat("x", 240) + `" + %q}`,
-					"the token":   `{"access_token":%q}`, "the type": `{"access_token":"a","token_type":%q}`,
-					"the life": `{"access_token":"a","token_type":"Bearer","expires_in":%q}`,
+					"the token":   `{"access_token":%q,"token_type":"another"}`, "the type": `{"access_token":"a","token_type":%q}`,
+					"the life": `{"access_token":"a","token_type":"another","expires_in":%q}`,
 				} {
 					echoes[fmt.Sprint(name, " of ", status)] = func(text string) (*http.Response, error) {
 						body := strings.ReplaceAll(fmt.Sprintf(body, text), `" + "`, "")
@@ -96,7 +96,7 @@ func TestErrorsQuoteNoSecret(t *testing.T) {
 				}
 			}
 			echoes["the content type"] = func(text string) (*http.Response, error) {
-				return tokenstest.Response(http.StatusOK, strings.NewReader(tokenstest.Good), "Content-Type", text), nil
+				return tokenstest.Response(http.StatusOK, strings.NewReader("<html>"), "Content-Type", text), nil
 			}
 			echoes["Retry-After"] = func(text string) (*http.Response, error) {
 				return tokenstest.Response(http.StatusServiceUnavailable, strings.NewReader(text), "Retry-After", text), nil

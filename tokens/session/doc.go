@@ -20,6 +20,6 @@
 //
 // A server that rotates refresh tokens takes a second use of one for a theft and ends the session
 // (RFC 9700 section 4.14.2). So one is used by one process at a time (Lock of a [Store]), the next
-// is saved before it is used, and a process that is told invalid_grant looks whether another has
-// renewed it meanwhile. If none has, the error is [tokens.ErrLoginRequired].
+// is saved before it is used, and a process whose refresh token is refused looks whether another
+// has renewed it meanwhile. If none has, the error is [tokens.ErrLoginRequired].
 package session

@@ -386,7 +386,7 @@ func TestFinishRevokesWhatCannotBeUsed(t *testing.T) {
 	for name, spoil := range map[string]func(*testing.T, *fallbackReply){
 		"a Latin-1 byte":     func(_ *testing.T, a *fallbackReply) { a.body = "{" + fallbackLatin1 + "," + a.body[1:] },
 		"two refresh tokens": func(_ *testing.T, a *fallbackReply) { a.body = `{"refresh_token":"first",` + a.body[1:] },
-		"a form":             func(t *testing.T, a *fallbackReply) { a.toForm(t) },
+		"a form of two":      func(t *testing.T, a *fallbackReply) { a.toForm(t); a.body += "&x=1&x=2" },
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -401,12 +401,19 @@ func TestFinishRevokesWhatCannotBeUsed(t *testing.T) {
 	}
 }
 
-// A login that is answered with 201 is one.
+// A login that is answered with 201 is one, and one that is answered with a form.
 func TestFinishWithAnotherSuccess(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		w := newSessionWorld(t)
-		w.wire.spoiled(t, func(a *fallbackReply) { a.status = http.StatusCreated })
-		w.logIn(t)
-		w.mustToken(t)
-	})
+	for name, spoil := range map[string]func(*testing.T, *fallbackReply){
+		"201":    func(_ *testing.T, a *fallbackReply) { a.status = http.StatusCreated },
+		"a form": func(t *testing.T, a *fallbackReply) { a.toForm(t) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newSessionWorld(t)
+				w.wire.spoiled(t, func(a *fallbackReply) { spoil(t, a) })
+				w.logIn(t)
+				w.mustToken(t)
+			})
+		})
+	}
 }

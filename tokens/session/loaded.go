@@ -64,10 +64,7 @@ func (l loaded) send(q tokens.Request) renewed {
 }
 
 // isRefused reports whether the server does not accept the refresh token.
-func isRefused(err error) bool {
-	e, ok := errors.AsType[*tokens.Error](err)
-	return ok && e.Code == "invalid_grant" && e.Permanent()
-}
+func isRefused(err error) bool { return errors.Is(err, oauthwire.ErrRefreshToken) }
 
 // next returns the record to go on with after the server refused the refresh token, or why there is
 // none.

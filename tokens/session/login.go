@@ -179,9 +179,13 @@ func (l *Login) Nonce() string { return l.nonce }
 // end it. Of two calls at once one has [ErrLoginUsed].
 //
 // It may be called again with the same answer after an error that came before the code was sent:
-// the context had ended, discovery failed, the client's secret was not available, or the token
-// endpoint had asked for a pause, for which see [tokens.Error].RetryAfter. [ErrLoginUsed] says that
-// the code was sent.
+// the context had ended, discovery failed, the client's secret was not available, or the server had
+// refused the client and would do so again before [tokens.Error].RetryAfter is over. [ErrLoginUsed]
+// says that the code was sent.
+//
+// A code ends soon and can be used once. So a pause that the token endpoint has asked for with
+// Retry-After, which holds all other requests back, does not hold it back: it is sent, once. If the
+// answer asks for a pause again, the person has to log in again.
 //
 // A refusal of the server, such as access_denied, and an answer that is not as it should be are a
 // [*tokens.Error] whose Op is "login"; so is one that names another server than the client's, or
@@ -220,7 +224,8 @@ func (l *Login) Finish(ctx context.Context, back url.Values) (*tokens.Response, 
 		}
 	}()
 	response, _, err := l.client.Exchange(ctx, oauthwire.Call{
-		Op: oauthwire.OpToken, Form: form, Lasting: true, Outside: true, Ready: func() error { sent = true; return nil },
+		Op: oauthwire.OpToken, Form: form, Lasting: true, Outside: true, Once: true,
+		Ready: func() error { sent = true; return nil },
 	})
 	return response, err
 }

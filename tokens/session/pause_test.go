@@ -44,21 +44,69 @@ func TestPauseOfTheRevocationEndpointStopsNothingElse(t *testing.T) {
 	}
 }
 
-// A login whose code was not sent can be finished later.
-func TestLoginThatAPauseTurnsAwayIsNotUsed(t *testing.T) {
+// A code ends soon and can be used once: it is sent although the endpoint has asked for a pause. All
+// else waits. An answer that asks for a pause again uses the login up, and is one for all else.
+func TestCodeIsSentInAPause(t *testing.T) {
+	for _, status := range []int{http.StatusTooManyRequests, http.StatusServiceUnavailable} {
+		for _, again := range []bool{false, true} {
+			synctest.Test(t, func(t *testing.T) {
+				server := tokenstest.NewServer()
+				client := tokenstest.NewClient(t, server, oauth.ClientSecretBasic(tokens.NewSecret(tokenstest.Secret)))
+				login, back := tokenstest.Login(t, client)
+				refuses := tokenstest.Gives(status, "", "", "Retry-After", "60")
+				server.On("/token", refuses)
+				own := client.ClientCredentials()
+				if _, err := own.Fetch(t.Context(), tokens.Request{}); err == nil {
+					t.Fatal("no error")
+				}
+				<-time.After(30 * time.Second)
+				if !again {
+					server.On("/token", tokenstest.JSON(http.StatusOK, tokenstest.Good))
+				}
+				_, err := login.Finish(t.Context(), back)
+				e, ok := errors.AsType[*tokens.Error](err)
+				if sent := server.Seen("/token"); len(sent) != 2 || sent[1].Form.Get("code") != "a-code" {
+					t.Fatalf("%d requests, %v", len(sent), err)
+				}
+				if again && (!ok || e.Status != status || e.RetryAfter != time.Minute || e.Pause != 0) || !again && err != nil {
+					t.Errorf("Finish in the pause: %v", err)
+				}
+				if _, err := login.Finish(t.Context(), back); !errors.Is(err, session.ErrLoginUsed) {
+					t.Error("Finish once more:", err)
+				}
+				<-time.After(29 * time.Second)
+				if _, err := own.Fetch(t.Context(), tokens.Request{}); err == nil || len(server.Seen("/token")) != 2 {
+					t.Error("another request in the pause:", err)
+				}
+				server.On("/token", tokenstest.JSON(http.StatusOK, tokenstest.Good))
+				<-time.After(time.Second)
+				if _, err := own.Fetch(t.Context(), tokens.Request{}); (err == nil) == again {
+					t.Error("after the first pause:", err)
+				}
+				<-time.After(30 * time.Second)
+				if _, err := own.Fetch(t.Context(), tokens.Request{}); err != nil {
+					t.Error("after the second pause:", err)
+				}
+			})
+		}
+	}
+}
+
+// A login whose code was not sent can be finished later: here the server has refused the client.
+func TestLoginThatARefusalTurnsAwayIsNotUsed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		server := tokenstest.NewServer()
 		client := tokenstest.NewClient(t, server, oauth.ClientSecretBasic(tokens.NewSecret(tokenstest.Secret)))
 		login, back := tokenstest.Login(t, client)
-		server.On("/token", tokenstest.Gives(http.StatusTooManyRequests, "", "", "Retry-After", "60"))
+		server.On("/token", tokenstest.JSON(http.StatusUnauthorized, `{"error":"invalid_client"}`))
 		if _, err := client.ClientCredentials().Fetch(t.Context(), tokens.Request{}); err == nil {
 			t.Fatal("no error")
 		}
 		server.On("/token", tokenstest.JSON(http.StatusOK, tokenstest.Good))
 		_, err := login.Finish(t.Context(), back)
 		e, ok := errors.AsType[*tokens.Error](err)
-		if !ok || e.RetryAfter != time.Minute || len(server.Seen("/token")) != 1 {
-			t.Fatalf("Finish in the pause: %v", err)
+		if !ok || e.RetryAfter <= 0 || len(server.Seen("/token")) != 1 {
+			t.Fatalf("Finish after the refusal: %v", err)
 		}
 		<-time.After(max(1, e.RetryAfter))
 		if _, err := login.Finish(t.Context(), back); err != nil {

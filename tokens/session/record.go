@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/bearer-go/bearer/internal/oauthwire"
@@ -70,6 +71,7 @@ func (r record) with(key tokens.Key, response *tokens.Response, now time.Time) r
 		Resource: key.Resource, Audience: key.Audience, Scope: key.Scope,
 		AccessToken: response.AccessToken.Reveal(), Type: response.TokenType, Granted: response.Scope,
 		Requested: response.Requested.Round(0).UTC(), ExpiresIn: response.ExpiresIn, RefreshIn: response.RefreshIn,
+		Extras: response.Extras.Reveal(),
 	}}
 	latest := r.latest(now)
 	for _, t := range r.Tokens { // the newest first
@@ -81,10 +83,13 @@ func (r record) with(key tokens.Key, response *tokens.Response, now time.Time) r
 	return r
 }
 
-// encode returns the bytes for the Store. Access tokens that do not fit are left out, the oldest
-// first; others can be obtained. A refresh token is never left out.
+// encode returns the bytes for the Store. What does not fit is left out: the extra members of the
+// answers, and then the access tokens, of both the oldest first; others can be obtained. A refresh
+// token is never left out.
 func (r record) encode() ([]byte, error) {
 	r.Format = recordFormat
+	r.Tokens = slices.Clone(r.Tokens)
+	withExtras := len(r.Tokens) // of those before this one
 	for {
 		data, err := json.Marshal(r) //nolint:gosec // secrets are what a Store is for
 		switch {
@@ -92,6 +97,9 @@ func (r record) encode() ([]byte, error) {
 			return nil, err
 		case len(data) <= maxData:
 			return data, nil
+		case withExtras > 0:
+			withExtras--
+			r.Tokens[withExtras].Extras = ""
 		case len(r.Tokens) > 0:
 			r.Tokens = r.Tokens[:len(r.Tokens)-1]
 		default:

@@ -20,6 +20,7 @@ type storedToken struct {
 	Requested   time.Time     `json:"requested"`
 	ExpiresIn   time.Duration `json:"expires_in,omitempty"` // nanoseconds
 	RefreshIn   time.Duration `json:"refresh_in,omitempty"` // nanoseconds
+	Extras      string        `json:"extras,omitempty"`     // see tokens.Response
 }
 
 // over is its age from when on it is not handed out.
@@ -76,6 +77,7 @@ func (r *record) find(q tokens.Request, now time.Time, limit func(*storedToken) 
 		return &tokens.Response{
 			AccessToken: tokens.NewSecret(t.AccessToken), TokenType: t.Type, Scope: t.Granted,
 			Requested: now.Add(-passed), ExpiresIn: t.ExpiresIn, RefreshIn: t.RefreshIn, Reused: true,
+			Extras: tokens.NewSecret(t.Extras),
 		}
 	}
 	return nil

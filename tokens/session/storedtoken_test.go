@@ -186,7 +186,7 @@ func TestStoredTokenIsReusedUntilItIsDue(t *testing.T) {
 			mustFetch(t, session.RefreshToken(w.client, w.store), tokens.Request{Key: sessionKey})
 			<-time.After(210*time.Second - 1)
 			g := mustFetch(t, session.RefreshToken(w.client, w.store), tokens.Request{Key: sessionKey})
-			if !g.Reused || g.ExpiresIn != 0 {
+			if !g.Reused || g.ExpiresIn != 5*time.Minute {
 				t.Errorf("reused %t, expires in %s", g.Reused, g.ExpiresIn)
 			}
 			<-time.After(1)
