@@ -260,7 +260,7 @@ func mistake[E error](t *testing.T, err error) E {
 func printLeaks(p printParts) (leaks []string) {
 	back, _ := url.Parse(p.login.URL())
 	for _, secret := range []string{
-		printAccess, printRefresh, printNext, printSecret, back.Query().Get("state"), p.login.Nonce(),
+		printAccess, printRefresh, printNext, printSecret, back.Query().Get("state"), back.Query().Get("nonce"),
 	} {
 		numbers := strings.Trim(fmt.Sprint([]byte(secret)), "[]")
 		leaks = append(leaks, secret, fmt.Sprintf("%x", secret), fmt.Sprintf("%X", secret), fmt.Sprintf("% x", secret), numbers,
@@ -457,7 +457,7 @@ func testPrintingDoesNotRace(t *testing.T) {
 	use(func(n int) { _, _ = p.store.Save(t.Context(), fmt.Sprint(n%1000), []byte(printRefresh), 0) })
 	use(func(int) { _ = p.session.Adopt(t.Context(), tokens.NewSecret(printRefresh)) })
 	use(func(int) {
-		_, _ = p.login.Finish(t.Context(), url.Values{"state": {mustQuery(p.login.URL()).Get("state")}})
+		_, _, _ = p.login.Finish(t.Context(), url.Values{"state": {mustQuery(p.login.URL()).Get("state")}})
 	})
 	use(func(int) { _, _ = p.unsaved.Fetch(t.Context(), tokens.Request{Key: tokens.Key{Subject: "bob"}}) })
 	for range 5 {

@@ -26,6 +26,10 @@ type clientConfig struct {
 	token         optional.Value[string]
 	revocation    optional.Value[string]
 	authorization optional.Value[string]
+	userInfo      optional.Value[string]
+	keySet        optional.Value[string]
+
+	idTokenAlgorithms optional.Value[[]string]
 }
 
 // WithHTTPClient makes the requests go through this client: its transport (and so its proxy and
@@ -112,6 +116,9 @@ func configure(issuer, id string, auth ClientAuth, opts []ClientOption) *clientC
 	c.judgeEndpoint("WithTokenEndpoint", &c.token)
 	c.judgeEndpoint("WithRevocationEndpoint", &c.revocation)
 	c.judgeEndpoint("WithAuthorizationEndpoint", &c.authorization)
+	c.judgeEndpoint("WithUserInfoEndpoint", &c.userInfo)
+	c.judgeEndpoint("WithKeySetURL", &c.keySet)
+	c.judgeIDTokenAlgorithms()
 	return c
 }
 
@@ -135,6 +142,7 @@ func quoted(url string) string { return strconv.Quote(weburl.Redacted(url)) }
 func (c *clientConfig) endpoints() oauthwire.Endpoints {
 	return oauthwire.Endpoints{
 		Token: c.token.Get(), Revocation: c.revocation.Get(), Authorization: c.authorization.Get(),
+		UserInfo: c.userInfo.Get(),
 	}
 }
 
