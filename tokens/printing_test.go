@@ -187,6 +187,7 @@ func (p printParts) samples(t *testing.T) []printed {
 	_, badStore := session.NewFileStore("", keys)
 	_, badManager := tokens.NewManager(nil)
 	_, badTransport := p.source.Transport(nil, tokens.WithOrigins(password))
+	identity, userInfo := printIdentities(t)
 	return []printed{
 		printedAs("tokens.ConfigError", false, mistake[*tokens.ConfigError](t, badManager)),
 		printedAs("tokens.ConfigError", false, *mistake[*tokens.ConfigError](t, badTransport)),
@@ -202,6 +203,11 @@ func (p printParts) samples(t *testing.T) []printed {
 		printedAs("oauth.ClientAuth", true, oauth.ClientSecretBasic(tokens.NewSecret(printSecret))),
 		printedAs("oauth.ClientAuth", true, oauth.ClientSecretBasic(tokens.Secret{})),
 		printedAs("oauth.ClientOption", false, oauth.WithHTTPClient(http.DefaultClient)),
+		printedAs("oauth.IDTokenOption", false, oauth.WithAccessToken(secret)),
+		printedAs("oauth.Identity", true, identity),
+		printedAs("oauth.Identity", true, *identity),
+		printedAs("oauth.UserInfo", true, userInfo),
+		printedAs("oauth.UserInfo", true, *userInfo),
 		printedAs("tokens.Error", false, refused),
 		printedAs("tokens.Event", false, tokens.Event{Kind: "failure", Err: failure}),
 		printedAs("tokens.Event", false, tokens.Event{Kind: "backoff", Err: unavailable}),
@@ -260,7 +266,7 @@ func mistake[E error](t *testing.T, err error) E {
 func printLeaks(p printParts) (leaks []string) {
 	back, _ := url.Parse(p.login.URL())
 	for _, secret := range []string{
-		printAccess, printRefresh, printNext, printSecret, back.Query().Get("state"), back.Query().Get("nonce"),
+		printAccess, printRefresh, printNext, printSecret, printPerson, back.Query().Get("state"), back.Query().Get("nonce"),
 	} {
 		numbers := strings.Trim(fmt.Sprint([]byte(secret)), "[]")
 		leaks = append(leaks, secret, fmt.Sprintf("%x", secret), fmt.Sprintf("%X", secret), fmt.Sprintf("% x", secret), numbers,
