@@ -171,9 +171,9 @@ func (l *Login) URL() string { return l.url }
 // A refusal of the server, such as access_denied, and an answer that is not as it should be are a
 // [*tokens.Error] whose Op is "login"; so is one that names another server than the client's, or
 // none although the server always does (RFC 9207 section 2.4), and so is [oauth.ErrIDToken], that the
-// ID token is refused, or missing although the scope has "openid". Then, and if the one key that is
-// missing cannot be fetched in 5 seconds, what came is revoked. What comes of the exchange is a
-// [*tokens.Error] whose Op is "token".
+// ID token is refused, or missing although the scope has "openid". Then what came is revoked. So it
+// is when the server has begun to sign with a new key since the code was sent, and that key cannot be
+// fetched within 5 seconds. What comes of the exchange is a [*tokens.Error] whose Op is "token".
 //
 // The context is for what comes before the code is sent. It can be used once, so that the answer is
 // waited for even if the context ends, for 10 seconds at most.
