@@ -61,7 +61,7 @@ type loginState struct {
 	client  *oauthwire.Client
 	issuer  *oauth.Client // the same, for the ID token
 	session string        // the name of the Session that began it; "" if none did
-	key     tokens.Key // what the first token will be for
+	key     tokens.Key    // what the first token will be for
 
 	resources              []string // of all tokens; nil if that is the server's to say
 	url, redirectURI       string
