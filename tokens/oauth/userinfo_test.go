@@ -31,13 +31,13 @@ func askUserInfo(t testing.TB, server *tokenstest.Server, opts ...oauth.ClientOp
 	return c.UserInfo(t.Context(), tokens.NewSecret(idAccessToken), "alice")
 }
 
-func wantUserInfoError(t *testing.T, info *oauth.UserInfo, err error, because string) *tokens.Error {
+func wantUserInfoError(t *testing.T, info *oauth.UserInfo, err error, because string) tokens.Error {
 	t.Helper()
 	e, ok := errors.AsType[*tokens.Error](err)
 	if !ok || info != nil || e.Op != "userinfo" || !strings.Contains(err.Error(), because) || strings.Contains(err.Error(), idAccessToken) {
 		t.Fatalf("%v, error %v; want an error of userinfo with %q", info, err, because)
 	}
-	return e
+	return *e
 }
 
 func TestUserInfo(t *testing.T) {
