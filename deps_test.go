@@ -139,13 +139,14 @@ var arrows = map[string][]string{
 	},
 	"internal/oauthwire": {
 		"tokens",
-		"internal/accesstoken", "internal/discovery", "internal/flight", "internal/grammar", "internal/pacing",
+		"internal/accesstoken", "internal/discovery", "internal/flight", "internal/grammar", "internal/jws", "internal/pacing",
 		"internal/strictjson", "internal/webclient", "internal/weburl",
 	},
 	"tokens/oauth": {
-		"tokens", "internal/oauthwire",
+		"tokens", "jwks", "internal/oauthwire",
 		"internal/accesstoken", "internal/callertoken", "internal/flight", "internal/grammar",
-		"internal/jws", "internal/livefile", "internal/optional", "internal/privatekey", "internal/secretprint",
+		"internal/jws", "internal/keyset", "internal/livefile", "internal/optional", "internal/privatekey",
+		"internal/secretprint", "internal/strictjson",
 		"internal/webclient", "internal/weburl",
 	},
 	"tokens/session": {
@@ -162,7 +163,7 @@ var arrows = map[string][]string{
 	"internal/expiry":                {},
 	"internal/flight":                {},
 	"internal/grammar":               {},
-	"internal/jws":                   {},
+	"internal/jws":                   {"internal/grammar", "internal/keyset", "internal/strictjson"},
 	"internal/keyset":                {},
 	"internal/livefile":              {"internal/atomicfile", "internal/flight"},
 	"internal/optional":              {},

@@ -37,13 +37,13 @@ type issuer struct {
 func (iss *issuer) verifySignature(
 	ctx context.Context, name string, t *signedToken, ev *trace,
 ) (key *keyset.Key, at time.Time, refusal *Error) {
-	alg := t.header.alg
+	alg := t.header.Algorithm
 	if alg == nil || !slices.Contains(iss.algorithms, alg) {
 		return nil, at, iss.refused().algorithm(alg)
 	}
 	ev.Algorithm = alg.Name
-	if !slices.Contains(iss.types, t.header.typ) {
-		return nil, at, iss.refused().typ(t.header.typ)
+	if !slices.Contains(iss.types, t.header.Type) {
+		return nil, at, iss.refused().typ(t.header.Type)
 	}
 	if alg.Symmetric() { // a key of the set is never a secret, nor a secret a key
 		if !iss.verifyWithSecrets(t, alg) {
@@ -51,7 +51,7 @@ func (iss *issuer) verifySignature(
 		}
 		return nil, time.Now(), nil
 	}
-	found, at, err := iss.keys.Candidates(ctx, name, t.header.hint(), alg.Name)
+	found, at, err := iss.keys.Candidates(ctx, name, t.header.Hint, alg.Name)
 	if err != nil {
 		return nil, at, noKey(err)
 	}
@@ -61,7 +61,7 @@ func (iss *issuer) verifySignature(
 			break
 		}
 		tried := found
-		if found, at, err = iss.keys.Named(ctx, name, t.header.hint(), alg.Name); err != nil {
+		if found, at, err = iss.keys.Named(ctx, name, t.header.Hint, alg.Name); err != nil {
 			return nil, at, noKey(err)
 		}
 		key = t.verifiedWith(alg, found.Keys(), tried.Keys())

@@ -16,6 +16,7 @@ const (
 	authorizationPath = "/authorize"
 	tokenPath         = "/token"
 	revocationPath    = "/revoke"
+	userInfoPath      = "/userinfo"
 )
 
 // Server is an authorization server for tests, strictly by the book. It is a [bearertest.Issuer]
@@ -32,6 +33,9 @@ const (
 //     response_mode=form_post in a page whose form the browser submits. A code is good for one
 //     minute and one use.
 //   - The revocation endpoint is POST /revoke (RFC 7009).
+//   - The userinfo endpoint, GET /userinfo, answers with the sub of an access token that this server
+//     has signed and not revoked, and with the claims of [WithUserInfo] (OpenID Connect Core 1.0
+//     section 5.3).
 //
 // The faults of the issuer ([bearertest.Issuer.SetFault]) meet every endpoint. Refuse is for errors
 // of OAuth.
@@ -44,6 +48,8 @@ type Server struct {
 	lifetime time.Duration      // of an access token
 	renewal  time.Duration      // its refresh_in, or 0 for none
 	fixed    bool               // refresh tokens do not rotate
+	identity bearertest.Claims  // laid over the claims of an ID token
+	userInfo bearertest.Claims  // and over those of the userinfo endpoint
 
 	mu       sync.Mutex
 	refusing *refusal             // what every endpoint answers, or nil
@@ -78,6 +84,7 @@ func NewServer(issuer *bearertest.Issuer, opts ...Option) *Server {
 	issuer.Handle(authorizationPath, http.HandlerFunc(s.answerAuthorization))
 	issuer.Handle(tokenPath, s.unlessRefused(s.answerToken))
 	issuer.Handle(revocationPath, s.unlessRefused(s.answerRevocation))
+	issuer.Handle(userInfoPath, http.HandlerFunc(s.answerUserInfo))
 	return s
 }
 
@@ -170,6 +177,7 @@ func (s *Server) answerDiscovery(w http.ResponseWriter, r *http.Request) {
 		"authorization_endpoint":                                s.endpoint(authorizationPath),
 		"token_endpoint":                                        s.endpoint(tokenPath),
 		"revocation_endpoint":                                   s.endpoint(revocationPath),
+		"userinfo_endpoint":                                     s.endpoint(userInfoPath),
 		"response_types_supported":                              []string{"code"},
 		"response_modes_supported":                              []string{"query", formPost},
 		"subject_types_supported":                               []string{"public"},

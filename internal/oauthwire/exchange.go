@@ -28,6 +28,7 @@ const (
 	OpToken      = "token"
 	OpRevocation = "revocation"
 	OpLogin      = "login"
+	OpUserInfo   = "userinfo"
 )
 
 var (

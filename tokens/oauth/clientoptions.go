@@ -29,10 +29,13 @@ type clientConfig struct {
 	token         optional.Value[string]
 	revocation    optional.Value[string]
 	authorization optional.Value[string]
+	userInfo      optional.Value[string]
+	keySet        optional.Value[string]
 	parameters    []parameter
 
 	extra url.Values // the parameters, as they are sent
 
+	idTokenAlgorithms optional.Value[[]string]
 	answerOptions
 }
 
@@ -122,6 +125,9 @@ func configure(issuer, id string, auth ClientAuth, opts []ClientOption) *clientC
 	c.judgeEndpoint("WithTokenEndpoint", &c.token)
 	c.judgeEndpoint("WithRevocationEndpoint", &c.revocation)
 	c.judgeEndpoint("WithAuthorizationEndpoint", &c.authorization)
+	c.judgeEndpoint("WithUserInfoEndpoint", &c.userInfo)
+	c.judgeEndpoint("WithKeySetURL", &c.keySet)
+	c.judgeIDTokenAlgorithms()
 	c.extra = judgeParameters(&c.Mistakes, "WithTokenParameter", c.parameters, nil)
 	c.judgeAnswers()
 	return c
@@ -147,6 +153,7 @@ func quoted(url string) string { return strconv.Quote(weburl.Redacted(url)) }
 func (c *clientConfig) endpoints() oauthwire.Endpoints {
 	return oauthwire.Endpoints{
 		Token: c.token.Get(), Revocation: c.revocation.Get(), Authorization: c.authorization.Get(),
+		UserInfo: c.userInfo.Get(),
 	}
 }
 

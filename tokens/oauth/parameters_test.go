@@ -51,7 +51,7 @@ func TestClientsParametersAreSentByLoginsAndRefreshes(t *testing.T) {
 	if strings.Contains(login.URL(), "tenant") {
 		t.Errorf("the browser was sent to %s", login.URL())
 	}
-	if _, err := login.Finish(t.Context(), back); err != nil {
+	if _, _, err := login.Finish(t.Context(), back); err != nil {
 		t.Fatal(err)
 	}
 	s, err := session.New(c, session.NewMemoryStore(), "alice")

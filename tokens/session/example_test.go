@@ -52,7 +52,7 @@ func ExampleSession() {
 	}
 	// Send the browser to login.URL(). What it comes back with is the query of the redirect URI.
 	back := browse(login.URL())
-	if err := alice.Finish(ctx, login, back); err != nil {
+	if _, err := alice.Finish(ctx, login, back); err != nil {
 		fmt.Println(err)
 		return
 	}
@@ -109,7 +109,7 @@ func (a webApp) callback(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	defer s.Close()
-	if err := s.Finish(r.Context(), login, back); err != nil {
+	if _, err := s.Finish(r.Context(), login, back); err != nil {
 		return err
 	}
 	login.ClearCookie(w)

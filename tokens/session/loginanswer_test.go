@@ -102,7 +102,7 @@ func TestLoginAnswerThatIsRefusedUsesNothing(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := l.Finish(t.Context(), values); err != nil {
+	if _, _, err := l.Finish(t.Context(), values); err != nil {
 		t.Error(err)
 	}
 }
@@ -147,7 +147,7 @@ func TestFormPost(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if err := other.session.Finish(t.Context(), moved, back); err != nil {
+			if _, err := other.session.Finish(t.Context(), moved, back); err != nil {
 				t.Error(err)
 			}
 		})

@@ -63,7 +63,7 @@ func TestLoginFromCookieInAnotherProcess(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if err := other.session.Finish(t.Context(), login, back); err != nil {
+			if _, err := other.session.Finish(t.Context(), login, back); err != nil {
 				t.Fatal(err)
 			}
 
@@ -166,7 +166,7 @@ func TestLoginFromCookieRefusesRequests(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := login.Finish(t.Context(), back); !errors.Is(err, session.ErrLoginState) {
+	if _, _, err := login.Finish(t.Context(), back); !errors.Is(err, session.ErrLoginState) {
 		t.Errorf("moved: %v", err)
 	}
 }

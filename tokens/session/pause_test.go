@@ -37,7 +37,7 @@ func TestPauseOfTheRevocationEndpointStopsNothingElse(t *testing.T) {
 				t.Errorf("%d revocations were sent, want 2", n)
 			}
 			tokenstest.MustToken(t, manager.Source(tokens.Key{}))
-			if _, err := login.Finish(t.Context(), back); err != nil {
+			if _, _, err := login.Finish(t.Context(), back); err != nil {
 				t.Error("login:", err)
 			}
 		})
@@ -63,7 +63,7 @@ func TestCodeIsSentInAPause(t *testing.T) {
 				if !again {
 					server.On("/token", tokenstest.JSON(http.StatusOK, tokenstest.Good))
 				}
-				_, err := login.Finish(t.Context(), back)
+				_, _, err := login.Finish(t.Context(), back)
 				e, ok := errors.AsType[*tokens.Error](err)
 				if sent := server.Seen("/token"); len(sent) != 2 || sent[1].Form.Get("code") != "a-code" {
 					t.Fatalf("%d requests, %v", len(sent), err)
@@ -71,7 +71,7 @@ func TestCodeIsSentInAPause(t *testing.T) {
 				if again && (!ok || e.Status != status || e.RetryAfter != time.Minute || e.Pause != 0) || !again && err != nil {
 					t.Errorf("Finish in the pause: %v", err)
 				}
-				if _, err := login.Finish(t.Context(), back); !errors.Is(err, session.ErrLoginUsed) {
+				if _, _, err := login.Finish(t.Context(), back); !errors.Is(err, session.ErrLoginUsed) {
 					t.Error("Finish once more:", err)
 				}
 				<-time.After(29 * time.Second)
@@ -103,16 +103,16 @@ func TestLoginThatARefusalTurnsAwayIsNotUsed(t *testing.T) {
 			t.Fatal("no error")
 		}
 		server.On("/token", tokenstest.JSON(http.StatusOK, tokenstest.Good))
-		_, err := login.Finish(t.Context(), back)
+		_, _, err := login.Finish(t.Context(), back)
 		e, ok := errors.AsType[*tokens.Error](err)
 		if !ok || e.RetryAfter <= 0 || len(server.Seen("/token")) != 1 {
 			t.Fatalf("Finish after the refusal: %v", err)
 		}
 		<-time.After(max(1, e.RetryAfter))
-		if _, err := login.Finish(t.Context(), back); err != nil {
+		if _, _, err := login.Finish(t.Context(), back); err != nil {
 			t.Error("Finish after the pause:", err)
 		}
-		if _, err := login.Finish(t.Context(), back); !errors.Is(err, session.ErrLoginUsed) {
+		if _, _, err := login.Finish(t.Context(), back); !errors.Is(err, session.ErrLoginUsed) {
 			t.Error("Finish once more:", err)
 		}
 	})
@@ -135,10 +135,10 @@ func TestLoginAfterAPanicIsNotUsed(t *testing.T) {
 				t.Error("no panic")
 			}
 		}()
-		_, _ = login.Finish(t.Context(), back)
+		_, _, _ = login.Finish(t.Context(), back)
 	}()
 	fails = false
-	if _, err := login.Finish(t.Context(), back); err != nil {
+	if _, _, err := login.Finish(t.Context(), back); err != nil {
 		t.Error(err)
 	}
 }

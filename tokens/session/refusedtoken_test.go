@@ -126,7 +126,7 @@ func TestCodesOfRefreshTokensElsewhere(t *testing.T) {
 				t.Errorf("%s: %v", code, err)
 			}
 		}
-		if _, err := login.Finish(t.Context(), back); err == nil || errors.Is(err, tokens.ErrLoginRequired) {
+		if _, _, err := login.Finish(t.Context(), back); err == nil || errors.Is(err, tokens.ErrLoginRequired) {
 			t.Errorf("a login: %v", err)
 		}
 	})

@@ -96,7 +96,7 @@ func OpenLogin(ctx context.Context, client *oauth.Client, keys SealKeys, text st
 	if err != nil {
 		return nil, err
 	}
-	l, err := decodeLogin(wire, data)
+	l, err := decodeLogin(client, data)
 	if err != nil && !errors.Is(err, ErrLoginExpired) {
 		return nil, fmt.Errorf("%w: %w", ErrCannotUnseal, err)
 	}

@@ -108,11 +108,15 @@ func TestLoginIsFinishedByAnotherProcess(t *testing.T) {
 				}
 				query := loginQuery(t, l)
 				moved := move(t, l, ends)
-				if moved.State() != query.Get("state") || moved.Nonce() != query.Get("nonce") || moved.Nonce() == "" || moved.URL() != "" {
+				if moved.State() != query.Get("state") || moved.URL() != "" {
 					t.Errorf("the URL is %q", moved.URL())
 				}
-				if err := ends.session.Finish(t.Context(), moved, begins.loginAnswer(t, l)); err != nil {
+				identity, err := ends.session.Finish(t.Context(), moved, begins.loginAnswer(t, l))
+				if err != nil {
 					t.Fatal(err)
+				}
+				if nonce := identity.Nonce(); nonce != query.Get("nonce") || nonce == "" {
+					t.Errorf("the nonce of the ID token is %q", nonce)
 				}
 				form := ends.wire.last()
 				verifier := sha256.Sum256([]byte(form.Get("code_verifier")))
@@ -141,7 +145,7 @@ func TestLoginKeepsItsScopeElsewhere(t *testing.T) {
 				t.Fatal(err)
 			}
 			w.wire.answer(200, map[string]any{"access_token": "a", "token_type": "Bearer", "refresh_token": "r"})
-			if err := w.session.Finish(t.Context(), move(t, l, w), w.loginAnswer(t, l)); err != nil {
+			if _, err := w.session.Finish(t.Context(), move(t, l, w), w.loginAnswer(t, l)); err != nil {
 				t.Fatal(err)
 			}
 			if got := w.store.record(t)["scope"]; got != "read write" {
@@ -167,7 +171,7 @@ func TestLoginJudgesAnswersElsewhere(t *testing.T) {
 					w := newSessionWorld(t)
 					l, back := w.startLogin(t)
 					test.change(back)
-					_, err := move(t, l, w.otherProcess(t)).Finish(t.Context(), back)
+					_, _, err := move(t, l, w.otherProcess(t)).Finish(t.Context(), back)
 					if err == nil || errors.Is(err, session.ErrLoginState) != test.state || w.issuer.TokenRequests() != 0 {
 						t.Errorf("error %v", err)
 					}
@@ -191,7 +195,8 @@ func TestLoginRemembersItsSessionElsewhere(t *testing.T) {
 							t.Fatal(err)
 						}
 						defer s.Close()
-						return s.Finish(t.Context(), move(t, l, w), w.loginAnswer(t, l))
+						_, err = s.Finish(t.Context(), move(t, l, w), w.loginAnswer(t, l))
+						return err
 					}
 					var l *session.Login
 					if begun == "" {
@@ -238,7 +243,7 @@ func TestSealedLoginShowsNothing(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, part := range []string{sessionName, "alice", l.State(), l.Nonce(), "read", "callback", sessionClientID + `"`, `{"`} {
+		for _, part := range []string{sessionName, "alice", l.State(), loginQuery(t, l).Get("nonce"), "read", "callback", sessionClientID + `"`, `{"`} {
 			if bytes.Contains(decoded, []byte(part)) || strings.Contains(text, part) {
 				t.Errorf("the text shows %q", part)
 			}
@@ -354,7 +359,7 @@ func TestSealedLoginLifetime(t *testing.T) {
 				return
 			}
 			<-time.After(max(1, test.later))
-			if _, err := opened.Finish(t.Context(), w.loginAnswer(t, l)); (err == nil) != test.finishes ||
+			if _, _, err := opened.Finish(t.Context(), w.loginAnswer(t, l)); (err == nil) != test.finishes ||
 				err != nil && (!errors.Is(err, session.ErrLoginExpired) || w.wire.asked() != 0) {
 				t.Errorf("finished %s later: %v", test.later, err)
 			}
@@ -370,7 +375,7 @@ func TestOpenedLoginEndsByTheMonotonicClock(t *testing.T) {
 		opened := openSealed(t, w.client, storeKeys(1), seal(t, l, storeKeys(1)))
 		session.SetLoginWallBack(opened)
 		<-time.After(10 * time.Minute)
-		if _, err := opened.Finish(t.Context(), w.loginAnswer(t, l)); !errors.Is(err, session.ErrLoginExpired) || w.wire.asked() != 0 {
+		if _, _, err := opened.Finish(t.Context(), w.loginAnswer(t, l)); !errors.Is(err, session.ErrLoginExpired) || w.wire.asked() != 0 {
 			t.Errorf("error %v", err)
 		}
 	})
@@ -383,7 +388,7 @@ func TestOpenedLoginEndsByTheWallClock(t *testing.T) {
 		l := w.login(t)
 		opened := openSealed(t, w.client, storeKeys(1), seal(t, l, storeKeys(1)))
 		session.ForwardLogin(opened)
-		if _, err := opened.Finish(t.Context(), w.loginAnswer(t, l)); !errors.Is(err, session.ErrLoginExpired) || w.wire.asked() != 0 {
+		if _, _, err := opened.Finish(t.Context(), w.loginAnswer(t, l)); !errors.Is(err, session.ErrLoginExpired) || w.wire.asked() != 0 {
 			t.Errorf("error %v", err)
 		}
 	})
@@ -460,12 +465,12 @@ func TestSealedLoginsOfSeveralTabs(t *testing.T) {
 		for state, tab := range tabs {
 			for other, of := range tabs {
 				if other != state {
-					if _, err := openSealed(t, w.client, storeKeys(1), of.text).Finish(t.Context(), tab.back); !errors.Is(err, session.ErrLoginState) {
+					if _, _, err := openSealed(t, w.client, storeKeys(1), of.text).Finish(t.Context(), tab.back); !errors.Is(err, session.ErrLoginState) {
 						t.Errorf("the login of another tab: %v", err)
 					}
 				}
 			}
-			if _, err := openSealed(t, w.client, storeKeys(1), tab.text).Finish(t.Context(), tab.back); err != nil {
+			if _, _, err := openSealed(t, w.client, storeKeys(1), tab.text).Finish(t.Context(), tab.back); err != nil {
 				t.Error(err)
 			}
 		}
@@ -479,10 +484,10 @@ func TestSealedLoginIsReplayed(t *testing.T) {
 		l := w.login(t)
 		back, text := w.loginAnswer(t, l), seal(t, l, storeKeys(1))
 		first, second := openSealed(t, w.client, storeKeys(1), text), openSealed(t, w.client, storeKeys(1), text)
-		if _, err := first.Finish(t.Context(), back); err != nil {
+		if _, _, err := first.Finish(t.Context(), back); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := first.Finish(t.Context(), back); !errors.Is(err, session.ErrLoginUsed) {
+		if _, _, err := first.Finish(t.Context(), back); !errors.Is(err, session.ErrLoginUsed) {
 			t.Errorf("the same login: %v", err)
 		}
 		if _, err := first.Seal(t.Context(), storeKeys(1)); !errors.Is(err, session.ErrLoginUsed) {
@@ -491,7 +496,7 @@ func TestSealedLoginIsReplayed(t *testing.T) {
 		if err := first.Save(t.Context(), session.NewMemoryStore(), "browser"); !errors.Is(err, session.ErrLoginUsed) {
 			t.Errorf("saved: %v", err)
 		}
-		_, err := second.Finish(t.Context(), back)
+		_, _, err := second.Finish(t.Context(), back)
 		if e, ok := errors.AsType[*tokens.Error](err); !ok || e.Code != "invalid_grant" || w.wire.asked() != 2 {
 			t.Errorf("the second login: %v, %d requests", err, w.wire.asked())
 		}
@@ -507,10 +512,10 @@ func TestSealedLoginWhoseCodeWasNotSentIsOpenedAgain(t *testing.T) {
 		opened := openSealed(t, w.client, storeKeys(1), text)
 		ended, cancel := context.WithCancel(t.Context())
 		cancel()
-		if _, err := opened.Finish(ended, back); !errors.Is(err, context.Canceled) || w.wire.asked() != 0 {
+		if _, _, err := opened.Finish(ended, back); !errors.Is(err, context.Canceled) || w.wire.asked() != 0 {
 			t.Fatalf("error %v", err)
 		}
-		if _, err := openSealed(t, w.otherProcess(t).client, storeKeys(1), text).Finish(t.Context(), back); err != nil {
+		if _, _, err := openSealed(t, w.otherProcess(t).client, storeKeys(1), text).Finish(t.Context(), back); err != nil {
 			t.Error(err)
 		}
 	})
@@ -596,10 +601,10 @@ func TestOpenedLoginPrintsNothing(t *testing.T) {
 			if !strings.Contains(printed, "[secret]") {
 				t.Error("it does not print")
 			}
-			if _, err := opened.Finish(t.Context(), w.loginAnswer(t, l)); err != nil {
+			if _, _, err := opened.Finish(t.Context(), w.loginAnswer(t, l)); err != nil {
 				t.Fatal(err)
 			}
-			for _, secret := range []string{l.State(), l.Nonce(), w.wire.last().Get("code_verifier"), sessionRedirect} {
+			for _, secret := range []string{l.State(), loginQuery(t, l).Get("nonce"), w.wire.last().Get("code_verifier"), sessionRedirect} {
 				if strings.Contains(printed, secret) {
 					t.Errorf("%s is printed", secret)
 				}

@@ -63,7 +63,8 @@ func (w *sessionsWorld) begin(t *testing.T, user string) *session.Login {
 // finish sends the browser along, and finishes a login for a user.
 func (w *sessionsWorld) finish(t *testing.T, user string, l *session.Login) error {
 	t.Helper()
-	return w.of(t, user).Finish(t.Context(), l, w.loginAnswer(t, l))
+	_, err := w.of(t, user).Finish(t.Context(), l, w.loginAnswer(t, l))
+	return err
 }
 
 func (w *sessionsWorld) logIn(t *testing.T, user string) {

@@ -101,7 +101,7 @@ func LoadLogin(ctx context.Context, client *oauth.Client, store Store, browser, 
 	case err != nil:
 		return nil, &StoreError{"load", err}
 	}
-	l, err := decodeLogin(wire, data)
+	l, err := decodeLogin(client, data)
 	if err == nil && l.state != state {
 		err = errLoginRecord
 	}

@@ -63,7 +63,7 @@ func TestStoredLoginInEachStore(t *testing.T) {
 			wantNoLogin(t, "no state", other.client, store, "browser", "")
 			loaded := mustLoadLogin(t, other.client, store, "browser", back.Get("state"))
 			wantNoLogin(t, "loaded already", w.client, store, "browser", l.State())
-			if err := other.session.Finish(t.Context(), loaded, back); err != nil {
+			if _, err := other.session.Finish(t.Context(), loaded, back); err != nil {
 				t.Fatal(err)
 			}
 			if err := loaded.Save(t.Context(), store, "browser"); !errors.Is(err, session.ErrLoginUsed) {
@@ -146,7 +146,7 @@ func TestStoredLoginIsLoadedOnce(t *testing.T) {
 						return
 					case err == nil:
 						loaded.Add(1)
-						_, err = l.Finish(context.Background(), back)
+						_, _, err = l.Finish(context.Background(), back)
 					}
 					if err != nil {
 						t.Error(err)
@@ -219,12 +219,12 @@ func TestStoredLoginIsPutBack(t *testing.T) {
 		loaded := mustLoadLogin(t, w.client, store, "browser", l.State())
 		ended, cancel := context.WithCancel(t.Context())
 		cancel()
-		if err := w.session.Finish(ended, loaded, back); err == nil || w.wire.asked() != 0 {
+		if _, err := w.session.Finish(ended, loaded, back); err == nil || w.wire.asked() != 0 {
 			t.Fatalf("error %v, %d requests", err, w.wire.asked())
 		}
 		saveLogin(t, loaded, store, "browser")
 		other := w.otherProcess(t)
-		if err := other.session.Finish(t.Context(), mustLoadLogin(t, other.client, store, "browser", l.State()), back); err != nil {
+		if _, err := other.session.Finish(t.Context(), mustLoadLogin(t, other.client, store, "browser", l.State()), back); err != nil {
 			t.Fatal(err)
 		}
 		if records, _ := session.MemorySize(store); records != 0 {
@@ -239,7 +239,7 @@ func TestStoredLoginThatWasRefusedIsNotPutBack(t *testing.T) {
 		w := newSessionWorld(t)
 		l, back := w.startLogin(t)
 		back.Set("error", "access_denied")
-		if err := w.session.Finish(t.Context(), l, back); err == nil {
+		if _, err := w.session.Finish(t.Context(), l, back); err == nil {
 			t.Fatal("no error")
 		}
 		store := session.NewMemoryStore()
@@ -409,11 +409,11 @@ func TestLoginWhoseCodeWasNotSentIsFinishedElsewhere(t *testing.T) {
 				l = move(t, l, w)
 				ended, cancel := context.WithCancelCause(t.Context())
 				cancel(errors.New("the browser went away"))
-				if _, err := l.Finish(ended, back); err == nil || w.wire.asked() != 0 {
+				if _, _, err := l.Finish(ended, back); err == nil || w.wire.asked() != 0 {
 					t.Fatalf("error %v", err)
 				}
 				other := w.otherProcess(t)
-				if err := other.session.Finish(t.Context(), move(t, l, other), back); err != nil {
+				if _, err := other.session.Finish(t.Context(), move(t, l, other), back); err != nil {
 					t.Error(err)
 				}
 			})
