@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/bearer-go/bearer/tokens"
+	"github.com/bearer-go/bearer/tokens/internal/tokenstest"
 )
 
 // With the option a refusal without a reason is one of the token. One that gives another reason, or
@@ -75,7 +76,7 @@ func TestRenewalOn401TwiceAMinute(t *testing.T) {
 				t.Fatalf("%v, %v", response, err)
 			}
 			_ = response.Body.Close()
-			time.Sleep(time.Second)
+			tokenstest.Pass(time.Second)
 		}
 		if n := issuer.calls.Load(); n < 10 || n > 21 {
 			t.Errorf("%d tokens in ten minutes, want 21 at most", n)
