@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/bearer-go/bearer/tokens"
 )
@@ -15,7 +16,8 @@ const (
 )
 
 // Logout ends the session. It revokes the refresh token (RFC 7009), and access tokens on a
-// best-effort basis, and deletes the record. [Session.Token] gives [tokens.ErrLoginRequired] from
+// best-effort basis, or the one access token of a login without a refresh token, and deletes the
+// record. [Session.Token] gives [tokens.ErrLoginRequired] from
 // then on, in this process at once and in others when the tokens that they have are renewed. No
 // token is handed out here while the server is asked. Only the [tokens.Source] of a key that was
 // forgotten ([tokens.WithMaxKeys]) hands out what it has until that is stale.
@@ -73,12 +75,16 @@ func (s *Session) revoke(l *lease, data []byte, version int64, loadErr error) er
 	switch {
 	case err != nil:
 		return fmt.Errorf("%w: %w", ErrNotRevoked, err)
-	case r.Ended: // the server refused it
+	case !r.goesOn(time.Now()): // the server refused it, or it is over
 		return nil
 	}
 	var errs []error
 	for _, token := range r.refreshTokens() {
 		errs = append(errs, s.client.Revoke(l.ctx, tokens.NewSecret(token), hintRefreshToken))
+	}
+	if r.isFinal() { // it is all that there is to revoke
+		errs = append(errs, s.client.Revoke(l.ctx, tokens.NewSecret(r.Tokens[0].AccessToken), hintAccessToken))
+		r.Tokens = nil
 	}
 	if err := errors.Join(errs...); err != nil {
 		return fmt.Errorf("%w: %w", ErrNotRevoked, err)

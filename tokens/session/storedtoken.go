@@ -19,6 +19,7 @@ type storedToken struct {
 	Requested   time.Time     `json:"requested"`
 	ExpiresIn   time.Duration `json:"expires_in,omitempty"` // nanoseconds
 	RefreshIn   time.Duration `json:"refresh_in,omitempty"` // nanoseconds
+	Final       bool          `json:"final,omitempty"`      // there is no refresh token to obtain another with
 }
 
 // over is its age from when on it is not handed out.
@@ -27,8 +28,11 @@ func (t *storedToken) over() time.Duration {
 }
 
 // due is its age from when on it is renewed. It is the earliest that a Manager chooses: a process
-// that comes later renews it anyway.
+// that comes later renews it anyway. One that is final is not renewed.
 func (t *storedToken) due() time.Duration {
+	if t.Final {
+		return t.over()
+	}
 	ages := accesstoken.AgesOf(t.ExpiresIn, t.RefreshIn)
 	if ages.Due == 0 {
 		return time.Duration(accesstoken.EarliestRefresh * float64(ages.Life))
@@ -36,8 +40,11 @@ func (t *storedToken) due() time.Duration {
 	return ages.Due
 }
 
+// isFor reports whether it was granted for a key. One that is final is also for the key that names
+// the scope that was granted: there is no server to ask for it.
 func (t *storedToken) isFor(key tokens.Key) bool {
-	return t.Resource == key.Resource && t.Audience == key.Audience && t.Scope == key.Scope
+	return t.Resource == key.Resource && t.Audience == key.Audience &&
+		(t.Scope == key.Scope || t.Final && t.Granted == key.Scope)
 }
 
 // latest is the time, as far as is known: by this machine's clock, or by that of another which
@@ -72,7 +79,7 @@ func (r *record) find(q tokens.Request, now time.Time, limit func(*storedToken) 
 		}
 		return &tokens.Response{
 			AccessToken: tokens.NewSecret(t.AccessToken), TokenType: t.Type, Scope: t.Granted,
-			Requested: now.Add(-passed), ExpiresIn: t.ExpiresIn, RefreshIn: t.RefreshIn, Reused: true,
+			Requested: now.Add(-passed), ExpiresIn: t.ExpiresIn, RefreshIn: t.RefreshIn, Reused: true, Final: t.Final,
 		}
 	}
 	return nil
