@@ -19,7 +19,7 @@ var (
 // Endpoints are what a server's document says (RFC 8414 section 2, OpenID Connect Discovery section
 // 3), or options do.
 type Endpoints struct {
-	Token, Revocation, Authorization string // "" for one that is not named
+	Token, Revocation, Authorization, Device string // "" for one that is not named
 	discovery.Flags
 }
 
@@ -28,6 +28,9 @@ func TokenEndpoint(e Endpoints) string { return e.Token }
 
 // RevocationEndpoint is the one where they are revoked.
 func RevocationEndpoint(e Endpoints) string { return e.Revocation }
+
+// DeviceEndpoint is the one where the login of a device begins.
+func DeviceEndpoint(e Endpoints) string { return e.Device }
 
 // endpoints judges what the document says of the endpoints, as far as the options do not name them.
 func (c *Client) endpoints(d *discovery.Document) (Endpoints, error) {
@@ -46,6 +49,7 @@ func (c *Client) endpoints(d *discovery.Document) (Endpoints, error) {
 	}{
 		{"token_endpoint", cmp.Or(mtls.Token, d.Token), &found.Token},
 		{"revocation_endpoint", cmp.Or(mtls.Revocation, d.Revocation), &found.Revocation},
+		{"device_authorization_endpoint", cmp.Or(mtls.Device, d.Device), &found.Device},
 		{"authorization_endpoint", d.Authorization, &found.Authorization}, // where a browser goes
 	} {
 		if *e.field != "" || e.published == "" {

@@ -1,0 +1,4 @@
+package oauth
+
+// Identity says who logged in.
+type Identity struct{ opaque }
