@@ -37,6 +37,8 @@ const (
 	printRefresh     = "printing-refresh-token"
 	printNext        = "printing-next-refresh-token"
 	printSecret      = "printing-client-secret"
+	printDevice      = "printing-device-code"
+	printUser        = "PRNT-USER-CODE"
 	printDescription = "what alice said"
 )
 
@@ -83,6 +85,7 @@ type printParts struct {
 	store   session.Store // has a refresh token
 	session *session.Session
 	login   *session.Login
+	device  *session.DeviceLogin
 	unsaved tokens.Fetcher // keeps a refresh token that could not be saved
 }
 
@@ -99,6 +102,11 @@ func newPrintParts(t *testing.T) printParts {
 			status, body = http.StatusBadRequest, map[string]any{"error": "invalid_scope", "error_description": printDescription}
 		case r.FormValue("grant_type") == "refresh_token":
 			body["refresh_token"] = printNext
+		case r.URL.Path == "/device_authorization":
+			body = map[string]any{
+				"device_code": printDevice, "user_code": printUser, "verification_uri": "https://login.example/device",
+				"verification_uri_complete": "https://login.example/device?user_code=" + printUser,
+			}
 		}
 		text, err := json.Marshal(body)
 		return &http.Response{
@@ -115,6 +123,7 @@ func newPrintParts(t *testing.T) printParts {
 	var err error
 	p.client, err = oauth.NewClient("https://login.example", "orders", oauth.ClientSecretPost(tokens.NewSecret(printSecret)),
 		oauth.WithTokenEndpoint("https://login.example/token"), oauth.WithAuthorizationEndpoint("https://login.example/authorize"),
+		oauth.WithDeviceAuthorizationEndpoint("https://login.example/device_authorization"),
 		oauth.WithHTTPClient(&http.Client{Transport: wire}))
 	must(err)
 	quiet := tokens.WithLogger(slog.New(slog.DiscardHandler))
@@ -133,6 +142,8 @@ func newPrintParts(t *testing.T) printParts {
 	t.Cleanup(func() { _ = p.session.Close() })
 	must(p.session.Adopt(t.Context(), tokens.NewSecret(printRefresh)))
 	p.login, err = p.session.Login(t.Context(), "https://app.example/callback", session.WithScope("openid"))
+	must(err)
+	p.device, err = p.session.DeviceLogin(t.Context())
 	must(err)
 
 	full := &printFullStore{Store: p.store}
@@ -202,6 +213,9 @@ func (p printParts) samples(t *testing.T) []printed {
 		printedAs("oauth.ClientAuth", true, oauth.ClientSecretBasic(tokens.NewSecret(printSecret))),
 		printedAs("oauth.ClientAuth", true, oauth.ClientSecretBasic(tokens.Secret{})),
 		printedAs("oauth.ClientOption", false, oauth.WithHTTPClient(http.DefaultClient)),
+		printedAs("session.DeviceLogin", true, p.device),
+		printedAs("session.DeviceLogin", true, *p.device),
+		printedAs("oauth.Identity", true, oauth.Identity{}),
 		printedAs("tokens.Error", false, refused),
 		printedAs("tokens.Event", false, tokens.Event{Kind: "failure", Err: failure}),
 		printedAs("tokens.Event", false, tokens.Event{Kind: "backoff", Err: unavailable}),
@@ -260,7 +274,7 @@ func mistake[E error](t *testing.T, err error) E {
 func printLeaks(p printParts) (leaks []string) {
 	back, _ := url.Parse(p.login.URL())
 	for _, secret := range []string{
-		printAccess, printRefresh, printNext, printSecret, back.Query().Get("state"), p.login.Nonce(),
+		printAccess, printRefresh, printNext, printSecret, printDevice, printUser, back.Query().Get("state"), p.login.Nonce(),
 	} {
 		numbers := strings.Trim(fmt.Sprint([]byte(secret)), "[]")
 		leaks = append(leaks, secret, fmt.Sprintf("%x", secret), fmt.Sprintf("%X", secret), fmt.Sprintf("% x", secret), numbers,

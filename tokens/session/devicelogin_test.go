@@ -266,7 +266,7 @@ func TestDeviceLoginRefusesWhatCannotBeShown(t *testing.T) {
 	}
 }
 
-// On a machine of one's own http is enough, as for the issuer.
+// On this machine http is enough, as for the issuer.
 func TestDeviceLoginAtALoopbackAddress(t *testing.T) {
 	for text, allowed := range map[string]bool{"http://127.0.0.1/device": true, "http://login.example.com/device": false} {
 		server := tokenstest.NewServer()

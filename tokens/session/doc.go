@@ -8,7 +8,8 @@
 //	token, err := s.Token(ctx)
 //
 // A [Session] is one person's login that goes on. A [Store] keeps its refresh token. [RefreshToken]
-// is the grant alone, for a [tokens.Manager] over many sessions, and [NewLogin] a login alone.
+// is the grant alone, for a [tokens.Manager] over many sessions, and [NewLogin] a login alone. Where
+// there is no browser, as on a command line, [Session.DeviceLogin] lets the person use another device.
 //
 // # Refresh tokens
 //
