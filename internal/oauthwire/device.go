@@ -57,13 +57,25 @@ func (c *Client) BeginDevice(ctx context.Context, form url.Values) (*DeviceCode,
 	if _, err := c.Endpoint(ctx, TokenEndpoint); err != nil {
 		return nil, err
 	}
-	switch endpoint, err := c.Endpoint(ctx, DeviceEndpoint); {
+	var unfit error
+	endpoint := func(e Endpoints) string {
+		if e.Device == "" || e.Device == c.Given.Device {
+			return e.Device
+		}
+		if unfit = c.checkPublished(e.Device); unfit != nil {
+			return ""
+		}
+		return e.Device
+	}
+	switch found, err := c.Endpoint(ctx, endpoint); {
 	case err != nil:
 		return nil, err
-	case endpoint == "":
+	case unfit != nil:
+		return nil, &tokens.Error{Op: OpLogin, Err: fmt.Errorf("the device_authorization_endpoint of the server's document %w", unfit)}
+	case found == "":
 		return nil, &tokens.Error{Op: OpLogin, Err: errNoDeviceEndpoint}
 	}
-	a, err := c.ask(ctx, Call{Op: OpLogin, Form: form, Outside: true}, DeviceEndpoint)
+	a, err := c.ask(ctx, Call{Op: OpLogin, Form: form, Outside: true}, endpoint)
 	if err != nil {
 		return nil, err
 	}

@@ -19,7 +19,11 @@ var (
 // Endpoints are what a server's document says (RFC 8414 section 2, OpenID Connect Discovery section
 // 3), or options do.
 type Endpoints struct {
-	Token, Revocation, Authorization, Device string // "" for one that is not named
+	Token, Revocation, Authorization string // "" for one that is not named
+
+	// Device was not judged, because only few clients use it: see [Client.BeginDevice].
+	Device string
+
 	discovery.Flags
 }
 
@@ -28,9 +32,6 @@ func TokenEndpoint(e Endpoints) string { return e.Token }
 
 // RevocationEndpoint is the one where they are revoked.
 func RevocationEndpoint(e Endpoints) string { return e.Revocation }
-
-// DeviceEndpoint is the one where the login of a device begins.
-func DeviceEndpoint(e Endpoints) string { return e.Device }
 
 // endpoints judges what the document says of the endpoints, as far as the options do not name them.
 func (c *Client) endpoints(d *discovery.Document) (Endpoints, error) {
@@ -43,23 +44,19 @@ func (c *Client) endpoints(d *discovery.Document) (Endpoints, error) {
 	}
 	found := c.Given
 	found.Flags = d.Flags
+	found.Device = cmp.Or(found.Device, mtls.Device, d.Device)
 	for _, e := range []struct {
 		name, published string
 		field           *string
 	}{
 		{"token_endpoint", cmp.Or(mtls.Token, d.Token), &found.Token},
 		{"revocation_endpoint", cmp.Or(mtls.Revocation, d.Revocation), &found.Revocation},
-		{"device_authorization_endpoint", cmp.Or(mtls.Device, d.Device), &found.Device},
 		{"authorization_endpoint", d.Authorization, &found.Authorization}, // where a browser goes
 	} {
 		if *e.field != "" || e.published == "" {
 			continue
 		}
-		err := weburl.CheckOf(c.Issuer, e.published, c.InsecureHTTP)
-		if len(e.published) > maxEndpoint {
-			err = errEndpointSize
-		}
-		if err != nil {
+		if err := c.checkPublished(e.published); err != nil {
 			return Endpoints{}, fmt.Errorf("its %s %w", e.name, err)
 		}
 		*e.field = e.published
@@ -68,4 +65,12 @@ func (c *Client) endpoints(d *discovery.Document) (Endpoints, error) {
 		return Endpoints{}, errNoEndpoint
 	}
 	return found, nil
+}
+
+// checkPublished judges the URL of an endpoint that the document names.
+func (c *Client) checkPublished(endpoint string) error {
+	if len(endpoint) > maxEndpoint {
+		return errEndpointSize
+	}
+	return weburl.CheckOf(c.Issuer, endpoint, c.InsecureHTTP)
 }

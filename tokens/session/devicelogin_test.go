@@ -171,6 +171,17 @@ func TestDeviceLoginWithoutDiscovery(t *testing.T) {
 		if e, ok := errors.AsType[*tokens.Error](err); !ok || e.Op != "login" || !strings.Contains(err.Error(), "WithDeviceAuthorizationEndpoint") {
 			t.Errorf("a server without the endpoint: %v", err)
 		}
+		for _, unfit := range []string{"http://login.example.com/device", deviceURL + "?" + strings.Repeat("a", 4<<10)} {
+			w.On(tokenstest.OpenIDPath, tokenstest.JSON(http.StatusOK, tokenstest.Document(map[string]any{"device_authorization_endpoint": unfit})))
+			client := tokenstest.NewClient(t, w.Server, oauth.ClientSecretBasic(tokens.NewSecret(tokenstest.Secret)))
+			_, err := session.NewDeviceLogin(t.Context(), client)
+			if e, ok := errors.AsType[*tokens.Error](err); !ok || e.Op != "login" || !strings.Contains(err.Error(), "device_authorization_endpoint") {
+				t.Errorf("%.40s: %v", unfit, err)
+			}
+			if _, err := client.ClientCredentials().Fetch(t.Context(), tokens.Request{}); err != nil {
+				t.Errorf("another grant, at a server with such an endpoint: %v", err)
+			}
+		}
 		w.Off(tokenstest.OpenIDPath)
 		_, err = session.NewDeviceLogin(t.Context(), tokenstest.NewClient(t, w.Server, oauth.NoClientAuth(), oauth.WithDeviceAuthorizationEndpoint(deviceURL)))
 		if e, ok := errors.AsType[*tokens.Error](err); !ok || e.Op != "discovery" {
