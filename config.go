@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/bearer-go/bearer/internal/grammar"
+	"github.com/bearer-go/bearer/internal/jws"
 	"github.com/bearer-go/bearer/internal/keyset"
 	"github.com/bearer-go/bearer/internal/optional"
 	"github.com/bearer-go/bearer/internal/tokencache"
@@ -335,7 +336,7 @@ func (c *issuerConfig) buildTypes(m *optional.Mistakes) []string {
 	}
 	var types []string
 	for _, t := range c.types.Get() {
-		types = append(types, mediaType(t))
+		types = append(types, jws.MediaType(t))
 	}
 	nonEmpty(m, "TokenTypes", types)
 	return types

@@ -139,13 +139,14 @@ var arrows = map[string][]string{
 	},
 	"internal/oauthwire": {
 		"tokens",
-		"internal/accesstoken", "internal/discovery", "internal/flight", "internal/grammar", "internal/pacing",
+		"internal/accesstoken", "internal/discovery", "internal/flight", "internal/grammar", "internal/jws", "internal/pacing",
 		"internal/strictjson", "internal/webclient", "internal/weburl",
 	},
 	"tokens/oauth": {
-		"tokens", "internal/oauthwire",
+		"tokens", "jwks", "internal/oauthwire",
 		"internal/accesstoken", "internal/callertoken", "internal/flight", "internal/grammar",
-		"internal/jws", "internal/optional", "internal/secretprint", "internal/webclient", "internal/weburl",
+		"internal/jws", "internal/keyset", "internal/optional", "internal/secretprint", "internal/strictjson",
+		"internal/webclient", "internal/weburl",
 	},
 	"tokens/session": {
 		"tokens", "tokens/oauth", "internal/oauthwire",
@@ -161,7 +162,7 @@ var arrows = map[string][]string{
 	"internal/expiry":                {},
 	"internal/flight":                {},
 	"internal/grammar":               {},
-	"internal/jws":                   {},
+	"internal/jws":                   {"internal/grammar", "internal/keyset", "internal/strictjson"},
 	"internal/keyset":                {},
 	"internal/optional":              {},
 	"internal/tokencache":            {},

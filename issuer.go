@@ -37,13 +37,13 @@ type issuer struct {
 func (iss *issuer) verifySignature(
 	ctx context.Context, name string, t *signedToken, ev *trace,
 ) (key *keyset.Key, at time.Time, refusal *Error) {
-	alg := t.header.alg
+	alg := t.header.Algorithm
 	if alg == nil || !slices.Contains(iss.algorithms, alg) {
 		return nil, at, iss.refused().algorithm(alg)
 	}
 	ev.Algorithm = alg.Name
-	if !slices.Contains(iss.types, t.header.typ) {
-		return nil, at, iss.refused().typ(t.header.typ)
+	if !slices.Contains(iss.types, t.header.Type) {
+		return nil, at, iss.refused().typ(t.header.Type)
 	}
 	if alg.Symmetric() { // a key of the set is never a secret, nor a secret a key
 		if !iss.verifyWithSecrets(t, alg) {
@@ -51,7 +51,7 @@ func (iss *issuer) verifySignature(
 		}
 		return nil, time.Now(), nil
 	}
-	found, at, err := iss.keys.Candidates(ctx, name, t.header.hint(), alg.Name)
+	found, at, err := iss.keys.Candidates(ctx, name, t.header.Hint, alg.Name)
 	if err != nil {
 		return nil, at, noKey(err)
 	}
@@ -73,7 +73,7 @@ func (iss *issuer) verifySignature(
 func (iss *issuer) verifyNamed(
 	ctx context.Context, name string, t *signedToken, found *keyset.Candidates,
 ) (key *keyset.Key, at time.Time, err error) {
-	named, at, err := iss.keys.Named(ctx, name, t.header.hint(), t.header.alg.Name)
+	named, at, err := iss.keys.Named(ctx, name, t.header.Hint, t.header.Algorithm.Name)
 	if _, missed := errors.AsType[*keyset.Miss](err); missed {
 		found.Missing = nil // every source has answered
 		return nil, at, nil
@@ -82,7 +82,7 @@ func (iss *issuer) verifyNamed(
 		return nil, at, err
 	}
 	*found = named
-	return t.verifiedWith(t.header.alg, named.Keys()), at, nil
+	return t.verifiedWith(t.header.Algorithm, named.Keys()), at, nil
 }
 
 // verifiedWith returns the first of the keys that verifies the signature, or nil.

@@ -6,9 +6,7 @@ import (
 	"strings"
 	"sync/atomic"
 
-	"github.com/bearer-go/bearer/internal/grammar"
 	"github.com/bearer-go/bearer/internal/jws"
-	"github.com/bearer-go/bearer/internal/keyset"
 	"github.com/bearer-go/bearer/internal/strictjson"
 )
 
@@ -74,29 +72,8 @@ func misshapen(token string) *Error {
 	}
 }
 
-// header is what the pipeline uses of a JOSE header. jku, x5u, x5c and jwk are left out: a token
-// does not bring its own key (RFC 8725 section 3.10). x5t#S256 selects among the issuer's keys.
-type header struct {
-	alg *jws.Algorithm // nil if it is not known
-	kid string
-	typ string // as mediaType gives it; "jwt" if there is none
-
-	nonce      bool              // there is a nonce, as in tokens for Microsoft Graph
-	thumbprint keyset.Thumbprint // x5t#S256; zero if there is none
-}
-
-// hint is what the header says of the token's key.
-func (h *header) hint() keyset.Hint { return keyset.Hint{KeyID: h.kid, Thumbprint: h.thumbprint} }
-
-// The bounds of a header, so that one which is refused costs no memory beyond them.
-const (
-	maxHeaderNames = 64   // members, with those of a jwk in it
-	maxAlgorithm   = 32   // bytes
-	maxKeyID       = 1024 // bytes
-	maxType        = 255  // bytes: a type and a subtype of 127 (RFC 6838 section 4.2)
-)
-
-var errMalformed = errors.New("malformed")
+// header is what the pipeline uses of a JOSE header.
+type header = jws.Header
 
 // The refusals of headers.
 var (
@@ -107,84 +84,20 @@ var (
 		"its header has crit or b64: an extension that must be understood", "have the issuer leave the extension out")
 )
 
-// tooLong stands for a text beyond its bound. No algorithm and no media type begins with NUL.
-const tooLong = "\x00"
-
 // readHeader reads a header as it stands in a token.
-func readHeader(text string, buffer []byte) (h header, err *Error) {
-	raw, _, ok := jws.Decode(text, buffer)
-	if !ok {
-		return h, refusedHeaderPart
-	}
-	h.typ = "jwt"
-	signed, unsupported := false, false
-	jsonErr := strictjson.Walk(raw, maxHeaderNames, func(name, value []byte) (err error) {
-		switch string(name) {
-		case "alg":
-			alg, err := bounded(value, maxAlgorithm)
-			if err != nil || len(alg) == 0 {
-				return errMalformed
-			}
-			h.alg, _ = jws.Lookup(string(alg))
-			signed = true
-		case "kid":
-			h.kid, err = boundedText(value, maxKeyID)
-		case "x5t#S256":
-			text, err := bounded(value, keyset.MaxThumbprint)
-			if err != nil {
-				return err
-			}
-			h.thumbprint = keyset.ThumbprintOf(text)
-		case "typ":
-			h.typ, err = boundedText(value, maxType)
-			h.typ = mediaType(h.typ)
-		case "crit":
-			// A recipient must reject an extension that it does not understand (RFC 7515 section
-			// 4.1.11). This package understands none.
-			unsupported = true
-		case "b64":
-			// Without crit it is a member like any other, and true says what is so without it (RFC
-			// 7797 section 3). Anything else may mean a payload that is not encoded.
-			unsupported = unsupported || string(value) != "true"
-		case "nonce":
-			h.nonce = true
-		}
-		return err
-	})
+func readHeader(text string, buffer []byte) (h header, refusal *Error) {
+	h, err := jws.ReadHeader(text, buffer)
 	switch {
-	case jsonErr != nil:
-		return h, refusedHeader
-	case unsupported:
+	case err == nil:
+		return h, nil
+	case errors.Is(err, jws.ErrEncoding):
+		return h, refusedHeaderPart
+	case errors.Is(err, jws.ErrExtension):
 		return h, refusedExtension
-	case !signed:
+	case errors.Is(err, jws.ErrNoAlgorithm):
 		return h, refusedNoAlgorithm
 	default:
-		return h, nil
-	}
-}
-
-// boundedText is bounded as a string.
-func boundedText(value []byte, longest int) (string, error) {
-	text, err := bounded(value, longest)
-	return string(text), err
-}
-
-// bounded reads a JSON string of at most so many bytes. It returns tooLong for a longer one.
-func bounded(value []byte, longest int) ([]byte, error) {
-	if value[0] != '"' {
-		return nil, errMalformed
-	}
-	if len(value) > strictjson.MaxSpelling(longest) {
-		return []byte(tooLong), nil
-	}
-	s, ok := strictjson.String(value)
-	switch {
-	case !ok:
-		return nil, errMalformed
-	case len(s) > longest:
-		return []byte(tooLong), nil
-	default:
-		return s, nil
+		return h, refusedHeader
 	}
 }
 
@@ -221,19 +134,9 @@ func (m *headerMemo) add(text string, h header) {
 }
 
 // isAccessToken reports whether the token declares itself an access token (RFC 9068 section 2.1).
-func (h header) isAccessToken() bool { return h.typ == accessTokenType }
+func (t *signedToken) isAccessToken() bool { return t.header.Type == accessTokenType }
 
 const accessTokenType = "at+jwt"
-
-// mediaType returns a typ in the form in which it is compared: media types are case-insensitive,
-// and "application/" may be left out where no other slash follows (RFC 7515 section 4.1.9).
-func mediaType(typ string) string {
-	typ = grammar.Lower(typ)
-	if short, ok := strings.CutPrefix(typ, "application/"); ok && !strings.Contains(short, "/") {
-		return short
-	}
-	return typ
-}
 
 // graphLooksAt bounds how much of an unverified payload is searched for its aud, in bytes. Tokens
 // for Microsoft Graph begin with it.
@@ -242,10 +145,10 @@ const graphLooksAt = 1 << 10
 // isForGraph reports whether a token whose signature does not verify looks like one for Microsoft
 // Graph. Nothing rests on it but a fixed text for the operator.
 func (t *signedToken) isForGraph() bool {
-	if t.header.alg == nil || t.header.alg.Name != "RS256" {
+	if t.header.Algorithm == nil || t.header.Algorithm.Name != "RS256" {
 		return false
 	}
-	if t.header.nonce {
+	if t.header.Nonce {
 		return true
 	}
 	aud, found, err := strictjson.Find(t.payload[:min(len(t.payload), graphLooksAt)], "aud")

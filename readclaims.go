@@ -1,12 +1,10 @@
 package bearer
 
 import (
-	"math"
 	"slices"
-	"strconv"
 	"strings"
-	"time"
 
+	"github.com/bearer-go/bearer/internal/jws"
 	"github.com/bearer-go/bearer/internal/strictjson"
 )
 
@@ -84,12 +82,12 @@ func (n *claimNames) readClaims(c *content, payload string) (r reading, err *Err
 			}
 		case "exp":
 			claim = claimExp
-			c.expiry, ok = numericDate(m.Value)
+			c.expiry, ok = jws.NumericDate(m.Value)
 		case "nbf":
-			c.notBefore, ok = numericDate(m.Value)
+			c.notBefore, ok = jws.NumericDate(m.Value)
 		case "iat":
 			claim = claimIat
-			c.issuedAt, ok = numericDate(m.Value)
+			c.issuedAt, ok = jws.NumericDate(m.Value)
 		case "client_id":
 			claim = claimClientID
 			c.clientID, ok = strictjson.String(m.Value)
@@ -100,7 +98,7 @@ func (n *claimNames) readClaims(c *content, payload string) (r reading, err *Err
 		case "acr":
 			c.acr, _ = strictjson.String(m.Value)
 		case "auth_time":
-			c.authTime, _ = numericDate(m.Value)
+			c.authTime, _ = jws.NumericDate(m.Value)
 		case "cnf":
 			c.confirmation = readConfirmation(m.Value)
 		case "at_hash", "c_hash", "s_hash", "events", "token_use", "typ":
@@ -185,33 +183,6 @@ func readConfirmation(value string) confirmation {
 		}
 	}
 	return bound
-}
-
-// maxNumericDate is the last second of the year 9999, the last that RFC 3339 can write.
-const maxNumericDate = 253402300799
-
-// numericDate reads a NumericDate (RFC 7519 section 2): a JSON number of seconds since 1970, which
-// may have a fraction. Strings, negative numbers and dates after the year 9999 are refused: no
-// clock issues them.
-func numericDate(value string) (time.Time, bool) {
-	if value == "" || value[0] < '0' || value[0] > '9' {
-		return time.Time{}, false
-	}
-	var seconds int64
-	digits := 0
-	for digits < len(value) && '0' <= value[digits] && value[digits] <= '9' && seconds <= maxNumericDate {
-		seconds = 10*seconds + int64(value[digits]-'0')
-		digits++
-	}
-	if digits == len(value) && seconds <= maxNumericDate {
-		return time.Unix(seconds, 0), true
-	}
-	f, err := strconv.ParseFloat(value, 64)
-	if err != nil || f > maxNumericDate {
-		return time.Time{}, false
-	}
-	whole, fraction := math.Modf(f)
-	return time.Unix(int64(whole), int64(fraction*1e9)), true
 }
 
 // lookup finds the claim at a path in raw JSON. At every level a member with the whole remaining

@@ -167,14 +167,14 @@ func (v *verifier) verifyCompact(
 
 	entry := new(tokencache.Entry[verified])
 	result := &entry.Value
-	result.by, result.issuer, result.key, result.hint, result.token = v, iss, key, signed.header.hint(), token
+	result.by, result.issuer, result.key, result.hint, result.token = v, iss, key, signed.header.Hint, token
 	result.claims.claimsHandle, result.handle.content = &result.handle, &result.content
 	claims := &result.content
 	reading, err := iss.names.readClaims(claims, string(signed.payload))
 	if err != nil {
 		return nil, err
 	}
-	if err := iss.rules.judgeKind(&reading, signed.header.isAccessToken()); err != nil {
+	if err := iss.rules.judgeKind(&reading, signed.isAccessToken()); err != nil {
 		return nil, err
 	}
 	if err := iss.rules.judge(claims, &reading, now); err != nil {

@@ -69,7 +69,7 @@ func newSession(t *testing.T, issuer, clientID string, store session.Store) (*se
 func logIn(t *testing.T, alice *session.Session) {
 	t.Helper()
 	login := beginLogin(t, alice)
-	if err := alice.Finish(t.Context(), login, browse(t, login)); err != nil {
+	if _, err := alice.Finish(t.Context(), login, browse(t, login)); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -236,7 +236,7 @@ func TestLoginForTwoResources(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := alice.Finish(t.Context(), login, browse(t, login)); err != nil {
+	if _, err := alice.Finish(t.Context(), login, browse(t, login)); err != nil {
 		t.Fatal(err)
 	}
 	for _, resource := range []string{orders, invoices, orders} {
@@ -265,7 +265,7 @@ func TestLoginChecksTheAnswer(t *testing.T) {
 			t.Fatalf("the provider calls itself %q in its answer, want %q", answer.Get("iss"), issuer)
 		}
 		change(answer)
-		err := alice.Finish(t.Context(), login, answer)
+		_, err := alice.Finish(t.Context(), login, answer)
 		if e, ok := errors.AsType[*tokens.Error](err); !ok || e.Op != "login" {
 			t.Errorf("%s: %v, want an Error of the login", name, err)
 		}
@@ -277,13 +277,13 @@ func TestLoginChecksTheAnswer(t *testing.T) {
 	// The state of another browser's login, and the right one afterwards; the same code once more.
 	login := beginLogin(t, alice)
 	answer := browse(t, login)
-	if err := alice.Finish(t.Context(), login, browse(t, beginLogin(t, alice))); !errors.Is(err, session.ErrLoginState) {
+	if _, err := alice.Finish(t.Context(), login, browse(t, beginLogin(t, alice))); !errors.Is(err, session.ErrLoginState) {
 		t.Errorf("another login's answer: %v, want ErrLoginState", err)
 	}
-	if err := alice.Finish(t.Context(), login, answer); err != nil {
+	if _, err := alice.Finish(t.Context(), login, answer); err != nil {
 		t.Errorf("the right answer: %v", err)
 	}
-	if err := alice.Finish(t.Context(), login, answer); !errors.Is(err, session.ErrLoginUsed) {
+	if _, err := alice.Finish(t.Context(), login, answer); !errors.Is(err, session.ErrLoginUsed) {
 		t.Errorf("the right answer once more: %v, want ErrLoginUsed", err)
 	}
 
@@ -293,7 +293,7 @@ func TestLoginChecksTheAnswer(t *testing.T) {
 	answer = browse(t, login)
 	injected := browse(t, beginLogin(t, alice))
 	injected.Set("state", answer.Get("state"))
-	err := alice.Finish(t.Context(), login, injected)
+	_, err := alice.Finish(t.Context(), login, injected)
 	if e, ok := errors.AsType[*tokens.Error](err); !ok || e.Code != "invalid_grant" {
 		t.Errorf("another login's code: %v, want invalid_grant", err)
 	}

@@ -42,7 +42,7 @@ func (e *UnavailableError) Unwrap() error { return e.Err }
 
 // Error is what came of a request to an authorization server that did not answer as it should.
 type Error struct {
-	// Op is what was asked for: "discovery", "token", "revocation" or "login".
+	// Op is what was asked for: "discovery", "token", "revocation", "login" or "userinfo".
 	Op string
 
 	// Status is the HTTP status; 0 when there was no answer.

@@ -198,6 +198,7 @@ func (p printParts) samples(t *testing.T) []printed {
 	_, badStore := session.NewFileStore("", keys)
 	_, badManager := tokens.NewManager(nil)
 	_, badTransport := p.source.Transport(nil, tokens.WithOrigins(password))
+	identity, userInfo := printIdentities(t)
 	return []printed{
 		printedAs("tokens.ConfigError", false, mistake[*tokens.ConfigError](t, badManager)),
 		printedAs("tokens.ConfigError", false, *mistake[*tokens.ConfigError](t, badTransport)),
@@ -215,7 +216,11 @@ func (p printParts) samples(t *testing.T) []printed {
 		printedAs("oauth.ClientOption", false, oauth.WithHTTPClient(http.DefaultClient)),
 		printedAs("session.DeviceLogin", true, p.device),
 		printedAs("session.DeviceLogin", true, *p.device),
-		printedAs("oauth.Identity", true, oauth.Identity{}),
+		printedAs("oauth.IDTokenOption", false, oauth.WithAccessToken(secret)),
+		printedAs("oauth.Identity", true, identity),
+		printedAs("oauth.Identity", true, *identity),
+		printedAs("oauth.UserInfo", true, userInfo),
+		printedAs("oauth.UserInfo", true, *userInfo),
 		printedAs("tokens.Error", false, refused),
 		printedAs("tokens.Event", false, tokens.Event{Kind: "failure", Err: failure}),
 		printedAs("tokens.Event", false, tokens.Event{Kind: "backoff", Err: unavailable}),
@@ -274,7 +279,7 @@ func mistake[E error](t *testing.T, err error) E {
 func printLeaks(p printParts) (leaks []string) {
 	back, _ := url.Parse(p.login.URL())
 	for _, secret := range []string{
-		printAccess, printRefresh, printNext, printSecret, printDevice, printUser, back.Query().Get("state"), p.login.Nonce(),
+		printAccess, printRefresh, printNext, printSecret, printPerson, printDevice, printUser, back.Query().Get("state"), back.Query().Get("nonce"),
 	} {
 		numbers := strings.Trim(fmt.Sprint([]byte(secret)), "[]")
 		leaks = append(leaks, secret, fmt.Sprintf("%x", secret), fmt.Sprintf("%X", secret), fmt.Sprintf("% x", secret), numbers,
@@ -471,7 +476,7 @@ func testPrintingDoesNotRace(t *testing.T) {
 	use(func(n int) { _, _ = p.store.Save(t.Context(), fmt.Sprint(n%1000), []byte(printRefresh), 0) })
 	use(func(int) { _ = p.session.Adopt(t.Context(), tokens.NewSecret(printRefresh)) })
 	use(func(int) {
-		_, _ = p.login.Finish(t.Context(), url.Values{"state": {mustQuery(p.login.URL()).Get("state")}})
+		_, _, _ = p.login.Finish(t.Context(), url.Values{"state": {mustQuery(p.login.URL()).Get("state")}})
 	})
 	use(func(int) { _, _ = p.unsaved.Fetch(t.Context(), tokens.Request{Key: tokens.Key{Subject: "bob"}}) })
 	for range 5 {

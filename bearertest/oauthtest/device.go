@@ -176,7 +176,7 @@ func (s *Server) tokenByDevice(c *client, form url.Values) (*tokenAnswer, *refus
 	answer := s.issue(c.id, d.subject, granted, nil)
 	answer.RefreshToken = opened
 	if slices.Contains(d.asked.scopes, "openid") {
-		answer.IDToken = s.idToken(&approval{client: c, subject: d.subject, approved: d.approved})
+		answer.IDToken = s.idToken(&approval{client: c, subject: d.subject, approved: d.approved}, answer.AccessToken)
 	}
 	return answer, nil
 }

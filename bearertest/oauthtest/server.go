@@ -18,6 +18,7 @@ const (
 	revocationPath    = "/revoke"
 	devicePath        = "/device_authorization"
 	verificationPath  = "/device"
+	userInfoPath      = "/userinfo"
 )
 
 // Server is an authorization server for tests, strictly by the book. It is a [bearertest.Issuer]
@@ -35,6 +36,9 @@ const (
 //     user_code (RFC 8628). The person's part is a GET of the verification_uri_complete, or
 //     [Server.ApproveDevice] and the methods beside it.
 //   - The revocation endpoint is POST /revoke (RFC 7009).
+//   - The userinfo endpoint, GET /userinfo, answers with the sub of an access token that this server
+//     has signed and not revoked, and with the claims of [WithUserInfo] (OpenID Connect Core 1.0
+//     section 5.3).
 //
 // The faults of the issuer ([bearertest.Issuer.SetFault]) meet every endpoint. Refuse is for errors
 // of OAuth.
@@ -46,6 +50,8 @@ type Server struct {
 	clients  map[string]*client // by their id; fixed once the server is made
 	lifetime time.Duration      // of an access token
 	renewal  time.Duration      // its refresh_in, or 0 for none
+	identity bearertest.Claims  // laid over the claims of an ID token
+	userInfo bearertest.Claims  // and over those of the userinfo endpoint
 
 	deviceInterval, deviceLifetime time.Duration
 
@@ -91,6 +97,7 @@ func NewServer(issuer *bearertest.Issuer, opts ...Option) *Server {
 	issuer.Handle(devicePath, s.unlessRefused(s.answerDevice))
 	issuer.Handle(verificationPath, http.HandlerFunc(s.answerVerification))
 	issuer.Handle(revocationPath, s.unlessRefused(s.answerRevocation))
+	issuer.Handle(userInfoPath, http.HandlerFunc(s.answerUserInfo))
 	return s
 }
 
@@ -185,6 +192,7 @@ func (s *Server) answerDiscovery(w http.ResponseWriter, r *http.Request) {
 		"token_endpoint":                                        s.endpoint(tokenPath),
 		"device_authorization_endpoint":                         s.endpoint(devicePath),
 		"revocation_endpoint":                                   s.endpoint(revocationPath),
+		"userinfo_endpoint":                                     s.endpoint(userInfoPath),
 		"response_types_supported":                              []string{"code"},
 		"subject_types_supported":                               []string{"public"},
 		"id_token_signing_alg_values_supported":                 []string{s.Algorithm()},

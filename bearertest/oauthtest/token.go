@@ -114,7 +114,7 @@ func (s *Server) tokenByCode(c *client, form url.Values) (*tokenAnswer, *refusal
 	answer := s.issue(c.id, a.subject, granted, nil)
 	answer.RefreshToken = opened
 	if slices.Contains(a.granted.scopes, "openid") {
-		answer.IDToken = s.idToken(a)
+		answer.IDToken = s.idToken(a, answer.AccessToken)
 	}
 	return answer, nil
 }
@@ -153,27 +153,6 @@ func (s *Server) redeem(c *client, form url.Values) (a *approval, refresh string
 func challengeOf(verifier string) string {
 	sum := sha256.Sum256([]byte(verifier))
 	return jws.Encode(sum[:])
-}
-
-// idToken is that of OpenID Connect Core 1.0 section 2. The claims of
-// [bearertest.WithDefaultClaims] are for access tokens.
-func (s *Server) idToken(a *approval) string {
-	now := time.Now()
-	claims := map[string]any{
-		"iss": s.URL(), "sub": a.subject, "aud": a.client.id,
-		"iat": now.Unix(), "exp": now.Add(s.lifetime).Unix(), "auth_time": a.approved.Unix(),
-	}
-	if a.nonce != "" {
-		claims["nonce"] = a.nonce
-	}
-	for {
-		id := s.KeyID()
-		header := map[string]any{"alg": s.Algorithm(), "typ": "JWT", "kid": id}
-		token := s.SignRaw(mustJSON(header), mustJSON(claims))
-		if s.KeyID() == id { // else the issuer rotated its key meanwhile
-			return token
-		}
-	}
 }
 
 // tokenByRefresh is the grant of RFC 6749 section 6.

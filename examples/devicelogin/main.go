@@ -64,8 +64,12 @@ func run(ctx context.Context, out io.Writer, dir string, client *oauth.Client, s
 			return errLogin
 		}
 		fmt.Fprintf(out, "Open %s and enter the code %s.\n", login.VerificationURI(), login.UserCode())
-		if _, err := me.FinishDevice(ctx, login); err != nil { // it waits for the person
-			return err
+		identity, errLogin := me.FinishDevice(ctx, login) // it waits for the person
+		if errLogin != nil {
+			return errLogin
+		}
+		if identity != nil { // the scope has openid
+			fmt.Fprintf(out, "Logged in as %q.\n", identity.Subject())
 		}
 		token, err = me.Token(ctx)
 	}

@@ -40,7 +40,7 @@ func TestDeviceLogin(t *testing.T) {
 		if printed, err := start(issuer.DenyDevice); err == nil || !strings.Contains(err.Error(), "access_denied") {
 			t.Errorf("a person who does not agree: %v\n%s", err, printed)
 		}
-		if printed, err := start(func(code string) { issuer.ApproveDevice(code, "alice") }); err != nil || !strings.Contains(printed, "The token") {
+		if printed, err := start(func(code string) { issuer.ApproveDevice(code, "alice") }); err != nil || !strings.Contains(printed, "Logged in as \"alice\".\nThe token") {
 			t.Errorf("%v\n%s", err, printed)
 		}
 		printed, err := start(func(string) { t.Error("another login") })

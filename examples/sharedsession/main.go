@@ -196,5 +196,6 @@ func login(ctx context.Context, alice *session.Session) error {
 	if err != nil {
 		return err
 	}
-	return alice.Finish(ctx, login, back.Query())
+	_, err = alice.Finish(ctx, login, back.Query())
+	return err
 }

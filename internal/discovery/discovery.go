@@ -22,12 +22,16 @@ type Document struct {
 	Endpoints
 	Flags
 
+	// IDTokenAlgorithms is id_token_signing_alg_values_supported, as JSON, or "". It is for the
+	// caller to read: only those who verify ID tokens need it.
+	IDTokenAlgorithms string
+
 	location    string
 	mtlsAliases string // JSON, or ""
 }
 
 // Endpoints are URLs of the endpoints of an authorization server.
-type Endpoints struct{ Token, Revocation, Authorization, Device string }
+type Endpoints struct{ Token, Revocation, Authorization, Device, UserInfo string }
 
 // Flags are what an issuer says it can do in a login.
 type Flags struct {
@@ -126,6 +130,7 @@ func (d *Document) read(text string, place Place) error {
 	d.KeysURL = textOf(m, "jwks_uri")
 	d.Endpoints = endpointsOf(m)
 	d.mtlsAliases = m.Value("mtls_endpoint_aliases")
+	d.IDTokenAlgorithms = m.Value("id_token_signing_alg_values_supported")
 	d.IssParameter = m.Value("authorization_response_iss_parameter_supported") == "true"
 	methods, ok := strictjson.Elements(m.Value("code_challenge_methods_supported"))
 	d.S256Said = ok
@@ -177,6 +182,7 @@ func endpointsOf(m strictjson.MemberList) Endpoints {
 		Revocation:    textOf(m, "revocation_endpoint"),
 		Authorization: textOf(m, "authorization_endpoint"),
 		Device:        textOf(m, "device_authorization_endpoint"), // RFC 8628 section 4
+		UserInfo:      textOf(m, "userinfo_endpoint"),
 	}
 }
 

@@ -2,10 +2,14 @@ package oauthwire
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/bearer-go/bearer/internal/discovery"
+	"github.com/bearer-go/bearer/internal/jws"
+	"github.com/bearer-go/bearer/internal/strictjson"
 	"github.com/bearer-go/bearer/internal/weburl"
 )
 
@@ -24,6 +28,13 @@ type Endpoints struct {
 	// Device was not judged, because only few clients use it: see [Client.BeginDevice].
 	Device string
 
+	// UserInfo was not judged, because only few clients use it: see [Client.UserInfo].
+	UserInfo string
+
+	// IDTokenAlgorithms are those that ID tokens may be signed with, as far as they are known and
+	// asymmetric; nil if the document does not say.
+	IDTokenAlgorithms []*jws.Algorithm
+
 	discovery.Flags
 }
 
@@ -32,6 +43,9 @@ func TokenEndpoint(e Endpoints) string { return e.Token }
 
 // RevocationEndpoint is the one where they are revoked.
 func RevocationEndpoint(e Endpoints) string { return e.Revocation }
+
+// UserInfoEndpoint is the one that says who logged in.
+func UserInfoEndpoint(e Endpoints) string { return e.UserInfo }
 
 // endpoints judges what the document says of the endpoints, as far as the options do not name them.
 func (c *Client) endpoints(d *discovery.Document) (Endpoints, error) {
@@ -45,6 +59,8 @@ func (c *Client) endpoints(d *discovery.Document) (Endpoints, error) {
 	found := c.Given
 	found.Flags = d.Flags
 	found.Device = cmp.Or(found.Device, mtls.Device, d.Device)
+	found.UserInfo = cmp.Or(found.UserInfo, mtls.UserInfo, d.UserInfo)
+	found.IDTokenAlgorithms = idTokenAlgorithms(d.IDTokenAlgorithms)
 	for _, e := range []struct {
 		name, published string
 		field           *string
@@ -65,6 +81,25 @@ func (c *Client) endpoints(d *discovery.Document) (Endpoints, error) {
 		return Endpoints{}, errNoEndpoint
 	}
 	return found, nil
+}
+
+// Document returns what the server's document says, and in its place what the options do.
+func (c *Client) Document(ctx context.Context) (Endpoints, error) { return c.discover(ctx) }
+
+// idTokenAlgorithms reads the names of algorithms in JSON. What is no array says nothing.
+func idTokenAlgorithms(names string) []*jws.Algorithm {
+	elements, ok := strictjson.Elements(names)
+	if !ok {
+		return nil
+	}
+	found := []*jws.Algorithm{}
+	for _, element := range elements {
+		name, _ := strictjson.String(element)
+		if a, ok := jws.Lookup(name); ok && !a.Symmetric() && !slices.Contains(found, a) {
+			found = append(found, a)
+		}
+	}
+	return found
 }
 
 // checkPublished judges the URL of an endpoint that the document names.

@@ -25,6 +25,7 @@ const (
 	OpToken      = "token"
 	OpRevocation = "revocation"
 	OpLogin      = "login"
+	OpUserInfo   = "userinfo"
 )
 
 var (

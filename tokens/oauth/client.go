@@ -9,15 +9,18 @@ import (
 type opaque = secretprint.Opaque
 
 // Client is a client of an authorization server: this service, as the server knows it. It makes a
-// [tokens.Fetcher] for each grant. It is safe for concurrent use, keeps no token, only where the
-// server's endpoints are and until when it is not to be asked, and need not be closed. It prints as
-// "[secret]".
+// [tokens.Fetcher] for each grant, and verifies who logged in. It is safe for concurrent use, keeps
+// no token, only where the server's endpoints are, the keys of its ID tokens, and until when it is
+// not to be asked, and need not be closed. It prints as "[secret]".
 type Client struct {
 	opaque
 	*hiddenClient
 }
 
-type hiddenClient struct{ wire *oauthwire.Client }
+type hiddenClient struct {
+	wire *oauthwire.Client
+	keys *issuerKeys
+}
 
 var _ = oauthwire.Register(func(client any) *oauthwire.Client {
 	if c := client.(*Client); c != nil && c.hiddenClient != nil {
@@ -38,9 +41,10 @@ func NewClient(issuer, id string, auth ClientAuth, opts ...ClientOption) (*Clien
 	if err := configErrors(c.All); err != nil {
 		return nil, err
 	}
-	return &Client{hiddenClient: &hiddenClient{oauthwire.New(oauthwire.Config{
+	wire := oauthwire.New(oauthwire.Config{
 		Issuer: issuer, ID: id, Auth: auth.wire,
 		InsecureHTTP: c.insecureHTTP.Given(), Given: c.endpoints(), MaxRequests: c.maxRequests.Get(),
 		TokenClient: tokenClient, DiscoveryClient: discoveryClient,
-	})}}, nil
+	})
+	return &Client{hiddenClient: &hiddenClient{wire, c.issuerKeys(wire)}}, nil
 }

@@ -27,6 +27,10 @@ type clientConfig struct {
 	revocation    optional.Value[string]
 	authorization optional.Value[string]
 	device        optional.Value[string]
+	userInfo      optional.Value[string]
+	keySet        optional.Value[string]
+
+	idTokenAlgorithms optional.Value[[]string]
 }
 
 // WithHTTPClient makes the requests go through this client: its transport (and so its proxy and
@@ -121,6 +125,9 @@ func configure(issuer, id string, auth ClientAuth, opts []ClientOption) *clientC
 	c.judgeEndpoint("WithRevocationEndpoint", &c.revocation)
 	c.judgeEndpoint("WithAuthorizationEndpoint", &c.authorization)
 	c.judgeEndpoint("WithDeviceAuthorizationEndpoint", &c.device)
+	c.judgeEndpoint("WithUserInfoEndpoint", &c.userInfo)
+	c.judgeEndpoint("WithKeySetURL", &c.keySet)
+	c.judgeIDTokenAlgorithms()
 	return c
 }
 
@@ -144,6 +151,7 @@ func quoted(url string) string { return strconv.Quote(weburl.Redacted(url)) }
 func (c *clientConfig) endpoints() oauthwire.Endpoints {
 	return oauthwire.Endpoints{
 		Token: c.token.Get(), Revocation: c.revocation.Get(), Authorization: c.authorization.Get(), Device: c.device.Get(),
+		UserInfo: c.userInfo.Get(),
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"reflect"
 	"runtime"
 	"strings"
 	"sync"
@@ -100,7 +101,7 @@ func TestDiscoveryTellsALoginWhatItNeeds(t *testing.T) {
 				Token: tokenstest.TokenURL, Revocation: tokenstest.Issuer + "/revoke",
 				Authorization: tokenstest.Issuer + "/authorize", Flags: tt.want,
 			}
-			if err != nil || got != want {
+			if err != nil || !reflect.DeepEqual(got, want) {
 				t.Errorf("%+v, %v; want %+v", got, err, want)
 			}
 		})

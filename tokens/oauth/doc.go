@@ -1,12 +1,12 @@
 // Package oauth is a client of an OAuth 2.0 authorization server: its grants, the ways in which it
-// proves who it is, discovery and revocation.
+// proves who it is, discovery, revocation, and who logged in (OpenID Connect).
 //
 //	client, err := oauth.NewClient("https://login.example.com", "orders", oauth.ClientSecretBasic(secret))
 //	manager, err := tokens.NewManager(client.ClientCredentials())
 //
 // A [Client] is this service as its authorization server knows it: an identifier and a way to prove
 // it. Its methods make a [tokens.Fetcher] for each grant. Package session has the grants of a
-// person who logs in.
+// person who logs in. [Client.VerifyIDToken] and [Client.UserInfo] say who that is.
 //
 // # When the authorization server fails
 //

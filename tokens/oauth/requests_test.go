@@ -268,7 +268,7 @@ func TestUnauthorizedClientHoldsForItsGrant(t *testing.T) {
 				t.Fatal("no error")
 			}
 		}
-		if _, err := login.Finish(t.Context(), back); err != nil {
+		if _, _, err := login.Finish(t.Context(), back); err != nil {
 			t.Error("a login:", err)
 		}
 		if n := len(server.Seen("/token")); n != 2 {
@@ -356,16 +356,16 @@ func TestRefusalForWhatACallerBroughtHoldsForASecond(t *testing.T) {
 		source := tokenstest.NewManager(t, client.ClientCredentials()).Source(tokens.Key{})
 
 		server.On("/token", tokenstest.JSON(http.StatusUnauthorized, `{"error":"invalid_client"}`))
-		if _, err := mallory.Finish(t.Context(), stolen); err == nil {
+		if _, _, err := mallory.Finish(t.Context(), stolen); err == nil {
 			t.Fatal("no error")
 		}
 		server.On("/token", tokenstest.JSON(http.StatusOK, tokenstest.Good))
-		_, err := login.Finish(t.Context(), back)
+		_, _, err := login.Finish(t.Context(), back)
 		if e, ok := errors.AsType[*tokens.Error](err); !ok || e.RetryAfter != time.Second {
 			t.Errorf("a login: %v", err)
 		}
 		<-time.After(time.Second)
-		if _, err := login.Finish(t.Context(), back); err != nil {
+		if _, _, err := login.Finish(t.Context(), back); err != nil {
 			t.Errorf("a login after a second: %v", err)
 		}
 		tokenstest.MustToken(t, source)
@@ -412,7 +412,7 @@ func TestRefusalsForWhatOneCallerBringsStopNoOthers(t *testing.T) {
 					t.Errorf("another user: %v", err)
 				}
 				login, back := tokenstest.Login(t, client)
-				if _, err := login.Finish(t.Context(), back); err != nil {
+				if _, _, err := login.Finish(t.Context(), back); err != nil {
 					t.Errorf("a login: %v", err)
 				}
 				<-time.After(time.Second)

@@ -102,9 +102,10 @@ func TestClosedSession(t *testing.T) {
 		_, tokenErr := w.session.Token(t.Context())
 		_, loginErr := w.session.Login(t.Context(), sessionRedirect)
 		_, inErr := w.session.LoggedIn(t.Context())
+		_, finishErr := w.session.Finish(t.Context(), l, w.loginAnswer(t, l))
 		for name, err := range map[string]error{
 			"Token": tokenErr, "Login": loginErr, "LoggedIn": inErr, "Adopt": w.session.Adopt(t.Context(), tokens.NewSecret("r")),
-			"Finish": w.session.Finish(t.Context(), l, w.loginAnswer(t, l)), "Logout": w.session.Logout(t.Context()),
+			"Finish": finishErr, "Logout": w.session.Logout(t.Context()),
 		} {
 			if !errors.Is(err, tokens.ErrClosed) {
 				t.Errorf("%s: %v", name, err)

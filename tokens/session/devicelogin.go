@@ -47,8 +47,9 @@ type hiddenDeviceLogin struct{ *deviceLoginState }
 
 type deviceLoginState struct {
 	client  *oauthwire.Client
-	session string     // the name of the Session that began it; "" if none did
-	key     tokens.Key // what the first token will be for
+	issuer  *oauth.Client // the same, for the ID token
+	session string        // the name of the Session that began it; "" if none did
+	key     tokens.Key    // what the first token will be for
 
 	resources    []string // of all tokens; nil if that is the server's to say
 	code         *oauthwire.DeviceCode
@@ -96,7 +97,7 @@ func NewDeviceLogin(ctx context.Context, client *oauth.Client, opts ...LoginOpti
 	life := within(code.ExpiresIn, deviceLifetime, 0, maxDeviceLifetime)
 	interval := within(code.Interval, pollInterval, minPollInterval, maxPollInterval)
 	state := &deviceLoginState{
-		client: wire, key: key, resources: c.resources.Get(), code: code,
+		client: wire, issuer: client, key: key, resources: c.resources.Get(), code: code,
 		end: code.Sent.Add(life), interval: interval, next: time.Now().Add(interval),
 	}
 	state.endWall = state.end.Round(0)
@@ -120,6 +121,9 @@ func configureDeviceLogin(client *oauthwire.Client, opts []LoginOption) *loginCo
 	optional.Apply(&c.Mistakes, "NewDeviceLogin", opts, c)
 	c.judgeTexts()
 	c.judgeResources()
+	if c.maxAge.Given() {
+		c.Add("WithMaxAge", c.maxAge.Get().String(), "the device grant cannot ask for it (RFC 8628 section 3.1); leave the option out")
+	}
 	for _, p := range c.parameters {
 		c.judgeParameter(p)
 	}
@@ -142,21 +146,22 @@ func (d *DeviceLogin) VerificationURIComplete() string { return d.code.CompleteU
 // 10 minutes if it does not say.
 func (d *DeviceLogin) Expiry() time.Time { return d.endWall }
 
-// Wait waits until the person has finished the login, and returns what it brought, and who logged
-// in. It asks the server as often as that wants, at most once a second, every 5 seconds if it does
+// Wait waits until the person has finished the login, and returns what it brought. With "openid" in
+// the scope it also verifies the ID token and returns who logged in, as [Login.Finish] does;
+// otherwise that is nil. It asks the server as often as that wants, at most once a second, every 5 seconds if it does
 // not say, and 5 seconds less often each time that it says slow_down. When the server cannot be
 // reached the pauses double, up to a minute, and a Retry-After is honoured.
 //
 // The context ends it at once between these requests. The answer to one that was sent is waited for,
 // for 10 seconds at most, because it may be the one that brings the tokens, which no other does.
 // Wait can be called again then, and after an error that came before a request was sent, such as
-// that the client's secret was not available. Otherwise it may be called once, and by one caller at
+// that the keys for the ID token or the client's secret were not available. Otherwise it may be called once, and by one caller at
 // a time: the error is [ErrLoginUsed].
 //
 // The error is [ErrDeviceLoginExpired] when the person took too long, and a [*tokens.Error] whose
 // Op is "token" for all other answers of the server, such as access_denied, that the person did not
 // agree.
-func (d *DeviceLogin) Wait(ctx context.Context) (*tokens.Response, *oauth.Identity, error) {
+func (d *DeviceLogin) Wait(ctx context.Context) (response *tokens.Response, identity *oauth.Identity, err error) {
 	if d.used.Swap(true) {
 		return nil, nil, ErrLoginUsed
 	}
@@ -166,15 +171,21 @@ func (d *DeviceLogin) Wait(ctx context.Context) (*tokens.Response, *oauth.Identi
 			d.used.Store(false)
 		}
 	}()
-	for {
+	if err := d.identifier().ready(ctx); err != nil {
+		return nil, nil, err
+	}
+	for !over {
 		if err := d.pause(ctx); err != nil {
 			return nil, nil, err
 		}
-		response, err := d.poll(ctx, &over)
-		if err != nil || over {
-			return response, nil, err
+		if response, err = d.poll(ctx, &over); err != nil {
+			return nil, nil, err
 		}
 	}
+	if identity, err = d.identifier().identify(ctx, response); err != nil {
+		return nil, nil, err
+	}
+	return response, identity, nil
 }
 
 // pause waits until the next poll may be made.

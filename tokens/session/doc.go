@@ -4,7 +4,7 @@
 //	s, err := session.New(client, store, "alice")
 //	login, err := s.Login(ctx, "https://app.example.com/callback", session.WithScope("offline_access", "billing:read"))
 //	http.Redirect(w, r, login.URL(), http.StatusFound) // and when the browser is back at /callback:
-//	err = s.Finish(r.Context(), login, r.URL.Query())
+//	identity, err := s.Finish(r.Context(), login, r.URL.Query())
 //	token, err := s.Token(ctx)
 //
 // A [Session] is one person's login that goes on. A [Store] keeps its refresh token. [RefreshToken]

@@ -51,7 +51,7 @@ func ExampleSession() {
 	}
 	// Send the browser to login.URL(). What it comes back with is the query of the redirect URI.
 	back := browse(login.URL())
-	if err := alice.Finish(ctx, login, back); err != nil {
+	if _, err := alice.Finish(ctx, login, back); err != nil {
 		fmt.Println(err)
 		return
 	}

@@ -113,14 +113,15 @@ func TestFinishRefusesLoginsThatAreNotItsOwn(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer bob.Close()
-		for _, wrong := range []error{
-			w.session.Finish(t.Context(), nil, back), w.session.Finish(t.Context(), l, back), bob.Finish(t.Context(), l, back),
-		} {
-			if wrong == nil {
+		for _, wrong := range []struct {
+			session *session.Session
+			login   *session.Login
+		}{{w.session, nil}, {w.session, l}, {bob, l}} {
+			if _, err := wrong.session.Finish(t.Context(), wrong.login, back); err == nil {
 				t.Error("no error")
 			}
 		}
-		if err := other.session.Finish(t.Context(), l, back); err != nil {
+		if _, err := other.session.Finish(t.Context(), l, back); err != nil {
 			t.Errorf("it was used up: %v", err)
 		}
 	})
@@ -148,15 +149,15 @@ func TestFinishCanBeRepeated(t *testing.T) {
 				repair := fault(w)
 				ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 				defer cancel()
-				err := w.session.Finish(ctx, l, back)
+				_, err := w.session.Finish(ctx, l, back)
 				if _, ok := errors.AsType[*session.StoreError](err); !ok || w.wire.asked() != 0 {
 					t.Errorf("%v, %d requests", err, w.wire.asked())
 				}
 				repair()
-				if err := w.session.Finish(t.Context(), l, url.Values{"state": {"x"}, "code": {"y"}}); !errors.Is(err, session.ErrLoginState) {
+				if _, err := w.session.Finish(t.Context(), l, url.Values{"state": {"x"}, "code": {"y"}}); !errors.Is(err, session.ErrLoginState) {
 					t.Errorf("error %v", err)
 				}
-				if err := w.session.Finish(t.Context(), l, back); err != nil {
+				if _, err := w.session.Finish(t.Context(), l, back); err != nil {
 					t.Errorf("after that: %v", err)
 				}
 			})
@@ -176,7 +177,7 @@ func TestFinishThatCannotBeSaved(t *testing.T) {
 				w := newSessionWorld(t)
 				l, back := w.startLogin(t)
 				w.store.set(func() { w.store.onSave = onSave })
-				err := w.session.Finish(t.Context(), l, back)
+				_, err := w.session.Finish(t.Context(), l, back)
 				if e, ok := errors.AsType[*session.StoreError](err); !ok || e.Op != "save" {
 					t.Errorf("error %v", err)
 				}
@@ -209,7 +210,7 @@ func TestFinishThatWasSavedAllAlong(t *testing.T) {
 						return 0, ctx.Err()
 					}
 				})
-				if err := w.session.Finish(t.Context(), l, back); err != nil || len(w.wire.revoked()) != 0 || calls < 2 {
+				if _, err := w.session.Finish(t.Context(), l, back); err != nil || len(w.wire.revoked()) != 0 || calls < 2 {
 					t.Errorf("error %v, %d tokens revoked, %d calls", err, len(w.wire.revoked()), calls)
 				}
 				w.store.fail(nil)
@@ -227,7 +228,7 @@ func TestFinishOutlivesItsContext(t *testing.T) {
 		w.issuer.SetFault(bearertest.Slow(2 * time.Second))
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
-		if err := w.session.Finish(ctx, l, back); err != nil || !w.loggedIn(t) {
+		if _, err := w.session.Finish(ctx, l, back); err != nil || !w.loggedIn(t) {
 			t.Errorf("error %v", err)
 		}
 	})
@@ -243,7 +244,7 @@ func TestFinishAfterClose(t *testing.T) {
 			w.session.Close()
 			return pass()
 		})
-		if err := w.session.Finish(t.Context(), l, back); !errors.Is(err, tokens.ErrClosed) {
+		if _, err := w.session.Finish(t.Context(), l, back); !errors.Is(err, tokens.ErrClosed) {
 			t.Errorf("error %v", err)
 		}
 		if w.store.record(t) != nil || w.issuer.Sessions() != 0 {
@@ -342,7 +343,7 @@ func TestSealedRecordThatCannotBeOpened(t *testing.T) {
 				if !good {
 					back.Set("code", "another")
 				}
-				if err := alice.Finish(t.Context(), l, back); (err == nil) != good {
+				if _, err := alice.Finish(t.Context(), l, back); (err == nil) != good {
 					t.Errorf("good %t: %v", good, err)
 				}
 				if in, err := alice.LoggedIn(t.Context()); in != good || errors.Is(err, session.ErrCannotUnseal) == good {
@@ -378,7 +379,7 @@ func TestFinishRevokesWhatCannotBeUsed(t *testing.T) {
 				w := newSessionWorld(t)
 				l, back := w.startLogin(t)
 				w.wire.spoiled(t, func(a *fallbackReply) { spoil(t, a) })
-				if err := w.session.Finish(t.Context(), l, back); err == nil || w.loggedIn(t) || w.issuer.Sessions() != 0 {
+				if _, err := w.session.Finish(t.Context(), l, back); err == nil || w.loggedIn(t) || w.issuer.Sessions() != 0 {
 					t.Errorf("error %v, logged in %t, %d sessions", err, w.loggedIn(t), w.issuer.Sessions())
 				}
 			})

@@ -241,7 +241,7 @@ func TestKeptAccessTokenThatCannotBeSavedIsRevoked(t *testing.T) {
 		l, back := w.startLogin(t)
 		w.wire.answer(200, map[string]any{"access_token": "kept", "token_type": "Bearer"})
 		w.store.fail(errDiskFull)
-		if err := w.session.Finish(t.Context(), l, back); !errors.Is(err, errDiskFull) {
+		if _, err := w.session.Finish(t.Context(), l, back); !errors.Is(err, errDiskFull) {
 			t.Errorf("error %v", err)
 		}
 		if len(w.wire.revokes) != 1 || w.wire.revokes[0].Get("token") != "kept" || w.wire.revokes[0].Get("token_type_hint") != "access_token" {
@@ -258,7 +258,7 @@ func TestKeptAccessTokenHasToFitIntoTheRecord(t *testing.T) {
 		l, back := w.startLogin(t)
 		large := strings.Repeat("a", 64<<10)
 		w.wire.answer(200, map[string]any{"access_token": large, "token_type": "Bearer"})
-		if err := w.session.Finish(t.Context(), l, back); err == nil || fmt.Sprint(w.store.record(t)) != before {
+		if _, err := w.session.Finish(t.Context(), l, back); err == nil || fmt.Sprint(w.store.record(t)) != before {
 			t.Errorf("error %v, or the record has changed", err)
 		}
 		if len(w.wire.revokes) != 1 || w.wire.revokes[0].Get("token") != large {

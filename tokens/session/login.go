@@ -9,8 +9,6 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
-	"slices"
-	"strings"
 	"sync/atomic"
 	"time"
 
@@ -61,13 +59,15 @@ type hiddenLogin struct{ *loginState }
 
 type loginState struct {
 	client  *oauthwire.Client
-	session string     // the name of the Session that began it; "" if none did
-	key     tokens.Key // what the first token will be for
+	issuer  *oauth.Client // the same, for the ID token
+	session string        // the name of the Session that began it; "" if none did
+	key     tokens.Key    // what the first token will be for
 
 	resources              []string // of all tokens; nil if that is the server's to say
 	url, redirectURI       string
 	state, verifier, nonce string
-	issParameter           bool // the server names itself in every answer
+	issParameter           bool           // the server names itself in every answer
+	maxAge                 *time.Duration // that was asked for; nil if none was
 	end, endWall           time.Time
 	used                   atomic.Bool
 }
@@ -91,11 +91,11 @@ func NewLogin(ctx context.Context, client *oauth.Client, redirectURI string, opt
 	}
 	now := time.Now()
 	l := &Login{hiddenLogin: &hiddenLogin{&loginState{
-		client: wire, key: c.key(), resources: c.resources.Get(), redirectURI: redirectURI,
+		client: wire, issuer: client, key: c.key(), maxAge: c.askedMaxAge(), resources: c.resources.Get(), redirectURI: redirectURI,
 		state: random(), verifier: random(), issParameter: found.IssParameter, end: now.Add(loginLifetime),
 	}}}
 	l.endWall = l.end.Round(0)
-	if slices.Contains(strings.Fields(l.key.Scope), "openid") {
+	if asksForIDToken(l.key.Scope) {
 		l.nonce = random()
 	}
 	if l.url, err = l.location(found, c.extra); err != nil {
@@ -156,45 +156,41 @@ func (l *Login) location(found oauthwire.Endpoints, extra url.Values) (string, e
 // URL returns where to send the browser. It holds the state, so it is for that browser alone.
 func (l *Login) URL() string { return l.url }
 
-// Nonce returns what an ID token of this login must have as its nonce (OpenID Connect Core section
-// 3.1.3.7), and "" when the scope has no "openid". It is for a caller that verifies the ID token;
-// this package does not.
-func (l *Login) Nonce() string { return l.nonce }
-
 // Finish takes what the browser came back with, which is the query of the redirect URI, and
-// exchanges the code in it for tokens. It may be called once; only an answer that is not for this
+// exchanges the code in it for tokens. With "openid" in the scope it also verifies the ID token, as
+// [oauth.Client.VerifyIDToken] does, and returns who logged in; otherwise that is nil, and an ID
+// token that came is the caller's to judge. It may be called once; only an answer that is not for this
 // login, [ErrLoginState], leaves it as it was, because otherwise any person could end it. Of two
 // calls at once one has [ErrLoginUsed].
 //
 // It may be called again with the same answer after an error that came before the code was sent:
-// the context had ended, discovery failed, the client's secret was not available, or the token
-// endpoint had asked for a pause, for which see [tokens.Error].RetryAfter. [ErrLoginUsed] says that
-// the code was sent.
+// the context had ended, discovery failed, the keys for the ID token or the client's secret were not
+// available, or the token endpoint had asked for a pause, for which see [tokens.Error].RetryAfter.
+// [ErrLoginUsed] says that the code was sent.
 //
 // A refusal of the server, such as access_denied, and an answer that is not as it should be are a
 // [*tokens.Error] whose Op is "login"; so is one that names another server than the client's, or
-// none although the server always does (RFC 9207 section 2.4). What comes of the exchange is a
-// [*tokens.Error] whose Op is "token".
+// none although the server always does (RFC 9207 section 2.4), and so is [oauth.ErrIDToken], that the
+// ID token is refused, or missing although the scope has "openid". Then what came is revoked. So it
+// is when the server has begun to sign with a new key since the code was sent, and that key cannot be
+// fetched within 5 seconds. What comes of the exchange is a [*tokens.Error] whose Op is "token".
 //
 // The context is for what comes before the code is sent. It can be used once, so that the answer is
 // waited for even if the context ends, for 10 seconds at most.
-//
-// The ID token is not verified, and nothing is concluded from it: who logged in is not known by it.
-// Verify [tokens.Response].IDToken, and compare its nonce with [Login.Nonce], before it is used.
-func (l *Login) Finish(ctx context.Context, back url.Values) (*tokens.Response, error) {
+func (l *Login) Finish(ctx context.Context, back url.Values) (*tokens.Response, *oauth.Identity, error) {
 	now := time.Now()
 	if state := back["state"]; len(state) != 1 || subtle.ConstantTimeCompare([]byte(state[0]), []byte(l.state)) != 1 {
-		return nil, ErrLoginState
+		return nil, nil, ErrLoginState
 	}
 	if l.used.Swap(true) {
-		return nil, ErrLoginUsed
+		return nil, nil, ErrLoginUsed
 	}
 	if !now.Before(l.end) || !now.Before(l.endWall) { // the monotonic clock stands still while a machine is suspended
-		return nil, ErrLoginExpired
+		return nil, nil, ErrLoginExpired
 	}
 	code, err := l.read(back)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	// The scope was settled with the code (RFC 6749 section 4.1.3).
 	form := oauthwire.KeyForm("authorization_code", tokens.Key{Resource: l.key.Resource, Audience: l.key.Audience})
@@ -207,10 +203,20 @@ func (l *Login) Finish(ctx context.Context, back url.Values) (*tokens.Response, 
 			l.used.Store(false)
 		}
 	}()
+	if err := l.identifier().ready(ctx); err != nil {
+		return nil, nil, err
+	}
 	response, _, err := l.client.Exchange(ctx, oauthwire.Call{
 		Op: oauthwire.OpToken, Form: form, Lasting: true, Outside: true, Ready: func() error { sent = true; return nil },
 	})
-	return response, err
+	if err != nil {
+		return nil, nil, err
+	}
+	identity, err := l.identifier().identify(ctx, response)
+	if err != nil {
+		return nil, nil, err
+	}
+	return response, identity, nil
 }
 
 // read judges an answer whose state is right, and returns the code (RFC 6749 section 4.1.2).

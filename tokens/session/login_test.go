@@ -42,7 +42,7 @@ func TestLoginURL(t *testing.T) {
 		for name, want := range map[string]string{
 			"response_type": "code", "client_id": sessionClientID, "redirect_uri": sessionRedirect, "scope": "openid read",
 			"resource": "https://billing.test/", "audience": "billing", "prompt": "login", "login_hint": "a&b=c",
-			"code_challenge_method": "S256", "nonce": l.Nonce(),
+			"code_challenge_method": "S256",
 		} {
 			if got := query[name]; len(got) != 1 || got[0] != want {
 				t.Errorf("%s is %q, want %q", name, got, want)
@@ -61,7 +61,7 @@ func TestLoginURL(t *testing.T) {
 		if next := loginQuery(t, other); next.Get("state") == query.Get("state") || next.Get("code_challenge") == query.Get("code_challenge") {
 			t.Error("two logins share a random value")
 		}
-		if other.Nonce() != "" || loginQuery(t, other).Has("nonce") {
+		if loginQuery(t, other).Has("nonce") {
 			t.Error("there is a nonce without openid")
 		}
 	})
@@ -96,7 +96,7 @@ func TestLoginIsExchanged(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newSessionWorld(t)
 		l := w.login(t, session.WithScope("openid", "read"), session.WithResource("https://billing.test"))
-		g, err := l.Finish(t.Context(), w.loginAnswer(t, l))
+		g, _, err := l.Finish(t.Context(), w.loginAnswer(t, l))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -164,7 +164,7 @@ func TestLoginRefusesAnswers(t *testing.T) {
 					bad[name] = append([]string(nil), values...)
 				}
 				test.change(bad)
-				_, err := l.Finish(t.Context(), bad)
+				_, _, err := l.Finish(t.Context(), bad)
 				if w.wire.asked() != 0 || err == nil || strings.Contains(err.Error(), secretCode) ||
 					strings.Contains(err.Error(), good.Get("state")) {
 					t.Fatalf("%v, %d requests", err, w.wire.asked())
@@ -176,7 +176,7 @@ func TestLoginRefusesAnswers(t *testing.T) {
 				if ok && (e.Op != "login" || e.Code != test.code || e.Status != 0) {
 					t.Errorf("%+v", e)
 				}
-				_, err = l.Finish(t.Context(), w.loginAnswer(t, l))
+				_, _, err = l.Finish(t.Context(), w.loginAnswer(t, l))
 				if test.state && err != nil || !test.state && (!errors.Is(err, session.ErrLoginUsed) || w.wire.asked() != 0) {
 					t.Errorf("after that: %v", err)
 				}
@@ -211,7 +211,7 @@ func TestLoginWithoutIssuerParameter(t *testing.T) {
 		if test.iss != nil {
 			back["iss"] = test.iss
 		}
-		if _, err := l.Finish(t.Context(), back); (err == nil) != test.good || (w.asked() == 1) != test.good {
+		if _, _, err := l.Finish(t.Context(), back); (err == nil) != test.good || (w.asked() == 1) != test.good {
 			t.Errorf("%s: %v, %d requests", name, err, w.asked())
 		}
 	}
@@ -226,7 +226,7 @@ func TestLoginErrorDescription(t *testing.T) {
 			"at most 256":        {strings.Repeat("a", 257), strings.Repeat("a", 256)},
 		} {
 			l := w.login(t)
-			_, err := l.Finish(t.Context(), url.Values{
+			_, _, err := l.Finish(t.Context(), url.Values{
 				"state": {loginQuery(t, l).Get("state")}, "iss": {w.issuer.URL()}, "error": {"access_denied"}, "error_description": {test.text},
 			})
 			e, ok := errors.AsType[*tokens.Error](err)
@@ -236,7 +236,7 @@ func TestLoginErrorDescription(t *testing.T) {
 		}
 		l := w.login(t)
 		state := loginQuery(t, l).Get("state")
-		_, err := l.Finish(t.Context(), url.Values{
+		_, _, err := l.Finish(t.Context(), url.Values{
 			"state": {state}, "iss": {w.issuer.URL()}, "error": {"access_denied"}, "error_description": {"state " + state + " was denied"},
 		})
 		if e, ok := errors.AsType[*tokens.Error](err); !ok || e.Description != "" {
@@ -244,7 +244,7 @@ func TestLoginErrorDescription(t *testing.T) {
 		}
 		l = w.login(t)
 		state = loginQuery(t, l).Get("state")
-		_, err = l.Finish(t.Context(), url.Values{"state": {state}, "iss": {w.issuer.URL()}, "error": {state}})
+		_, _, err = l.Finish(t.Context(), url.Values{"state": {state}, "iss": {w.issuer.URL()}, "error": {state}})
 		if strings.Contains(err.Error(), state) {
 			t.Errorf("the code quotes the state: %v", err)
 		}
@@ -262,7 +262,7 @@ func TestLoginIsFinishedOnce(t *testing.T) {
 		var wg sync.WaitGroup
 		for range 20 {
 			wg.Go(func() {
-				_, err := l.Finish(context.Background(), back)
+				_, _, err := l.Finish(context.Background(), back)
 				mu.Lock()
 				defer mu.Unlock()
 				switch {
@@ -289,12 +289,12 @@ func TestLoginThatFailsIsUsed(t *testing.T) {
 		l := w.login(t)
 		back := w.loginAnswer(t, l)
 		w.issuer.Refuse("invalid_grant")
-		_, err := l.Finish(t.Context(), back)
+		_, _, err := l.Finish(t.Context(), back)
 		if e, ok := errors.AsType[*tokens.Error](err); !ok || e.Op != "token" || e.Code != "invalid_grant" || errors.Is(err, tokens.ErrLoginRequired) {
 			t.Errorf("error %v", err)
 		}
 		w.issuer.Refuse("")
-		if _, err := l.Finish(t.Context(), back); !errors.Is(err, session.ErrLoginUsed) || w.wire.asked() != 1 {
+		if _, _, err := l.Finish(t.Context(), back); !errors.Is(err, session.ErrLoginUsed) || w.wire.asked() != 1 {
 			t.Errorf("%v, %d requests", err, w.wire.asked())
 		}
 	})
@@ -309,7 +309,7 @@ func TestLoginLifetime(t *testing.T) {
 			w := newSessionWorld(t)
 			l := w.login(t)
 			<-time.After(max(1, test.age))
-			_, err := l.Finish(t.Context(), w.loginAnswer(t, l))
+			_, _, err := l.Finish(t.Context(), w.loginAnswer(t, l))
 			if test.good && err != nil || !test.good && (!errors.Is(err, session.ErrLoginExpired) || w.wire.asked() != 0) {
 				t.Errorf("after %s: %v", test.age, err)
 			}
@@ -324,7 +324,7 @@ func TestLoginEndsByTheWallClock(t *testing.T) {
 		l := w.login(t)
 		back := w.loginAnswer(t, l)
 		session.ForwardLogin(l)
-		if _, err := l.Finish(t.Context(), back); !errors.Is(err, session.ErrLoginExpired) || w.wire.asked() != 0 {
+		if _, _, err := l.Finish(t.Context(), back); !errors.Is(err, session.ErrLoginExpired) || w.wire.asked() != 0 {
 			t.Errorf("error %v", err)
 		}
 	})
@@ -434,7 +434,7 @@ func TestLoginAnswerIsBounded(t *testing.T) {
 				query := "access_denied" + value
 				back.Set("error", query[:len("access_denied")]) // a part of the query, as package url has it
 			}
-			_, err := login.Finish(t.Context(), back)
+			_, _, err := login.Finish(t.Context(), back)
 			if err == nil || len(server.Seen("/token")) != 0 {
 				t.Fatalf("%s: %v", name, err)
 			}
@@ -450,7 +450,7 @@ func TestLoginAnswerIsBounded(t *testing.T) {
 
 	login, back := tokenstest.Login(t, client)
 	back.Set("code", strings.Repeat("a", most))
-	if _, err := login.Finish(t.Context(), back); err != nil {
+	if _, _, err := login.Finish(t.Context(), back); err != nil {
 		t.Errorf("a code of %d bytes: %v", most, err)
 	}
 }
@@ -511,13 +511,13 @@ func TestLoginPrintsNothing(t *testing.T) {
 		w := newSessionWorld(t, oauthtest.WithRefreshIn(time.Minute))
 		l := w.login(t, session.WithScope("openid"))
 		printed := sessionPrinted(l)
-		g, err := l.Finish(t.Context(), w.loginAnswer(t, l))
+		g, _, err := l.Finish(t.Context(), w.loginAnswer(t, l))
 		if err != nil {
 			t.Fatal(err)
 		}
 		printed += sessionPrinted(l) + sessionPrinted(g) + sessionPrinted(*g)
 		for name, secret := range map[string]string{
-			"state": loginQuery(t, l).Get("state"), "nonce": l.Nonce(), "verifier": w.wire.last().Get("code_verifier"),
+			"state": loginQuery(t, l).Get("state"), "nonce": loginQuery(t, l).Get("nonce"), "verifier": w.wire.last().Get("code_verifier"),
 			"code": w.wire.last().Get("code"), "access token": g.AccessToken.Reveal(), "refresh token": g.RefreshToken.Reveal(),
 			"ID token": g.IDToken.Reveal(),
 		} {

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/bearer-go/bearer/internal/grammar"
 	"github.com/bearer-go/bearer/internal/oauthwire"
@@ -27,6 +28,7 @@ type loginConfig struct {
 	scope      optional.Value[string]
 	resources  optional.Value[[]string]
 	audience   optional.Value[string]
+	maxAge     optional.Value[time.Duration]
 	parameters []parameter
 
 	extra url.Values // the parameters, as they are sent
@@ -61,11 +63,12 @@ func WithAudience(name string) LoginOption {
 var reserved = []string{
 	"response_type", "response_mode", "client_id", "redirect_uri", "scope", "state", "nonce", "code_challenge",
 	"code_challenge_method", "resource", "audience", "request", "request_uri", "client_secret", "client_assertion",
-	"client_assertion_type", "code", "code_verifier", "iss", "error", "registration", "grant_type", "device_code",
+	"client_assertion_type", "code", "code_verifier", "iss", "error", "registration", "max_age",
+	"grant_type", "device_code",
 }
 
-// WithParameter adds a parameter to the URL, such as prompt, login_hint, acr_values or max_age of
-// OpenID Connect Core section 3.1.2.1. Each name may be given once. Those that this package sends,
+// WithParameter adds a parameter to the URL, such as prompt, login_hint or acr_values of OpenID
+// Connect Core section 3.1.2.1. Each name may be given once. Those that this package sends,
 // or that would replace them, are refused. Names that differ in case only count as one.
 func WithParameter(name, value string) LoginOption {
 	return func(c *loginConfig) { c.parameters = append(c.parameters, parameter{name, value}) }
@@ -84,6 +87,7 @@ func configureLogin(client *oauthwire.Client, redirectURI string, opts []LoginOp
 	optional.Apply(&c.Mistakes, "NewLogin", opts, c)
 	c.judgeTexts()
 	c.judgeResources()
+	c.judgeMaxAge()
 	for _, p := range c.parameters {
 		c.judgeParameter(p)
 	}

@@ -37,7 +37,7 @@ func TestPauseOfTheRevocationEndpointStopsNothingElse(t *testing.T) {
 				t.Errorf("%d revocations were sent, want 2", n)
 			}
 			tokenstest.MustToken(t, manager.Source(tokens.Key{}))
-			if _, err := login.Finish(t.Context(), back); err != nil {
+			if _, _, err := login.Finish(t.Context(), back); err != nil {
 				t.Error("login:", err)
 			}
 		})
@@ -55,16 +55,16 @@ func TestLoginThatAPauseTurnsAwayIsNotUsed(t *testing.T) {
 			t.Fatal("no error")
 		}
 		server.On("/token", tokenstest.JSON(http.StatusOK, tokenstest.Good))
-		_, err := login.Finish(t.Context(), back)
+		_, _, err := login.Finish(t.Context(), back)
 		e, ok := errors.AsType[*tokens.Error](err)
 		if !ok || e.RetryAfter != time.Minute || len(server.Seen("/token")) != 1 {
 			t.Fatalf("Finish in the pause: %v", err)
 		}
 		<-time.After(max(1, e.RetryAfter))
-		if _, err := login.Finish(t.Context(), back); err != nil {
+		if _, _, err := login.Finish(t.Context(), back); err != nil {
 			t.Error("Finish after the pause:", err)
 		}
-		if _, err := login.Finish(t.Context(), back); !errors.Is(err, session.ErrLoginUsed) {
+		if _, _, err := login.Finish(t.Context(), back); !errors.Is(err, session.ErrLoginUsed) {
 			t.Error("Finish once more:", err)
 		}
 	})
@@ -87,10 +87,10 @@ func TestLoginAfterAPanicIsNotUsed(t *testing.T) {
 				t.Error("no panic")
 			}
 		}()
-		_, _ = login.Finish(t.Context(), back)
+		_, _, _ = login.Finish(t.Context(), back)
 	}()
 	fails = false
-	if _, err := login.Finish(t.Context(), back); err != nil {
+	if _, _, err := login.Finish(t.Context(), back); err != nil {
 		t.Error(err)
 	}
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/bearer-go/bearer/internal/grammar"
 	"github.com/bearer-go/bearer/internal/oauthwire"
 	"github.com/bearer-go/bearer/tokens"
+	"github.com/bearer-go/bearer/tokens/oauth"
 )
 
 // Login begins a login, as [NewLogin] does. It changes nothing about the session before
@@ -30,8 +31,8 @@ func (s *Session) Login(ctx context.Context, redirectURI string, opts ...LoginOp
 // Finish takes what the browser came back with, for a login that [Session.Login] or [NewLogin]
 // began, as [Login.Finish] does, and saves what came of it. It takes the place of whatever the
 // session was before: the tokens of a login before it are not revoked, because servers revoke the
-// new ones with them. The ID token is dropped; a caller that needs it uses [Login.Finish] and
-// [Session.Adopt].
+// new ones with them. It returns who logged in, or nil when the scope has no "openid": see
+// [Login.Finish].
 //
 // Once the code is sent the login is finished even if the context ends, as it does when the browser
 // goes away.
@@ -39,34 +40,38 @@ func (s *Session) Login(ctx context.Context, redirectURI string, opts ...LoginOp
 // The errors are those of Login.Finish, [tokens.ErrClosed] and [*StoreError].
 // After one the session is what it was before, and the person has to log in again, unless the error
 // is [ErrLoginState] or says that the session could not be locked or loaded, or the code was not
-// sent, see Login.Finish: then the Login can still be finished. When the Store cannot save the
+// sent, see Login.Finish: then the Login can still be finished. Nothing is saved of a login whose ID
+// token is refused, [oauth.ErrIDToken]. When the Store cannot save the
 // session, what came is revoked; then the session may have ended, if the Store saved it
 // nevertheless, or if the record before could not be opened any more, [ErrCannotUnseal], and was
 // deleted for this one.
-func (s *Session) Finish(ctx context.Context, login *Login, answer url.Values) error {
+func (s *Session) Finish(ctx context.Context, login *Login, answer url.Values) (*oauth.Identity, error) {
 	switch {
 	case s.closed.Load():
-		return tokens.ErrClosed
+		return nil, tokens.ErrClosed
 	case login == nil || login.hiddenLogin == nil || login.client != s.wire || login.session != "" && login.session != s.name:
-		return errors.New("session: Finish: the Login is nil or another Session's; give the one that this session began")
+		return nil, errors.New("session: Finish: the Login is nil or another Session's; give the one that this session began")
 	}
 	l, err := s.acquire(ctx)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer l.end()
 	slot, err := l.currentSlot() // while the login can still be finished another time
 	if err != nil {
-		return err
+		return nil, err
 	}
-	response, err := login.Finish(l.ctx, answer)
+	response, identity, err := login.Finish(l.ctx, answer)
 	if err != nil {
 		if e, ok := errors.AsType[*oauthwire.RefusedAnswer](err); ok && e.RefreshToken.Reveal() != "" {
 			l.abandon(e.RefreshToken.Reveal(), hintRefreshToken)
 		}
-		return err
+		return nil, err
 	}
-	return s.keep(l, login.key, login.resources, response, slot)
+	if err := s.keep(l, login.key, login.resources, response, slot); err != nil {
+		return nil, err
+	}
+	return identity, nil
 }
 
 // keep saves what a login for this key brought. What cannot be saved is revoked. Without a refresh

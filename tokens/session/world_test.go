@@ -183,7 +183,7 @@ func (w *sessionWorld) logIn(t *testing.T, opts ...session.LoginOption) {
 	t.Helper()
 	l, err := w.session.Login(t.Context(), sessionRedirect, opts...)
 	if err == nil {
-		err = w.session.Finish(t.Context(), l, w.loginAnswer(t, l))
+		_, err = w.session.Finish(t.Context(), l, w.loginAnswer(t, l))
 	}
 	if err != nil {
 		t.Fatal(err)
