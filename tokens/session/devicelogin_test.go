@@ -109,10 +109,10 @@ func broken(*http.Request, url.Values) (*http.Response, error) {
 func TestDeviceLoginSendsWhatTheOptionsSay(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newDeviceWorld(t, good)
-		d := w.begin(t, session.WithScope("openid", "read"), session.WithResource("urn:a", "urn:b"), session.WithAudience("billing"),
+		d := w.begin(t, session.WithScope("write", "read"), session.WithResource("urn:a", "urn:b"), session.WithAudience("billing"),
 			session.WithParameter("login_hint", "alice"))
 		sent := w.Seen("/device_authorization")[0]
-		want := url.Values{"scope": {"openid read"}, "resource": {"urn:a", "urn:b"}, "audience": {"billing"}, "login_hint": {"alice"}}
+		want := url.Values{"scope": {"write read"}, "resource": {"urn:a", "urn:b"}, "audience": {"billing"}, "login_hint": {"alice"}}
 		if sent.Form.Encode() != want.Encode() || sent.Method != http.MethodPost || !strings.HasPrefix(sent.Header.Get("Authorization"), "Basic ") {
 			t.Errorf("%s %v, %v", sent.Method, sent.Form, sent.Header)
 		}
