@@ -113,7 +113,7 @@ func TestDeviceLoginHonoursThePauseOfTheEndpoint(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newDeviceWorld(t, good)
 		polls := w.Handler("/token")
-		w.On("/token", tokenstest.Gives(http.StatusServiceUnavailable, "", "", "Retry-After", "60"))
+		w.On("/token", tokenstest.Gives(http.StatusServiceUnavailable, "", "", "Retry-After", "63"))
 		d := w.begin(t)
 		if _, err := w.client.ClientCredentials().Fetch(t.Context(), tokens.Request{}); err == nil {
 			t.Fatal("no error")
@@ -122,7 +122,7 @@ func TestDeviceLoginHonoursThePauseOfTheEndpoint(t *testing.T) {
 		if _, _, err := d.Wait(t.Context()); err != nil {
 			t.Error(err)
 		}
-		w.wantPolls(t, 60)
+		w.wantPolls(t, 63)
 	})
 }
 
