@@ -152,7 +152,8 @@ var arrows = map[string][]string{
 	"tokens/session": {
 		"tokens", "tokens/oauth", "internal/oauthwire",
 		"internal/accesstoken", "internal/atomicfile", "internal/flight", "internal/grammar", "internal/optional",
-		"internal/pacing", "internal/recall", "internal/secretprint", "internal/strictjson", "internal/weburl",
+		"internal/jws", "internal/pacing", "internal/recall", "internal/secretprint", "internal/strictjson",
+		"internal/webclient", "internal/weburl",
 	},
 	"tokens/session/storetest":       {"tokens/session"},
 	"tokens/internal/tokenstest":     {"tokens", "tokens/oauth", "tokens/session", "internal/optional"},

@@ -74,6 +74,10 @@ type Response struct {
 	// Reused says that it was not fetched: another process had, and left it in a Store.
 	Reused bool
 
+	// Final says that no other can be obtained in its place, as after a login that brought no
+	// refresh token: it is not renewed ahead of its end, whatever RefreshIn says.
+	Final bool
+
 	// RefreshToken and IDToken came with it. A [Manager] does not use them.
 	RefreshToken, IDToken Secret
 

@@ -38,6 +38,8 @@ const (
 	printNext        = "printing-next-refresh-token"
 	printExtra       = "printing-extra-member"
 	printSecret      = "printing-client-secret"
+	printDevice      = "printing-device-code"
+	printUser        = "PRNT-USER-CODE"
 	printDescription = "what alice said"
 )
 
@@ -85,6 +87,7 @@ type printParts struct {
 	session *session.Session
 	many    *session.Sessions // has a session with a refresh token
 	login   *session.Login
+	device  *session.DeviceLogin
 	unsaved tokens.Fetcher // keeps a refresh token that could not be saved
 }
 
@@ -101,6 +104,11 @@ func newPrintParts(t *testing.T) printParts {
 			status, body = http.StatusBadRequest, map[string]any{"error": "invalid_scope", "error_description": printDescription}
 		case r.FormValue("grant_type") == "refresh_token":
 			body["refresh_token"] = printNext
+		case r.URL.Path == "/device_authorization":
+			body = map[string]any{
+				"device_code": printDevice, "user_code": printUser, "verification_uri": "https://login.example/device",
+				"verification_uri_complete": "https://login.example/device?user_code=" + printUser,
+			}
 		}
 		text, err := json.Marshal(body)
 		return &http.Response{
@@ -117,6 +125,7 @@ func newPrintParts(t *testing.T) printParts {
 	var err error
 	p.client, err = oauth.NewClient("https://login.example", "orders", oauth.ClientSecretPost(tokens.NewSecret(printSecret)),
 		oauth.WithTokenEndpoint("https://login.example/token"), oauth.WithAuthorizationEndpoint("https://login.example/authorize"),
+		oauth.WithDeviceAuthorizationEndpoint("https://login.example/device_authorization"),
 		oauth.WithHTTPClient(&http.Client{Transport: wire}))
 	must(err)
 	quiet := tokens.WithLogger(slog.New(slog.DiscardHandler))
@@ -141,6 +150,8 @@ func newPrintParts(t *testing.T) printParts {
 	must(err)
 	must(carol.Adopt(t.Context(), tokens.NewSecret(printRefresh)))
 	p.login, err = p.session.Login(t.Context(), "https://app.example/callback", session.WithScope("openid"))
+	must(err)
+	p.device, err = p.session.DeviceLogin(t.Context())
 	must(err)
 
 	full := &printFullStore{Store: p.store}
@@ -220,6 +231,8 @@ func (p printParts) samples(t *testing.T) []printed {
 		printedAs("oauth.ClientAuth", true, oauth.ClientSecretBasic(tokens.Secret{})),
 		printedAs("oauth.ClientAuth", true, oauth.ClientAssertionFunc(func(context.Context) (tokens.Secret, error) { return secret, nil })),
 		printedAs("oauth.ClientOption", false, oauth.WithHTTPClient(http.DefaultClient)),
+		printedAs("session.DeviceLogin", true, p.device),
+		printedAs("session.DeviceLogin", true, *p.device),
 		printedAs("oauth.IDTokenOption", false, oauth.WithAccessToken(secret)),
 		printedAs("oauth.Identity", true, identity),
 		printedAs("oauth.Identity", true, *identity),
@@ -290,7 +303,8 @@ func mistake[E error](t *testing.T, err error) E {
 func printLeaks(p printParts) (leaks []string) {
 	back, _ := url.Parse(p.login.URL())
 	for _, secret := range []string{
-		printAccess, printRefresh, printNext, printExtra, printSecret, printPerson, back.Query().Get("state"), back.Query().Get("nonce"),
+		printAccess, printRefresh, printNext, printExtra, printSecret, printPerson, printDevice, printUser,
+		back.Query().Get("state"), back.Query().Get("nonce"),
 	} {
 		numbers := strings.Trim(fmt.Sprint([]byte(secret)), "[]")
 		leaks = append(leaks, secret, fmt.Sprintf("%x", secret), fmt.Sprintf("%X", secret), fmt.Sprintf("% x", secret), numbers,

@@ -78,7 +78,9 @@ func newToken(response *Response, key Key, asked time.Time) (*Token, error) {
 	}
 	ages := accesstoken.AgesOf(response.ExpiresIn, response.RefreshIn)
 	due := ages.Due
-	if due == 0 {
+	if response.Final {
+		due = ages.Over
+	} else if due == 0 {
 		part := accesstoken.EarliestRefresh + rand.Float64()*(accesstoken.LatestRefresh-accesstoken.EarliestRefresh)
 		due = time.Duration(part * float64(ages.Life))
 	} else {

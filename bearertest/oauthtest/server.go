@@ -16,6 +16,8 @@ const (
 	authorizationPath = "/authorize"
 	tokenPath         = "/token"
 	revocationPath    = "/revoke"
+	devicePath        = "/device_authorization"
+	verificationPath  = "/device"
 	userInfoPath      = "/userinfo"
 )
 
@@ -32,6 +34,9 @@ const (
 //     otherwise "alice", and sends the user back with code, state and iss (RFC 9207), with
 //     response_mode=form_post in a page whose form the browser submits. A code is good for one
 //     minute and one use.
+//   - The device authorization endpoint, POST /device_authorization, gives a device_code and a
+//     user_code (RFC 8628). The person's part is a GET of the verification_uri_complete, or
+//     [Server.ApproveDevice] and the methods beside it.
 //   - The revocation endpoint is POST /revoke (RFC 7009).
 //   - The userinfo endpoint, GET /userinfo, answers with the sub of an access token that this server
 //     has signed and not revoked, and with the claims of [WithUserInfo] (OpenID Connect Core 1.0
@@ -47,17 +52,21 @@ type Server struct {
 	clients  map[string]*client // by their id; fixed once the server is made
 	lifetime time.Duration      // of an access token
 	renewal  time.Duration      // its refresh_in, or 0 for none
-	fixed    bool               // refresh tokens do not rotate
 	identity bearertest.Claims  // laid over the claims of an ID token
 	userInfo bearertest.Claims  // and over those of the userinfo endpoint
 
-	mu       sync.Mutex
-	refusing *refusal             // what every endpoint answers, or nil
-	codes    map[string]*approval // by the code
-	sessions map[string]*session  // by every refresh token that they ever had
-	live     map[*session]bool    // those that have not ended
-	revoked  map[string]bool      // access tokens
-	used     map[[2]string]bool   // a client's id and the jti of an assertion
+	deviceInterval, deviceLifetime time.Duration
+
+	fixed bool // refresh tokens do not rotate
+
+	mu                 sync.Mutex
+	refusing           *refusal                // what every endpoint answers, or nil
+	codes              map[string]*approval    // by the code
+	devices, userCodes map[string]*deviceLogin // by the device_code, and by the user_code
+	sessions           map[string]*session     // by every refresh token that they ever had
+	live               map[*session]bool       // those that have not ended
+	revoked            map[string]bool         // access tokens
+	used               map[[2]string]bool      // a client's id and the jti of an assertion
 }
 
 // Option sets one property of a [Server]. Of the same option given twice the later one counts.
@@ -68,14 +77,18 @@ type Option func(*Server)
 // authorization server. Without clients the server refuses every request.
 func NewServer(issuer *bearertest.Issuer, opts ...Option) *Server {
 	s := &Server{
-		Issuer:   issuer,
-		clients:  make(map[string]*client),
-		lifetime: 5 * time.Minute,
-		codes:    make(map[string]*approval),
-		sessions: make(map[string]*session),
-		live:     make(map[*session]bool),
-		revoked:  make(map[string]bool),
-		used:     make(map[[2]string]bool),
+		Issuer:         issuer,
+		clients:        make(map[string]*client),
+		lifetime:       5 * time.Minute,
+		deviceInterval: deviceInterval,
+		deviceLifetime: deviceLifetime,
+		devices:        make(map[string]*deviceLogin),
+		userCodes:      make(map[string]*deviceLogin),
+		codes:          make(map[string]*approval),
+		sessions:       make(map[string]*session),
+		live:           make(map[*session]bool),
+		revoked:        make(map[string]bool),
+		used:           make(map[[2]string]bool),
 	}
 	for _, opt := range opts {
 		opt(s)
@@ -83,6 +96,8 @@ func NewServer(issuer *bearertest.Issuer, opts ...Option) *Server {
 	issuer.Handle(discoveryPath, http.HandlerFunc(s.answerDiscovery))
 	issuer.Handle(authorizationPath, http.HandlerFunc(s.answerAuthorization))
 	issuer.Handle(tokenPath, s.unlessRefused(s.answerToken))
+	issuer.Handle(devicePath, s.unlessRefused(s.answerDevice))
+	issuer.Handle(verificationPath, http.HandlerFunc(s.answerVerification))
 	issuer.Handle(revocationPath, s.unlessRefused(s.answerRevocation))
 	issuer.Handle(userInfoPath, http.HandlerFunc(s.answerUserInfo))
 	return s
@@ -118,12 +133,13 @@ func WithFixedRefreshTokens() Option { return func(s *Server) { s.fixed = true }
 // fault.
 func (s *Server) TokenRequests() int { return s.RequestsTo(tokenPath) }
 
-// Refuse makes the token endpoint and the revocation endpoint answer every request with this error
-// code (RFC 6749 section 5.2), and the authorization endpoint send the user back with it (section
-// 4.1.2.1), until Refuse("") ends it. Nothing else comes of a request: no code or refresh token is
-// used up. The status is 401 for invalid_client, 503 for temporarily_unavailable, 500 for
-// server_error and 400 for every other code. A good client tells a code that no repetition can
-// change from one that passes. It panics for a code with a character that the RFC does not allow.
+// Refuse makes the token endpoint, the device authorization endpoint and the revocation endpoint
+// answer every request with this error code (RFC 6749 section 5.2), and the authorization endpoint
+// send the user back with it (section 4.1.2.1), until Refuse("") ends it. Nothing else comes of a
+// request: no code or refresh token is used up. The status is 401 for invalid_client, 503 for
+// temporarily_unavailable, 500 for server_error and 400 for every other code. A good client tells a
+// code that no repetition can change from one that passes. It panics for a code with a character
+// that the RFC does not allow.
 func (s *Server) Refuse(code string) {
 	var refusing *refusal
 	if code != "" {
@@ -176,6 +192,7 @@ func (s *Server) answerDiscovery(w http.ResponseWriter, r *http.Request) {
 		"jwks_uri":                                              s.endpoint(keySetPath),
 		"authorization_endpoint":                                s.endpoint(authorizationPath),
 		"token_endpoint":                                        s.endpoint(tokenPath),
+		"device_authorization_endpoint":                         s.endpoint(devicePath),
 		"revocation_endpoint":                                   s.endpoint(revocationPath),
 		"userinfo_endpoint":                                     s.endpoint(userInfoPath),
 		"response_types_supported":                              []string{"code"},

@@ -34,12 +34,13 @@ func TestDiscoveryNamesTheEndpoints(t *testing.T) {
 			"authorization_endpoint":                         test.base + "/authorize",
 			"token_endpoint":                                 test.base + "/token",
 			"revocation_endpoint":                            test.base + "/revoke",
+			"device_authorization_endpoint":                  test.base + "/device_authorization",
 			"token_endpoint_auth_methods_supported":          methods,
 			"revocation_endpoint_auth_methods_supported":     methods,
 			"code_challenge_methods_supported":               []any{"S256"},
 			"authorization_response_iss_parameter_supported": true,
 			"grant_types_supported": []any{
-				"client_credentials", "authorization_code", "refresh_token", exchangeGrant, assertionGrant,
+				"client_credentials", "authorization_code", "refresh_token", deviceGrant, exchangeGrant, assertionGrant,
 			},
 		})
 		if algorithms, _ := document["token_endpoint_auth_signing_alg_values_supported"].([]any); len(algorithms) != 10 {

@@ -24,7 +24,7 @@ const (
 	grantJWTBearer = "urn:ietf:params:oauth:grant-type:jwt-bearer"
 )
 
-var grantTypes = []string{"client_credentials", "authorization_code", "refresh_token", grantExchange, grantJWTBearer}
+var grantTypes = []string{"client_credentials", "authorization_code", "refresh_token", grantDevice, grantExchange, grantJWTBearer}
 
 // forever is longer than any token lasts.
 const forever = 100 * 365 * 24 * time.Hour
@@ -77,6 +77,8 @@ func (s *Server) token(r *http.Request, form url.Values) (*tokenAnswer, *refusal
 		return s.tokenByCode(c, form)
 	case "refresh_token":
 		return s.tokenByRefresh(c, form)
+	case grantDevice:
+		return s.tokenByDevice(c, form)
 	case grantExchange:
 		return s.tokenByExchange(c, form)
 	case grantJWTBearer:

@@ -31,7 +31,7 @@ type Document struct {
 }
 
 // Endpoints are URLs of the endpoints of an authorization server.
-type Endpoints struct{ Token, Revocation, Authorization, UserInfo string }
+type Endpoints struct{ Token, Revocation, Authorization, Device, UserInfo string }
 
 // Flags are what an issuer says it can do in a login.
 type Flags struct {
@@ -181,6 +181,7 @@ func endpointsOf(m strictjson.MemberList) Endpoints {
 		Token:         textOf(m, "token_endpoint"),
 		Revocation:    textOf(m, "revocation_endpoint"),
 		Authorization: textOf(m, "authorization_endpoint"),
+		Device:        textOf(m, "device_authorization_endpoint"), // RFC 8628 section 4
 		UserInfo:      textOf(m, "userinfo_endpoint"),
 	}
 }

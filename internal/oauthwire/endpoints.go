@@ -25,6 +25,9 @@ var (
 type Endpoints struct {
 	Token, Revocation, Authorization string // "" for one that is not named
 
+	// Device was not judged, because only few clients use it: see [Client.BeginDevice].
+	Device string
+
 	// UserInfo was not judged, because only few clients use it: see [Client.UserInfo].
 	UserInfo string
 
@@ -55,6 +58,7 @@ func (c *Client) endpoints(d *discovery.Document) (Endpoints, error) {
 	}
 	found := c.Given
 	found.Flags = d.Flags
+	found.Device = cmp.Or(found.Device, mtls.Device, d.Device)
 	found.UserInfo = cmp.Or(found.UserInfo, mtls.UserInfo, d.UserInfo)
 	found.IDTokenAlgorithms = idTokenAlgorithms(d.IDTokenAlgorithms)
 	for _, e := range []struct {
@@ -68,11 +72,7 @@ func (c *Client) endpoints(d *discovery.Document) (Endpoints, error) {
 		if *e.field != "" || e.published == "" {
 			continue
 		}
-		err := weburl.CheckOf(cmp.Or(c.MetadataURL, c.Issuer), e.published, c.InsecureHTTP)
-		if len(e.published) > maxEndpoint {
-			err = errEndpointSize
-		}
-		if err != nil {
+		if err := c.checkPublished(e.published); err != nil {
 			return Endpoints{}, fmt.Errorf("its %s %w", e.name, err)
 		}
 		*e.field = e.published
@@ -102,10 +102,10 @@ func idTokenAlgorithms(names string) []*jws.Algorithm {
 	return found
 }
 
-// checkUserInfo judges a URL that the document names for the userinfo endpoint.
-func (c *Client) checkUserInfo(endpoint string) error {
+// checkPublished judges the URL of an endpoint that the document names.
+func (c *Client) checkPublished(endpoint string) error {
 	if len(endpoint) > maxEndpoint {
 		return errEndpointSize
 	}
-	return weburl.CheckOf(c.Issuer, endpoint, c.InsecureHTTP)
+	return weburl.CheckOf(cmp.Or(c.MetadataURL, c.Issuer), endpoint, c.InsecureHTTP)
 }

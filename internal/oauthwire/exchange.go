@@ -41,7 +41,7 @@ var (
 // secretParameters are those of a request that must not be seen.
 var secretParameters = []string{
 	"client_secret", "client_assertion",
-	"assertion", "subject_token", "actor_token", "refresh_token", "code", "code_verifier",
+	"assertion", "subject_token", "actor_token", "refresh_token", "code", "code_verifier", "device_code",
 	"token", "password",
 }
 

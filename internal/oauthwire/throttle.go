@@ -141,6 +141,7 @@ func (t *throttle) failed(endpoint string, q Call, proof tokens.Secret, err *tok
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	switch {
+	case err.Code == codePending || err.Code == codeSlowDown: // which is about one device code
 	case err.RetryAfter > 0 && (err.Status == http.StatusTooManyRequests || err.Status == http.StatusServiceUnavailable):
 		if t.asked == nil {
 			t.asked = make(map[string]pause)

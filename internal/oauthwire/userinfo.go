@@ -34,7 +34,7 @@ func (c *Client) UserInfo(ctx context.Context, accessToken tokens.Secret) (body 
 		return "", false, failed(errNoUserInfo)
 	}
 	if c.Given.UserInfo == "" {
-		if err := c.checkUserInfo(endpoint); err != nil {
+		if err := c.checkPublished(endpoint); err != nil {
 			return "", false, failed(fmt.Errorf("the userinfo_endpoint of the server's document %w", err))
 		}
 	}

@@ -29,6 +29,7 @@ type clientConfig struct {
 	token         optional.Value[string]
 	revocation    optional.Value[string]
 	authorization optional.Value[string]
+	device        optional.Value[string]
 	userInfo      optional.Value[string]
 	keySet        optional.Value[string]
 	parameters    []parameter
@@ -96,6 +97,13 @@ func WithAuthorizationEndpoint(url string) ClientOption {
 	return func(c *clientConfig) { c.authorization.Set(url) }
 }
 
+// WithDeviceAuthorizationEndpoint is where the login of a device begins that has no browser (RFC 8628
+// section 3.1), instead of what discovery says; see [WithTokenEndpoint]. With both no discovery is
+// made for such a login.
+func WithDeviceAuthorizationEndpoint(url string) ClientOption {
+	return func(c *clientConfig) { c.device.Set(url) }
+}
+
 // configure collects what the options say, and judges it all.
 func configure(issuer, id string, auth ClientAuth, opts []ClientOption) *clientConfig {
 	c := new(clientConfig)
@@ -125,6 +133,7 @@ func configure(issuer, id string, auth ClientAuth, opts []ClientOption) *clientC
 	c.judgeEndpoint("WithTokenEndpoint", &c.token)
 	c.judgeEndpoint("WithRevocationEndpoint", &c.revocation)
 	c.judgeEndpoint("WithAuthorizationEndpoint", &c.authorization)
+	c.judgeEndpoint("WithDeviceAuthorizationEndpoint", &c.device)
 	c.judgeEndpoint("WithUserInfoEndpoint", &c.userInfo)
 	c.judgeEndpoint("WithKeySetURL", &c.keySet)
 	c.judgeIDTokenAlgorithms()
@@ -152,7 +161,7 @@ func quoted(url string) string { return strconv.Quote(weburl.Redacted(url)) }
 // endpoints returns those that discovery does not have to find.
 func (c *clientConfig) endpoints() oauthwire.Endpoints {
 	return oauthwire.Endpoints{
-		Token: c.token.Get(), Revocation: c.revocation.Get(), Authorization: c.authorization.Get(),
+		Token: c.token.Get(), Revocation: c.revocation.Get(), Authorization: c.authorization.Get(), Device: c.device.Get(),
 		UserInfo: c.userInfo.Get(),
 	}
 }

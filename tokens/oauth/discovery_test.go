@@ -187,7 +187,10 @@ func TestAliasesThatAreRefused(t *testing.T) {
 		"a list":     {[]string{}, "its mtls_endpoint_aliases is not an object"},
 		"plain http": {map[string]string{"token_endpoint": "http://mtls.example.com"}, "its token_endpoint is not https"},
 		"one of three": {
-			map[string]string{"revocation_endpoint": "https://mtls.example.com/revoke", "authorization_endpoint": "http://x"}, "",
+			map[string]string{
+				"revocation_endpoint": "https://mtls.example.com/revoke", "authorization_endpoint": "http://x",
+				"device_authorization_endpoint": "https://mtls.example.com/device",
+			}, "",
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -206,7 +209,7 @@ func TestAliasesThatAreRefused(t *testing.T) {
 				t.Errorf("%v, want %q", err, tt.want)
 			}
 			if tt.want == "" && (err != nil || facts.Revocation != "https://mtls.example.com/revoke" ||
-				facts.Authorization != tokenstest.Issuer+"/authorize") {
+				facts.Device != "https://mtls.example.com/device" || facts.Authorization != tokenstest.Issuer+"/authorize") {
 				t.Errorf("%+v, %v", facts, err)
 			}
 		})

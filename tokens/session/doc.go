@@ -16,6 +16,9 @@
 // [LoadLogin]). From a cookie it can be opened as often as the browser likes, while a Store gives
 // it out once.
 //
+// Where there is no browser, as on a command line, [Session.DeviceLogin] lets the person use
+// another device.
+//
 // # Refresh tokens
 //
 // A server that rotates refresh tokens takes a second use of one for a theft and ends the session

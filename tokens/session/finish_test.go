@@ -18,21 +18,6 @@ import (
 	"github.com/bearer-go/bearer/tokens/session"
 )
 
-func TestFinishNeedsARefreshToken(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		w := adoptedWorld(t)
-		before := fmt.Sprint(w.store.record(t))
-		l, back := w.startLogin(t)
-		w.wire.answer(200, map[string]any{"access_token": "a", "token_type": "Bearer"})
-		if _, err := w.session.Finish(t.Context(), l, back); !errors.Is(err, session.ErrNoRefreshToken) {
-			t.Errorf("error %v", err)
-		}
-		if fmt.Sprint(w.store.record(t)) != before {
-			t.Error("the session is not what it was before")
-		}
-	})
-}
-
 // What the login brought is for the key that says what the login said.
 func TestFinishKeepsTheFirstToken(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

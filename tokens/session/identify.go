@@ -1,7 +1,6 @@
 package session
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"time"
@@ -15,51 +14,66 @@ import (
 // its keys were fetched.
 const verifyTime = 5 * time.Second
 
-// readyForIdentity waits for what the ID token is verified with. The code is not sent before: it can
-// be used once, and a login whose ID token cannot be verified is lost.
-func (l *Login) readyForIdentity(ctx context.Context) error {
-	if l.nonce == "" {
+// identifier finds out who logged in, by the ID token that comes with the tokens.
+type identifier struct {
+	issuer *oauth.Client
+	wanted bool   // the login asked for it
+	nonce  string // "" for a login that cannot have one
+	checks []oauth.IDTokenOption
+}
+
+func (l *Login) identifier() identifier {
+	i := identifier{issuer: l.issuer, wanted: l.nonce != "", nonce: l.nonce}
+	if l.maxAge != nil {
+		i.checks = append(i.checks, oauth.WithMaxAge(*l.maxAge, l.endWall.Add(-loginLifetime)))
+	}
+	return i
+}
+
+// identifier has no nonce: RFC 8628 has no place for one. The ID token comes from the server itself,
+// with the tokens.
+func (d *DeviceLogin) identifier() identifier {
+	return identifier{issuer: d.issuer, wanted: asksForIDToken(d.key.Scope)}
+}
+
+// ready waits for what the ID token is verified with. The code is not sent before: it can be used
+// once, and a login whose ID token cannot be verified is lost.
+func (i identifier) ready(ctx context.Context) error {
+	if !i.wanted {
 		return nil
 	}
-	return l.issuer.ReadyForIDTokens(ctx)
+	return i.issuer.ReadyForIDTokens(ctx)
 }
 
 // identify returns who logged in, or nil if the login did not ask. The context does not count: the
 // code was sent. If it is not known who logged in, what came is revoked.
-func (l *Login) identify(ctx context.Context, response *tokens.Response) (*oauth.Identity, error) {
-	if l.nonce == "" {
+func (i identifier) identify(ctx context.Context, response *tokens.Response) (*oauth.Identity, error) {
+	if !i.wanted {
 		return nil, nil
 	}
 	ctx = context.WithoutCancel(ctx)
 	verifying, cancel := context.WithTimeout(ctx, verifyTime)
 	defer cancel()
-	identity, err := l.verify(verifying, response)
+	identity, err := i.verify(verifying, response)
 	if err != nil {
-		l.revoke(ctx, response)
+		i.revoke(ctx, response)
 		return nil, err
 	}
 	return identity, nil
 }
 
-func (l *Login) verify(ctx context.Context, response *tokens.Response) (*oauth.Identity, error) {
+func (i identifier) verify(ctx context.Context, response *tokens.Response) (*oauth.Identity, error) {
 	if response.IDToken.Reveal() == "" {
 		return nil, &tokens.Error{Op: oauthwire.OpLogin, Err: fmt.Errorf("%w: the answer has none, although the scope has openid", oauth.ErrIDToken)}
 	}
-	checks := []oauth.IDTokenOption{oauth.WithAccessToken(response.AccessToken)}
-	if l.maxAge != nil {
-		checks = append(checks, oauth.WithMaxAge(*l.maxAge, l.endWall.Add(-loginLifetime)))
-	}
-	return l.issuer.VerifyIDToken(ctx, response.IDToken, l.nonce, checks...)
+	checks := append([]oauth.IDTokenOption{oauth.WithAccessToken(response.AccessToken)}, i.checks...)
+	return i.issuer.VerifyIDToken(ctx, response.IDToken, i.nonce, checks...)
 }
 
-// revoke revokes what came of a login that failed: the refresh token, with which servers end the
-// access token as well, or that if there is no other.
-func (l *Login) revoke(ctx context.Context, response *tokens.Response) {
+// revoke revokes what came of a login that failed.
+func (i identifier) revoke(ctx context.Context, response *tokens.Response) {
 	ctx, cancel := context.WithTimeout(ctx, revokeTime)
 	defer cancel()
-	hint := hintRefreshToken
-	if response.RefreshToken.Reveal() == "" {
-		hint = hintAccessToken
-	}
-	_ = l.issuer.Revoke(ctx, cmp.Or(response.RefreshToken, response.AccessToken), hint)
+	token, hint := revocable(response)
+	_ = i.issuer.Revoke(ctx, tokens.NewSecret(token), hint)
 }

@@ -26,7 +26,7 @@ const (
 	attemptTime  = 3 * time.Second        // of each, so that a Store that hangs once is asked again
 	savePause    = 100 * time.Millisecond // after the first of them; it doubles
 
-	revokeTime = 10 * time.Second // for revoking a refresh token that is of no session
+	revokeTime = 10 * time.Second // for revoking a token that is of no session
 )
 
 var errSuspended = errors.New("the machine was suspended while it had the session locked, or its clock was set")
@@ -101,7 +101,7 @@ func (l *lease) load(ctx context.Context) (loaded, error) {
 	l.f.forget(l.name)
 	if missing {
 		if unsaved && !l.flushing { // another process logged out, and could not revoke it
-			l.abandon(next.RefreshToken)
+			l.abandon(next.RefreshToken, hintRefreshToken)
 		}
 		return loaded{}, tokens.ErrLoginRequired
 	}
@@ -149,13 +149,17 @@ func (l *lease) attempt(data []byte, version int64) (saved int64, err error) {
 	return l.f.store.Save(ctx, l.name, data, version)
 }
 
-// abandon ends the lease, and revokes a refresh token that is of no session. No lock is needed for
-// it.
-func (l *lease) abandon(refreshToken string) {
+// abandon ends the lease, and revokes a token that is of no session. No lock is needed for it.
+func (l *lease) abandon(token, hint string) {
 	l.end()
-	ctx, cancel := context.WithTimeout(l.detached, revokeTime)
+	l.f.revoke(l.detached, token, hint)
+}
+
+// revoke revokes a token that is of no session.
+func (f *refresher) revoke(ctx context.Context, token, hint string) {
+	ctx, cancel := context.WithTimeout(ctx, revokeTime)
 	defer cancel()
-	_ = l.f.client.Revoke(ctx, tokens.NewSecret(refreshToken), hintRefreshToken)
+	_ = f.client.Revoke(ctx, tokens.NewSecret(token), hint)
 }
 
 // suspended returns errSuspended when the time in which this lease may begin to ask the server is

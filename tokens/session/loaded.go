@@ -10,7 +10,10 @@ import (
 	"github.com/bearer-go/bearer/tokens"
 )
 
-var errOtherResource = errors.New("the login was not for this resource; name it with WithResource")
+var (
+	errOtherResource = errors.New("the login was not for this resource; name it with WithResource")
+	errFinal         = fmt.Errorf("%w: %w", tokens.ErrLoginRequired, ErrNoRefreshToken)
+)
 
 // loaded is the record of a session that goes on, as it was read under a lease.
 type loaded struct {
@@ -22,6 +25,9 @@ type loaded struct {
 func (l loaded) answer(q tokens.Request) (*tokens.Response, error) {
 	if response := l.find(q, time.Now(), (*storedToken).due); response != nil {
 		return response, nil
+	}
+	if l.isFinal() {
+		return nil, errFinal // of this key alone, while the token is for another
 	}
 	if len(l.Resources) > 0 && q.Key.Resource != "" && !slices.Contains(l.Resources, q.Key.Resource) {
 		// A server that says so may have used the token up.

@@ -220,7 +220,7 @@ func (l *Login) Finish(ctx context.Context, back url.Values) (*tokens.Response, 
 			l.used.Store(false)
 		}
 	}()
-	if err := l.readyForIdentity(ctx); err != nil {
+	if err := l.identifier().ready(ctx); err != nil {
 		return nil, nil, err
 	}
 	response, _, err := l.client.Exchange(ctx, oauthwire.Call{
@@ -230,7 +230,7 @@ func (l *Login) Finish(ctx context.Context, back url.Values) (*tokens.Response, 
 	if err != nil {
 		return nil, nil, err
 	}
-	identity, err := l.identify(ctx, response)
+	identity, err := l.identifier().identify(ctx, response)
 	if err != nil {
 		return nil, nil, err
 	}

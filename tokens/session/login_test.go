@@ -401,7 +401,7 @@ func TestLoginRefusesConfigurations(t *testing.T) {
 	for _, name := range []string{
 		"state", "code_challenge", "code_challenge_method", "redirect_uri", "client_id", "response_type", "response_mode", "nonce",
 		"scope", "resource", "audience", "request", "request_uri", "client_secret", "client_assertion", "client_assertion_type", "code",
-		"code_verifier", "iss", "error", "registration",
+		"code_verifier", "iss", "error", "registration", "grant_type", "device_code",
 	} {
 		for _, name := range []string{name, strings.ToUpper(name), strings.ToUpper(name[:1]) + name[1:]} {
 			if _, err := session.NewLogin(t.Context(), w.client, sessionRedirect, session.WithParameter(name, "a")); err == nil {

@@ -16,7 +16,7 @@ import (
 
 const maxResources = 16 // that a login can be for
 
-// A LoginOption says what a [Login] asks for. Each but WithParameter may be given once, and an
+// A LoginOption says what a [Login] or a [DeviceLogin] asks for. Each but WithParameter may be given once, and an
 // empty value is an error.
 type LoginOption func(*loginConfig)
 
@@ -64,6 +64,7 @@ var reserved = []string{
 	"response_type", "response_mode", "client_id", "redirect_uri", "scope", "state", "nonce", "code_challenge",
 	"code_challenge_method", "resource", "audience", "request", "request_uri", "client_secret", "client_assertion",
 	"client_assertion_type", "code", "code_verifier", "iss", "error", "registration", "max_age",
+	"grant_type", "device_code",
 }
 
 // WithParameter adds a parameter to the URL, such as prompt, login_hint or acr_values of OpenID

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"time"
 
 	"github.com/bearer-go/bearer/tokens"
 )
@@ -16,9 +17,10 @@ const (
 )
 
 // Logout ends the session. It revokes the refresh token (RFC 7009), and access tokens on a
-// best-effort basis, and deletes the record. [Session.Token] gives [tokens.ErrLoginRequired] from
-// then on, in this process at once and in others when the tokens that they have are renewed. No
-// token is handed out here while the server is asked.
+// best-effort basis, or the one access token of a login without a refresh token, and deletes the
+// record. [Session.Token] gives [tokens.ErrLoginRequired] from then on, in this process at once and
+// in others when the tokens that they have are renewed. No token is handed out here while the
+// server is asked.
 //
 // Once the session is locked and loaded it is logged out even if the context ends, as it does when
 // the browser goes away. The answer about the refresh token is waited for then, too, for 40 seconds
@@ -76,7 +78,7 @@ func (s *Session) revoke(l *lease, data []byte, version int64, loadErr error) er
 	switch {
 	case err != nil:
 		return fmt.Errorf("%w: %w", ErrNotRevoked, err)
-	case r.Ended: // the server refused it
+	case !r.goesOn(time.Now()): // the server refused it, or it is over
 		return nil
 	}
 	// With the record goes the last chance to do it: a browser that goes away must not cost it.
@@ -85,6 +87,10 @@ func (s *Session) revoke(l *lease, data []byte, version int64, loadErr error) er
 	var errs []error
 	for _, token := range r.refreshTokens() {
 		errs = append(errs, s.client.Revoke(ctx, tokens.NewSecret(token), hintRefreshToken))
+	}
+	if r.isFinal() { // it is all that there is to revoke
+		errs = append(errs, s.client.Revoke(ctx, tokens.NewSecret(r.Tokens[0].AccessToken), hintAccessToken))
+		r.Tokens = nil
 	}
 	if err := errors.Join(errs...); err != nil {
 		return fmt.Errorf("%w: %w", ErrNotRevoked, err)

@@ -24,10 +24,11 @@ const (
 
 var (
 	errRecord     = errors.New("the record cannot be read by this version of the library; log out or log in to replace it")
-	errRecordSize = fmt.Errorf("the refresh token does not fit into a record of %d bytes; let the server give shorter ones", maxData)
+	errRecordSize = fmt.Errorf("the token to keep does not fit into a record of %d bytes; let the server give shorter ones", maxData)
 )
 
-// record is what a Store has of one session. It is for encoding/json.
+// record is what a Store has of one session. It is for encoding/json. The session has a refresh
+// token, or it has ended, or it is that of a login without a refresh token; see isFinal.
 type record struct {
 	Format       int           `json:"v"`
 	RefreshToken string        `json:"refresh_token,omitempty"`
@@ -71,7 +72,7 @@ func (r record) with(key tokens.Key, response *tokens.Response, now time.Time) r
 		Resource: key.Resource, Audience: key.Audience, Scope: key.Scope,
 		AccessToken: response.AccessToken.Reveal(), Type: response.TokenType, Granted: response.Scope,
 		Requested: response.Requested.Round(0).UTC(), ExpiresIn: response.ExpiresIn, RefreshIn: response.RefreshIn,
-		Extras: response.Extras.Reveal(),
+		Extras: response.Extras.Reveal(), Final: response.Final,
 	}}
 	latest := r.latest(now)
 	for _, t := range r.Tokens { // the newest first
@@ -83,9 +84,23 @@ func (r record) with(key tokens.Key, response *tokens.Response, now time.Time) r
 	return r
 }
 
+// isFinal reports whether the record is that of a login without a refresh token: it has one access
+// token, which is all that there will be.
+func (r *record) isFinal() bool { return len(r.Tokens) == 1 && r.Tokens[0].Final }
+
+// goesOn reports whether the session has anything left: a refresh token that the server has not
+// refused, or an access token that is not over.
+func (r *record) goesOn(now time.Time) bool {
+	if !r.isFinal() {
+		return !r.Ended
+	}
+	t := &r.Tokens[0]
+	return !t.isFromFuture(now) && t.age(r.latest(now)) < t.over()
+}
+
 // encode returns the bytes for the Store. What does not fit is left out: the extra members of the
 // answers, and then the access tokens, of both the oldest first; others can be obtained. A refresh
-// token is never left out.
+// token is never left out, nor is an access token that is final.
 func (r record) encode() ([]byte, error) {
 	r.Format = recordFormat
 	r.Tokens = slices.Clone(r.Tokens)
@@ -100,7 +115,7 @@ func (r record) encode() ([]byte, error) {
 		case withExtras > 0:
 			withExtras--
 			r.Tokens[withExtras].Extras = ""
-		case len(r.Tokens) > 0:
+		case len(r.Tokens) > 0 && !r.isFinal():
 			r.Tokens = r.Tokens[:len(r.Tokens)-1]
 		default:
 			return nil, errRecordSize
@@ -110,8 +125,19 @@ func (r record) encode() ([]byte, error) {
 
 func decodeRecord(data []byte) (record, error) {
 	var r record
-	if err := strictjson.Unmarshal(data, &r); err != nil || r.Format != recordFormat || (r.RefreshToken == "") != r.Ended {
+	if err := strictjson.Unmarshal(data, &r); err != nil || r.Format != recordFormat || !r.isOneOf() {
 		return record{}, errRecord // and not what encoding/json says, which quotes
 	}
 	return r, nil
+}
+
+// isOneOf reports whether the session is exactly one of what it can be.
+func (r *record) isOneOf() bool {
+	switch {
+	case r.RefreshToken != "":
+		return !r.Ended && !r.isFinal()
+	case r.Ended:
+		return !r.isFinal()
+	}
+	return r.isFinal()
 }

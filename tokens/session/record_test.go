@@ -102,15 +102,19 @@ func TestRecordStaysWithinTheStore(t *testing.T) {
 // A record of a later version, or of another program, is left alone.
 func TestRecordThatCannotBeReadIsNotWrittenOver(t *testing.T) {
 	for name, data := range map[string]string{
-		"garbage":                 "garbage",
-		"another version":         `{"v":2,"refresh_token":"secret-in-it"}`,
-		"no version":              `{"refresh_token":"secret-in-it"}`,
-		"no refresh token":        `{"v":1}`,
-		"ended and not":           `{"v":1,"ended":true,"refresh_token":"secret-in-it"}`,
-		"twice":                   `{"v":1,"refresh_token":"secret-in-it","refresh_token":"b"}`,
-		"wrong type":              `{"v":1,"refresh_token":["secret-in-it"]}`,
-		"resources that are none": `{"v":1,"refresh_token":"secret-in-it","resources":"secret-in-it"}`,
-		"empty":                   "",
+		"garbage":                           "garbage",
+		"another version":                   `{"v":2,"refresh_token":"secret-in-it"}`,
+		"no version":                        `{"refresh_token":"secret-in-it"}`,
+		"no refresh token":                  `{"v":1}`,
+		"ended and not":                     `{"v":1,"ended":true,"refresh_token":"secret-in-it"}`,
+		"final and a refresh token":         `{"v":1,"refresh_token":"secret-in-it","tokens":[{"access_token":"secret-in-it","final":true}]}`,
+		"final and ended":                   `{"v":1,"ended":true,"tokens":[{"access_token":"secret-in-it","final":true}]}`,
+		"final and another":                 `{"v":1,"tokens":[{"access_token":"secret-in-it","final":true},{"access_token":"secret-in-it"}]}`,
+		"neither final nor a refresh token": `{"v":1,"tokens":[{"access_token":"secret-in-it"}]}`,
+		"twice":                             `{"v":1,"refresh_token":"secret-in-it","refresh_token":"b"}`,
+		"wrong type":                        `{"v":1,"refresh_token":["secret-in-it"]}`,
+		"resources that are none":           `{"v":1,"refresh_token":"secret-in-it","resources":"secret-in-it"}`,
+		"empty":                             "",
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

@@ -58,7 +58,7 @@ func (r renewed) overtaken() (*tokens.Response, error) {
 	current, err := r.load(r.saving)
 	if errors.Is(err, tokens.ErrLoginRequired) {
 		if r.next.RefreshToken != r.RefreshToken { // another process logged out; what came after that is of no session
-			r.abandon(r.next.RefreshToken)
+			r.abandon(r.next.RefreshToken, hintRefreshToken)
 		}
 		return nil, err
 	}

@@ -49,7 +49,10 @@ func (r *record) mayRefuse(key tokens.Key) bool {
 // refresh token is: it came from elsewhere, see [Session.Adopt].
 func (r *record) hasGranted() bool { return len(r.Tokens) > 0 }
 
-// refreshTokens are those that the server may accept.
+// refreshTokens are those that the server may accept. A login without one has none.
 func (r *record) refreshTokens() []string {
+	if r.RefreshToken == "" {
+		return nil
+	}
 	return append([]string{r.RefreshToken}, r.Replaced...)
 }

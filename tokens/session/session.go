@@ -15,7 +15,8 @@ import (
 )
 
 var (
-	// ErrNoRefreshToken means that a login brought none, without which a [Session] cannot go on.
+	// ErrNoRefreshToken means that a login brought none, without which a [Session] cannot obtain
+	// another access token. It is the cause of [tokens.ErrLoginRequired] then.
 	ErrNoRefreshToken = errors.New("session: the login brought no refresh token; ask for the scope that your server gives one for, " +
 		"such as offline_access, or let the server register the client for the refresh_token grant")
 
@@ -137,8 +138,8 @@ func (s *Session) reset() { s.manager.Reset() }
 // [tokens.ErrLoginRequired] is one.
 func (s *Session) Token(ctx context.Context) (*tokens.Token, error) { return s.plain.Token(ctx) }
 
-// LoggedIn reports whether there is a refresh token which the server has not refused yet. The
-// server is not asked. The error is [tokens.ErrClosed], or a [*StoreError]; one that is
+// LoggedIn reports whether there is a refresh token which the server has not refused yet, or after a
+// login without one whether its access token is not over. The server is not asked. The error is [tokens.ErrClosed], or a [*StoreError]; one that is
 // [ErrCannotUnseal] as well stays until there is a new login or a logout.
 func (s *Session) LoggedIn(ctx context.Context) (bool, error) {
 	if s.closed.Load() {
@@ -155,7 +156,7 @@ func (s *Session) LoggedIn(ctx context.Context) (bool, error) {
 	if err != nil {
 		return false, &StoreError{"load", err}
 	}
-	return !r.Ended, nil
+	return r.goesOn(time.Now()), nil
 }
 
 // Close ends the session in this process, and in no other; it is not logged out. It waits for the

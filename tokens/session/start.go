@@ -37,7 +37,7 @@ func (s *Session) Login(ctx context.Context, redirectURI string, opts ...LoginOp
 // Once the code is sent the login is finished even if the context ends, as it does when the browser
 // goes away.
 //
-// The errors are those of Login.Finish, [ErrNoRefreshToken], [tokens.ErrClosed] and [*StoreError].
+// The errors are those of Login.Finish, [tokens.ErrClosed] and [*StoreError].
 // After one the session is what it was before, and the person has to log in again, unless the error
 // is [ErrLoginState] or says that the session could not be locked or loaded, or the code was not
 // sent, see Login.Finish: then the Login can still be finished. Nothing is saved of a login whose ID
@@ -64,29 +64,43 @@ func (s *Session) Finish(ctx context.Context, login *Login, answer url.Values) (
 	response, identity, err := login.Finish(l.ctx, answer)
 	if err != nil {
 		if e, ok := errors.AsType[*oauthwire.RefusedAnswer](err); ok && e.RefreshToken.Reveal() != "" {
-			l.abandon(e.RefreshToken.Reveal())
+			l.abandon(e.RefreshToken.Reveal(), hintRefreshToken)
 		}
 		return nil, err
 	}
-	if response.RefreshToken.Reveal() == "" {
-		return nil, ErrNoRefreshToken
-	}
-	scope := cmp.Or(response.Scope, login.key.Scope)
-	response.Scope = scope
-	// A refresh without a scope gives what was granted at the login (RFC 6749 section 6), so that
-	// this token is for that key.
-	key := tokens.Key{Resource: login.key.Resource, Audience: login.key.Audience}
-	saved := false
-	defer func() { // also when the Store panics
-		if !saved {
-			l.abandon(response.RefreshToken.Reveal())
-		}
-	}()
-	err = s.replace(l, record{Scope: scope, Resources: login.resources}.with(key, response, time.Now()), slot)
-	if saved = err == nil; !saved {
+	if err := s.keep(l, login.key, login.resources, response, slot); err != nil {
 		return nil, err
 	}
 	return identity, nil
+}
+
+// keep saves what a login for this key brought. What cannot be saved is revoked. Without a refresh
+// token it is the access token alone.
+func (s *Session) keep(l *lease, asked tokens.Key, resources []string, response *tokens.Response, at slot) error {
+	response.Final = response.RefreshToken.Reveal() == ""
+	scope := cmp.Or(response.Scope, asked.Scope)
+	response.Scope = scope
+	// A refresh without a scope gives what was granted at the login (RFC 6749 section 6), so that
+	// this token is for that key.
+	key := tokens.Key{Resource: asked.Resource, Audience: asked.Audience}
+	saved := false
+	defer func() { // also when the Store panics
+		if !saved {
+			l.abandon(revocable(response))
+		}
+	}()
+	err := s.replace(l, record{Scope: scope, Resources: resources}.with(key, response, time.Now()), at)
+	saved = err == nil
+	return err
+}
+
+// revocable is the token of a response that is to be revoked, and the hint for it. Servers revoke
+// the access token along with the refresh token.
+func revocable(response *tokens.Response) (token, hint string) {
+	if refresh := response.RefreshToken.Reveal(); refresh != "" {
+		return refresh, hintRefreshToken
+	}
+	return response.AccessToken.Reveal(), hintAccessToken
 }
 
 // Adopt makes a refresh token from elsewhere that of this session, in place of whatever the session

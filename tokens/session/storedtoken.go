@@ -21,6 +21,7 @@ type storedToken struct {
 	ExpiresIn   time.Duration `json:"expires_in,omitempty"` // nanoseconds
 	RefreshIn   time.Duration `json:"refresh_in,omitempty"` // nanoseconds
 	Extras      string        `json:"extras,omitempty"`     // see tokens.Response
+	Final       bool          `json:"final,omitempty"`      // there is no refresh token to obtain another with
 }
 
 // over is its age from when on it is not handed out.
@@ -29,8 +30,11 @@ func (t *storedToken) over() time.Duration {
 }
 
 // due is its age from when on it is renewed. It is the earliest that a Manager chooses: a process
-// that comes later renews it anyway.
+// that comes later renews it anyway. One that is final is not renewed.
 func (t *storedToken) due() time.Duration {
+	if t.Final {
+		return t.over()
+	}
 	ages := accesstoken.AgesOf(t.ExpiresIn, t.RefreshIn)
 	if ages.Due == 0 {
 		return time.Duration(accesstoken.EarliestRefresh * float64(ages.Life))
@@ -39,9 +43,13 @@ func (t *storedToken) due() time.Duration {
 }
 
 // isFor reports whether it was granted for a key. The scopes of a record may be in any order: a
-// version of the library that knew none has written it, or a Fetcher in between made the key.
+// version of the library that knew none has written it, or a Fetcher in between made the key. One
+// that is final is also for the key that names the scope that was granted: there is no server to
+// ask for it.
 func (t *storedToken) isFor(key tokens.Key) bool {
-	return t.Resource == key.Resource && t.Audience == key.Audience && grammar.ScopeSet(t.Scope) == grammar.ScopeSet(key.Scope)
+	scope := grammar.ScopeSet(key.Scope)
+	return t.Resource == key.Resource && t.Audience == key.Audience &&
+		(grammar.ScopeSet(t.Scope) == scope || t.Final && grammar.ScopeSet(t.Granted) == scope)
 }
 
 // latest is the time, as far as is known: by this machine's clock, or by that of another which
@@ -76,7 +84,7 @@ func (r *record) find(q tokens.Request, now time.Time, limit func(*storedToken) 
 		}
 		return &tokens.Response{
 			AccessToken: tokens.NewSecret(t.AccessToken), TokenType: t.Type, Scope: t.Granted,
-			Requested: now.Add(-passed), ExpiresIn: t.ExpiresIn, RefreshIn: t.RefreshIn, Reused: true,
+			Requested: now.Add(-passed), ExpiresIn: t.ExpiresIn, RefreshIn: t.RefreshIn, Reused: true, Final: t.Final,
 			Extras: tokens.NewSecret(t.Extras),
 		}
 	}
