@@ -14,7 +14,6 @@ import (
 	"context"
 	"crypto/rand"
 	"database/sql"
-	_ "embed"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -53,17 +52,12 @@ type Dialect struct {
 }
 
 var (
-	//go:embed postgresql.sql
-	postgreSQL string
-	//go:embed sqlite.sql
-	sqlite string
-
 	// PostgreSQL is for PostgreSQL 12 and later.
-	PostgreSQL = Dialect{"PostgreSQL", postgreSQL, "(extract(epoch from clock_timestamp()) * 1000)::bigint"}
+	PostgreSQL = Dialect{"PostgreSQL", postgreSQLSchema, "(extract(epoch from clock_timestamp()) * 1000)::bigint"}
 
 	// SQLite is for SQLite 3.42 and later. Open its file with a busy timeout, so that processes wait
 	// for each other, and in WAL mode.
-	SQLite = Dialect{"SQLite", sqlite, "cast(unixepoch('subsec') * 1000 as integer)"}
+	SQLite = Dialect{"SQLite", sqliteSchema, "cast(unixepoch('subsec') * 1000 as integer)"}
 )
 
 // Store keeps sessions in a database. It is safe for concurrent use by any number of processes.
