@@ -8,6 +8,10 @@
 //	transport, err := source.Transport(nil)
 //	billing := &http.Client{Transport: transport}
 //
+// Which field of a [Key] names the service is the server's choice. Resource is RFC 8707. Auth0 reads
+// Audience instead. Okta and Entra ID read Scope, and Entra ID refuses a Resource. Without one
+// [WithOrigins] says where the token goes.
+//
 // # The parts
 //
 // A [Manager] over a [Fetcher] keeps one token for each [Key] and hands it out through a [Source].

@@ -12,8 +12,9 @@ type Key struct {
 	Issuer, Client string
 
 	// Resource is the URI of the service that the token is for (RFC 8707 section 2): absolute,
-	// without a user name and a fragment. Audience is the name that some servers use instead (RFC
-	// 8693 section 2.1). "" is not sent.
+	// without a user name and a fragment. Most servers ignore it where they do not know it, but
+	// Microsoft Entra ID refuses it. Audience is the name that some servers use instead (RFC 8693
+	// section 2.1), such as Auth0. "" is not sent.
 	Resource, Audience string
 
 	// Scope is what the token allows: scopes separated by one space (RFC 6749 section 3.3). "" is
