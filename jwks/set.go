@@ -139,8 +139,8 @@ func (s *Set) find(ctx context.Context, q *query, found *candidates) (at time.Ti
 // which a token without a kid does not say which one. A client learns only that the key is not
 // known. Anyone can send such a token, so each is told once, and nothing of the token.
 func (s *Set) warnOfMiss(q *query, err error) {
-	switch err { //nolint:errorlint // there is one of each, and errors.Is would cost every such token 150 ns
-	case errKeyOfOther:
+	switch err {
+	case errKeyOfOther: //nolint:errorlint // there is one of each, and errors.Is would cost every such token 150 ns
 		if s.toldOfOther.Load() || s.toldOfOther.Swap(true) {
 			return
 		}

@@ -19,7 +19,7 @@ type challenges struct {
 
 // bare reports whether they give no reason: there are none, or those of Bearer alone, without an
 // error.
-func (c challenges) bare() bool { return !c.errors && (c.bearer || !c.other) }
+func (c *challenges) bare() bool { return !c.errors && (c.bearer || !c.other) }
 
 // challengesOf reads the challenges of an answer.
 //
@@ -48,7 +48,7 @@ func challengesOf(header http.Header) (all challenges, ok bool) {
 // Two dialects are read beside the grammar, since they are common and can mean but one thing:
 // Amazon's API Gateway puts a space in place of the comma between parameters, and oauthlib and
 // Google's ESP put a comma between the scheme and its first parameter.
-func (all *challenges) read(list string) (ok bool) {
+func (c *challenges) read(list string) (ok bool) {
 	var (
 		bearer bool // what comes belongs to a challenge of that scheme,
 		coded  bool // which has an error already
@@ -67,13 +67,13 @@ func (all *challenges) read(list string) (ok bool) {
 			if !open || before == noGap || code && coded { // a parameter occurs once (RFC 9110 section 11.2)
 				return false
 			}
-			all.errors = all.errors || bearer && code
-			all.invalid = all.invalid || bearer && code && value == "invalid_token"
+			c.errors = c.errors || bearer && code
+			c.invalid = c.invalid || bearer && code && value == "invalid_token"
 			coded, bare = coded || code, false
 		case before == commaGap:
 			name, rest = cutToken(s)
 			bearer, coded, bare, open = strings.EqualFold(name, "Bearer"), false, true, true
-			all.bearer, all.other = all.bearer || bearer, all.other || !bearer
+			c.bearer, c.other = c.bearer || bearer, c.other || !bearer
 		case before == spaceGap && bare:
 			rest = s[grammar.Token68Prefix(s):]
 			bare, open = false, false
