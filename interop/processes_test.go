@@ -377,6 +377,7 @@ func TestKilledWhileRenewing(t *testing.T) {
 	if n := report.Refused[ended]; n > report.unusable() {
 		t.Errorf("%d refresh tokens were tried after the end, and only %d answers could not be used", n, report.unusable())
 	}
+	t.Logf("refused: %v", report.Refused)
 	delete(report.Refused, ended)
 	if want := map[string]int{reused: outcomes[loginRequired]}; !maps.Equal(report.Refused, want) {
 		t.Errorf("the provider refused %v, want %v", report.Refused, want)
