@@ -54,25 +54,28 @@ func (f *forger) RoundTrip(request *http.Request) (*http.Response, error) {
 	return response, nil
 }
 
+// logIn logs alice in to a client, by this way.
+func (f *forger) logIn(t *testing.T, issuer, clientID string) (*tokens.Response, *oauth.Identity, *oauth.Client, error) {
+	t.Helper()
+	client, err := oauth.NewClient(issuer, clientID, people[clientID](), oauth.WithHTTPClient(&http.Client{Transport: f}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	login, err := session.NewLogin(t.Context(), client, callback, session.WithScope("openid"), session.WithMaxAge(0))
+	if err != nil {
+		t.Fatal(err)
+	}
+	response, identity, err := login.Finish(t.Context(), browse(t, login))
+	return response, identity, client, err
+}
+
 // A real provider's login says who logged in, and its userinfo endpoint agrees. Twenty forged ID
 // tokens are refused, two of which the provider has signed: one of another login, one for another
 // client.
 func TestForgedIDTokensOfAProviderAreRefused(t *testing.T) {
 	issuer := startProviderWith(t, providerConfig{Clients: []clientMetadata{webClient, nativeClient}})
 	way := new(forger)
-	logIn := func(clientID string) (*tokens.Response, *oauth.Identity, *oauth.Client, error) {
-		client, err := oauth.NewClient(issuer, clientID, people[clientID](), oauth.WithHTTPClient(&http.Client{Transport: way}))
-		if err != nil {
-			t.Fatal(err)
-		}
-		login, err := session.NewLogin(t.Context(), client, callback, session.WithScope("openid"), session.WithMaxAge(0))
-		if err != nil {
-			t.Fatal(err)
-		}
-		response, identity, err := login.Finish(t.Context(), browse(t, login))
-		return response, identity, client, err
-	}
-	response, identity, client, err := logIn(webID)
+	response, identity, client, err := way.logIn(t, issuer, webID)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -83,7 +86,7 @@ func TestForgedIDTokensOfAProviderAreRefused(t *testing.T) {
 		t.Errorf("userinfo: %v", err)
 	}
 	ofAnotherLogin := way.last
-	if _, _, _, err := logIn(nativeID); err != nil {
+	if _, _, _, err := way.logIn(t, issuer, nativeID); err != nil {
 		t.Fatal(err)
 	}
 	forAnotherClient := way.last
@@ -94,7 +97,7 @@ func TestForgedIDTokensOfAProviderAreRefused(t *testing.T) {
 	for name, forge := range forgeries(t, key) {
 		t.Run(name, func(t *testing.T) {
 			way.forge = forge
-			_, identity, _, err := logIn(webID)
+			_, identity, _, err := way.logIn(t, issuer, webID)
 			if e, ok := errors.AsType[*tokens.Error](err); !ok || e.Op != "login" || !errors.Is(err, oauth.ErrIDToken) || identity != nil {
 				t.Errorf("identity %v, error %v", identity, err)
 			}
@@ -103,13 +106,13 @@ func TestForgedIDTokensOfAProviderAreRefused(t *testing.T) {
 	for name, idToken := range map[string]string{"of another login": ofAnotherLogin, "for another client": forAnotherClient} {
 		t.Run(name, func(t *testing.T) {
 			way.forge = func(string, string) string { return idToken }
-			if _, identity, _, err := logIn(webID); !errors.Is(err, oauth.ErrIDToken) || identity != nil {
+			if _, identity, _, err := way.logIn(t, issuer, webID); !errors.Is(err, oauth.ErrIDToken) || identity != nil {
 				t.Errorf("identity %v, error %v", identity, err)
 			}
 		})
 	}
 	way.forge = nil
-	if _, _, _, err := logIn(webID); err != nil {
+	if _, _, _, err := way.logIn(t, issuer, webID); err != nil {
 		t.Errorf("after that: %v", err)
 	}
 }

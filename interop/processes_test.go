@@ -11,11 +11,14 @@ import (
 	"io"
 	"log/slog"
 	"maps"
+	"math"
 	"math/rand/v2"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -51,15 +54,23 @@ const (
 // job is what a child process does with alice's session.
 type job struct {
 	Issuer, Dir string
-	Renewals    int // how often it renews, and asks the provider for it; 0 is until it is killed
+	Renewals    int      // how often it renews, and asks the provider for it; 0 is until it is killed
+	Replica     *replica `json:",omitempty"` // what it is instead
 }
 
 // line is what a child says of it.
 type line struct {
-	Kind   string
-	Err    string `json:",omitempty"`
-	Asked  int    `json:",omitempty"` // renewals that the provider was asked for
-	Shared int    `json:",omitempty"` // and those that another process had asked for meanwhile
+	Kind string
+	Err  string `json:",omitempty"`
+	Text string `json:",omitempty"` // of a replica
+	tally
+}
+
+// tally is what became of renewals.
+type tally struct {
+	Asked    int `json:",omitempty"` // those that the provider was asked for
+	Shared   int `json:",omitempty"` // and those that another process had asked for meanwhile
+	Unusable int `json:",omitempty"` // answers that brought no token
 }
 
 // The kinds of lines.
@@ -67,6 +78,7 @@ const (
 	works         = "works"          // the session goes on: a token was handed out and renewed
 	loginRequired = "login required" // the last line
 	renewing      = "renewing"       // the next renewal begins now
+	tryingAgain   = "trying again"   // the answer to it could not be used
 	done          = "done"           // the last line
 	failed        = "failed"         // anything else, and the last line
 )
@@ -85,36 +97,44 @@ func beChild(text string) {
 		_, _ = io.Copy(io.Discard, os.Stdin)
 		os.Exit(1)
 	}()
-	out := json.NewEncoder(os.Stdout)
-	var j job
-	err := json.Unmarshal([]byte(text), &j)
-	var asked, shared int
-	if err == nil {
-		asked, shared, err = j.do(context.Background(), func(kind string) { _ = out.Encode(line{Kind: kind}) })
+	var mu sync.Mutex
+	say := func(l line) {
+		mu.Lock()
+		defer mu.Unlock()
+		_ = json.NewEncoder(os.Stdout).Encode(l)
 	}
-	last := line{Kind: done, Asked: asked, Shared: shared}
+	var j job
+	last := line{Kind: done}
+	err := json.Unmarshal([]byte(text), &j)
+	switch {
+	case err != nil:
+	case j.Replica != nil:
+		err = j.serve(say)
+	default:
+		last.tally, err = j.do(context.Background(), func(kind string) { say(line{Kind: kind}) })
+	}
 	if err != nil {
 		last.Kind, last.Err = failed, err.Error()
 		if errors.Is(err, tokens.ErrLoginRequired) {
 			last.Kind = loginRequired
 		}
 	}
-	_ = out.Encode(last)
+	say(last)
 }
 
 // do renews the token of one key over and over.
-func (j job) do(ctx context.Context, say func(kind string)) (asked, shared int, err error) {
+func (j job) do(ctx context.Context, say func(kind string)) (all tally, err error) {
 	alice, err := j.open()
 	if err != nil {
-		return 0, 0, err
+		return all, err
 	}
 	source := alice.Source(tokens.Key{Resource: orders})
-	for j.Renewals == 0 || asked < j.Renewals {
+	for j.Renewals == 0 || all.Asked < j.Renewals {
 		<-time.After(rand.N(maxRest))
 		source.Reset() // so that the token comes out of the store, and may be renewed again
 		old, err := source.Token(ctx)
 		if err != nil {
-			return asked, shared, err
+			return all, err
 		}
 		before := source.Stats()
 		if j.Renewals == 0 {
@@ -123,28 +143,47 @@ func (j job) do(ctx context.Context, say func(kind string)) (asked, shared int, 
 		source.Invalidate(old)
 		token, err := source.Token(ctx)
 		after := source.Stats()
+		outcome := works
 		switch {
 		case err != nil:
-			return asked, shared, err
-		case token.AccessToken() == old.AccessToken():
-			return asked, shared, fmt.Errorf("the token was not renewed: %w", after.LastError)
+			return all, err
+		case token.AccessToken() != old.AccessToken():
+		case isUnusable(after.LastError):
+			outcome = tryingAgain
+			all.Unusable++
+		default:
+			return all, fmt.Errorf("the token was not renewed: %w", after.LastError)
 		}
-		asked += after.Fetches - before.Fetches
-		shared += after.Reuses - before.Reuses
+		all.Asked += after.Fetches - before.Fetches
+		all.Shared += after.Reuses - before.Reuses
 		if j.Renewals == 0 {
-			say(works)
+			say(outcome)
 		}
 	}
-	return asked, shared, alice.Close()
+	return all, alice.Close()
+}
+
+// isUnusable reports whether an error is about an answer that was a success, and could not be read.
+func isUnusable(err error) bool {
+	e, ok := errors.AsType[*tokens.Error](err)
+	return ok && e.Op == "token" && e.Status == http.StatusOK && e.Code == ""
 }
 
 // open returns alice's session, over the store that all processes share.
 func (j job) open() (*session.Session, error) {
-	store, err := session.NewFileStore(j.Dir, session.SealKeysFromFile(os.Getenv(sealVariable)))
+	client, err := j.client()
 	if err != nil {
 		return nil, err
 	}
-	client, err := oauth.NewClient(j.Issuer, webID, oauth.ClientSecretBasic(tokens.NewSecret(webSecret)))
+	return j.sessionOf(client)
+}
+
+func (j job) client() (*oauth.Client, error) {
+	return oauth.NewClient(j.Issuer, webID, oauth.ClientSecretBasic(tokens.NewSecret(webSecret)))
+}
+
+func (j job) sessionOf(client *oauth.Client) (*session.Session, error) {
+	store, err := session.NewFileStore(j.Dir, session.SealKeysFromFile(os.Getenv(sealVariable)))
 	if err != nil {
 		return nil, err
 	}
@@ -154,12 +193,7 @@ func (j job) open() (*session.Session, error) {
 // prepare gives this process and its children a store, and logs alice in.
 func (j job) prepare(t *testing.T) *session.Session {
 	t.Helper()
-	path, key := filepath.Join(t.TempDir(), "key"), make([]byte, 32)
-	_, _ = crand.Read(key) // it never fails
-	if err := os.WriteFile(path, []byte(base64.StdEncoding.EncodeToString(key)), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	t.Setenv(sealVariable, path)
+	t.Setenv(sealVariable, newSealKeyFile(t))
 	alice, err := j.open()
 	if err != nil {
 		t.Fatal(err)
@@ -167,6 +201,17 @@ func (j job) prepare(t *testing.T) *session.Session {
 	t.Cleanup(func() { _ = alice.Close() })
 	logIn(t, alice)
 	return alice
+}
+
+// newSealKeyFile returns the path of a new file with a new key.
+func newSealKeyFile(t *testing.T) (path string) {
+	t.Helper()
+	path, key := filepath.Join(t.TempDir(), "key"), make([]byte, 32)
+	_, _ = crand.Read(key) // it never fails
+	if err := os.WriteFile(path, []byte(base64.StdEncoding.EncodeToString(key)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
 }
 
 // child is this test's binary, run once more.
@@ -228,53 +273,69 @@ func (c *child) next(t *testing.T) (l line) {
 }
 
 // Two processes share one refresh token that rotates, and each renews all the time. The provider
-// sees every refresh token once.
+// sees every refresh token once, although a third of its answers are odd ones.
 func TestTwoProcessesShareARefreshToken(t *testing.T) {
-	issuer := startProviderWith(t, providerConfig{Clients: []clientMetadata{webClient}})
+	issuer := startProviderWith(t, providerConfig{Clients: []clientMetadata{webClient}, OddSeed: newSeed(t)})
 	j := job{Issuer: issuer, Dir: t.TempDir(), Renewals: renewals / sharers}
-	alice := j.prepare(t)
+	j.prepare(t)
 
 	began := time.Now()
 	var children []*child
 	for range sharers {
 		children = append(children, j.start(t))
 	}
-	var asked, shared int
+	var all tally
 	for _, c := range children {
 		l := c.next(t)
 		if l.Kind != done || l.Asked < j.Renewals {
 			t.Fatalf("a process ended with %+v, want %d renewals", l, j.Renewals)
 		}
-		asked += l.Asked
-		shared += l.Shared
+		all.Asked += l.Asked
+		all.Shared += l.Shared
+		all.Unusable += l.Unusable
 	}
 	t.Logf("%d renewals by %d processes in %s; %d times one took the token that another had renewed",
-		asked, sharers, time.Since(began).Round(time.Millisecond), shared)
-	if shared == 0 {
+		all.Asked, sharers, time.Since(began).Round(time.Millisecond), all.Shared)
+	if all.Shared == 0 {
 		t.Error("the processes did not get into each other's way: nothing was tested")
 	}
 	report := reportOf(t, issuer)
-	if report.Refreshed != asked {
-		t.Errorf("the provider was asked %d times, and the processes asked %d times", report.Refreshed, asked)
+	report.wantAllOddities(t)
+	if want := report.unusable(); all.Unusable != want {
+		t.Errorf("%d answers brought no token, want %d", all.Unusable, want)
+	}
+	if want := all.Asked + all.Unusable; report.Refreshed != want {
+		t.Errorf("the provider was asked %d times, and the processes asked %d times", report.Refreshed, want)
 	}
 	if len(report.Refused) > 0 {
 		t.Errorf("the provider refused: %v", report.Refused)
 	}
-	if _, err := renewed(t, alice.Source(tokens.Key{Resource: orders})); err != nil {
+	j.Renewals = 1
+	if _, err := j.do(t.Context(), nil); err != nil {
 		t.Errorf("the session does not go on: %v", err)
 	}
 }
 
+// newSeed returns a seed for odd answers, and logs it.
+func newSeed(t *testing.T) uint32 {
+	seed := 1 + rand.Uint32N(math.MaxUint32) // 0 is none
+	t.Logf("the seed of odd answers is %d", seed)
+	return seed
+}
+
 // A process that renews is killed at any moment of it, 200 times. The next one either goes on with
 // the session, or learns that a login is required: then the provider had given a new refresh token
-// that the process did not live to save. Nothing else happens, and a login repairs it.
+// that the process did not live to save. Nothing else happens, and a login repairs it. A third of
+// the provider's answers are odd ones.
 func TestKilledWhileRenewing(t *testing.T) {
-	issuer := startProviderWith(t, providerConfig{Clients: []clientMetadata{webClient}, AnswerDelay: answerDelay})
+	issuer := startProviderWith(t, providerConfig{
+		Clients: []clientMetadata{webClient}, AnswerDelay: answerDelay, OddSeed: newSeed(t),
+	})
 	j := job{Issuer: issuer, Dir: t.TempDir()}
 	alice := j.prepare(t)
 	mustWork := func(c *child) {
 		t.Helper()
-		if first, second := c.next(t), c.next(t); first.Kind != renewing || second.Kind != works {
+		if first, second := c.next(t), c.outcome(t); first.Kind != renewing || second.Kind != works {
 			t.Fatalf("after a login a process said %+v and %+v", first, second)
 		}
 	}
@@ -290,10 +351,7 @@ func TestKilledWhileRenewing(t *testing.T) {
 			t.Fatalf("the record of a killed process: LoggedIn is %t, %v", loggedIn, err)
 		}
 		c = j.start(t)
-		l := c.next(t)
-		if l.Kind == renewing { // the token in the store; what matters is whether it can be renewed
-			l = c.next(t)
-		}
+		l := c.outcome(t)
 		outcomes[l.Kind]++
 		switch l.Kind {
 		case works:
@@ -313,8 +371,27 @@ func TestKilledWhileRenewing(t *testing.T) {
 		t.Error("all were killed at the same moment: nothing was tested")
 	}
 	report := reportOf(t, issuer)
+	report.wantAllOddities(t)
+	// After an answer that could not be used, a process has more than one refresh token, and tries
+	// the others, too, when the provider has ended the family.
+	if n := report.Refused[ended]; n > report.unusable() {
+		t.Errorf("%d refresh tokens were tried after the end, and only %d answers could not be used", n, report.unusable())
+	}
+	t.Logf("refused: %v", report.Refused)
+	delete(report.Refused, ended)
 	if want := map[string]int{reused: outcomes[loginRequired]}; !maps.Equal(report.Refused, want) {
 		t.Errorf("the provider refused %v, want %v", report.Refused, want)
+	}
+}
+
+// outcome is the child's next line about whether the session goes on. A token in the store does not
+// say that; what matters is whether it can be renewed.
+func (c *child) outcome(t *testing.T) line {
+	t.Helper()
+	for {
+		if l := c.next(t); l.Kind != renewing && l.Kind != tryingAgain {
+			return l
+		}
 	}
 }
 

@@ -19,6 +19,7 @@ type providerConfig struct {
 	Clients     []clientMetadata `json:"clients,omitempty"`
 	TLS         *providerTLS     `json:"tls,omitempty"`
 	AnswerDelay int              `json:"answerDelay,omitempty"`
+	OddSeed     uint32           `json:"oddSeed,omitempty"`
 }
 
 // clientMetadata describes a client (RFC 7591 section 2).
@@ -93,11 +94,49 @@ type providerReport struct {
 	Revoked   int               `json:"revoked"`   // access tokens of clients that were revoked
 	Refused   map[string]int    `json:"refused"`   // what was refused: how often, by reason
 	Proofs    map[string]string `json:"proofs"`    // how each client proved who it is when it last got a token
+	Odd       map[string]int    `json:"odd"`       // odd answers: how many, by name
+
+	// Assertions are the last ones that each client signed.
+	Assertions map[string]struct{ Audience, KeyID string } `json:"assertions"`
+}
+
+// unusable are the odd answers whose access token is not used, though their refresh token is kept.
+// What else is odd is accepted.
+var unusable = []string{"a doubled member", "a byte order mark", "not UTF-8"}
+
+// oddities are the names of all odd answers.
+var oddities = append([]string{
+	"status 201", "text/html", "form", "no token_type", "expires_in as a string",
+}, unusable...)
+
+// unusable returns how many answers were such.
+func (r providerReport) unusable() (n int) {
+	for _, name := range unusable {
+		n += r.Odd[name]
+	}
+	return n
+}
+
+// wantAllOddities checks that there was each kind of odd answer.
+func (r providerReport) wantAllOddities(t *testing.T) {
+	t.Helper()
+	t.Logf("odd answers: %v", r.Odd)
+	for _, name := range oddities {
+		if r.Odd[name] == 0 {
+			t.Errorf("no answer was odd by this: %s", name)
+		}
+	}
+	if len(r.Odd) != len(oddities) {
+		t.Errorf("there are other odd answers than %q", oddities)
+	}
 }
 
 // reused is why oidc-provider refuses a refresh token that was used before, when it also ends its
 // family.
 const reused = "refresh token already used"
+
+// ended is why it refuses another refresh token of that family afterwards.
+const ended = "refresh token not found"
 
 func reportOf(t *testing.T, issuer string) (report providerReport) {
 	t.Helper()

@@ -10,7 +10,6 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
-	"os/exec"
 	"strings"
 	"testing"
 	"time"
@@ -18,9 +17,6 @@ import (
 	"github.com/bearer-go/bearer"
 	"github.com/bearer-go/bearer/bearertest"
 )
-
-// browserLimit is far more than a browser needs to start and to open a few connections.
-const browserLimit = 2 * time.Minute
 
 // attempt is what a page saw of one WebSocket.
 type attempt struct {
@@ -73,23 +69,16 @@ func TestBrowserOpensAWebSocketWithAToken(t *testing.T) {
 		_, _ = io.WriteString(w, page)
 	})
 
-	cmd := exec.CommandContext(t.Context(), browser, "--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage",
-		"--disable-background-networking", "--no-first-run", "--user-data-dir="+t.TempDir(), "--remote-debugging-port=0", server.URL+"/")
-	output := new(strings.Builder)
-	cmd.Stderr, cmd.WaitDelay = output, 10*time.Second
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
+	wrote, closeIt := openBrowser(t, browser, server.URL+"/")
 	var seen map[string]attempt
 	select {
 	case seen = <-results:
 	case <-time.After(browserLimit):
 		t.Errorf("the page has reported nothing")
 	}
-	_ = cmd.Process.Kill()
-	_ = cmd.Wait()
+	closeIt()
 	if t.Failed() {
-		t.Fatalf("the browser said: %s", output)
+		t.Fatalf("the browser said: %s", wrote)
 	}
 
 	opened := attempt{true, "feed.v1", "alice"}
@@ -188,20 +177,4 @@ func greet(w http.ResponseWriter, r *http.Request, selects bool) error {
 	}
 	_, err = io.WriteString(conn, "\x88\x00")
 	return err
-}
-
-// requireBrowser returns the path of Chromium. Without it it skips the test, or fails it when the
-// real parts are required.
-func requireBrowser(t *testing.T) (path string) {
-	t.Helper()
-	path, err := exec.LookPath("chromium")
-	if err == nil {
-		return path
-	}
-	complain := t.Skipf
-	if os.Getenv("BEARER_INTEROP") == "require" {
-		complain = t.Fatalf
-	}
-	complain("NOT TESTED against a real browser (%v): install Chromium", err)
-	return ""
 }
