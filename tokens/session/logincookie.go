@@ -25,8 +25,8 @@ const loginCookie = "__Host-login-"
 // alone, "__Host-", so that no other site below the same domain can plant a login, and HttpOnly,
 // Secure, and Path=/. It is SameSite=Lax, and None for [WithFormPost]: a browser sends no other
 // cookie with a POST from another site. It goes when the login ends, 10 minutes after it was begun.
-// A login with a few scopes has some 500 characters. A browser may not keep such a cookie from
-// http://localhost: use Seal there, with a cookie of your own.
+// A login with a few scopes has some 500 characters. Chromium keeps such a cookie from
+// http://localhost, and other browsers may not: use Seal there, with a cookie of your own.
 //
 // The errors are those of Seal. No cookie is set then.
 func (l *Login) SetCookie(ctx context.Context, w http.ResponseWriter, keys SealKeys) error {
