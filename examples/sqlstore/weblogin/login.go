@@ -21,7 +21,7 @@ const (
 type logins struct {
 	client   *oauth.Client
 	callback string           // where the browser comes back to, as it is registered at the issuer
-	scopes   []string         // for the API; openid and offline_access come on top
+	scope    session.LoginOption
 	keys     session.SealKeys // of the logins that browsers are on their way with
 	store    session.Store    // of the refresh tokens, and of who the people are
 	sessions *session.Sessions
@@ -43,8 +43,7 @@ func (l *logins) open(ctx context.Context, db *sql.DB, dialect sqlstore.Dialect,
 // login sends the browser to the issuer. Any replica can finish what it begins: the login is in a
 // cookie meanwhile.
 func (l *logins) login(w http.ResponseWriter, r *http.Request) error {
-	scope := session.WithScope(append([]string{"openid", "offline_access"}, l.scopes...)...)
-	login, err := session.NewLogin(r.Context(), l.client, l.callback, scope)
+	login, err := session.NewLogin(r.Context(), l.client, l.callback, l.scope)
 	if err != nil {
 		return err
 	}
@@ -89,13 +88,12 @@ func (l *logins) person(r *http.Request) (subject, record string, s *session.Ses
 	if err != nil {
 		return "", "", nil, err
 	}
-	record = prefix + id.Value
-	data, _, err := l.store.Load(r.Context(), record)
+	data, _, err := l.store.Load(r.Context(), prefix+id.Value)
 	if err != nil {
 		return "", "", nil, err
 	}
 	s, err = l.sessions.Session(id.Value)
-	return string(data), record, s, err
+	return string(data), prefix + id.Value, s, err
 }
 
 // logout ends the session here, and at an issuer that revokes refresh tokens. It takes a POST, with

@@ -88,8 +88,9 @@ func newApp(ctx context.Context, env func(string) string) (*app, error) {
 	if err != nil {
 		return nil, err
 	}
+	scopes := append(strings.Fields(env("SCOPE")), "openid", "offline_access")
 	a := &app{api: env("API"), db: db, logins: logins{
-		client: client, callback: env("SELF") + "/callback", scopes: strings.Fields(env("SCOPE")),
+		client: client, callback: env("SELF") + "/callback", scope: session.WithScope(scopes...),
 		keys: session.SealKeysFromFile(env("LOGIN_KEYS")),
 	}}
 	if err := a.open(ctx, db, dialect, session.SealKeysFromFile(env("STORE_KEYS"))); err != nil {
