@@ -20,7 +20,7 @@ const (
 // logins is the part to copy: people log in, are known again by a cookie, and log out.
 type logins struct {
 	client   *oauth.Client
-	callback string           // where the browser comes back to, as it is registered at the issuer
+	callback string // where the browser comes back to, as it is registered at the issuer
 	scope    session.LoginOption
 	keys     session.SealKeys // of the logins that browsers are on their way with
 	store    session.Store    // of the refresh tokens, and of who the people are
