@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/http/cookiejar"
 	"net/http/httptest"
+	"net/url"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -207,6 +208,9 @@ func TestCookies(t *testing.T) {
 		if c.Name == cookie {
 			ids[c.Value] = true
 		}
+	}
+	if site, err := url.Parse(w.site.URL); err != nil || len(b.Jar.Cookies(site)) != 1 {
+		t.Errorf("the browser keeps the cookies %v", b.Jar.Cookies(site))
 	}
 	if len(ids) != 2 {
 		t.Errorf("two logins have the ids %v", ids)
