@@ -1,6 +1,7 @@
 package bearer_test
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -39,7 +40,9 @@ func TestRecipesShowLinesOfTheirPrograms(t *testing.T) {
 func TestRecipesNameEveryExample(t *testing.T) {
 	page := readPage(t, "docs/recipes.md")
 	programs, err := filepath.Glob("examples/*/main.go")
-	if err != nil || len(programs) == 0 {
+	inside, errInside := filepath.Glob("examples/*/*/main.go")
+	programs = append(programs, inside...)
+	if err := errors.Join(err, errInside); err != nil || len(programs) == 0 {
 		t.Fatalf("%d programs: %v", len(programs), err)
 	}
 	for _, program := range programs {

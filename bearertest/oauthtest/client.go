@@ -20,17 +20,20 @@ const assertionType = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 // server refuse one that is "unreasonably far in the future".
 const maxAssertionLife = 5 * time.Minute
 
-// client is a client that is registered with an issuer. At most one of secret, key and certificate
-// is set; one that has none of them is public (RFC 6749 section 2.1).
+// client is a client that is registered with an issuer. At most one of secret, key, certificate and
+// platform is set; one that has none of them is public (RFC 6749 section 2.1).
 type client struct {
 	id           string
 	secret       string
 	key          crypto.PublicKey
 	certificate  *x509.Certificate
+	platform     *platform
 	redirectURIs []string // empty for any
 }
 
-func (c *client) public() bool { return c.secret == "" && c.key == nil && c.certificate == nil }
+func (c *client) public() bool {
+	return c.secret == "" && c.key == nil && c.certificate == nil && c.platform == nil
+}
 
 // WithClient registers a client that has a secret. It proves itself with HTTP Basic, id and secret
 // form-encoded first, or with client_id and client_secret in the body (RFC 6749 section 2.3.1).
@@ -147,7 +150,7 @@ func (s *Server) authenticate(r *http.Request, form url.Values) (*client, *refus
 	switch {
 	case id == "":
 		return nil, &refusal{"invalid_client", "the client does not say who it is"}
-	case c == nil || c.key != nil || c.certificate != nil && !presents(r, c.certificate):
+	case c == nil || c.key != nil || c.platform != nil || c.certificate != nil && !presents(r, c.certificate):
 		return nil, &refusal{"invalid_client", unknown}
 	case secret != c.secret:
 		return nil, &refusal{"invalid_client", "the secret is wrong, or missing, or the client has none"}
@@ -174,6 +177,9 @@ func presents(r *http.Request, certificate *x509.Certificate) bool {
 func (s *Server) authenticateAssertion(form url.Values) (*client, *refusal) {
 	if form.Get("client_assertion_type") != assertionType {
 		return nil, &refusal{"invalid_client", "client_assertion_type is not " + assertionType}
+	}
+	if c := s.clients[form.Get("client_id")]; c != nil && c.platform != nil {
+		return s.authenticateFederated(c, form)
 	}
 	token := form.Get("client_assertion")
 	id, _ := unverifiedClaims(token)["iss"].(string)
