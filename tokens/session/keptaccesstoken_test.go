@@ -137,6 +137,26 @@ func TestKeptAccessTokenIsShared(t *testing.T) {
 	})
 }
 
+// A process whose clock is behind would send the person from one login to the next, as long as
+// those end in a process whose clock is right.
+func TestKeptAccessTokenOfAProcessWhoseClockIsAhead(t *testing.T) {
+	for ahead, good := range map[time.Duration]bool{30 * time.Second: true, time.Minute: true, time.Minute + 1: false} {
+		synctest.Test(t, func(t *testing.T) {
+			w := finalWorld(t)
+			w.restamp(t, "", time.Now().Add(ahead))
+			other := newSessionProcess(t, w.issuer, w.store)
+			token, err := other.session.Token(t.Context())
+			if (err == nil) != good || other.loggedIn(t) != good {
+				t.Fatalf("%s ahead: error %v", ahead, err)
+			}
+			if good && time.Until(token.Expiry()) != 100*time.Second {
+				t.Errorf("%s ahead: it ends in %s", ahead, time.Until(token.Expiry()))
+			}
+			w.wantNoRefresh(t)
+		})
+	}
+}
+
 // The token is for the key of the login. Other keys do not end the session.
 func TestKeptAccessTokenIsForTheKeyOfTheLogin(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
