@@ -58,7 +58,7 @@ func (l *Login) setCookie(w http.ResponseWriter, text string, age int) {
 // browser came back with, as [Login.Answer] does. The request is the one to the redirect URI:
 //
 //	login, back, err := session.LoginFromCookie(r, client, keys)
-//	err = s.Finish(r.Context(), login, back)
+//	identity, err := s.Finish(r.Context(), login, back)
 //	login.ClearCookie(w)
 //
 // The errors are those of Answer and [OpenLogin], and [ErrNotFound] when the browser has no such

@@ -70,7 +70,8 @@ func (l *Login) Save(ctx context.Context, store Store, browser string) error {
 // A login that is removed is gone with the process. When [Login.Finish] or [Session.Finish] fails,
 // Save puts it back, and returns [ErrLoginUsed] if it cannot be finished any more:
 //
-//	if err := s.Finish(ctx, login, back); err != nil {
+//	identity, err := s.Finish(ctx, login, back)
+//	if err != nil {
 //		_ = login.Save(context.WithoutCancel(ctx), store, browser) // so that the browser can reload the page
 //		return err
 //	}
