@@ -182,6 +182,7 @@ func (d *DeviceLogin) Wait(ctx context.Context) (response *tokens.Response, iden
 			return nil, nil, err
 		}
 		if response, err = d.poll(ctx, &over); err != nil {
+			d.identifier().revokeRefused(ctx, err)
 			return nil, nil, err
 		}
 	}

@@ -107,3 +107,10 @@ func (i identifier) revoke(ctx context.Context, response *tokens.Response) {
 	token, hint := revocable(response)
 	_ = i.issuer.Revoke(ctx, tokens.NewSecret(token), hint)
 }
+
+// revokeRefused revokes the refresh token of an answer that cannot be used, if the error is about one.
+func (i identifier) revokeRefused(ctx context.Context, err error) {
+	if e, ok := errors.AsType[*oauthwire.RefusedAnswer](err); ok && e.RefreshToken.Reveal() != "" {
+		i.revoke(context.WithoutCancel(ctx), &tokens.Response{RefreshToken: e.RefreshToken})
+	}
+}

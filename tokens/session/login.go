@@ -190,7 +190,8 @@ func (l *Login) State() string { return l.state }
 // none although the server always does (RFC 9207 section 2.4), and so is [oauth.ErrIDToken], that the
 // ID token is refused, or missing although the scope has "openid". Then what came is revoked. So it
 // is when the server has begun to sign with a new key since its keys were fetched, and that key cannot
-// be fetched within 5 seconds. What comes of the exchange is a [*tokens.Error] whose Op is "token".
+// be fetched within 5 seconds. What comes of the exchange is a [*tokens.Error] whose Op is "token"; a
+// refresh token in an answer that cannot be used is revoked.
 //
 // The context is for what comes before the code is sent. It can be used once, so that the answer is
 // waited for even if the context ends, for 10 seconds at most.
@@ -228,6 +229,7 @@ func (l *Login) Finish(ctx context.Context, back url.Values) (*tokens.Response, 
 		Ready: func() error { sent = true; return nil },
 	})
 	if err != nil {
+		l.identifier().revokeRefused(ctx, err)
 		return nil, nil, err
 	}
 	identity, err := l.identifier().identify(ctx, response)

@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/bearer-go/bearer/internal/grammar"
-	"github.com/bearer-go/bearer/internal/oauthwire"
 	"github.com/bearer-go/bearer/tokens"
 	"github.com/bearer-go/bearer/tokens/oauth"
 )
@@ -63,9 +62,6 @@ func (s *Session) Finish(ctx context.Context, login *Login, answer url.Values) (
 	}
 	response, identity, err := login.Finish(l.ctx, answer)
 	if err != nil {
-		if e, ok := errors.AsType[*oauthwire.RefusedAnswer](err); ok && e.RefreshToken.Reveal() != "" {
-			l.abandon(e.RefreshToken.Reveal(), hintRefreshToken)
-		}
 		return nil, err
 	}
 	if err := s.keep(l, login.key, login.resources, response, slot); err != nil {
