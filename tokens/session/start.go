@@ -31,7 +31,8 @@ func (s *Session) Login(ctx context.Context, redirectURI string, opts ...LoginOp
 // began, as [Login.Finish] does, and saves what came of it. It takes the place of whatever the
 // session was before: the tokens of a login before it are not revoked, because servers revoke the
 // new ones with them. It returns who logged in, or nil when the scope has no "openid": see
-// [Login.Finish].
+// [Login.Finish]. Who that is is not compared with the session's name. Where the name stands for a
+// person compare the two, and call [Session.Logout] when another one has logged in.
 //
 // Once the code is sent the login is finished even if the context ends, as it does when the browser
 // goes away.
