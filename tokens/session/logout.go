@@ -108,7 +108,7 @@ func (s *Session) revoke(l *lease, data []byte, version int64, loadErr error) er
 			break
 		}
 	}
-	return nil //nolint:nilerr // of the access tokens: see above
+	return nil
 }
 
 // logouts counts those of this process that have the lease, by the name of the record. The zero
