@@ -203,7 +203,7 @@ func wait(ctx context.Context, fetch *flight.Call[Endpoints]) (Endpoints, error)
 
 // discoveryHelp is what to do for a server whose document cannot be found or is another's.
 const discoveryHelp = "give the issuer as the server names it; WithMetadataURL gives another place of the document, " +
-	"and WithTokenEndpoint and the options like it the endpoints"
+	"WithTokenEndpoint and the options like it the endpoints, and WithKeySetURL the keys of ID tokens"
 
 // readDocument asks the server for its document.
 func (c *Client) readDocument(ctx context.Context) (Endpoints, *tokens.Error) {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/bearer-go/bearer/internal/discovery"
 	"github.com/bearer-go/bearer/internal/jws"
@@ -85,6 +86,26 @@ func (c *Client) endpoints(d *discovery.Document) (Endpoints, error) {
 
 // Document returns what the server's document says, and in its place what the options do.
 func (c *Client) Document(ctx context.Context) (Endpoints, error) { return c.discover(ctx) }
+
+// Newer returns what the server's document says now, when something is not as the one that was read
+// before says. False means that nothing newer is known: it is asked at most once an hour.
+func (c *Client) Newer(ctx context.Context, before Endpoints) (Endpoints, bool) {
+	d := &c.document
+	d.mu.Lock()
+	if d.last != nil && !slices.Equal(d.last.IDTokenAlgorithms, before.IDTokenAlgorithms) {
+		found := *d.last // another has found out
+		d.mu.Unlock()
+		return found, true
+	}
+	if d.fetch == nil && time.Now().Before(d.again) {
+		d.mu.Unlock()
+		return Endpoints{}, false
+	}
+	fetch := c.beginFetch(ctx)
+	d.mu.Unlock()
+	found, err := wait(ctx, fetch)
+	return found, err == nil
+}
 
 // idTokenAlgorithms reads the names of algorithms in JSON. What is no array says nothing.
 func idTokenAlgorithms(names string) []*jws.Algorithm {

@@ -60,13 +60,14 @@ func WithMaxAge(age time.Duration, asked time.Time) IDTokenOption {
 // tokens that come in another way.
 //
 // The nonce is the one that was sent with the login, and "" if none was: then the ID token must have
-// none. The rules, none of which can be switched off:
+// none, or an empty one. The rules, none of which can be switched off:
 //
 //   - It is a JWT of at most 64 KiB, with typ absent or JWT, without crit, and strict JSON.
 //   - It is signed with one of the server's keys, by an algorithm that the server's document names
-//     and [WithIDTokenAlgorithms] allows, never "none" or HMAC. The keys are those of the document's
-//     jwks_uri, or of [WithKeySetURL]; package jwks keeps them, with its rules for outages and for
-//     keys that are replaced, and logs to [slog.Default]. Keys in the token's header are not used.
+//     and [WithIDTokenAlgorithms] allows, never "none" or HMAC. For one that it does not name the
+//     document is read again, at most once an hour. The keys are those of the document's jwks_uri,
+//     or of [WithKeySetURL]; package jwks keeps them, with its rules for outages and for keys that
+//     are replaced, and logs to [slog.Default]. Keys in the token's header are not used.
 //   - iss is the client's issuer. aud has the client's identifier; if it has others as well, there
 //     is an azp. An azp is the client's identifier.
 //   - sub is there. exp is in the future, and iat and nbf are not; iat is there. The clocks may
@@ -88,11 +89,13 @@ func (c *Client) VerifyIDToken(ctx context.Context, idToken tokens.Secret, nonce
 	if err := configErrors(checks.All); err != nil {
 		return nil, err
 	}
-	algorithms, err := c.keys.algorithms(ctx)
+	document, err := c.keys.document(ctx)
 	if err != nil {
 		return nil, keysError(oauthwire.OpLogin, err)
 	}
-	t, err := c.keys.verify(ctx, idToken.Reveal(), algorithms)
+	t, err := c.keys.verify(ctx, idToken.Reveal(), func(algorithm *jws.Algorithm) bool {
+		return c.keys.accepts(ctx, document, algorithm)
+	})
 	if err != nil {
 		return nil, jwtError(oauthwire.OpLogin, ErrIDToken, err)
 	}
@@ -214,7 +217,7 @@ func (t *verifiedJWT) judgeKind() error {
 // compare compares an ID token with what was sent and came with it.
 func (c *idTokenChecks) compare(t *verifiedJWT, i *identityState, nonce string) error {
 	switch {
-	case nonce == "" && t.claims.Value("nonce") != "":
+	case nonce == "" && i.nonce != "": // Slack has an empty one then
 		return refusal("it has a nonce, and none was sent")
 	case subtle.ConstantTimeCompare([]byte(i.nonce), []byte(nonce)) != 1:
 		return refusal("nonce is missing, or not the one that was sent: it is of another login")

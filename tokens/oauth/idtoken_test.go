@@ -169,14 +169,14 @@ func TestForgedIDTokensAreRefused(t *testing.T) {
 	}
 }
 
-// An ID token that no nonce was sent for has none. Anyone can bring one of another login otherwise.
+// An ID token that no nonce was sent for has none, or an empty one. Anyone can bring one of another login otherwise.
 func TestIDTokenWithoutNonce(t *testing.T) {
 	t.Parallel()
 	w := newIDWorld(t)
 	for name, test := range map[string]struct {
 		nonce any
 		good  bool
-	}{"none": {nil, true}, "one": {idNonce, false}, "an empty one": {"", false}} {
+	}{"none": {nil, true}, "one": {idNonce, false}, "an empty one, as of Slack": {"", true}, "a number": {0, false}} {
 		token := w.idToken(t, nil, bearertest.Claims{"nonce": test.nonce})
 		if _, err := w.client.VerifyIDToken(t.Context(), tokens.NewSecret(token), ""); (err == nil) != test.good {
 			t.Errorf("%s: %v", name, err)

@@ -89,22 +89,25 @@ func (c *clientConfig) issuerKeys(wire *oauthwire.Client) *issuerKeys {
 	return k
 }
 
-// algorithms returns those that ID tokens may be signed with.
-func (k *issuerKeys) algorithms(ctx context.Context) ([]*jws.Algorithm, error) {
+// document returns what the server's document says. Where it is not asked, that is nothing.
+func (k *issuerKeys) document(ctx context.Context) (oauthwire.Endpoints, error) {
 	if k.fixedURL {
-		return k.allowed, nil
+		return oauthwire.Endpoints{}, nil
 	}
-	found, err := k.wire.Document(ctx)
-	if err != nil || found.IDTokenAlgorithms == nil {
-		return k.allowed, err
+	return k.wire.Document(ctx)
+}
+
+// accepts reports whether ID tokens may be signed with an algorithm. One that the document does not
+// name, and the options allow, may be one that the server has gone over to since it was read.
+func (k *issuerKeys) accepts(ctx context.Context, document oauthwire.Endpoints, algorithm *jws.Algorithm) bool {
+	switch {
+	case !slices.Contains(k.allowed, algorithm):
+		return false
+	case document.IDTokenAlgorithms == nil || slices.Contains(document.IDTokenAlgorithms, algorithm):
+		return true
 	}
-	var both []*jws.Algorithm
-	for _, algorithm := range k.allowed {
-		if slices.Contains(found.IDTokenAlgorithms, algorithm) {
-			both = append(both, algorithm)
-		}
-	}
-	return both, nil
+	newer, ok := k.wire.Newer(ctx, document)
+	return ok && (newer.IDTokenAlgorithms == nil || slices.Contains(newer.IDTokenAlgorithms, algorithm))
 }
 
 // ReadyForIDTokens waits until ID tokens can be verified: the server's document was read, and its
@@ -114,7 +117,7 @@ func (k *issuerKeys) algorithms(ctx context.Context) ([]*jws.Algorithm, error) {
 // It waits until the context ends, for the keys 10 seconds at most. The error is a [*tokens.Error]
 // with RetryAfter, whose Op is "discovery", or "login" for the keys.
 func (c *Client) ReadyForIDTokens(ctx context.Context) error {
-	if _, err := c.keys.algorithms(ctx); err != nil {
+	if _, err := c.keys.document(ctx); err != nil {
 		return err
 	}
 	set, err := c.keys.open()

@@ -144,6 +144,57 @@ func TestAlgorithmsOfIDTokens(t *testing.T) {
 	}
 }
 
+// A server that goes over to another algorithm says so in its document, which was read before. It is
+// not asked for more than that: once an hour, and for no algorithm that the options rule out.
+func TestServerGoesOverToAnotherAlgorithm(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		issuer := bearertest.NewIssuer(bearertest.WithURL(tokenstest.Issuer), bearertest.WithAlgorithm("ES256"))
+		server := tokenstest.NewServer()
+		names := func(algorithm string) {
+			server.On(tokenstest.OpenIDPath, tokenstest.JSON(http.StatusOK, tokenstest.Document(map[string]any{
+				"jwks_uri": tokenstest.Issuer + "/keys", "id_token_signing_alg_values_supported": []string{algorithm},
+			})))
+		}
+		names("RS256")
+		server.On("/keys", tokenstest.JSON(http.StatusOK, string(issuer.KeySet())))
+		c := tokenstest.NewClient(t, server, oauth.NoClientAuth())
+		chosen := tokenstest.NewClient(t, server, oauth.NoClientAuth(), oauth.WithIDTokenAlgorithms("RS256"))
+		verify := func(c *oauth.Client) error {
+			token := issuer.Sign(bearertest.Claims{"typ": "JWT"}, bearertest.Claims{"aud": "orders"})
+			_, err := c.VerifyIDToken(t.Context(), tokens.NewSecret(token), "")
+			return err
+		}
+		for _, c := range []*oauth.Client{c, chosen} {
+			if err := c.ReadyForIDTokens(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		names("ES256")
+		if err := verify(c); err != nil {
+			t.Errorf("another algorithm: %v", err)
+		}
+		before := len(server.Seen(tokenstest.OpenIDPath))
+		names("RS256")
+		tokenstest.Pass(25 * time.Hour)
+		_ = verify(c) // with which the document is read again
+		tokenstest.Pass(time.Hour - time.Second)
+		for range 3 {
+			if err := verify(c); !errors.Is(err, oauth.ErrIDToken) {
+				t.Errorf("error %v", err)
+			}
+		}
+		names("ES256")
+		if err := verify(chosen); !errors.Is(err, oauth.ErrIDToken) || len(server.Seen(tokenstest.OpenIDPath))-before > 3 {
+			t.Errorf("error %v, and the document was asked for %d times", err, len(server.Seen(tokenstest.OpenIDPath))-before)
+		}
+		tokenstest.Pass(time.Second)
+		if err := verify(c); err != nil {
+			t.Errorf("an hour later: %v", err)
+		}
+	})
+}
+
 func TestMistakesInTheOptionsOfIdentities(t *testing.T) {
 	t.Parallel()
 	_, err := oauth.NewClient(tokenstest.Issuer, "orders", oauth.NoClientAuth(),

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/bearer-go/bearer/internal/jws"
 	"github.com/bearer-go/bearer/internal/oauthwire"
 	"github.com/bearer-go/bearer/internal/strictjson"
 	"github.com/bearer-go/bearer/tokens"
@@ -86,7 +87,9 @@ func userInfoError(err error) error {
 // signedUserInfo verifies an answer that is a JWT, and returns its claims. What the server's
 // document says of algorithms is about ID tokens.
 func (c *Client) signedUserInfo(ctx context.Context, text string) (string, error) {
-	t, err := c.keys.verify(ctx, text, c.keys.allowed)
+	t, err := c.keys.verify(ctx, text, func(algorithm *jws.Algorithm) bool {
+		return slices.Contains(c.keys.allowed, algorithm)
+	})
 	if err != nil {
 		return "", err
 	}

@@ -26,8 +26,9 @@ const (
 	slowDown        = 5 * time.Second // that slow_down adds (RFC 8628 section 3.5)
 )
 
-// ErrDeviceLoginExpired means that the person has not finished a [DeviceLogin] in time.
-var ErrDeviceLoginExpired = errors.New("session: device login: the person did not finish it in time; begin a new one")
+// ErrDeviceLoginExpired means that a [DeviceLogin] was not finished in time: by the person, or
+// because the server could not be asked.
+var ErrDeviceLoginExpired = errors.New("session: device login: it was not finished in time; begin a new one")
 
 // DeviceLogin is a person's way through the authorization server with another device than the one
 // that this program runs on: the device authorization grant (RFC 8628), for a command line or a
@@ -59,6 +60,7 @@ type deviceLoginState struct {
 
 	interval time.Duration // between polls
 	failures int           // in a row
+	failure  error         // of the last poll, if that was not answered
 	next     time.Time     // no poll before
 }
 
@@ -151,18 +153,19 @@ func (d *DeviceLogin) Expiry() time.Time { return d.endWall }
 
 // Wait waits until the person has finished the login, and returns what it brought. With "openid" in
 // the scope it also verifies the ID token and returns who logged in, as [Login.Finish] does;
-// otherwise that is nil. It asks the server as often as that wants, at most once a second, every 5 seconds if it does
-// not say, and 5 seconds less often each time that it says slow_down. When the server cannot be
-// reached the pauses double, up to a minute, and a Retry-After is honoured.
+// otherwise that is nil. It asks the server as often as that wants, at most once a second, every 5
+// seconds if it does not say, and 5 seconds less often each time that it says slow_down. When the
+// server cannot be reached the pauses double, up to a minute, and a Retry-After is honoured.
 //
 // The context ends it at once between these requests. The answer to one that was sent is waited for,
 // for 10 seconds at most, because it may be the one that brings the tokens, which no other does.
 // Wait can be called again then, and after an error that came before a request was sent, such as
-// that the keys for the ID token or the client's secret were not available. Otherwise it may be called once, and by one caller at
-// a time: the error is [ErrLoginUsed].
+// that the keys for the ID token or the client's secret were not available. Otherwise it may be
+// called once, and by one caller at a time: the error is [ErrLoginUsed].
 //
-// The error is [ErrDeviceLoginExpired] when the person took too long, and a [*tokens.Error] whose
-// Op is "token" for all other answers of the server, such as access_denied, that the person did not
+// The error is [ErrDeviceLoginExpired] when the person took too long, which also wraps the
+// [*tokens.Error] of the last request if that was not answered, and a [*tokens.Error] whose Op is
+// "token" for all other answers of the server, such as access_denied, that the person did not
 // agree.
 func (d *DeviceLogin) Wait(ctx context.Context) (response *tokens.Response, identity *oauth.Identity, err error) {
 	if d.used.Swap(true) {
@@ -182,6 +185,7 @@ func (d *DeviceLogin) Wait(ctx context.Context) (response *tokens.Response, iden
 			return nil, nil, err
 		}
 		if response, err = d.poll(ctx, &over); err != nil {
+			d.identifier().revokeRefused(ctx, err)
 			return nil, nil, err
 		}
 	}
@@ -194,7 +198,7 @@ func (d *DeviceLogin) Wait(ctx context.Context) (response *tokens.Response, iden
 // pause waits until the next poll may be made.
 func (d *deviceLoginState) pause(ctx context.Context) error {
 	if d.over() {
-		return ErrDeviceLoginExpired
+		return d.expired()
 	}
 	until := d.next
 	if d.end.Before(until) {
@@ -204,9 +208,18 @@ func (d *deviceLoginState) pause(ctx context.Context) error {
 		return fmt.Errorf("session: device login: waiting for the person: %w", webclient.Ended(ctx))
 	}
 	if d.over() {
-		return ErrDeviceLoginExpired
+		return d.expired()
 	}
 	return nil
+}
+
+// expired is the error when it is too late. Where the server has not answered in the end, the person
+// may have been in time.
+func (d *deviceLoginState) expired() error {
+	if d.failure != nil {
+		return fmt.Errorf("%w; the last request brought no answer: %w", ErrDeviceLoginExpired, d.failure)
+	}
+	return ErrDeviceLoginExpired
 }
 
 // over reports whether it is too late. The monotonic clock stands still while a machine is
@@ -232,12 +245,14 @@ func (d *deviceLoginState) poll(ctx context.Context, over *bool) (*tokens.Respon
 	e, ok := errors.AsType[*tokens.Error](err)
 	switch {
 	case ok && e.Pause > 0: // for which nothing was sent
+		d.failure = err
 		d.next = time.Now().Add(max(d.interval, e.RetryAfter))
 		return nil, nil
 	case !ok || !sent:
 		return nil, err
 	}
 	pause := d.interval
+	d.failure = nil
 	switch oauthwire.PollOf(err) {
 	case oauthwire.PollPending:
 		d.failures = 0
@@ -247,6 +262,7 @@ func (d *deviceLoginState) poll(ctx context.Context, over *bool) (*tokens.Respon
 		pause = d.interval
 	case oauthwire.PollUnanswered:
 		d.failures++
+		d.failure = err
 		pause = flight.Backoff{First: 2 * d.interval, Max: max(2*d.interval, maxPollInterval)}.Bound(d.failures)
 	default:
 		*over = true

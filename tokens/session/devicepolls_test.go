@@ -108,6 +108,33 @@ func TestDeviceLoginEndsWithARefusal(t *testing.T) {
 	}
 }
 
+// A server that does not answer is not a person who is slow, and the error says which of them it was.
+func TestDeviceLoginThatEndsInAnOutageSaysSo(t *testing.T) {
+	for name, test := range map[string]struct {
+		answers []tokenstest.Handler
+		status  int
+		outage  bool
+	}{
+		"a slow person":         {[]tokenstest.Handler{broken, pending}, 0, false},
+		"no connection":         {[]tokenstest.Handler{pending, broken}, 0, true},
+		"an error":              {[]tokenstest.Handler{says(500, "server_error")}, 500, true},
+		"a pause of the server": {[]tokenstest.Handler{says(503, "", "Retry-After", "3600")}, 503, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				d := newDeviceWorld(t, test.answers...).begin(t)
+				for range 2 {
+					_, _, err := d.Wait(t.Context())
+					e, ok := errors.AsType[*tokens.Error](err)
+					if !errors.Is(err, session.ErrDeviceLoginExpired) || ok != test.outage || ok && (e.Op != "token" || e.Status != test.status) {
+						t.Errorf("error %v", err)
+					}
+				}
+			})
+		})
+	}
+}
+
 // A pause that the token endpoint has asked another request for holds for polls, too.
 func TestDeviceLoginHonoursThePauseOfTheEndpoint(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

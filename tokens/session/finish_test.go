@@ -4,11 +4,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/url"
+	"os"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -159,6 +163,35 @@ func TestFinishCanBeRepeated(t *testing.T) {
 				}
 				if _, err := w.session.Finish(t.Context(), l, back); err != nil {
 					t.Errorf("after that: %v", err)
+				}
+			})
+		})
+	}
+}
+
+// Without a connection no code was sent. With one it may have been, whatever becomes of it.
+func TestFinishWithoutAConnectionCanBeRepeated(t *testing.T) {
+	for name, test := range map[string]struct {
+		err  error
+		sent bool
+	}{
+		"refused":      {&net.OpError{Op: "dial", Net: "tcp", Err: os.NewSyscallError("connect", syscall.ECONNREFUSED)}, false},
+		"no such host": {&net.OpError{Op: "dial", Net: "tcp", Err: &net.DNSError{Err: "no such host", Name: "issuer.test", IsNotFound: true}}, false},
+		"reset":        {&net.OpError{Op: "read", Net: "tcp", Err: os.NewSyscallError("read", syscall.ECONNRESET)}, true},
+		"broken off":   {io.ErrUnexpectedEOF, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newSessionWorld(t)
+				l, back := w.startLogin(t)
+				w.wire.hook(func(*http.Request, func() (*http.Response, error)) (*http.Response, error) { return nil, test.err })
+				if _, err := w.session.Finish(t.Context(), l, back); err == nil {
+					t.Error("no error")
+				}
+				w.wire.hook(nil)
+				_, err := w.session.Finish(t.Context(), l, back)
+				if errors.Is(err, session.ErrLoginUsed) != test.sent || !test.sent && err != nil || w.loggedIn(t) == test.sent {
+					t.Errorf("again: %v", err)
 				}
 			})
 		})

@@ -164,6 +164,32 @@ func TestFinishDeviceRevokesARefusedAnswer(t *testing.T) {
 	})
 }
 
+// So it is without a session, which could keep none of it either.
+func TestLoginAloneRevokesARefusedAnswer(t *testing.T) {
+	for name, finish := range map[string]func(t *testing.T, w *sessionWorld) (*tokens.Response, error){
+		"with a browser": func(t *testing.T, w *sessionWorld) (*tokens.Response, error) {
+			l := w.login(t)
+			response, _, err := l.Finish(t.Context(), w.loginAnswer(t, l))
+			return response, err
+		},
+		"on another device": func(t *testing.T, w *sessionWorld) (*tokens.Response, error) {
+			response, _, err := w.startDevice(t, time.Second).Wait(t.Context())
+			return response, err
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newSessionWorld(t)
+				w.wire.answer(200, map[string]any{"access_token": "a", "token_type": "N_A", "refresh_token": "stray"})
+				response, err := finish(t, w)
+				if response != nil || err == nil || len(w.wire.revoked()) != 1 || w.wire.revoked()[0] != "stray" {
+					t.Errorf("error %v, revoked %d", err, len(w.wire.revoked()))
+				}
+			})
+		})
+	}
+}
+
 func TestFinishDeviceIsForTheLoginsOfItsSession(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newSessionWorld(t, oauthtest.WithDeviceInterval(time.Second))

@@ -2,17 +2,23 @@ package session
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
+	"github.com/bearer-go/bearer/internal/flight"
 	"github.com/bearer-go/bearer/internal/oauthwire"
 	"github.com/bearer-go/bearer/tokens"
 	"github.com/bearer-go/bearer/tokens/oauth"
 )
 
-// verifyTime is how long the end of a login waits for a key that the server has begun to use since
-// its keys were fetched.
-const verifyTime = 5 * time.Second
+const (
+	// verifyTime is how long the end of a login waits for a key that the server has begun to use
+	// since its keys were fetched.
+	verifyTime = 5 * time.Second
+
+	minVerifyPause = 100 * time.Millisecond // between two looks for that key
+)
 
 // identifier finds out who logged in, by the ID token that comes with the tokens.
 type identifier struct {
@@ -67,7 +73,31 @@ func (i identifier) verify(ctx context.Context, response *tokens.Response) (*oau
 		return nil, &tokens.Error{Op: oauthwire.OpLogin, Err: fmt.Errorf("%w: the answer has none, although the scope has openid", oauth.ErrIDToken)}
 	}
 	checks := append([]oauth.IDTokenOption{oauth.WithAccessToken(response.AccessToken)}, i.checks...)
-	return i.issuer.VerifyIDToken(ctx, response.IDToken, i.nonce, checks...)
+	for {
+		identity, err := i.issuer.VerifyIDToken(ctx, response.IDToken, i.nonce, checks...)
+		// A request with a token can be made again, and so waits for the key for less time than this.
+		if pause := retryAfter(err); pause == 0 || !sleepWithin(ctx, max(pause, minVerifyPause)) {
+			return identity, err
+		}
+	}
+}
+
+// retryAfter is when it may be known whether an ID token is good, or 0 when there is nothing to wait
+// for.
+func retryAfter(err error) time.Duration {
+	e, ok := errors.AsType[*tokens.Error](err)
+	if !ok || errors.Is(err, oauth.ErrIDToken) {
+		return 0
+	}
+	return e.RetryAfter
+}
+
+// sleepWithin sleeps, unless the context ends before that.
+func sleepWithin(ctx context.Context, pause time.Duration) bool {
+	if deadline, ok := ctx.Deadline(); ok && time.Until(deadline) <= pause {
+		return false
+	}
+	return flight.Sleep(ctx, pause, nil)
 }
 
 // revoke revokes what came of a login that failed.
@@ -76,4 +106,11 @@ func (i identifier) revoke(ctx context.Context, response *tokens.Response) {
 	defer cancel()
 	token, hint := revocable(response)
 	_ = i.issuer.Revoke(ctx, tokens.NewSecret(token), hint)
+}
+
+// revokeRefused revokes the refresh token of an answer that cannot be used, if the error is about one.
+func (i identifier) revokeRefused(ctx context.Context, err error) {
+	if e, ok := errors.AsType[*oauthwire.RefusedAnswer](err); ok && e.RefreshToken.Reveal() != "" {
+		i.revoke(context.WithoutCancel(ctx), &tokens.Response{RefreshToken: e.RefreshToken})
+	}
 }

@@ -205,6 +205,38 @@ func TestFinishFindsAKeyThatIsNew(t *testing.T) {
 	})
 }
 
+// The code was sent: a new key is worth more of a wait than a request with a token, which can be made
+// again.
+func TestFinishWaitsForAKeyThatIsNew(t *testing.T) {
+	t.Parallel()
+	for name, first := range map[string]func(out http.ResponseWriter) (gone bool){
+		"that comes late":            func(http.ResponseWriter) bool { <-time.After(4 * time.Second); return false },
+		"that comes after a failure": func(out http.ResponseWriter) bool { out.WriteHeader(http.StatusServiceUnavailable); return true },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				w := newSessionWorld(t)
+				l, back := w.startIdentified(t)
+				if err := w.client.ReadyForIDTokens(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+				w.issuer.RotateWithoutOverlap()
+				asked := 0
+				w.issuer.Handle("/jwks", http.HandlerFunc(func(out http.ResponseWriter, _ *http.Request) {
+					if asked++; asked > 1 || !first(out) {
+						_, _ = out.Write(w.issuer.KeySet())
+					}
+				}))
+				if identity, err := w.session.Finish(t.Context(), l, back); err != nil || identity.Subject() != "alice" || !w.loggedIn(t) {
+					t.Errorf("error %v", err)
+				}
+				<-time.After(5 * time.Second) // a request that is under way would outlive the bubble
+			})
+		})
+	}
+}
+
 // If the keys become unavailable in between, it is not known who logged in. The login is lost, and
 // leaves nothing.
 func TestFinishWithoutTheNewKeyLeavesNothing(t *testing.T) {

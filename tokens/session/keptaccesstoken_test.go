@@ -137,6 +137,26 @@ func TestKeptAccessTokenIsShared(t *testing.T) {
 	})
 }
 
+// A process whose clock is behind would send the person from one login to the next, as long as
+// those end in a process whose clock is right.
+func TestKeptAccessTokenOfAProcessWhoseClockIsAhead(t *testing.T) {
+	for ahead, good := range map[time.Duration]bool{30 * time.Second: true, time.Minute: true, time.Minute + 1: false} {
+		synctest.Test(t, func(t *testing.T) {
+			w := finalWorld(t)
+			w.restamp(t, "", time.Now().Add(ahead))
+			other := newSessionProcess(t, w.issuer, w.store)
+			token, err := other.session.Token(t.Context())
+			if (err == nil) != good || other.loggedIn(t) != good {
+				t.Fatalf("%s ahead: error %v", ahead, err)
+			}
+			if good && time.Until(token.Expiry()) != 100*time.Second {
+				t.Errorf("%s ahead: it ends in %s", ahead, time.Until(token.Expiry()))
+			}
+			w.wantNoRefresh(t)
+		})
+	}
+}
+
 // The token is for the key of the login. Other keys do not end the session.
 func TestKeptAccessTokenIsForTheKeyOfTheLogin(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -228,8 +248,29 @@ func TestLogoutRevokesAKeptAccessToken(t *testing.T) {
 
 		w.finalLogIn(t)
 		<-time.After(90 * time.Second)
-		if err := w.session.Logout(t.Context()); err != nil || len(w.wire.revokes) != 2 {
+		if err := w.session.Logout(t.Context()); err != nil || len(w.wire.revokes) != 3 {
 			t.Errorf("error %v, %d revocations of a token that is over", err, len(w.wire.revokes)-2)
+		}
+	})
+}
+
+// A token that is over here may be good at the server: its clock is another one, and not every server
+// says how long a token lives.
+func TestLogoutRevokesAKeptAccessTokenThatIsOverHere(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newSessionWorld(t)
+		w.wire.answer(200, map[string]any{"access_token": "kept", "token_type": "Bearer"})
+		w.logIn(t)
+		w.wire.hook(nil)
+		<-time.After(24 * time.Hour)
+		if err := w.session.Logout(t.Context()); err != nil || len(w.wire.revokes) != 1 || w.wire.revokes[0].Get("token") != "kept" {
+			t.Errorf("of a lifetime that was not said: error %v, revoked %v", err, w.wire.revokes)
+		}
+
+		w.finalLogIn(t)
+		w.restamp(t, "", time.Now().Add(time.Hour))
+		if err := w.session.Logout(t.Context()); err != nil || len(w.wire.revokes) != 2 {
+			t.Errorf("where a clock is behind: error %v, revoked %v", err, w.wire.revokes)
 		}
 	})
 }

@@ -8,6 +8,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"net"
 	"net/url"
 	"sync/atomic"
 	"time"
@@ -178,8 +179,8 @@ func (l *Login) State() string { return l.state }
 //
 // It may be called again with the same answer after an error that came before the code was sent:
 // the context had ended, discovery failed, the keys for the ID token or the client's secret were
-// not available, or the server had refused the client and would do so again before
-// [tokens.Error].RetryAfter is over. [ErrLoginUsed] says that the code was sent.
+// not available, there was no connection to the server, or it had refused the client and would do
+// so again before [tokens.Error].RetryAfter is over. [ErrLoginUsed] says that the code was sent.
 //
 // A code ends soon and can be used once. So a pause that the token endpoint has asked for with
 // Retry-After, which holds all other requests back, does not hold it back: it is sent, once. If the
@@ -189,8 +190,9 @@ func (l *Login) State() string { return l.state }
 // [*tokens.Error] whose Op is "login"; so is one that names another server than the client's, or
 // none although the server always does (RFC 9207 section 2.4), and so is [oauth.ErrIDToken], that the
 // ID token is refused, or missing although the scope has "openid". Then what came is revoked. So it
-// is when the server has begun to sign with a new key since the code was sent, and that key cannot be
-// fetched within 5 seconds. What comes of the exchange is a [*tokens.Error] whose Op is "token".
+// is when the server has begun to sign with a new key since its keys were fetched, and that key cannot
+// be fetched within 5 seconds. What comes of the exchange is a [*tokens.Error] whose Op is "token"; a
+// refresh token in an answer that cannot be used is revoked.
 //
 // The context is for what comes before the code is sent. It can be used once, so that the answer is
 // waited for even if the context ends, for 10 seconds at most.
@@ -228,6 +230,8 @@ func (l *Login) Finish(ctx context.Context, back url.Values) (*tokens.Response, 
 		Ready: func() error { sent = true; return nil },
 	})
 	if err != nil {
+		sent = sent && !noConnection(err)
+		l.identifier().revokeRefused(ctx, err)
 		return nil, nil, err
 	}
 	identity, err := l.identifier().identify(ctx, response)
@@ -235,6 +239,12 @@ func (l *Login) Finish(ctx context.Context, back url.Values) (*tokens.Response, 
 		return nil, nil, err
 	}
 	return response, identity, nil
+}
+
+// noConnection reports whether there was none on which anything could have been sent.
+func noConnection(err error) bool {
+	e, ok := errors.AsType[*net.OpError](err)
+	return ok && e.Op == "dial"
 }
 
 // over reports whether it is too late to finish the login. The monotonic clock stands still while a

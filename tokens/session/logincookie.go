@@ -28,6 +28,10 @@ const loginCookie = "__Host-login-"
 // A login with a few scopes has some 500 characters. Chromium keeps such a cookie from
 // http://localhost, and other browsers may not: use Seal there, with a cookie of your own.
 //
+// A login that is begun and not finished leaves its cookie for those 10 minutes, and 16 of them are
+// as much as many servers take in a header. So begin one where a person opens a page, and answer a
+// request of a script or for an image with 401: its Sec-Fetch-Mode is not navigate.
+//
 // The errors are those of Seal. No cookie is set then.
 func (l *Login) SetCookie(ctx context.Context, w http.ResponseWriter, keys SealKeys) error {
 	text, err := l.Seal(ctx, keys)

@@ -64,8 +64,9 @@ var (
 // Fetcher is wrapped around this one; see [tokens.Request.AtClose]. Without a Manager the caller of
 // Fetch does.
 //
-// The clocks of the processes may differ by 5 seconds. An access token from further in the future
-// is not handed out, and the next save drops it. A process whose clock is behind finds that out
+// The clocks of the processes may differ by 5 seconds, and by a minute for the access token of a
+// login without a refresh token, which no other can replace. An access token from further in the
+// future is not handed out, and the next save drops it. A process whose clock is behind finds that out
 // when another process has obtained an access token for any key of the session later than it says.
 // Until then it hands out a stored one for as long after its end as its clock is behind.
 //

@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/bearer-go/bearer/internal/grammar"
-	"github.com/bearer-go/bearer/internal/oauthwire"
 	"github.com/bearer-go/bearer/tokens"
 	"github.com/bearer-go/bearer/tokens/oauth"
 )
@@ -32,7 +31,8 @@ func (s *Session) Login(ctx context.Context, redirectURI string, opts ...LoginOp
 // began, as [Login.Finish] does, and saves what came of it. It takes the place of whatever the
 // session was before: the tokens of a login before it are not revoked, because servers revoke the
 // new ones with them. It returns who logged in, or nil when the scope has no "openid": see
-// [Login.Finish].
+// [Login.Finish]. Who that is is not compared with the session's name. Where the name stands for a
+// person compare the two, and call [Session.Logout] when another one has logged in.
 //
 // Once the code is sent the login is finished even if the context ends, as it does when the browser
 // goes away.
@@ -63,9 +63,6 @@ func (s *Session) Finish(ctx context.Context, login *Login, answer url.Values) (
 	}
 	response, identity, err := login.Finish(l.ctx, answer)
 	if err != nil {
-		if e, ok := errors.AsType[*oauthwire.RefusedAnswer](err); ok && e.RefreshToken.Reveal() != "" {
-			l.abandon(e.RefreshToken.Reveal(), hintRefreshToken)
-		}
 		return nil, err
 	}
 	if err := s.keep(l, login.key, login.resources, response, slot); err != nil {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 
-	"github.com/bearer-go/bearer/internal/oauthwire"
 	"github.com/bearer-go/bearer/tokens"
 	"github.com/bearer-go/bearer/tokens/oauth"
 )
@@ -43,14 +42,10 @@ func (s *Session) FinishDevice(ctx context.Context, login *DeviceLogin) (*oauth.
 	}
 	defer s.use()() // Sessions must not forget it while the person takes minutes
 	response, identity, err := login.Wait(ctx)
-	ctx = context.WithoutCancel(ctx)
 	if err != nil {
-		if e, ok := errors.AsType[*oauthwire.RefusedAnswer](err); ok && e.RefreshToken.Reveal() != "" {
-			s.refresher.revoke(ctx, e.RefreshToken.Reveal(), hintRefreshToken)
-		}
 		return nil, err
 	}
-	if err := s.keepFrom(ctx, login, response); err != nil {
+	if err := s.keepFrom(context.WithoutCancel(ctx), login, response); err != nil {
 		return nil, err
 	}
 	return identity, nil
