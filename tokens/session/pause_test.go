@@ -2,14 +2,19 @@ package session_test
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
+	"io"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/url"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/bearer-go/bearer/internal/oauthwire"
 	"github.com/bearer-go/bearer/tokens"
 	"github.com/bearer-go/bearer/tokens/internal/tokenstest"
 	"github.com/bearer-go/bearer/tokens/oauth"
@@ -116,6 +121,44 @@ func TestLoginThatARefusalTurnsAwayIsNotUsed(t *testing.T) {
 			t.Error("Finish once more:", err)
 		}
 	})
+}
+
+// Where there was no connection the code was not sent, and can be. Where there was one it may have
+// been.
+func TestLoginThatFindsNoConnectionIsNotUsed(t *testing.T) {
+	t.Parallel()
+	refused := &net.OpError{Op: "dial", Net: "tcp", Err: syscall.ECONNREFUSED}
+	for name, tt := range map[string]struct {
+		err  error
+		used bool
+	}{
+		"refused":                    {refused, false},
+		"no such host":               {&net.OpError{Op: "dial", Net: "tcp", Err: &net.DNSError{IsNotFound: true}}, false},
+		"no proxy":                   {&net.OpError{Op: "proxyconnect", Net: "tcp", Err: refused}, false},
+		"the server's certificate":   {&tls.CertificateVerificationError{Err: errors.New("unknown")}, false},
+		"the client's certificate":   {&oauthwire.CertificateError{Err: errors.New("half a file")}, false},
+		"reset":                      {&net.OpError{Op: "read", Net: "tcp", Err: syscall.ECONNRESET}, true},
+		"broken":                     {&net.OpError{Op: "write", Net: "tcp", Err: syscall.EPIPE}, true},
+		"the end of the connection":  {io.EOF, true},
+		"a transport's own":          {errors.New("dial"), true},
+		"no complete body in time":   {context.DeadlineExceeded, true},
+		"a failure without a reason": {errors.ErrUnsupported, true},
+	} {
+		server := tokenstest.NewServer()
+		client := tokenstest.NewClient(t, server, oauth.ClientSecretBasic(tokens.NewSecret(tokenstest.Secret)))
+		login, back := tokenstest.Login(t, client)
+		server.On("/token", func(*http.Request, url.Values) (*http.Response, error) { return nil, tt.err })
+		if _, _, err := login.Finish(t.Context(), back); err == nil || errors.Is(err, session.ErrLoginUsed) {
+			t.Fatalf("%s: %v", name, err)
+		}
+		server.On("/token", tokenstest.JSON(http.StatusOK, tokenstest.Good))
+		if _, _, err := login.Finish(t.Context(), back); tt.used && !errors.Is(err, session.ErrLoginUsed) || !tt.used && err != nil {
+			t.Errorf("%s, and once more: %v", name, err)
+		}
+		if _, _, err := login.Finish(t.Context(), back); !errors.Is(err, session.ErrLoginUsed) {
+			t.Errorf("%s, and after that: %v", name, err)
+		}
+	}
 }
 
 // Nor can a function that panics before the code is sent use a login up.
