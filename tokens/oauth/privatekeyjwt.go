@@ -153,8 +153,9 @@ func SignerFromPEM(pem []byte) (crypto.Signer, error) {
 // SignerFromJWK reads a private key that is a JWK (RFC 7517 section 4), and its kid, "" if it has
 // none. It is one of those of [SignerFromPEM]; an RSA key has its primes. Its public members must
 // be those of the private ones, its use and key_ops must allow signatures, and its alg must be one
-// for such a key: all of these may be absent. A JWK Set, a public or symmetric key, and more than
-// 16 KiB are errors. The error quotes nothing of it.
+// for such a key: all of these may be absent. The alg is not returned, so that one of RS256 needs
+// [WithRS256] with [PrivateKeyJWT]. A JWK Set, a public or symmetric key, and more than 16 KiB are
+// errors. The error quotes nothing of it.
 func SignerFromJWK(jwk []byte) (signer crypto.Signer, keyID string, err error) {
 	key, err := privatekey.FromJWK(jwk)
 	if err != nil {
