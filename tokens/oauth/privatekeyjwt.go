@@ -63,9 +63,9 @@ func PrivateKeyJWTFunc(key func(ctx context.Context) (signer crypto.Signer, keyI
 // alg is used with that algorithm, such as RS256 without [WithRS256]; the two must not contradict.
 //
 // The file is read for each request, so that a new key is used at once; see [PrivateKeyJWTFunc] for
-// one that the server refused. NewClient does not read it. A file that cannot be read, or has no
-// key in it, is the error of the request, also while there was one before. So rename a complete
-// file over the old one.
+// one that the server refused: with another alg it counts as another. NewClient does not read it. A
+// file that cannot be read, or has no key in it, is the error of the request, also while there was
+// one before. So rename a complete file over the old one.
 //
 // The path may lead through links, as a mounted Kubernetes secret does. The file must be a regular
 // one, have at most 16 KiB, and not be writable by everyone (not checked on Windows). Its owner and
