@@ -68,7 +68,8 @@ type Call struct {
 	Outside bool
 
 	// Once says that it has something that can be used once and soon, such as a code. So it is sent
-	// even while the endpoint has asked for a pause: to wait would lose it.
+	// even while the endpoint has asked for a pause: to wait would lose it. Nor does its answer begin
+	// one.
 	Once bool
 
 	// Ready is called right before the form is sent, which an error prevents. It may be nil.
