@@ -3,10 +3,12 @@ package oauthwire
 import (
 	"cmp"
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
 	"maps"
+	"net"
 	"net/http"
 	"net/url"
 	"strings"
@@ -66,7 +68,8 @@ type Call struct {
 	Outside bool
 
 	// Once says that it has something that can be used once and soon, such as a code. So it is sent
-	// even while the endpoint has asked for a pause: to wait would lose it.
+	// even while the endpoint has asked for a pause: to wait would lose it. Nor does its answer begin
+	// one.
 	Once bool
 
 	// Ready is called right before the form is sent, which an error prevents. It may be nil.
@@ -131,6 +134,17 @@ func (c *Client) ask(ctx context.Context, q Call, which func(Endpoints) string) 
 		}
 	}
 	return a, err
+}
+
+// IsUnsent reports whether the error about a request says that it was not sent, although
+// [Call].Ready was called: there was no connection, or none that it could be sent over.
+func IsUnsent(err error) bool {
+	if e, ok := errors.AsType[*net.OpError](err); ok && (e.Op == "dial" || e.Op == "proxyconnect") {
+		return true
+	}
+	_, unknown := errors.AsType[*tls.CertificateVerificationError](err)
+	_, unproven := errors.AsType[*CertificateError](err)
+	return unknown || unproven
 }
 
 // gone reports whether there is nothing at the URL: no authorization server speaks.

@@ -32,10 +32,16 @@ var refusalBackoff = flight.Backoff{First: time.Second, Max: pacing.MaxBackoff}
 // person's logout must not stop another's.
 type throttle struct {
 	mu       sync.Mutex
-	asked    map[string]pause   // by endpoint: for how long that asked to be left alone (RFC 9110 section 10.2.3, RFC 6585 section 4)
-	refusals map[string]refusal // by grant type, "" for all: what the client itself was refused for
+	asked    map[string]pause  // by endpoint: for how long that asked to be left alone (RFC 9110 section 10.2.3, RFC 6585 section 4)
+	refusals map[about]refusal // what the client itself was refused for
 
 	proven map[string]proven // by grant type, "" for any: what was accepted last
+}
+
+// about is what a refusal of the client holds for.
+type about struct {
+	grantType string // "" for all
+	outside   bool   // for requests with something from outside alone, which it may be about
 }
 
 // proven is what proved the client to the server last.
@@ -56,10 +62,9 @@ type pause struct {
 // refusals lock the client.
 type refusal struct {
 	pause
-	proof   tokens.Secret // that was refused; another one is tried at once
-	outside bool          // the refusal may be about what came from outside: it holds for nothing else
-	inARow  int           // refusals that hold for the same, with no success in between
-	proofs  int           // that were refused, each other than the one before, with no success in between
+	proof  tokens.Secret // that was refused; another one is tried at once
+	inARow int           // refusals that hold for the same, with no success in between
+	proofs int           // that were refused, each other than the one before, with no success in between
 }
 
 // isOf reports whether the refusal holds for a proof.
@@ -104,8 +109,9 @@ func (t *throttle) hasRefused(q Call) bool {
 func (t *throttle) refusal(q Call, holds func(refusal) bool) *tokens.Error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	for _, about := range []string{"", q.Form.Get("grant_type")} {
-		if r := t.refusals[about]; holds(r) && (q.Outside || !r.outside) {
+	grantType := q.Form.Get("grant_type")
+	for _, what := range []about{{}, {grantType: grantType}, {grantType, true}} {
+		if r := t.refusals[what]; holds(r) && (q.Outside || !what.outside) {
 			if err := r.on(); err != nil {
 				return err
 			}
@@ -122,8 +128,8 @@ func (t *throttle) succeeded(q Call, proof tokens.Secret) {
 	grantType := q.Form.Get("grant_type")
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	maps.DeleteFunc(t.refusals, func(about string, r refusal) bool {
-		return about == grantType || r.err.Code == "invalid_client"
+	maps.DeleteFunc(t.refusals, func(what about, r refusal) bool {
+		return what.grantType == grantType || r.err.Code == "invalid_client"
 	})
 	if t.proven == nil {
 		t.proven = make(map[string]proven)
@@ -143,6 +149,9 @@ func (t *throttle) failed(endpoint string, q Call, proof tokens.Secret, err *tok
 	switch {
 	case err.Code == codePending || err.Code == codeSlowDown: // which is about one device code
 	case err.RetryAfter > 0 && (err.Status == http.StatusTooManyRequests || err.Status == http.StatusServiceUnavailable):
+		if q.Once {
+			return // it obeys no pause: with codes that are none an outsider could make one go on forever
+		}
 		if t.asked == nil {
 			t.asked = make(map[string]pause)
 		}
@@ -168,19 +177,21 @@ func (t *throttle) failed(endpoint string, q Call, proof tokens.Secret, err *tok
 //
 // Some refusals may be about something else; see isDoubtful. While the server goes on accepting the
 // secret, such a refusal holds for nothing. Otherwise it holds for a second at first, for the same
-// grant, and a success ends it. One for what came from outside holds for nothing else.
-func (t *throttle) refuse(about string, q Call, proof tokens.Secret, err *tokens.Error, now time.Time) {
-	known, doubtful := t.proven[about], q.isDoubtful(err.Code)
+// grant, and a success ends it. One for what came from outside holds for nothing else, and makes no
+// other pause longer.
+func (t *throttle) refuse(grantType string, q Call, proof tokens.Secret, err *tokens.Error, now time.Time) {
+	what := about{grantType: grantType}
+	known, doubtful := t.proven[grantType], q.isDoubtful(err.Code)
 	switch {
 	case !doubtful:
-		delete(t.proven, about)
+		delete(t.proven, grantType)
 	case known.proof == proof && now.Sub(known.at) < provenFor:
 		return
 	default:
-		about = q.Form.Get("grant_type")
+		what = about{q.Form.Get("grant_type"), q.Outside}
 	}
-	r := t.refusals[about]
-	if r.isOf(proof) && now.Before(r.until) && (q.Outside || !r.outside) {
+	r := t.refusals[what]
+	if r.isOf(proof) && now.Before(r.until) {
 		return // by a request that was under way
 	}
 	if !r.isOf(proof) {
@@ -193,9 +204,9 @@ func (t *throttle) refuse(about string, q Call, proof tokens.Secret, err *tokens
 		length = refusalBackoff.Bound(r.inARow)
 	}
 	if t.refusals == nil {
-		t.refusals = make(map[string]refusal)
+		t.refusals = make(map[about]refusal)
 	}
-	t.refusals[about] = refusal{pause{now.Add(length), length, err}, proof, q.Outside, r.inARow, r.proofs}
+	t.refusals[what] = refusal{pause{now.Add(length), length, err}, proof, r.inARow, r.proofs}
 }
 
 // isDoubtful reports whether a refusal of the client with this code may be about something else in

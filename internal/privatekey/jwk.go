@@ -23,7 +23,7 @@ var (
 	errPublicJWK    = errors.New("it is a public key, without the member d; give the private one")
 	errSymmetric    = errors.New("it is a symmetric key; give a private key")
 	errType         = errors.New("the key cannot be used; give one of RSA, P-256, P-384, P-521 or Ed25519")
-	errKeyID        = errors.New("its kid is not a string")
+	errKeyID        = errors.New("its kid is empty or not a string; leave it out if there is none")
 	errPurpose      = errors.New("it is not for signatures, as its use or its key_ops say")
 	errAlgorithm    = errors.New("its alg is not one for signatures with such a key")
 	errPrimes       = errors.New("it has no primes (p and q); export it with them")

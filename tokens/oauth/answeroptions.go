@@ -1,6 +1,7 @@
 package oauth
 
 import (
+	"slices"
 	"strconv"
 	"time"
 
@@ -24,6 +25,7 @@ type answerOptions struct {
 // "DPoP" and "PoP" are an error: a token that is bound to a key is worth nothing as a bearer token.
 // With "N_A" (RFC 8693 section 2.2.1) what is no access token is sent as one.
 func WithTokenTypes(types ...string) ClientOption {
+	types = slices.Clone(types)
 	return func(c *clientConfig) { c.tokenTypes.Set(types) }
 }
 
@@ -41,6 +43,7 @@ func WithDefaultLifetime(d time.Duration) ClientOption {
 // server also uses for something else. invalid_client, server_error and temporarily_unavailable are
 // an error.
 func WithLoginRequiredCodes(codes ...string) ClientOption {
+	codes = slices.Clone(codes)
 	return func(c *clientConfig) { c.loginCodes.Set(codes) }
 }
 

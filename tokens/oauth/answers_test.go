@@ -168,6 +168,21 @@ func TestTokenTypes(t *testing.T) {
 	}
 }
 
+// What becomes of a list after the options were made changes nothing: a token that is bound to a key
+// stays refused.
+func TestAnswerOptionsKeepTheirLists(t *testing.T) {
+	t.Parallel()
+	types, codes := []string{"bot"}, []string{"session_gone"}
+	opts := []oauth.ClientOption{oauth.WithTokenTypes(types...), oauth.WithLoginRequiredCodes(codes...)}
+	types[0], codes[0] = "DPoP", "invalid_client"
+	if _, err := fetchWith(t, tokenstest.JSON(http.StatusOK, endpointWith("token_type", `"bot"`)), opts...); err != nil {
+		t.Error(err)
+	}
+	if _, err := fetchWith(t, tokenstest.JSON(http.StatusOK, endpointWith("token_type", `"DPoP"`)), opts...); err == nil {
+		t.Error("a token that is bound to a key is used")
+	}
+}
+
 // A letter that only Unicode folds to another is not that one.
 func TestTokenTypesAreComparedInASCII(t *testing.T) {
 	t.Parallel()

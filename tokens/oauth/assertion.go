@@ -133,7 +133,8 @@ func newAssertionKey(signer crypto.Signer, keyID, algorithm string) (*assertionK
 	case err != nil:
 		return nil, err
 	}
-	// Of two keys with one identifier, and of one key with two, the server may know one alone.
+	// Of two keys with one identifier, of one key with two, and of its algorithms, the server may know
+	// one alone.
 	public, err := x509.MarshalPKIXPublicKey(key.Public())
 	if err != nil {
 		return nil, errors.New("its public key cannot be encoded")
@@ -141,7 +142,7 @@ func newAssertionKey(signer crypto.Signer, keyID, algorithm string) (*assertionK
 	sum := sha256.Sum256(public)
 	return &assertionKey{
 		signer: key, header: assertionHeader{Algorithm: key.Algorithm(), Type: "JWT", KeyID: keyID},
-		id: tokens.NewSecret(string(sum[:]) + keyID),
+		id: tokens.NewSecret(string(sum[:]) + key.Algorithm() + keyID),
 	}, nil
 }
 

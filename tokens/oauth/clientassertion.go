@@ -24,14 +24,15 @@ var (
 // platform that the client runs on, whose issuer the authorization server trusts. This is known as
 // workload identity federation, or federated credentials: of a Kubernetes service account, a job of
 // GitHub Actions, or a managed identity. The function returns a JWT of at most 64 KiB, without white
-// space around it. It is called for each request, at several at once, and
-// should return the same assertion while that is good. Its error is in that of the request.
+// space around it. It is called for each request, at several at once, and should return the same
+// assertion while that is good. Its error is in that of the request.
 //
 // The assertion is sent as it is. Whose it is, for whom and until when is for the server to judge.
 // One that it refused, as invalid_client, because it has expired for instance, is not sent again
 // for a while. Another one is sent at once, until 4 in a row were refused: a function that gets a
 // new one for each request would otherwise make a server that counts refusals lock the client. The
-// pause is 5 minutes at most, also that of a [tokens.Source] that was told of a refusal.
+// pause is 5 minutes at most. A [tokens.Source] that was told of a refusal has one of its own,
+// whatever the assertion is then: 5 minutes and a half at most.
 func ClientAssertionFunc(assertion func(ctx context.Context) (tokens.Secret, error)) ClientAuth {
 	if assertion == nil {
 		return badAuth("ClientAssertionFunc", "nil", errFunction)

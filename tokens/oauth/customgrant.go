@@ -87,6 +87,7 @@ func (g grant) fill(form, own url.Values) (secrets []string, err error) {
 	maps.Copy(taken, g.wire.Parameters)
 	names := slices.Concat(reserved, reservedOfLogins)
 	for name, values := range own {
+		values = slices.Clone(values) // the function may keep them, and change them while the request waits
 		value := strings.Join(values, "")
 		if slices.Contains(values, "") {
 			value = ""

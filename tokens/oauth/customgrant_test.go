@@ -189,3 +189,20 @@ func TestValuesOfACustomGrantAreNotQuoted(t *testing.T) {
 		t.Errorf("the code is quoted: %v", err)
 	}
 }
+
+// A function may return values that it keeps, and change them while a request with them waits.
+func TestCustomGrantSendsWhatItsFunctionReturned(t *testing.T) {
+	t.Parallel()
+	server, c := grantsClient(t)
+	kept := url.Values{"username": {"alice"}, "password": {"A3ddj3w"}}
+	server.On(tokenstest.OpenIDPath, func(r *http.Request, form url.Values) (*http.Response, error) {
+		kept["username"][0], kept["password"][0] = "bob", ""
+		return tokenstest.JSON(http.StatusOK, tokenstest.Document(nil))(r, form)
+	})
+	if _, err := c.CustomGrant("password", gives(kept)).Fetch(t.Context(), tokens.Request{}); err != nil {
+		t.Fatal(err)
+	}
+	if got := server.Seen("/token")[0].Form; got.Get("username") != "alice" || got.Get("password") != "A3ddj3w" {
+		t.Errorf("sent %q", got)
+	}
+}

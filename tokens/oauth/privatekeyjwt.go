@@ -63,9 +63,9 @@ func PrivateKeyJWTFunc(key func(ctx context.Context) (signer crypto.Signer, keyI
 // alg is used with that algorithm, such as RS256 without [WithRS256]; the two must not contradict.
 //
 // The file is read for each request, so that a new key is used at once; see [PrivateKeyJWTFunc] for
-// one that the server refused. NewClient does not read it. A file that cannot be read, or has no
-// key in it, is the error of the request, also while there was one before. So rename a complete
-// file over the old one.
+// one that the server refused: with another alg it counts as another. NewClient does not read it. A
+// file that cannot be read, or has no key in it, is the error of the request, also while there was
+// one before. So rename a complete file over the old one.
 //
 // The path may lead through links, as a mounted Kubernetes secret does. The file must be a regular
 // one, have at most 16 KiB, and not be writable by everyone (not checked on Windows). Its owner and
@@ -153,8 +153,9 @@ func SignerFromPEM(pem []byte) (crypto.Signer, error) {
 // SignerFromJWK reads a private key that is a JWK (RFC 7517 section 4), and its kid, "" if it has
 // none. It is one of those of [SignerFromPEM]; an RSA key has its primes. Its public members must
 // be those of the private ones, its use and key_ops must allow signatures, and its alg must be one
-// for such a key: all of these may be absent. A JWK Set, a public or symmetric key, and more than
-// 16 KiB are errors. The error quotes nothing of it.
+// for such a key: all of these may be absent. The alg is not returned, so that one of RS256 needs
+// [WithRS256] with [PrivateKeyJWT]. A JWK Set, a public or symmetric key, and more than 16 KiB are
+// errors. The error quotes nothing of it.
 func SignerFromJWK(jwk []byte) (signer crypto.Signer, keyID string, err error) {
 	key, err := privatekey.FromJWK(jwk)
 	if err != nil {

@@ -338,3 +338,21 @@ func TestAnotherKeyIsTriedAtOnce(t *testing.T) {
 		}
 	})
 }
+
+// A key that the server refused for its algorithm is used at once when the file names another.
+func TestKeyWithAnotherAlgorithmIsTriedAtOnce(t *testing.T) {
+	t.Parallel()
+	server := tokenstest.NewServer()
+	server.On("/token", tokenstest.JSON(http.StatusUnauthorized, `{"error":"invalid_client"}`))
+	path := filepath.Join(t.TempDir(), "key.jwk")
+	fetcher := tokenstest.NewClient(t, server, oauth.PrivateKeyJWTFile(path, "")).ClientCredentials()
+	for i, more := range []string{"", `,"alg":"PS256"`, `,"alg":"RS256"`} {
+		writeFile(t, path, rsaJWK(t, more))
+		if _, err := fetcher.Fetch(t.Context(), tokens.Request{}); err == nil {
+			t.Fatal("no error")
+		}
+		if n, want := len(server.Seen("/token")), []int{1, 1, 2}[i]; n != want {
+			t.Errorf("%q: %d requests, want %d", more, n, want)
+		}
+	}
+}

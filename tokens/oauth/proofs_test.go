@@ -124,3 +124,30 @@ func TestTwoProofsInTurnsAreBounded(t *testing.T) {
 		}
 	})
 }
+
+// What outsiders have caused makes no pause of the service's own requests longer.
+func TestRefusalOfTheServiceDoesNotCountThoseOfOutsiders(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		server := tokenstest.NewServer()
+		server.On("/token", tokenstest.JSON(http.StatusBadRequest, `{"error":"unauthorized_client"}`))
+		c := tokenstest.NewClient(t, server, oauth.ClientSecretBasic(tokens.NewSecret(tokenstest.Secret)))
+		callers := c.JWTBearer(tokenFromContext(0))
+		for i := range 200 {
+			_, _ = callers.Fetch(callerWith(t, subjectToken(fmt.Sprint("assertion-", i))), tokens.Request{})
+			<-time.After(time.Second)
+		}
+		own := c.JWTBearerPerKey(func(_ context.Context, key tokens.Key) (tokens.Secret, error) {
+			return tokens.NewSecret("assertion-for-" + key.Subject), nil
+		})
+		before := len(server.Seen("/token"))
+		for _, want := range []time.Duration{0, time.Second} { // that is left of a pause
+			_, err := own.Fetch(t.Context(), tokens.Request{Key: tokens.Key{Subject: "alice"}})
+			if e, ok := errors.AsType[*tokens.Error](err); !ok || e.Code != "unauthorized_client" || e.RetryAfter != want {
+				t.Errorf("%v, a pause of %v, want %s", err, e, want)
+			}
+		}
+		if n := len(server.Seen("/token")) - before; n != 1 {
+			t.Errorf("%d requests, want 1", n)
+		}
+	})
+}

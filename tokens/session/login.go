@@ -8,7 +8,6 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
-	"net"
 	"net/url"
 	"sync/atomic"
 	"time"
@@ -179,8 +178,10 @@ func (l *Login) State() string { return l.state }
 //
 // It may be called again with the same answer after an error that came before the code was sent:
 // the context had ended, discovery failed, the keys for the ID token or the client's secret were
-// not available, there was no connection to the server, or it had refused the client and would do
-// so again before [tokens.Error].RetryAfter is over. [ErrLoginUsed] says that the code was sent.
+// not available, the server had refused the client and would do so again before
+// [tokens.Error].RetryAfter is over, or there was no connection to the token endpoint, as when it
+// is down or the client's certificate is not available. [ErrLoginUsed] says that the code was sent,
+// or may have been.
 //
 // A code ends soon and can be used once. So a pause that the token endpoint has asked for with
 // Retry-After, which holds all other requests back, does not hold it back: it is sent, once. If the
@@ -230,7 +231,7 @@ func (l *Login) Finish(ctx context.Context, back url.Values) (*tokens.Response, 
 		Ready: func() error { sent = true; return nil },
 	})
 	if err != nil {
-		sent = sent && !noConnection(err)
+		sent = sent && !oauthwire.IsUnsent(err)
 		l.identifier().revokeRefused(ctx, err)
 		return nil, nil, err
 	}
@@ -239,12 +240,6 @@ func (l *Login) Finish(ctx context.Context, back url.Values) (*tokens.Response, 
 		return nil, nil, err
 	}
 	return response, identity, nil
-}
-
-// noConnection reports whether there was none on which anything could have been sent.
-func noConnection(err error) bool {
-	e, ok := errors.AsType[*net.OpError](err)
-	return ok && e.Op == "dial"
 }
 
 // over reports whether it is too late to finish the login. The monotonic clock stands still while a
