@@ -1,11 +1,14 @@
 package session
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"sync"
 	"time"
 
+	"github.com/bearer-go/bearer/internal/flight"
 	"github.com/bearer-go/bearer/internal/oauthwire"
 	"github.com/bearer-go/bearer/internal/optional"
 	"github.com/bearer-go/bearer/internal/recall"
@@ -209,7 +212,9 @@ func (a *Sessions) Close() error {
 	errs := make([]error, len(all)+1)
 	var closing sync.WaitGroup
 	for i, s := range all {
-		closing.Go(func() { errs[i] = s.manager.Close() })
+		closing.Go(func() {
+			flight.Contain(context.Background(), slog.Default(), "closing a session", s.manager.Close, func(err error) { errs[i] = err })
+		})
 	}
 	closing.Wait()
 	errs[len(all)] = a.refresher.Close()
