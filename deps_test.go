@@ -65,8 +65,8 @@ func TestGoCommandsLeaveTheTreeAsItIs(t *testing.T) {
 	}
 }
 
-// copyModules copies the Go code of the repository, what is embedded in it, and the files that say
-// where its dependencies come from. It returns those.
+// copyModules copies the Go code of the repository, with the files that say where its dependencies
+// come from. It returns those.
 func copyModules(t testing.TB, to string) (copied map[string][]byte) {
 	t.Helper()
 	copied = moduleFiles(t, ".")
@@ -74,16 +74,6 @@ func copyModules(t testing.TB, to string) (copied map[string][]byte) {
 	for _, file := range goFiles(t) {
 		files[filepath.FromSlash(file.path)] = file.text
 	}
-	walkFiles(t, ".", func(name string) {
-		if filepath.Ext(name) != ".sql" {
-			return
-		}
-		content, err := os.ReadFile(name)
-		if err != nil {
-			t.Fatal(err)
-		}
-		files[name] = content
-	})
 	for name, content := range files {
 		name = filepath.Join(to, name)
 		if err := os.MkdirAll(filepath.Dir(name), 0o700); err != nil {

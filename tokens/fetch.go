@@ -132,7 +132,7 @@ func (s *Source) finish(ctx context.Context, f *fetch, response *Response, err e
 		s.mu.Unlock()
 		return
 	}
-	before, result, failure := s.err, token, error(nil)
+	before, result, failure := s.told, token, error(nil)
 	switch {
 	case f.number <= s.newest: // overtaken
 		s.release(f, nil, nil)
@@ -146,7 +146,7 @@ func (s *Source) finish(ctx context.Context, f *fetch, response *Response, err e
 			ev.Kind = eventReuse
 		}
 		s.token, s.refused, s.newest = token, false, f.number
-		s.err, s.failures, s.next = nil, 0, now.Add(renewalPause)
+		s.err, s.told, s.failures, s.next = nil, nil, 0, now.Add(renewalPause)
 		s.fresh.Store(token)
 		if f.Finished() && s.fetch != nil { // a later one, which need not be waited for
 			s.release(s.fetch, nil, nil)
@@ -158,7 +158,7 @@ func (s *Source) finish(ctx context.Context, f *fetch, response *Response, err e
 		ev.Kind = eventFailure
 		s.failures++
 		ev.RetryAfter = backoff(s.failures, err)
-		s.err, s.next = err, now.Add(ev.RetryAfter)
+		s.err, s.told, s.next = err, err, now.Add(ev.RetryAfter)
 		if result = s.usable(now); result == nil { // which only a refused one can be, or no caller waits
 			failure = &UnavailableError{RetryAfter: ev.RetryAfter, Err: err}
 		}

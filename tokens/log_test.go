@@ -81,6 +81,31 @@ func TestLoginRequiredIsLoggedAtInfoOnce(t *testing.T) {
 	}
 }
 
+// A Reset, as after a login, is no news of the issuer: the end of what was logged is logged after it
+// too, and it is not logged twice.
+func TestResetDoesNotHideTheEndOfAFailure(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var log bytes.Buffer
+		var failure error
+		m, err := tokens.NewManager(tokens.FetcherFunc(func(context.Context, tokens.Request) (*tokens.Response, error) {
+			return &tokens.Response{AccessToken: tokens.NewSecret("s3cret"), ExpiresIn: time.Hour}, failure
+		}), tokens.WithLogger(slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelInfo}))))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer m.Close()
+		source := m.Source(tokens.Key{})
+		for _, failure = range []error{tokens.ErrLoginRequired, tokens.ErrLoginRequired, tokens.ErrLoginRequired, nil, nil} {
+			_, _ = source.Token(t.Context())
+			synctest.Wait()
+			source.Reset()
+		}
+		if n := strings.Count(log.String(), "level=INFO"); n != 2 || strings.Count(log.String(), "\n") != 2 {
+			t.Errorf("want the state and its end:\n%s", log.String())
+		}
+	})
+}
+
 // The server's text is in the log by option only, and never in the error.
 func TestErrorDescriptionsAreLoggedByOption(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

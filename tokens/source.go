@@ -57,6 +57,7 @@ type sourceState struct {
 	late     int        // calls of the Fetcher that have not returned in time, and not since
 	newest   int        // of the fetches that brought a token, or all of them when the source was reset
 	err      error      // of the last fetch; nil if it brought a token
+	told     error      // the same for the log, which a Reset does not change
 	failures int        // in a row
 	next     time.Time  // no fetch begins before, unless there is neither a token nor a failure
 	forced   time.Time  // when one last began because a server refused the token

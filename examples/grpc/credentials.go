@@ -14,10 +14,13 @@ import (
 type perCall struct{ source *tokens.Source }
 
 // GetRequestMetadata implements [credentials.PerRPCCredentials]. A call without a token fails as
-// one that a client may try again; the error names no secret.
+// one that a client may try again, unless the call's context has ended; the error names no secret.
 func (c perCall) GetRequestMetadata(ctx context.Context, _ ...string) (map[string]string, error) {
 	token, err := c.source.Token(ctx)
-	if err != nil {
+	switch {
+	case err != nil && ctx.Err() != nil:
+		return nil, status.FromContextError(ctx.Err()).Err()
+	case err != nil:
 		return nil, status.Error(codes.Unavailable, err.Error())
 	}
 	return map[string]string{"authorization": token.Authorization()}, nil

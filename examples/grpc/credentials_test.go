@@ -88,6 +88,23 @@ func TestCallsHaveTheServicesToken(t *testing.T) {
 	}
 }
 
+// A call that is given up while it waits for a token ends as any other that is given up.
+func TestCallEndsWhileItWaitsForAToken(t *testing.T) {
+	manager, err := tokens.NewManager(tokens.FetcherFunc(func(ctx context.Context, _ tokens.Request) (*tokens.Response, error) {
+		<-ctx.Done()
+		return nil, ctx.Err()
+	}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer manager.Close()
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := (perCall{manager.Source(tokens.Key{})}).GetRequestMetadata(ctx); status.Code(err) != codes.Canceled {
+		t.Errorf("error %v", err)
+	}
+}
+
 func TestTokensNeedTLS(t *testing.T) {
 	_, err := grpc.NewClient("passthrough:///orders", grpc.WithTransportCredentials(insecure.NewCredentials()), grpc.WithPerRPCCredentials(perCall{}))
 	if err == nil {

@@ -1,5 +1,5 @@
 // Package sqlstore is a [session.Store] in a SQL database: PostgreSQL, or SQLite for the processes
-// of one machine. It is an example to copy: two tables, eight statements, and nothing of the driver
+// of one machine. It is an example to copy: two tables, nine statements, and nothing of the driver
 // but [database/sql].
 //
 //	db, err := sql.Open("pgx", "postgres://app@db.example.com/app")
@@ -56,7 +56,8 @@ var (
 	PostgreSQL = Dialect{"PostgreSQL", postgreSQLSchema, "(extract(epoch from clock_timestamp()) * 1000)::bigint"}
 
 	// SQLite is for SQLite 3.42 and later. Open its file with a busy timeout, so that processes wait
-	// for each other, and in WAL mode.
+	// for each other, and in WAL mode. A method that waits so is not ended by its context: give 5
+	// seconds at most.
 	SQLite = Dialect{"SQLite", sqliteSchema, "cast(unixepoch('subsec') * 1000 as integer)"}
 )
 
@@ -73,11 +74,14 @@ type Store struct {
 
 var _ session.Store = (*Store)(nil)
 
-// Open returns the Store in a database, and makes the two tables if they are not there. The caller
-// closes the database when the last session is closed.
+// Open returns the Store in a database, and makes the two tables if they are not there: only for
+// that is the right to make tables needed. The caller closes the database when the last session is
+// closed.
 func Open(ctx context.Context, db *sql.DB, d Dialect) (*Store, error) {
-	if _, err := db.ExecContext(ctx, d.schema); err != nil {
-		return nil, fmt.Errorf("sqlstore: the tables cannot be made in %s: %w", d.name, err)
+	if _, err := db.ExecContext(ctx, `SELECT 1 FROM bearer_records, bearer_locks WHERE 1 = 0`); err != nil {
+		if _, err := db.ExecContext(ctx, d.schema); err != nil {
+			return nil, fmt.Errorf("sqlstore: the tables cannot be made in %s: %w", d.name, err)
+		}
 	}
 	return &Store{
 		db:     db,
@@ -87,7 +91,7 @@ func Open(ctx context.Context, db *sql.DB, d Dialect) (*Store, error) {
 		remove: `DELETE FROM bearer_records WHERE name = $1`,
 		lock: `INSERT INTO bearer_locks (name, holder, ends) VALUES ($1, $2, ` + d.now + ` + $3)
 			ON CONFLICT (name) DO UPDATE SET holder = excluded.holder, ends = excluded.ends
-			WHERE bearer_locks.ends <= ` + d.now,
+			WHERE bearer_locks.ends <= ` + d.now + ` OR bearer_locks.holder = excluded.holder`, // a driver may send it twice
 		unlock: `DELETE FROM bearer_locks WHERE name = $1 AND holder = $2`,
 	}, nil
 }
@@ -161,8 +165,8 @@ func (s *Store) Lock(ctx context.Context, name string, lease time.Duration) (unl
 	}
 	for pause := firstPoll; ; pause = min(2*pause, maxPoll) {
 		locked, err := s.exec(ctx, s.lock, name, holder, lease.Milliseconds()+1) // never shorter than it was asked for
-		if err != nil {
-			unlock() // the row may be there nevertheless
+		if err != nil && !isContended(err) {
+			go unlock() // the row may be there nevertheless; it must not take the caller's time
 			return nil, err
 		}
 		if locked {
@@ -187,6 +191,16 @@ func (s *Store) exec(ctx context.Context, statement string, args ...any) (change
 		return false, failed(ctx, err)
 	}
 	return n > 0, nil
+}
+
+// isContended reports whether a database that is set to a stricter isolation than read committed
+// says that another caller took the lock at the same moment.
+func isContended(err error) bool {
+	e, ok := errors.AsType[interface {
+		error
+		SQLState() string // of the drivers for PostgreSQL
+	}](err)
+	return ok && e.SQLState() == "40001"
 }
 
 // failed is the error of a statement: the context's own, if it has ended.

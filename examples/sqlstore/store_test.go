@@ -4,8 +4,10 @@ import (
 	"database/sql"
 	"errors"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	_ "github.com/jackc/pgx/v5/stdlib"
 	_ "modernc.org/sqlite"
@@ -58,6 +60,45 @@ func TestOpenMakesTheTablesOnceForManyProcesses(t *testing.T) {
 		})
 	}
 	all.Wait()
+}
+
+// A service need not have the right to make tables where an administrator has made them.
+func TestOpenWithTheRightsOfAService(t *testing.T) {
+	t.Parallel()
+	server := startPostgreSQL(t)
+	address := server.newDatabase(t)
+	_ = openPostgreSQL(t, address)
+	if _, err := openDB(t, "pgx", address).ExecContext(t.Context(),
+		"CREATE ROLE app LOGIN; GRANT SELECT, INSERT, UPDATE, DELETE ON bearer_records, bearer_locks TO app"); err != nil {
+		t.Fatal(err)
+	}
+	store := openPostgreSQL(t, strings.Replace(address, "postgres@", "app@", 1))
+	if _, err := store.Save(t.Context(), "alice", []byte("x"), 0); err != nil {
+		t.Error(err)
+	}
+}
+
+// Callers wait for a lock also where the database is set to a stricter isolation.
+func TestLockOfAStrictDatabase(t *testing.T) {
+	t.Parallel()
+	server := startPostgreSQL(t)
+	for _, isolation := range []string{"repeatable%20read", "serializable"} {
+		store := openPostgreSQL(t, server.newDatabase(t)+"&default_transaction_isolation="+isolation)
+		var all sync.WaitGroup
+		for range 8 {
+			all.Go(func() {
+				for range 40 {
+					unlock, err := store.Lock(t.Context(), "alice", time.Minute)
+					if err != nil {
+						t.Errorf("%s: %v", isolation, err)
+						return
+					}
+					unlock()
+				}
+			})
+		}
+		all.Wait()
+	}
 }
 
 // A database that fails half way is an error that says so. It must not look like a session that was

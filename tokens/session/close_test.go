@@ -36,6 +36,34 @@ func TestCloseTakesAtMostThirtyFiveSeconds(t *testing.T) {
 	})
 }
 
+// That is so also when the Store goes silent altogether, just after the session was locked.
+func TestCloseOfASilentStoreTakesAtMostThirtyFiveSeconds(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := adoptedWorld(t)
+		w.mustToken(t)
+		<-time.After(5 * time.Minute)
+		w.issuer.SetFault(bearertest.Slow(9900 * time.Millisecond))
+		var wg sync.WaitGroup
+		wg.Go(func() { _, _ = w.session.Token(context.Background()) })
+		synctest.Wait() // the request was sent
+		w.store.set(func() {
+			w.store.onSave = func(ctx context.Context, _ func() (int64, error)) (int64, error) { <-ctx.Done(); return 0, ctx.Err() }
+			w.store.onLoad = func(ctx context.Context, _ string) error { <-ctx.Done(); return ctx.Err() }
+			w.store.onLock = func(ctx context.Context, _ func() (func(), error)) (func(), error) {
+				<-ctx.Done()
+				return nil, ctx.Err()
+			}
+		})
+		began := time.Now()
+		err := w.session.Close()
+		if _, ok := errors.AsType[*session.StoreError](err); !ok || time.Since(began) > 35*time.Second {
+			t.Errorf("%v, after %s", err, time.Since(began))
+		}
+		wg.Wait()
+	})
+}
+
 // A service that stops in the middle of a refresh loses nothing.
 func TestCloseDuringARefresh(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -15,8 +15,8 @@ const (
 	// A process that has the lock begins to ask the server within maxAhead, and in less if its
 	// context says so. From then on its context does not count: a refresh token whose answer is not
 	// waited for is lost. There is [oauthwire.RequestTimeout] for the answer, saveTime for saving
-	// what came, and checkTime for finding out whether that took place. The lease ends leaseSlack
-	// after all of it.
+	// what came, and checkTime for finding out whether that took place, each from when it begins.
+	// The lease ends leaseSlack after all of it.
 	maxAhead   = 30 * time.Second
 	saveTime   = 10 * time.Second
 	checkTime  = 3 * time.Second
@@ -122,17 +122,17 @@ func (l *lease) save(s storedSession) (storedSession, error) {
 	if err != nil {
 		return storedSession{}, err
 	}
+	saving, cancel := context.WithTimeout(l.saving, saveTime) // also when most of the lease is left
+	defer cancel()
 	pause := savePause
 	for attempt := 1; ; attempt++ {
-		saved, err := l.attempt(data, s.version)
+		saved, err := l.attempt(saving, data, s.version)
 		if err == nil {
 			s.version = saved
 			return s, nil
 		}
-		if errors.Is(err, ErrConflict) || attempt == saveAttempts || !flight.Sleep(l.saving, pause, nil) {
-			// It is not known whether a Save that failed took place.
-			current, version, loadErr := l.f.store.Load(l.checking, l.name)
-			if loadErr == nil && bytes.Equal(current, data) {
+		if errors.Is(err, ErrConflict) || attempt == saveAttempts || !flight.Sleep(saving, pause, nil) {
+			if version, ok := l.took(data); ok {
 				s.version = version
 				return s, nil
 			}
@@ -143,10 +143,25 @@ func (l *lease) save(s storedSession) (storedSession, error) {
 }
 
 // attempt is one at saving.
-func (l *lease) attempt(data []byte, version int64) (saved int64, err error) {
-	ctx, cancel := context.WithTimeout(l.saving, attemptTime)
+func (l *lease) attempt(ctx context.Context, data []byte, version int64) (saved int64, err error) {
+	ctx, cancel := context.WithTimeout(ctx, attemptTime)
 	defer cancel()
 	return l.f.store.Save(ctx, l.name, data, version)
+}
+
+// took reports whether a Save that failed took place nevertheless, and returns the version then.
+func (l *lease) took(data []byte) (version int64, ok bool) {
+	ctx, cancel := context.WithTimeout(l.checking, checkTime)
+	defer cancel()
+	current, version, err := l.f.store.Load(ctx, l.name)
+	return version, err == nil && bytes.Equal(current, data)
+}
+
+// loadAgain is load after a request, whatever became of the caller.
+func (l *lease) loadAgain() (loaded, error) {
+	ctx, cancel := context.WithTimeout(l.saving, saveTime)
+	defer cancel()
+	return l.load(ctx)
 }
 
 // abandon ends the lease, and revokes a token that is of no session. No lock is needed for it.

@@ -75,7 +75,7 @@ func isRefused(err error) bool { return errors.Is(err, oauthwire.ErrRefreshToken
 // next returns the record to go on with after the server refused the refresh token, or why there is
 // none.
 func (l loaded) next(key tokens.Key, refusal error) (loaded, error) {
-	current, err := l.load(l.saving)
+	current, err := l.loadAgain()
 	switch {
 	case errors.Is(err, tokens.ErrLoginRequired):
 		return loaded{}, fmt.Errorf("%w: %w", tokens.ErrLoginRequired, refusal)

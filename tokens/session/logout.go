@@ -81,8 +81,10 @@ func (s *Session) revoke(l *lease, data []byte, version int64, loadErr error) er
 	case r.Ended: // the server refused it
 		return nil
 	}
-	// With the record goes the last chance to do it: a browser that goes away must not cost it.
-	ctx, cancel := context.WithTimeout(l.saving, l.ahead+revokeTime)
+	// With the record goes the last chance to do it: a browser that goes away must not cost it. Then
+	// there is still time to delete the record.
+	end, _ := l.saving.Deadline()
+	ctx, cancel := context.WithDeadline(l.saving, end.Add(-saveTime))
 	defer cancel()
 	var errs []error
 	for _, token := range r.refreshTokens() {

@@ -386,3 +386,31 @@ func TestLogoutDuringARefresh(t *testing.T) {
 		}
 	}
 }
+
+// The session is logged out also when its Store is slow and the server has to be asked about many
+// refresh tokens, and answers nothing.
+func TestLogoutWithASlowStoreAndASilentServer(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := adoptedWorld(t)
+		for i := range 6 { // what leaves several refresh tokens in the record
+			w.wire.answer(http.StatusOK, map[string]any{"access_token": "a", "token_type": "N_A", "refresh_token": fmt.Sprint("r", i)})
+			_, _ = w.session.Token(t.Context())
+			<-time.After(time.Hour)
+		}
+		w.store.set(func() {
+			w.store.onLoad = func(context.Context, string) error { <-time.After(15 * time.Second); return nil }
+		})
+		w.wire.onRevoke = func(r *http.Request, _ func() (*http.Response, error)) (*http.Response, error) {
+			<-r.Context().Done()
+			return nil, r.Context().Err()
+		}
+		if err := w.session.Logout(t.Context()); !errors.Is(err, session.ErrNotRevoked) {
+			t.Errorf("error %v", err)
+		}
+		w.store.set(func() { w.store.onLoad = nil })
+		if w.loggedIn(t) {
+			t.Error("it is logged in")
+		}
+	})
+}

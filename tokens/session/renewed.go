@@ -55,7 +55,7 @@ func (r renewed) save() (*tokens.Response, error) {
 // overtaken is for when the record has changed while the server was asked, although this process
 // had the lock: what is stored now stands.
 func (r renewed) overtaken() (*tokens.Response, error) {
-	current, err := r.load(r.saving)
+	current, err := r.loadAgain()
 	if errors.Is(err, tokens.ErrLoginRequired) {
 		if r.next.RefreshToken != r.RefreshToken { // another process logged out; what came after that is of no session
 			r.abandon(r.next.RefreshToken, hintRefreshToken)
