@@ -35,6 +35,12 @@ type FetcherFunc func(ctx context.Context, r Request) (*Response, error)
 // Fetch calls f.
 func (f FetcherFunc) Fetch(ctx context.Context, r Request) (*Response, error) { return f(ctx, r) }
 
+// isNilFetcher reports whether there is no Fetcher, or no function in one.
+func isNilFetcher(fetcher Fetcher) bool {
+	f, ok := fetcher.(FetcherFunc)
+	return fetcher == nil || ok && f == nil
+}
+
 // Request is what a [Fetcher] is asked for. A copy stands for the same request.
 type Request struct {
 	Key Key // which token is meant

@@ -47,7 +47,8 @@ var (
 // lost with it is where its server's endpoints are, and how long they are not to be asked; values
 // that were registered with [Request.AtClose] are closed nevertheless. A Fetcher that is an
 // [io.Closer], as that of package session is, may have something to save, and is never forgotten:
-// with 4096 of those the fetch for another client is an error.
+// with 4096 of those the fetch for another client is an error. One that wraps such a Fetcher needs a
+// Close of its own, which calls the other's.
 func FetcherByClient(fetcherOf func(ctx context.Context, issuer, client string) (Fetcher, error)) Fetcher {
 	return byClient{hiddenByClient: &hiddenByClient{&byClientState{
 		fetcherOf: fetcherOf, fetchers: make(map[clientID]*clientFetcher), order: list.New(),
@@ -97,7 +98,7 @@ func (f byClient) Fetch(ctx context.Context, r Request) (*Response, error) {
 		if err != nil {
 			return nil, fmt.Errorf("tokens: the client of a key is not available: %w", err)
 		}
-		if made == nil {
+		if isNilFetcher(made) {
 			return nil, badRequest(errNoClientFetcher)
 		}
 		if fetcher = f.remember(id, made); fetcher == nil {

@@ -83,10 +83,12 @@ func TestFetcherByClientDoesNotRememberErrors(t *testing.T) {
 	if response, err := f.Fetch(t.Context(), key); err != nil || response.AccessToken.Reveal() != "i/c//3" {
 		t.Errorf("after the error: %v", err)
 	}
-	s.fetch = func(string) tokens.Fetcher { return nil }
-	_, err := f.Fetch(t.Context(), tokens.Request{Key: tokens.Key{Issuer: "i", Client: "none"}})
-	if e, ok := errors.AsType[*tokens.Error](err); !ok || !e.Permanent() {
-		t.Errorf("without a Fetcher: %v", err)
+	for _, none := range []tokens.Fetcher{nil, tokens.FetcherFunc(nil)} {
+		s.fetch = func(string) tokens.Fetcher { return none }
+		_, err := f.Fetch(t.Context(), tokens.Request{Key: tokens.Key{Issuer: "i", Client: "none"}})
+		if e, ok := errors.AsType[*tokens.Error](err); !ok || !e.Permanent() {
+			t.Errorf("without a Fetcher: %v", err)
+		}
 	}
 }
 

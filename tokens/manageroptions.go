@@ -99,7 +99,7 @@ func (c *managerConfig) mistakes(fetcher Fetcher) error {
 // configureManager collects what the options say, and judges it all.
 func configureManager(fetcher Fetcher, opts []ManagerOption) *managerConfig {
 	c := new(managerConfig)
-	if f, ok := fetcher.(FetcherFunc); fetcher == nil || ok && f == nil {
+	if isNilFetcher(fetcher) {
 		c.Add("NewManager", "nil", "the Fetcher is nil; give one, such as a grant of an oauth.Client")
 	}
 	optional.Apply(&c.Mistakes, "NewManager", opts, c)

@@ -17,7 +17,7 @@ type Stats struct {
 
 	// What follows is zero when the last fetch brought a token.
 
-	FailuresInARow int       // fetches that brought none, since the last one that did
+	FailuresInARow int       // attempts that brought none, since the last one that did
 	LastError      error     // what the last of them said
 	NextAttempt    time.Time // when the next may begin
 

@@ -86,15 +86,18 @@ func keyFile(dir string) (string, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return "", err
 	}
-	file, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600) //nolint:gosec // the path is in the folder of this program
-	if errors.Is(err, fs.ErrExist) {
-		return path, nil
+	if _, err := os.Stat(path); !errors.Is(err, fs.ErrNotExist) {
+		return path, err
 	}
+	key := make([]byte, 32)
+	_, _ = rand.Read(key)                    // it never fails
+	file, err := os.CreateTemp(dir, "key-*") // mode 0600, and no key until it is whole
 	if err != nil {
 		return "", err
 	}
-	key := make([]byte, 32)
-	_, _ = rand.Read(key) // it never fails
 	_, err = file.WriteString(base64.StdEncoding.EncodeToString(key))
-	return path, errors.Join(err, file.Close())
+	if err := errors.Join(err, file.Close()); err != nil {
+		return "", err
+	}
+	return path, os.Rename(file.Name(), path)
 }
