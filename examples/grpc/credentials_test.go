@@ -35,7 +35,7 @@ func serveTLS(t *testing.T, issuer *bearertest.Issuer) (address string, trust *x
 	if err != nil {
 		t.Fatal(err)
 	}
-	listener, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // it is closed with the server
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}

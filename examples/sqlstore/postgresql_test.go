@@ -95,11 +95,11 @@ func owner(t *testing.T, dir string) *syscall.SysProcAttr {
 		t.Fatal(err)
 	}
 	for parent := filepath.Dir(dir); parent != "/" && parent != os.TempDir(); parent = filepath.Dir(parent) {
-		if err := os.Chmod(parent, 0o755); err != nil { //nolint:gosec // the server's user has to get to its folder
+		if err := os.Chmod(parent, 0o755); err != nil {
 			t.Fatal(err)
 		}
 	}
-	as.Credential = &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)} //nolint:gosec // of a user of this machine
+	as.Credential = &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}
 	return as
 }
 
