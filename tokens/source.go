@@ -166,6 +166,8 @@ func (s *Source) usable(now time.Time) *Token {
 // only if there is none, because otherwise one server could keep a good token from all others. A
 // server that refuses whatever it gets causes one renewal in 30 seconds; in between, the token
 // stays in use and the answer is false. It is true when another token has taken its place already.
+// After [ErrLoginRequired] Token does not return it: so one server ends a login without a refresh
+// token in this process, see [Response.Final], by refusing the token that is all there is.
 //
 // All keys of a Manager, and all Sessions of one client, share the renewals of tokens that are
 // refused within 10 minutes after they replaced a refused one: 10 at once, and another every 10

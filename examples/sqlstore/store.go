@@ -34,8 +34,8 @@ const (
 	maxPoll   = 100 * time.Millisecond // which the pause doubles to
 
 	// releaseTime is how long unlock may take. A lock that could not be released ends with its
-	// lease.
-	releaseTime = 3 * time.Second
+	// lease. A Session's Close, which takes up to 35 seconds, has no more than this left for it.
+	releaseTime = 2 * time.Second
 )
 
 var (

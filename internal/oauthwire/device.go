@@ -125,7 +125,7 @@ func (c *Client) checkVerificationURI(text string) error {
 		return errURIText
 	}
 	page, _, _ := strings.Cut(text, "#")
-	return weburl.CheckOf(c.Issuer, page, c.InsecureHTTP)
+	return weburl.CheckOf(cmp.Or(c.MetadataURL, c.Issuer), page, c.InsecureHTTP)
 }
 
 // A Poll is what came of asking whether a person has finished the login of a device.

@@ -32,8 +32,8 @@ type knownDocument struct {
 	fetch *flight.Call[Endpoints] // the one under way, or nil
 	late  int                     // fetches that have not returned in time, and not since
 
-	failures int           // in a row
-	err      *tokens.Error // of the last of them
+	failures int           // in a row, before the first that could be read
+	err      *tokens.Error // of the last fetch, if that failed
 }
 
 var errLateFetches = errors.New("the transport has not returned from earlier requests for it")
@@ -69,15 +69,25 @@ func (c *Client) discover(ctx context.Context) (Endpoints, error) {
 		return found, nil
 	}
 	// The pause holds for all keys that the client serves.
-	if left := time.Until(d.again); d.fetch == nil && d.err != nil && left > 0 {
-		err := *d.err
-		err.RetryAfter, err.Pause = left, err.RetryAfter
+	if err := d.paused(); err != nil {
 		d.mu.Unlock()
-		return Endpoints{}, &err
+		return Endpoints{}, err
 	}
 	fetch := c.beginFetch(ctx)
 	d.mu.Unlock()
 	return wait(ctx, fetch)
+}
+
+// paused returns the error of the last fetch, in the pause after it, or nil. The caller holds the
+// lock.
+func (d *knownDocument) paused() error {
+	left := time.Until(d.again)
+	if d.fetch != nil || d.err == nil || left <= 0 {
+		return nil
+	}
+	err := *d.err
+	err.RetryAfter, err.Pause = left, err.RetryAfter
+	return &err
 }
 
 // moved returns where an endpoint is now, when it is not any more where it was. False means that
@@ -182,14 +192,13 @@ func (d *knownDocument) release(fetch *flight.Call[Endpoints], found Endpoints, 
 		fetch.Finish(found, nil)
 		return
 	}
-	if d.last != nil {
-		d.again = now.Add(rediscoverRetry)
-	} else {
+	pause := rediscoverRetry
+	if d.last == nil {
 		d.failures++
-		pause := backoff(d.failures, err)
-		err.RetryAfter = max(err.RetryAfter, pause)
-		d.again, d.err = now.Add(pause), err
+		pause = backoff(d.failures, err)
 	}
+	err.RetryAfter = max(err.RetryAfter, pause)
+	d.again, d.err = now.Add(pause), err
 	fetch.Finish(Endpoints{}, err)
 }
 

@@ -88,23 +88,24 @@ func (c *Client) endpoints(d *discovery.Document) (Endpoints, error) {
 func (c *Client) Document(ctx context.Context) (Endpoints, error) { return c.discover(ctx) }
 
 // Newer returns what the server's document says now, when something is not as the one that was read
-// before says. False means that nothing newer is known: it is asked at most once an hour.
-func (c *Client) Newer(ctx context.Context, before Endpoints) (Endpoints, bool) {
+// before says. It is asked at most once an hour: in between that one stands. The error is that it
+// could not be read, without which it is not known.
+func (c *Client) Newer(ctx context.Context, before Endpoints) (Endpoints, error) {
 	d := &c.document
 	d.mu.Lock()
 	if d.last != nil && !slices.Equal(d.last.IDTokenAlgorithms, before.IDTokenAlgorithms) {
 		found := *d.last // another has found out
 		d.mu.Unlock()
-		return found, true
+		return found, nil
 	}
 	if d.fetch == nil && time.Now().Before(d.again) {
+		err := d.paused()
 		d.mu.Unlock()
-		return Endpoints{}, false
+		return before, err
 	}
 	fetch := c.beginFetch(ctx)
 	d.mu.Unlock()
-	found, err := wait(ctx, fetch)
-	return found, err == nil
+	return wait(ctx, fetch)
 }
 
 // idTokenAlgorithms reads the names of algorithms in JSON. What is no array says nothing.

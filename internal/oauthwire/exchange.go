@@ -144,7 +144,7 @@ func IsUnsent(err error) bool {
 	}
 	_, unknown := errors.AsType[*tls.CertificateVerificationError](err)
 	_, unproven := errors.AsType[*CertificateError](err)
-	return unknown || unproven
+	return unknown || unproven || errors.Is(err, webclient.ErrProxyUnknown) || errors.Is(err, webclient.ErrProxyRefuses)
 }
 
 // gone reports whether there is nothing at the URL: no authorization server speaks.

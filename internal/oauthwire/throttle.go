@@ -149,8 +149,10 @@ func (t *throttle) failed(endpoint string, q Call, proof tokens.Secret, err *tok
 	switch {
 	case err.Code == codePending || err.Code == codeSlowDown: // which is about one device code
 	case err.RetryAfter > 0 && (err.Status == http.StatusTooManyRequests || err.Status == http.StatusServiceUnavailable):
-		if q.Once {
-			return // it obeys no pause: with codes that are none an outsider could make one go on forever
+		if q.Once || q.Form.Get("grant_type") == GrantDevice {
+			// The one obeys no pause, and the other comes again right at its end: with codes that are
+			// none, or logins that are not finished, an outsider could make one go on forever.
+			return
 		}
 		if t.asked == nil {
 			t.asked = make(map[string]pause)

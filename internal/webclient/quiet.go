@@ -22,7 +22,7 @@ const maxShown = 256
 // harmless are errors of an exchange whose texts are fixed.
 var harmless = []error{
 	context.Canceled, context.DeadlineExceeded, os.ErrDeadlineExceeded, io.EOF, io.ErrUnexpectedEOF, http.ErrSchemeMismatch,
-	ErrProxyUnknown, ErrRedirects, ErrOtherOrigin, ErrTooLong,
+	ErrProxyUnknown, ErrProxyRefuses, ErrRedirects, ErrOtherOrigin, ErrTooLong,
 }
 
 var (

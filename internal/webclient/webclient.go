@@ -5,6 +5,7 @@
 package webclient
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -31,14 +32,18 @@ var (
 	// malformed variable with the password in it.
 	ErrProxyUnknown = errors.New("the proxy for it cannot be told; look at the variables HTTPS_PROXY and HTTP_PROXY")
 
+	// ErrProxyRefuses means that a proxy did not connect to the server, so that nothing was sent to
+	// it. The proxy's own words for that may be anything.
+	ErrProxyRefuses = errors.New("the proxy does not connect to it")
+
 	ErrRedirects   = fmt.Errorf("more than %d redirects", maxRedirects)
 	ErrOtherOrigin = errors.New("a redirect to another origin is not followed")
 	ErrTooLong     = fmt.Errorf("the answer is longer than %d bytes", MaxBody)
 )
 
 // Transport returns a copy of [http.DefaultTransport] that keeps no connections, reads a bounded
-// header and keeps the error of its proxy function to itself. It is nil if the default was replaced
-// by something else than an [*http.Transport].
+// header, keeps the error of its proxy function to itself and says of a proxy that it does not
+// connect. It is nil if the default was replaced by something else than an [*http.Transport].
 func Transport() *http.Transport {
 	standard, ok := http.DefaultTransport.(*http.Transport)
 	if !ok {
@@ -48,7 +53,25 @@ func Transport() *http.Transport {
 	transport.DisableKeepAlives = true
 	transport.MaxResponseHeaderBytes = MaxHeader
 	transport.Proxy = discreet(transport.Proxy)
+	transport.OnProxyConnectResponse = connected(transport.OnProxyConnectResponse)
 	return transport
+}
+
+// onConnect judges what a proxy answered to CONNECT.
+type onConnect = func(context.Context, *url.URL, *http.Request, *http.Response) error
+
+func connected(next onConnect) onConnect {
+	return func(ctx context.Context, proxy *url.URL, request *http.Request, response *http.Response) error {
+		if next != nil {
+			if err := next(ctx, proxy, request, response); err != nil {
+				return err
+			}
+		}
+		if response.StatusCode != http.StatusOK {
+			return ErrProxyRefuses
+		}
+		return nil
+	}
 }
 
 func discreet(proxy func(*http.Request) (*url.URL, error)) func(*http.Request) (*url.URL, error) {

@@ -1,9 +1,11 @@
 package webclient_test
 
 import (
+	"context"
 	"errors"
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"strings"
 	"testing"
@@ -115,6 +117,30 @@ func TestBodyIsBounded(t *testing.T) {
 		if (err == nil) != ok || ok && len(text) != size || !ok && !errors.Is(err, webclient.ErrTooLong) {
 			t.Errorf("%d bytes: %d, %v", size, len(text), err)
 		}
+	}
+}
+
+// What a proxy says when it does not connect is not shown, but that it does not is.
+func TestTransportTellsThatAProxyDoesNotConnect(t *testing.T) {
+	proxy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusBadGateway) }))
+	defer proxy.Close()
+	at, err := url.Parse(proxy.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	through := webclient.Transport()
+	through.Proxy = http.ProxyURL(at)
+	_, err = get(t, &http.Client{Transport: through}, "https://a.example")
+	if !errors.Is(err, webclient.ErrProxyRefuses) || webclient.Quiet(err).Error() != webclient.ErrProxyRefuses.Error() {
+		t.Error(err)
+	}
+	errOwn := errors.New("own")
+	through.OnProxyConnectResponse = func(context.Context, *url.URL, *http.Request, *http.Response) error { return errOwn }
+	standard := http.DefaultTransport
+	defer func() { http.DefaultTransport = standard }()
+	http.DefaultTransport = through
+	if _, err := get(t, &http.Client{Transport: webclient.Transport()}, "https://a.example"); !errors.Is(err, errOwn) {
+		t.Error(err)
 	}
 }
 

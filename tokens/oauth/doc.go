@@ -41,6 +41,6 @@
 // requests alone. unauthorized_client may be about the person whom a refresh token or an assertion
 // is for; where Atlassian says it of a refresh token, it holds for nothing else. The code of a
 // login ends soon, and no Retry-After holds it back; one in the answer to it holds nothing else
-// back, because any person can send a code. A Client makes a bounded number of requests at once; see
-// [WithMaxRequests].
+// back, because any person can send a code. Nor does one in the answer to a device login: that login
+// alone waits. A Client makes a bounded number of requests at once; see [WithMaxRequests].
 package oauth

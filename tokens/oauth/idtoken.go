@@ -93,8 +93,8 @@ func (c *Client) VerifyIDToken(ctx context.Context, idToken tokens.Secret, nonce
 	if err != nil {
 		return nil, keysError(oauthwire.OpLogin, err)
 	}
-	t, err := c.keys.verify(ctx, idToken.Reveal(), func(algorithm *jws.Algorithm) bool {
-		return c.keys.accepts(ctx, document, algorithm)
+	t, err := c.keys.verify(ctx, idToken.Reveal(), func(algorithm *jws.Algorithm) error {
+		return c.keys.accept(ctx, document, algorithm)
 	})
 	if err != nil {
 		return nil, jwtError(oauthwire.OpLogin, ErrIDToken, err)

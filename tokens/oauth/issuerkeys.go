@@ -97,17 +97,24 @@ func (k *issuerKeys) document(ctx context.Context) (oauthwire.Endpoints, error) 
 	return k.wire.Document(ctx)
 }
 
-// accepts reports whether ID tokens may be signed with an algorithm. One that the document does not
-// name, and the options allow, may be one that the server has gone over to since it was read.
-func (k *issuerKeys) accepts(ctx context.Context, document oauthwire.Endpoints, algorithm *jws.Algorithm) bool {
+// accept returns nil if ID tokens may be signed with an algorithm. One that the document does not
+// name, and the options allow, may be one that the server has gone over to since it was read. The
+// error is a [refusal], or that the document could not be read again.
+func (k *issuerKeys) accept(ctx context.Context, document oauthwire.Endpoints, algorithm *jws.Algorithm) error {
+	names := func(e oauthwire.Endpoints) bool {
+		return e.IDTokenAlgorithms == nil || slices.Contains(e.IDTokenAlgorithms, algorithm)
+	}
 	switch {
 	case !slices.Contains(k.allowed, algorithm):
-		return false
-	case document.IDTokenAlgorithms == nil || slices.Contains(document.IDTokenAlgorithms, algorithm):
-		return true
+		return refusedAlgorithm
+	case names(document):
+		return nil
 	}
-	newer, ok := k.wire.Newer(ctx, document)
-	return ok && (newer.IDTokenAlgorithms == nil || slices.Contains(newer.IDTokenAlgorithms, algorithm))
+	newer, err := k.wire.Newer(ctx, document)
+	if err == nil && !names(newer) {
+		return refusedAlgorithm
+	}
+	return err
 }
 
 // ReadyForIDTokens waits until ID tokens can be verified: the server's document was read, and its

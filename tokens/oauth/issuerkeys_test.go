@@ -195,6 +195,49 @@ func TestServerGoesOverToAnotherAlgorithm(t *testing.T) {
 	})
 }
 
+// Without the document it is not known whether the server has gone over to another algorithm.
+func TestAnotherAlgorithmWhileTheDocumentIsAway(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		issuer := bearertest.NewIssuer(bearertest.WithURL(tokenstest.Issuer), bearertest.WithAlgorithm("ES256"))
+		server := tokenstest.NewServer()
+		names := func(status int, algorithm string) {
+			server.On(tokenstest.OpenIDPath, tokenstest.JSON(status, tokenstest.Document(map[string]any{
+				"jwks_uri": tokenstest.Issuer + "/keys", "id_token_signing_alg_values_supported": []string{algorithm},
+			})))
+		}
+		names(http.StatusOK, "RS256")
+		server.On("/keys", tokenstest.JSON(http.StatusOK, string(issuer.KeySet())))
+		c := tokenstest.NewClient(t, server, oauth.NoClientAuth())
+		if err := c.ReadyForIDTokens(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		verify := func() error {
+			token := issuer.Sign(bearertest.Claims{"typ": "JWT"}, bearertest.Claims{"aud": "orders"})
+			_, err := c.VerifyIDToken(t.Context(), tokens.NewSecret(token), "")
+			return err
+		}
+		names(http.StatusServiceUnavailable, "ES256")
+		before, left := len(server.Seen(tokenstest.OpenIDPath)), time.Duration(0)
+		for range 3 { // the first of them asks
+			err := verify()
+			e, ok := errors.AsType[*tokens.Error](err)
+			if !ok || e.Op != "discovery" || e.RetryAfter <= 0 || errors.Is(err, oauth.ErrIDToken) {
+				t.Fatalf("error %v", err)
+			}
+			left = e.RetryAfter
+		}
+		if n := len(server.Seen(tokenstest.OpenIDPath)) - before; n != 1 {
+			t.Errorf("the document was asked for %d times", n)
+		}
+		names(http.StatusOK, "ES256")
+		tokenstest.Pass(left)
+		if err := verify(); err != nil {
+			t.Errorf("when it is back: %v", err)
+		}
+	})
+}
+
 func TestMistakesInTheOptionsOfIdentities(t *testing.T) {
 	t.Parallel()
 	_, err := oauth.NewClient(tokenstest.Issuer, "orders", oauth.NoClientAuth(),

@@ -45,7 +45,7 @@ type verifiedJWT struct {
 
 // verify reads a JWT strictly and checks its signature (RFC 7515 section 5.2, RFC 8725 section 3).
 // The error is a [refusal], a [*keyset.Miss], or that the keys are not available.
-func (k *issuerKeys) verify(ctx context.Context, text string, accepts func(*jws.Algorithm) bool) (*verifiedJWT, error) {
+func (k *issuerKeys) verify(ctx context.Context, text string, accept func(*jws.Algorithm) error) (*verifiedJWT, error) {
 	switch {
 	case text == "":
 		return nil, refusedMissing
@@ -70,8 +70,11 @@ func (k *issuerKeys) verify(ctx context.Context, text string, accepts func(*jws.
 		return nil, refusal(err.Error())
 	case header.Type != "jwt":
 		return nil, refusedType
-	case header.Algorithm == nil || !accepts(header.Algorithm):
+	case header.Algorithm == nil:
 		return nil, refusedAlgorithm
+	}
+	if err := accept(header.Algorithm); err != nil {
+		return nil, err
 	}
 	set, err := k.open()
 	if err != nil {

@@ -87,8 +87,11 @@ func userInfoError(err error) error {
 // signedUserInfo verifies an answer that is a JWT, and returns its claims. What the server's
 // document says of algorithms is about ID tokens.
 func (c *Client) signedUserInfo(ctx context.Context, text string) (string, error) {
-	t, err := c.keys.verify(ctx, text, func(algorithm *jws.Algorithm) bool {
-		return slices.Contains(c.keys.allowed, algorithm)
+	t, err := c.keys.verify(ctx, text, func(algorithm *jws.Algorithm) error {
+		if !slices.Contains(c.keys.allowed, algorithm) {
+			return refusedAlgorithm
+		}
+		return nil
 	})
 	if err != nil {
 		return "", err

@@ -277,18 +277,33 @@ func TestDeviceLoginRefusesWhatCannotBeShown(t *testing.T) {
 	}
 }
 
-// On this machine http is enough, as for the issuer.
+// On this machine http is enough, as for the issuer, or for its document where that has a place of
+// its own.
 func TestDeviceLoginAtALoopbackAddress(t *testing.T) {
-	for text, allowed := range map[string]bool{"http://127.0.0.1/device": true, "http://login.example.com/device": false} {
+	for _, test := range []struct {
+		issuer, document, page string
+		allowed                bool
+	}{
+		{"http://127.0.0.1", "", "http://127.0.0.1/device", true},
+		{"http://127.0.0.1", "", "http://login.example.com/device", false},
+		{"a realm", "http://127.0.0.1/document", "http://127.0.0.1/device", true},
+		{"http://127.0.0.1", "https://login.example.com/document", "http://127.0.0.1/device", false},
+	} {
 		server := tokenstest.NewServer()
-		server.On("/device_authorization", deviceAnswer(map[string]any{"verification_uri": text}))
-		c, err := oauth.NewClient("http://127.0.0.1", "cli", oauth.NoClientAuth(), oauth.WithHTTPClient(&http.Client{Transport: server}),
-			oauth.WithTokenEndpoint("http://127.0.0.1/token"), oauth.WithDeviceAuthorizationEndpoint("http://127.0.0.1/device_authorization"))
+		server.On("/device_authorization", deviceAnswer(map[string]any{"verification_uri": test.page}))
+		opts := []oauth.ClientOption{
+			oauth.WithHTTPClient(&http.Client{Transport: server}),
+			oauth.WithTokenEndpoint("http://127.0.0.1/token"), oauth.WithDeviceAuthorizationEndpoint("http://127.0.0.1/device_authorization"),
+		}
+		if test.document != "" {
+			opts = append(opts, oauth.WithMetadataURL(test.document))
+		}
+		c, err := oauth.NewClient(test.issuer, "cli", oauth.NoClientAuth(), opts...)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := session.NewDeviceLogin(t.Context(), c); (err == nil) != allowed {
-			t.Errorf("%s: %v", text, err)
+		if _, err := session.NewDeviceLogin(t.Context(), c); (err == nil) != test.allowed {
+			t.Errorf("%v: %v", test, err)
 		}
 	}
 }

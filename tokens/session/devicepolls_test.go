@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -257,4 +258,29 @@ func TestDeviceLoginGoesOnAfterWhatWasNotSent(t *testing.T) {
 		}
 		w.wantPolls(t, 5)
 	})
+}
+
+// A poll that is to come later is about its own login. It holds nothing else back: each of many
+// logins would ask again right at the end of a pause, before all else.
+func TestPollThatComesLaterHoldsNothingElseBack(t *testing.T) {
+	for _, status := range []int{http.StatusTooManyRequests, http.StatusServiceUnavailable} {
+		synctest.Test(t, func(t *testing.T) {
+			w := newDeviceWorld(t, tokenstest.Gives(status, "", "", "Retry-After", "60"))
+			ctx, cancel := context.WithCancel(t.Context())
+			d, own := w.begin(t), w.client.ClientCredentials()
+			var wg sync.WaitGroup
+			wg.Go(func() { _, _, _ = d.Wait(ctx) })
+			for range 5 {
+				<-time.After(time.Minute)
+				if _, err := own.Fetch(t.Context(), tokens.Request{}); err != nil {
+					t.Error(err)
+				}
+			}
+			if n := len(w.polls); n != 5 { // after 5 seconds, and a minute after each
+				t.Errorf("%d polls", n)
+			}
+			cancel()
+			wg.Wait()
+		})
+	}
 }

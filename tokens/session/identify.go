@@ -13,8 +13,8 @@ import (
 )
 
 const (
-	// verifyTime is how long the end of a login waits for a key that the server has begun to use
-	// since its keys were fetched.
+	// verifyTime is how long the end of a login waits for the server's keys to be fetched again,
+	// when it has begun to use another one. That they do not have it is an answer.
 	verifyTime = 5 * time.Second
 
 	minVerifyPause = 100 * time.Millisecond // between two looks for that key

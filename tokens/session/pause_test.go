@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/bearer-go/bearer/internal/oauthwire"
+	"github.com/bearer-go/bearer/internal/webclient"
 	"github.com/bearer-go/bearer/tokens"
 	"github.com/bearer-go/bearer/tokens/internal/tokenstest"
 	"github.com/bearer-go/bearer/tokens/oauth"
@@ -132,6 +133,8 @@ func TestLoginThatFindsNoConnectionIsNotUsed(t *testing.T) {
 		"refused":                    {refused, false},
 		"no such host":               {&net.OpError{Op: "dial", Net: "tcp", Err: &net.DNSError{IsNotFound: true}}, false},
 		"no proxy":                   {&net.OpError{Op: "proxyconnect", Net: "tcp", Err: refused}, false},
+		"a proxy without one":        {webclient.ErrProxyRefuses, false},
+		"a proxy that is not known":  {webclient.ErrProxyUnknown, false},
 		"the server's certificate":   {&tls.CertificateVerificationError{Err: errors.New("unknown")}, false},
 		"the client's certificate":   {&oauthwire.CertificateError{Err: errors.New("half a file")}, false},
 		"reset":                      {&net.OpError{Op: "read", Net: "tcp", Err: syscall.ECONNRESET}, true},

@@ -71,7 +71,7 @@ func (l *logins) finish(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	if _, err := l.store.Save(r.Context(), prefix+id, []byte(identity.Subject()), 0); err != nil {
-		return errors.Join(err, s.Logout(r.Context()))
+		return errors.Join(err, s.Logout(context.WithoutCancel(r.Context()))) // the browser may be gone
 	}
 	login.ClearCookie(w)
 	http.SetCookie(w, &http.Cookie{Name: cookie, Value: id, Path: "/", Secure: true, HttpOnly: true, SameSite: http.SameSiteLaxMode})
