@@ -411,6 +411,34 @@ func TestTokenWithoutKeyIDWaitsForTheSourceOfItsKey(t *testing.T) {
 	}
 }
 
+// A token whose key may be that of several sources waits for all of them together no longer than
+// for one.
+// Rules: key.sources.
+func TestSlowSourcesMakeATokenWaitOnce(t *testing.T) {
+	first, second, foreign := pairs()[0], pairs()[1], pairs()[7]
+	for name, header := range map[string]c{
+		"no key id": {}, "a certificate": {"x5t#S256": strings.Repeat("A", 43)},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			east, west := &keyServer{delay: 4900 * time.Millisecond}, &keyServer{delay: 9 * time.Second}
+			east.publish(first.jwk)
+			west.publish(second.jwk)
+			patience := jwks.WithFetchTimeout(time.Minute)
+			auth := mustNew(t, quiet(), bearer.WithIssuer(contoso, "api", bearer.Keys(jwks.AnyOf(
+				jwks.Remote("https://east.example/keys", jwks.WithHTTPClient(east.client()), patience),
+				jwks.Remote("https://west.example/keys", jwks.WithHTTPClient(west.client()), patience),
+			))))
+			claims := c{"iss": contoso, "aud": "api", "exp": time.Now().Add(time.Hour).Unix()}
+			began := time.Now()
+			token := signedBy(merged(header, c{"alg": "ES256"}), claims, "ES256", foreign.private)
+			cause := causeOfRefusal(t, auth, token, bearer.ReasonKeysUnavailable)
+			if waited := time.Since(began); waited != 5*time.Second || !strings.Contains(cause, "still being fetched") {
+				t.Errorf("%s: waited %s: %s", name, waited, cause)
+			}
+		})
+	}
+}
+
 // A key of a file is looked for in the file as it is now, also where the token names a key id and
 // all chosen keys have none.
 // Rules: key.sources.
