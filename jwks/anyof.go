@@ -135,10 +135,25 @@ func (s *Set) findInAny(ctx context.Context, q *query, found *candidates) (at ti
 		bounded, cancel := s.patient(ctx, arrived)
 		defer cancel()
 		*found, err = s.askAll(bounded, q)
+		if err == errCrowded && q.marked && !q.named { //nolint:errorlint // there is one of each
+			*found, err = s.askForNamed(bounded, q)
+		}
 		at = time.Now()
 	}
 	found.since = arrived
 	return at, err
+}
+
+// askForNamed asks every source for the certificate that a token names. Too many keys may have it:
+// that stays the reason if no source has one that does.
+func (s *Set) askForNamed(ctx context.Context, q *query) (found candidates, err error) {
+	named := *q
+	named.named = true
+	found, err = s.askAll(ctx, &named)
+	if _, missed := errors.AsType[*keyset.Miss](err); missed {
+		err = errCrowded
+	}
+	return found, err
 }
 
 // patient returns a context that ends when a token that came at that time has waited long enough:
