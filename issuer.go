@@ -61,7 +61,7 @@ func (iss *issuer) verifySignature(
 			break
 		}
 		tried := found
-		if found, at, err = iss.keys.Named(ctx, name, t.header.Hint, alg.Name); err != nil {
+		if found, at, err = iss.keys.Named(ctx, name, t.header.Hint, alg.Name, found.Since); err != nil {
 			return nil, at, noKey(err)
 		}
 		key = t.verifiedWith(alg, found.Keys(), tried.Keys())

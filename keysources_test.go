@@ -348,6 +348,57 @@ func TestPinnedKeysHideNoCertificateOfAnotherSource(t *testing.T) {
 	})
 }
 
+// Nor do more of them than a token is tried with.
+// Rules: key.sources, key.thumbprint.
+func TestManyPinnedKeysHideNoCertificateOfAnotherSource(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		pinned := func(kids ...string) jwks.Source {
+			keys := []c{}
+			for _, kid := range kids {
+				key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+				if err != nil {
+					t.Fatal(err)
+				}
+				point, err := key.PublicKey.Bytes()
+				if err != nil {
+					t.Fatal(err)
+				}
+				keys = append(keys, c{
+					"kty": "EC", "crv": "P-256", "kid": kid, "x": b64(string(point[1:33])), "y": b64(string(point[33:])),
+				})
+			}
+			return jwks.Static([]byte(jsonText(c{"keys": keys})))
+		}
+		certificate := func(name string) string {
+			sum := sha256.Sum256([]byte(name))
+			return b64(string(sum[:]))
+		}
+		token := func(name string, key pair) string {
+			claims := c{"iss": contoso, "aud": "api", "exp": time.Now().Add(1000 * time.Hour).Unix()}
+			return signedBy(c{"alg": "ES256", "x5t#S256": certificate(name)}, claims, "ES256", key.private)
+		}
+		first, second := pairs()[0], pairs()[1]
+		server := &keyServer{delay: 100 * time.Millisecond}
+		server.publish(merged(first.jwk, c{"x5t#S256": certificate("first")}))
+		auth := mustNew(t, bearer.WithIssuer(contoso, "api", bearer.Keys(jwks.AnyOf(
+			pinned("a", "b", "c"), pinned("d", "e"), jwks.Remote("https://keys.test/"),
+		))), bearer.WithHTTPClient(&http.Client{Transport: server}), quiet())
+		wantReason(t, auth, token("first", first), "") // the first fetch
+		<-time.After(time.Minute)
+		server.publish(merged(second.jwk, c{"x5t#S256": certificate("second")}))
+		wantReason(t, auth, token("second", second), "")
+		wantReason(t, auth, token("first", first), bearer.ReasonUnknownKey)
+		cause := causeOfRefusal(t, auth, token("made-up", second), bearer.ReasonUnknownKey)
+		if !strings.Contains(cause, "more than 4 keys") {
+			t.Error(cause)
+		}
+		<-time.After(time.Minute)
+		server.breaks(func() (int, string) { return http.StatusInternalServerError, "" })
+		wantReason(t, auth, token("other", first), bearer.ReasonKeysUnavailable)
+		wantReason(t, auth, token("second", second), "")
+	})
+}
+
 // A token that names no key waits for the sources without fresh keys, but only if no other source
 // has its key.
 // Rules: key.sources, key.no-kid.
@@ -407,6 +458,34 @@ func TestTokenWithoutKeyIDWaitsForTheSourceOfItsKey(t *testing.T) {
 				wantAfter(t, auth, foreign, bearer.ReasonSignature, 100*time.Millisecond)
 				wantAfter(t, auth, foreign, bearer.ReasonSignature, 0)
 			})
+		})
+	}
+}
+
+// A token whose key may be that of several sources waits for all of them together no longer than
+// for one.
+// Rules: key.sources.
+func TestSlowSourcesMakeATokenWaitOnce(t *testing.T) {
+	first, second, foreign := pairs()[0], pairs()[1], pairs()[7]
+	for name, header := range map[string]c{
+		"no key id": {}, "a certificate": {"x5t#S256": strings.Repeat("A", 43)},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			east, west := &keyServer{delay: 4900 * time.Millisecond}, &keyServer{delay: 9 * time.Second}
+			east.publish(first.jwk)
+			west.publish(second.jwk)
+			patience := jwks.WithFetchTimeout(time.Minute)
+			auth := mustNew(t, quiet(), bearer.WithIssuer(contoso, "api", bearer.Keys(jwks.AnyOf(
+				jwks.Remote("https://east.example/keys", jwks.WithHTTPClient(east.client()), patience),
+				jwks.Remote("https://west.example/keys", jwks.WithHTTPClient(west.client()), patience),
+			))))
+			claims := c{"iss": contoso, "aud": "api", "exp": time.Now().Add(time.Hour).Unix()}
+			began := time.Now()
+			token := signedBy(merged(header, c{"alg": "ES256"}), claims, "ES256", foreign.private)
+			cause := causeOfRefusal(t, auth, token, bearer.ReasonKeysUnavailable)
+			if waited := time.Since(began); waited != 5*time.Second || !strings.Contains(cause, "still being fetched") {
+				t.Errorf("%s: waited %s: %s", name, waited, cause)
+			}
 		})
 	}
 }

@@ -126,15 +126,45 @@ func (s *Set) sources() []*Set {
 // findInAny is find for several sources.
 func (s *Set) findInAny(ctx context.Context, q *query, found *candidates) (at time.Time, err error) {
 	at = time.Now()
+	arrived := at
 	var waited bool
 	if *found, waited = s.cached(ctx, q, at); waited {
 		at = time.Now()
 	}
-	if found.n > 0 {
-		return at, nil
+	if found.n == 0 {
+		bounded, cancel := s.patient(ctx, arrived)
+		defer cancel()
+		*found, err = s.askAll(bounded, q)
+		if err == errCrowded && q.marked && !q.named { //nolint:errorlint // there is one of each
+			*found, err = s.askForNamed(bounded, q)
+		}
+		at = time.Now()
 	}
-	*found, err = s.askAll(ctx, q)
-	return time.Now(), err
+	found.since = arrived
+	return at, err
+}
+
+// askForNamed asks every source for the certificate that a token names. Too many keys may have it:
+// that stays the reason if no source has one that does.
+func (s *Set) askForNamed(ctx context.Context, q *query) (found candidates, err error) {
+	named := *q
+	named.named = true
+	found, err = s.askAll(ctx, &named)
+	if _, missed := errors.AsType[*keyset.Miss](err); missed {
+		err = errCrowded
+	}
+	return found, err
+}
+
+// patient returns a context that ends when a token that came at that time has waited long enough:
+// for as long as the most patient source would make it wait alone. Several sources are waited for
+// one after the other, and each begins to count when its turn comes.
+func (s *Set) patient(ctx context.Context, arrived time.Time) (context.Context, context.CancelFunc) {
+	wait := staleWait + searchWait
+	for _, part := range s.parts {
+		wait = max(wait, part.policy.coldWait)
+	}
+	return context.WithDeadlineCause(ctx, arrived.Add(wait), errFetchUnderWay)
 }
 
 // cached returns the candidates among the keys that the sources have now, and reports whether it

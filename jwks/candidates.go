@@ -2,6 +2,7 @@ package jwks
 
 import (
 	"hash/maphash"
+	"time"
 
 	"github.com/bearer-go/bearer/internal/jws"
 	"github.com/bearer-go/bearer/internal/keyset"
@@ -86,6 +87,8 @@ type candidates struct {
 
 	missing error // why one of several sources has no keys now
 	guessed bool  // see [keyset.Candidates]
+
+	since time.Time // when the token came, where there are several sources
 }
 
 // add adds a key, unless the token is not to be tried with more. It reports whether there was room.

@@ -26,13 +26,15 @@ func (p pipeline) Candidates(
 
 // Named is Candidates after a guess of it.
 func (p pipeline) Named(
-	ctx context.Context, iss string, hint keyset.Hint, alg string,
+	ctx context.Context, iss string, hint keyset.Hint, alg string, since time.Time,
 ) (all keyset.Candidates, at time.Time, err error) {
+	ctx, cancel := p.set.patient(ctx, since)
+	defer cancel()
 	q := query{hint: hint, marked: hint.Thumbprint != keyset.Thumbprint{}, iss: iss, named: true}
 	if q.anyOf() {
 		left := p.set.settle(ctx)
 		all, at, err = p.find(ctx, &q, alg)
-		all.Guessed = all.Guessed && left
+		all.Guessed, all.Since = all.Guessed && left, since
 		return all, at, err
 	}
 	all, at, err = p.find(ctx, &q, alg)
@@ -58,6 +60,7 @@ func (p pipeline) find(
 		all.Add(&key.Key)
 	}
 	all.Missing, all.Untried, all.Guessed = found.missing, found.untried, found.guessed
+	all.Since = found.since
 	return all, at, nil
 }
 

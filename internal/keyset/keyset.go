@@ -94,6 +94,10 @@ type Candidates struct {
 	// of these verifies the signature: the token names a key, by its key id or its certificate, and
 	// these are keys without one; or it names none, and a source has no fresh keys.
 	Guessed bool
+
+	// Since is when the token came, for [Set.Named]: what it has waited for counts there, too. It is
+	// the zero time unless there are several sources.
+	Since time.Time
 }
 
 // Add adds a key. There are at most [MaxCandidates].
@@ -118,8 +122,11 @@ type Set interface {
 	// Named is Candidates where its answer was a guess, and waits where Candidates did not. It looks
 	// for the key that the token names, and returns other keys only if no source has that one. For a
 	// token that names none it waits until one more source has newer keys; its answer is a guess
-	// while there are others to wait for.
-	Named(ctx context.Context, iss string, hint Hint, alg string) (Candidates, time.Time, error)
+	// while there are others to wait for. A token that came at the time since waits no longer, in
+	// all, than the most patient source would make it wait alone.
+	Named(
+		ctx context.Context, iss string, hint Hint, alg string, since time.Time,
+	) (Candidates, time.Time, error)
 
 	// Holds reports whether Candidates would return this key now. It is for tokens that were
 	// verified with the key before: as long as the set holds the key, verifying the signature again
