@@ -32,10 +32,16 @@ var refusalBackoff = flight.Backoff{First: time.Second, Max: pacing.MaxBackoff}
 // person's logout must not stop another's.
 type throttle struct {
 	mu       sync.Mutex
-	asked    map[string]pause  // by endpoint: for how long that asked to be left alone (RFC 9110 section 10.2.3, RFC 6585 section 4)
+	asked    map[place]pause   // for how long an endpoint asked to be left alone (RFC 9110 section 10.2.3, RFC 6585 section 4)
 	refusals map[about]refusal // what the client itself was refused for
 
 	proven map[string]proven // by grant type, "" for any: what was accepted last
+}
+
+// place is what a pause holds for.
+type place struct {
+	endpoint string
+	outside  bool // for requests with something from outside alone, one of which caused it
 }
 
 // about is what a refusal of the client holds for.
@@ -89,7 +95,10 @@ func (t *throttle) throttled(endpoint string, q Call) *tokens.Error {
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return t.asked[endpoint].on()
+	if err := t.asked[place{endpoint: endpoint}].on(); err != nil || !q.Outside {
+		return err
+	}
+	return t.asked[place{endpoint, true}].on()
 }
 
 // refused returns the error for a request that would be refused as one before was, or nil.
@@ -155,7 +164,7 @@ func (t *throttle) failed(endpoint string, q Call, proof tokens.Secret, err *tok
 			return
 		}
 		if t.asked == nil {
-			t.asked = make(map[string]pause)
+			t.asked = make(map[place]pause)
 		}
 		for other, asked := range t.asked { // of endpoints that discovery has replaced since
 			if !now.Before(asked.until) {
@@ -164,8 +173,9 @@ func (t *throttle) failed(endpoint string, q Call, proof tokens.Secret, err *tok
 		}
 		// Of requests that were under way together the longest pause counts.
 		whole := min(err.RetryAfter, pacing.MaxRetryAfter)
-		if until := now.Add(whole); until.After(t.asked[endpoint].until) {
-			t.asked[endpoint] = pause{until, whole, err}
+		at := place{endpoint, q.Outside}
+		if until := now.Add(whole); until.After(t.asked[at].until) {
+			t.asked[at] = pause{until, whole, err}
 		}
 	case errors.Is(err, ErrRefreshToken): // and not about the client, whatever the code is
 	case err.Permanent() && err.Code == "invalid_client":

@@ -1,6 +1,7 @@
 package oauth_test
 
 import (
+	"context"
 	"net/http"
 	"net/url"
 	"testing"
@@ -56,6 +57,48 @@ func TestPauseDoesNotMoveWithTheEndpoint(t *testing.T) {
 		synctest.Wait()
 		if err := fetch(); err != nil {
 			t.Error("the new endpoint:", err)
+		}
+	})
+}
+
+// What callers bring can be more than the endpoint answers, for as long as they come. The client's own
+// tokens wait for a pause that they have caused themselves, and callers wait for both.
+func TestPauseThatCallersCauseIsTheirs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		server := tokenstest.NewServer()
+		client := tokenstest.NewClient(t, server, oauth.ClientSecretBasic(tokens.NewSecret(tokenstest.Secret)))
+		busy := tokenstest.Gives(http.StatusTooManyRequests, "", "", "Retry-After", "60")
+		own, callers := client.ClientCredentials(), client.JWTBearer(func(context.Context, tokens.Key) (oauth.SecurityToken, error) {
+			return oauth.SecurityToken{Token: tokens.NewSecret("an-assertion")}, nil
+		})
+		asks := func(what tokens.Fetcher, answer tokenstest.Handler) (asked bool, err error) {
+			server.On("/token", answer)
+			before := len(server.Seen("/token"))
+			_, err = what.Fetch(t.Context(), tokens.Request{})
+			return len(server.Seen("/token")) > before, err
+		}
+		good := tokenstest.JSON(http.StatusOK, tokenstest.Good)
+		if _, err := asks(callers, busy); err == nil {
+			t.Fatal("no error")
+		}
+		if _, err := asks(own, good); err != nil {
+			t.Error("in the callers' pause:", err)
+		}
+		if asked, err := asks(callers, good); asked || err == nil {
+			t.Error("callers in their pause:", err)
+		}
+		<-time.After(time.Minute)
+		if _, err := asks(own, busy); err == nil {
+			t.Fatal("no error")
+		}
+		for name, what := range map[string]tokens.Fetcher{"own": own, "callers": callers} {
+			if asked, err := asks(what, good); asked || err == nil {
+				t.Errorf("%s, in the own pause: %v", name, err)
+			}
+		}
+		<-time.After(time.Minute)
+		if _, err := asks(callers, good); err != nil {
+			t.Error("after the pause:", err)
 		}
 	})
 }
