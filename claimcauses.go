@@ -167,7 +167,8 @@ func markOf(m strictjson.Member) mark {
 	return noMark
 }
 
-// anotherKind is the refusal of a token with a mark. The claim's value is as it stands in the token.
+// anotherKind is the refusal of a token with a mark. The claim's value is as it stands in the
+// token.
 func anotherKind(k mark, value string) *Error {
 	var says, found string
 	if text, ok := strictjson.String(value); ok {

@@ -10,8 +10,8 @@ import (
 // which is that of [NewContext], or nil for an anonymous request.
 type contextKey struct{}
 
-// principal is the context of a request that was verified: what [context.WithValue] returns, in less
-// memory and time.
+// principal is the context of a request that was verified: what [context.WithValue] returns, in
+// less memory and time.
 type principal struct {
 	context.Context
 	*verified

@@ -113,5 +113,6 @@
 // It never stores a decision. On every request, and on every pass of a nested guard, the key must
 // be in the issuer's set, the token must not have expired, and the route's requirements are
 // checked. So is what can differ between requests: the audience of an [AudienceFunc], what the
-// function of an [IssuerTemplate] says, and whether a [Registry] still has the issuer. A key that leaves the set takes the tokens with it that it signed.
+// function of an [IssuerTemplate] says, and whether a [Registry] still has the issuer. A key that
+// leaves the set takes the tokens with it that it signed.
 package bearer

@@ -17,7 +17,8 @@ import (
 // issuer up, calls no [Func] and no [AudienceFunc], and writes neither a log line nor an event. A
 // token that the guard would refuse is never [VerdictAccepted].
 //
-// A report is for operators and not for clients. It quotes nothing of a token that was not verified.
+// A report is for operators and not for clients. It quotes nothing of a token that was not
+// verified.
 func (g *Guard) Explain(ctx context.Context, token string) Report {
 	core, seen := g.core, trace{}
 	r := Report{Verdict: VerdictAccepted}

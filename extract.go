@@ -64,8 +64,8 @@ func (x *extraction) extract(from *places) *Error {
 	}
 }
 
-// fromHeader is extract for the Authorization header alone, which is where most routes look. The walk
-// over a list of one place takes a tenth of what a refusal takes.
+// fromHeader is extract for the Authorization header alone, which is where most routes look. The
+// walk over a list of one place takes a tenth of what a refusal takes.
 func (x *extraction) fromHeader(p *place) (refusal *Error) {
 	x.at = p
 	if x.token, _, refusal = p.readCredentials(x.authorization[0]); refusal == nil && x.token == "" {

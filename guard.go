@@ -166,9 +166,9 @@ func (g *guard) passAgain(r *http.Request, known *principal, d *decision) (*http
 	}
 }
 
-// ignores reports whether a refused token counts as none on a route that says so of stale cookies: it
-// is one and the only credential, and the route takes anonymous requests. Any other refusal than that of
-// the token stands, a 503 above all: then the token may be good.
+// ignores reports whether a refused token counts as none on a route that says so of stale cookies:
+// it is one and the only credential, and the route takes anonymous requests. Any other refusal than
+// that of the token stands, a 503 above all: then the token may be good.
 func (g *guard) ignores(r *http.Request, at *place, err *Error) bool {
 	return g.rule.passesAnonymous() && at.kind == locationCookie &&
 		err.Code() == codeInvalidToken && len(r.Header["Authorization"]) == 0 && g.rule.places.holdOnly(at, r)

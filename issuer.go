@@ -73,7 +73,8 @@ func (iss *issuer) verifySignature(
 	return key, at, nil
 }
 
-// maxLooks is how often the set is asked again for one token: once for each source that there can be.
+// maxLooks is how often the set is asked again for one token: once for each source that there can
+// be.
 const maxLooks = 8
 
 // verifiedWith returns the first of the keys that verifies the signature, or nil. Those that were
@@ -88,8 +89,8 @@ func (t *signedToken) verifiedWith(alg *jws.Algorithm, keys, tried []*keyset.Key
 }
 
 // notVerified is the refusal when none of the candidates verifies the signature. It is made once
-// for each key. While one of several sources of keys is down, the key may be one of those, and so it
-// may be where a source has more keys than a token without a key id is tried with.
+// for each key. While one of several sources of keys is down, the key may be one of those, and so
+// it may be where a source has more keys than a token without a key id is tried with.
 func notVerified(found *keyset.Candidates) *Error {
 	if found.Missing != nil {
 		return keysUnavailable(found.Missing)

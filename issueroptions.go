@@ -88,8 +88,8 @@ func describeIssuer(name, audience string, opts []IssuerOption) *issuerConfig {
 //
 // The keys come from [MetadataURL], [JWKSURL] or [Keys], since a template has no discovery of its
 // own. The document at MetadataURL must name the template as its issuer, to the character. A key
-// whose member issuer does not fit the token's own iss is not used. [Claims.Issuer] is the token's own iss, and
-// [Event.Issuer] and [KeyStats.Issuer] are the name with the placeholder.
+// whose member issuer does not fit the token's own iss is not used. [Claims.Issuer] is the token's
+// own iss, and [Event.Issuer] and [KeyStats.Issuer] are the name with the placeholder.
 //
 // An issuer that has a [WithIssuer] of its own is judged by that alone. Two templates that an iss
 // could both fit are a mistake.
@@ -192,34 +192,35 @@ func MaxLifetime(d time.Duration) IssuerOption {
 
 // ClientIDClaim names the claims that hold the OAuth client's id, for [Claims.ClientID]: "cid" for
 // Okta, "appid" for Microsoft Entra ID in version 1. The first that is there and not empty counts.
-// Default: client_id, and azp if there is none. A claim that is named here is a string, or the token is refused.
-// No name and an empty one are errors.
+// Default: client_id, and azp if there is none. A claim that is named here is a string, or the
+// token is refused. No name and an empty one are errors.
 func ClientIDClaim(names ...string) IssuerOption {
 	names = slices.Clone(names)
 	return func(iss *issuerConfig) { iss.clientIDClaim.Set(names) }
 }
 
-// ScopeClaim names the claims that hold the scopes, whose values are merged, instead of the default:
-// scope and scp. Each is a string of scopes separated by spaces, or an array of strings. A dot steps
-// into a nested object unless a member has the whole name. No path and an empty one are errors.
+// ScopeClaim names the claims that hold the scopes, whose values are merged, instead of the
+// default: scope and scp. Each is a string of scopes separated by spaces, or an array of strings. A
+// dot steps into a nested object unless a member has the whole name. No path and an empty one are
+// errors.
 func ScopeClaim(paths ...string) IssuerOption {
 	paths = slices.Clone(paths)
 	return func(iss *issuerConfig) { iss.scopeClaim.Set(paths) }
 }
 
-// RolesClaim names the claims that hold the roles, whose values are merged: each an array of strings,
-// or one string. Default: "roles". A dot steps into a nested object unless a member has the whole
-// name: "realm_access.roles" for Keycloak, "https://example.com/roles" for a namespaced claim. No
-// path and an empty one are errors. See [RolesFromMembers] and [RolesSeparatedBySpaces] for other
-// shapes.
+// RolesClaim names the claims that hold the roles, whose values are merged: each an array of
+// strings, or one string. Default: "roles". A dot steps into a nested object unless a member has
+// the whole name: "realm_access.roles" for Keycloak, "https://example.com/roles" for a namespaced
+// claim. No path and an empty one are errors. See [RolesFromMembers] and [RolesSeparatedBySpaces]
+// for other shapes.
 func RolesClaim(paths ...string) IssuerOption {
 	paths = slices.Clone(paths)
 	return func(iss *issuerConfig) { iss.rolesClaim.Set(paths) }
 }
 
-// RolesFromMembers takes the names of an object's members as roles where a roles claim is an object,
-// as Zitadel writes it: {"admin":{"168":"acme.example"}} has the role admin. A member that is false
-// or null gives none; any other value is not looked at. Default: an object has no roles.
+// RolesFromMembers takes the names of an object's members as roles where a roles claim is an
+// object, as Zitadel writes it: {"admin":{"168":"acme.example"}} has the role admin. A member that
+// is false or null gives none; any other value is not looked at. Default: an object has no roles.
 func RolesFromMembers() IssuerOption {
 	return func(iss *issuerConfig) { iss.rolesFromMembers.Set(struct{}{}) }
 }
@@ -235,19 +236,19 @@ func RolesSeparatedBySpaces() IssuerOption {
 // not_an_access_token. It is for issuers whose ID tokens carry no mark (RFC 8725 section 2.8): name
 // what every access token has and no ID token, such as "scp" and "roles" for Microsoft Entra ID. A
 // claim that is null counts as absent; any other value is not looked at. Names are compared
-// case-exactly, and a dot is part of the name. Default: none has to be present. No name and an empty
-// one are errors.
+// case-exactly, and a dot is part of the name. Default: none has to be present. No name and an
+// empty one are errors.
 func AnyClaimPresent(names ...string) IssuerOption {
 	names = slices.Clone(names)
 	return func(iss *issuerConfig) { iss.anyClaim.Set(names) }
 }
 
 // HMACSecret verifies tokens with a secret shared with the issuer, at least as long as the hash: 32
-// bytes for HS256 (RFC 7518 section 3.2). While the secret is replaced, give the new one and the old
-// one, up to 4; each token is tried with all of them. A service that can verify such tokens can also
-// make them, so prefer public keys. It excludes every other source of keys and every other kind of
-// algorithm. Default: none; tokens signed with HMAC are refused. The secrets are copied at once. No
-// secret, an empty one, the same one twice and a key in PEM are errors.
+// bytes for HS256 (RFC 7518 section 3.2). While the secret is replaced, give the new one and the
+// old one, up to 4; each token is tried with all of them. A service that can verify such tokens can
+// also make them, so prefer public keys. It excludes every other source of keys and every other
+// kind of algorithm. Default: none; tokens signed with HMAC are refused. The secrets are copied at
+// once. No secret, an empty one, the same one twice and a key in PEM are errors.
 func HMACSecret(secrets ...[]byte) IssuerOption {
 	secrets = cloneAll(secrets)
 	return func(iss *issuerConfig) { iss.secrets.Set(secrets) }
@@ -299,18 +300,18 @@ func InsecureIgnoreConfirmation() IssuerOption {
 
 // InsecureNoIssuer accepts tokens without a member iss as this issuer's, as SPIRE and PingFederate
 // can make them, if this issuer's keys verify them. One issuer of a Middleware can have it. A token
-// with an iss goes by that, as ever: with "", null or another value it never counts as this issuer's.
-// RFC 8725 section 3.8 asks for the check, because an issuer's keys may sign for others. It
-// contradicts [RFC9068], which requires iss.
+// with an iss goes by that, as ever: with "", null or another value it never counts as this
+// issuer's. RFC 8725 section 3.8 asks for the check, because an issuer's keys may sign for others.
+// It contradicts [RFC9068], which requires iss.
 func InsecureNoIssuer() IssuerOption {
 	return func(iss *issuerConfig) { iss.withoutIssuer.Set(struct{}{}) }
 }
 
-// InsecureIDTokens accepts what the marks of ID tokens show: at_hash, c_hash, s_hash, token_use "id"
-// and Keycloak's typ "ID". It is for issuers whose access tokens have these marks, such as Dex, and
-// for clients that send ID tokens on purpose. An ID token tells a client who logged in; a party
-// that gets one can then use it here, if its audience is this service's (RFC 8725 section 2.8).
-// Logout tokens, security events and refresh tokens stay refused. It contradicts [RFC9068].
+// InsecureIDTokens accepts what the marks of ID tokens show: at_hash, c_hash, s_hash, token_use
+// "id" and Keycloak's typ "ID". It is for issuers whose access tokens have these marks, such as
+// Dex, and for clients that send ID tokens on purpose. An ID token tells a client who logged in; a
+// party that gets one can then use it here, if its audience is this service's (RFC 8725 section
+// 2.8). Logout tokens, security events and refresh tokens stay refused. It contradicts [RFC9068].
 func InsecureIDTokens() IssuerOption {
 	return func(iss *issuerConfig) { iss.idTokens.Set(struct{}{}) }
 }

@@ -19,8 +19,8 @@ type signedToken struct {
 	signingInput string
 }
 
-// readToken reads the parts of a token without interpreting its claims. The buffer is to decode them
-// into, and at least as long as the token. Each part is base64url in its canonical spelling.
+// readToken reads the parts of a token without interpreting its claims. The buffer is to decode
+// them into, and at least as long as the token. Each part is base64url in its canonical spelling.
 func readToken(compact jws.Compact, buffer []byte, known *headerMemo) (t signedToken, err *Error) {
 	var ok bool
 	t.headerText = compact.Header

@@ -176,8 +176,9 @@ const (
 
 // FirstOf takes the token from the first of the sources that holds a credential, and ignores the
 // later ones. Without it a request with a credential in two places is refused. What the first place
-// holds counts, also if it is malformed or refused later: there is no second try. Two credentials in
-// one place are refused, and so is a second Authorization header, wherever tokens are looked for.
+// holds counts, also if it is malformed or refused later: there is no second try. Two credentials
+// in one place are refused, and so is a second Authorization header, wherever tokens are looked
+// for.
 //
 // There is one FirstOf at most, with two sources or more, and none of them is a FirstOf. [FromForm]
 // comes last in it, because a body may take time to arrive. Other sources beside it count as

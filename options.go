@@ -39,9 +39,9 @@ type cacheSize struct{ entries, bytes int }
 // audiences and everything else stay separate for each.
 //
 // By default the issuer is an https URL, and its keys are found by OpenID Connect Discovery or RFC
-// 8414 on the first request. A token must be signed with RS256, PS256, ES256, ES384, ES512 or EdDSA,
-// be of type at+jwt or JWT, carry exp, and name the audience in aud. An empty issuer or audience is
-// an error, so that an unset variable does not open a service.
+// 8414 on the first request. A token must be signed with RS256, PS256, ES256, ES384, ES512 or
+// EdDSA, be of type at+jwt or JWT, carry exp, and name the audience in aud. An empty issuer or
+// audience is an error, so that an unset variable does not open a service.
 func WithIssuer(name, audience string, opts ...IssuerOption) Option {
 	opts = slices.Clone(opts) // here and below: what the caller does with its own list later changes nothing
 	return func(c *config) { c.issuers = append(c.issuers, describeIssuer(name, audience, opts)) }
@@ -68,9 +68,9 @@ func WithResourceMetadata(metadata ResourceMetadata) Option {
 	return func(c *config) { c.metadata.Set(metadata) }
 }
 
-// WithLogger sets where refusals and changes of a key set's state are logged. Refusals are logged at
-// Debug. Those for an unknown issuer, algorithm, type or key, or for another audience, look like a
-// mistake in the setup: they are logged at Warn, once a minute for each reason. Changes of a key
+// WithLogger sets where refusals and changes of a key set's state are logged. Refusals are logged
+// at Debug. Those for an unknown issuer, algorithm, type or key, or for another audience, look like
+// a mistake in the setup: they are logged at Warn, once a minute for each reason. Changes of a key
 // set's state are logged at Warn. Default: [slog.Default], as it is when New is called.
 func WithLogger(logger *slog.Logger) Option {
 	return func(c *config) { c.logger.Set(logger) }

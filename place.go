@@ -31,8 +31,8 @@ type places struct {
 	several *Error // credentials in more than one
 }
 
-// finding says where a verified token was, and what the request's Authorization header was, or "" if
-// there was none, or it is the scheme of the place, one space and the token.
+// finding says where a verified token was, and what the request's Authorization header was, or ""
+// if there was none, or it is the scheme of the place, one space and the token.
 type finding struct {
 	at            *place
 	authorization string

@@ -45,9 +45,9 @@ type lookupFunc = func(ctx context.Context, issuer string) (r Registration, foun
 // application's database. What it finds is registered. Default: none, and an unknown issuer is 401.
 //
 // The issuer is that of a token that is not verified: an attacker can write it. It is an https URL
-// (http on loopback) of printable ASCII, at most 512 bytes long, without query and fragment. Compare
-// it exactly with the issuers that you know, and derive nothing from it. Only an issuer for which
-// the function returned true is contacted.
+// (http on loopback) of printable ASCII, at most 512 bytes long, without query and fragment.
+// Compare it exactly with the issuers that you know, and derive nothing from it. Only an issuer for
+// which the function returned true is contacted.
 //
 // found is false for an issuer that is not trusted, which is 401. An error is 503, and so are a
 // Registration with mistakes, a panic, and a call of more than 5 seconds. The text of the error is

@@ -368,10 +368,10 @@ type optionalRoute struct{}
 func (optionalRoute) configure(r *routeRule) { r.optional = true }
 
 // StaleCookieIsAnonymous lets a request pass without claims whose cookie ([FromCookie]) holds a
-// token that is refused with 401 and invalid_token, such as an expired one: a browser sends it until
-// the cookie expires, and the person is to see the page and can log in again. The route must be
-// [Optional], and a route that requires something answers 401 as always. Default: a refused token is
-// refused.
+// token that is refused with 401 and invalid_token, such as an expired one: a browser sends it
+// until the cookie expires, and the person is to see the page and can log in again. The route must
+// be [Optional], and a route that requires something answers 401 as always. Default: a refused
+// token is refused.
 //
 // Only the token in the cookie is ignored in this way. A 503 stands, because the token may be good,
 // and so does a 400. A request with an Authorization header is never anonymous. The [Event] has the

@@ -297,8 +297,8 @@ func (r *roster) enter(name string, iss *issuer, now time.Duration) {
 	r.members[name] = iss
 }
 
-// drop takes an issuer out of the registry and returns it, or nil if it is not there. Decisions that
-// began before may still let a token pass, unless the issuer was removed.
+// drop takes an issuer out of the registry and returns it, or nil if it is not there. Decisions
+// that began before may still let a token pass, unless the issuer was removed.
 func (r *roster) drop(name string, removed bool) *issuer {
 	iss := r.members[name]
 	if iss != nil {

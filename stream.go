@@ -8,8 +8,8 @@ import (
 )
 
 // UntilExpiry returns a context that ends when the verified token of a request does, for handlers
-// that outlive it: streams of server-sent events, WebSockets, long downloads. Give it the context of
-// the request, or one made from it. The token ends
+// that outlive it: streams of server-sent events, WebSockets, long downloads. Give it the context
+// of the request, or one made from it. The token ends
 //
 //   - when exp and the [Leeway] have passed,
 //   - when its issuer no longer has its key, which is noticed within the lifetime of the key set,

@@ -19,9 +19,9 @@ type tokenHandle struct{ text *string }
 // wherever in the request it was. ok is false where FromContext has no claims, and for claims of
 // [NewContext], which come without their token.
 //
-// Danger: everyone who has a bearer token can use it, at every service that its audience names. Pass it
-// on only to a service that the token is meant for, over TLS. For other services exchange it (RFC
-// 8693) or use a token of your own.
+// Danger: everyone who has a bearer token can use it, at every service that its audience names.
+// Pass it on only to a service that the token is meant for, over TLS. For other services exchange
+// it (RFC 8693) or use a token of your own.
 func TokenFromContext(ctx context.Context) (token Token, ok bool) {
 	p, ok := ctx.Value(contextKey{}).(*principal)
 	if !ok {

@@ -94,8 +94,8 @@ const usualTokenSize = 2 << 10
 
 var refusedSize = fixed(ReasonTokenTooLarge, "jws.size", "it is longer than allowed", "WithMaxTokenSize raises the limit")
 
-// verify turns a token into claims, or returns the refusal of the first check that fails. ev records
-// only values that matched the configuration or a key, so that they are safe to export.
+// verify turns a token into claims, or returns the refusal of the first check that fails. ev
+// records only values that matched the configuration or a key, so that they are safe to export.
 func (v *verifier) verify(ctx context.Context, token string, ev *trace) (*verified, *Error) {
 	if len(token) > v.maxTokenSize {
 		return nil, refusedSize
@@ -248,8 +248,8 @@ func (t *verified) size() int {
 // selectIssuer finds the issuer by a payload's iss, compared exactly, and returns the iss with it.
 // An issuer that is configured by its name comes before a template, and both before a registry. A
 // token of an unknown issuer ends here, before its algorithm is looked at or a key is fetched. A
-// payload without a member iss is one of the issuer with InsecureNoIssuer, if there is one; a member
-// of any value is not.
+// payload without a member iss is one of the issuer with InsecureNoIssuer, if there is one; a
+// member of any value is not.
 func (v *verifier) selectIssuer(ctx context.Context, payload []byte) (iss *issuer, name string, refusal *Error) {
 	value, found, err := strictjson.Find(payload, "iss")
 	if err != nil {

@@ -16,13 +16,13 @@ import (
 //		bearer.WithHTTPClient(bearertest.Client(staff, guests)),
 //	)
 //
-// A request goes to the issuer that it is for, as [Issuer.Client] sends it: by its origin, and among
-// issuers that share an origin, such as the realms of one server, by the longest path. The paths of
-// RFC 8414 section 3, where the well-known part comes first, count too. A request to any other
-// origin is an error, so that a test never leaves the process unnoticed.
+// A request goes to the issuer that it is for, as [Issuer.Client] sends it: by its origin, and
+// among issuers that share an origin, such as the realms of one server, by the longest path. The
+// paths of RFC 8414 section 3, where the well-known part comes first, count too. A request to any
+// other origin is an error, so that a test never leaves the process unnoticed.
 //
-// Issuers with a socket and without may be mixed. Client panics when there is no issuer, when one is
-// nil, and when two have one URL; the option [WithURL] gives an issuer another.
+// Issuers with a socket and without may be mixed. Client panics when there is no issuer, when one
+// is nil, and when two have one URL; the option [WithURL] gives an issuer another.
 func Client(issuers ...*Issuer) *http.Client {
 	if len(issuers) == 0 {
 		panic("bearertest: Client: want at least one issuer")
@@ -59,8 +59,8 @@ func (s *severalIssuers) RoundTrip(r *http.Request) (*http.Response, error) {
 }
 
 // issuerFor returns the issuer with the longest path among those at the URL's origin, or otherwise
-// among those whose own client leads there: [Redirect] and [Attack] add origins. If the URL is below
-// the path of none, the first answers, as the server at its origin.
+// among those whose own client leads there: [Redirect] and [Attack] add origins. If the URL is
+// below the path of none, the first answers, as the server at its origin.
 func (s *severalIssuers) issuerFor(u *url.URL) *Issuer {
 	if issuer := s.closest(u, (*Issuer).isAt); issuer != nil {
 		return issuer
@@ -119,7 +119,8 @@ func isBelow(path, base string) bool {
 }
 
 // withoutWellKnown returns the path of the issuer whose metadata is at a path of RFC 8414 section
-// 3.1, such as "/realms/a" for "/.well-known/oauth-authorization-server/realms/a", or "" for others.
+// 3.1, such as "/realms/a" for "/.well-known/oauth-authorization-server/realms/a", or "" for
+// others.
 func withoutWellKnown(path string) string {
 	rest, ok := strings.CutPrefix(path, "/.well-known/")
 	if !ok {

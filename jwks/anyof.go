@@ -43,9 +43,9 @@ const maxSources = 8
 //
 // A key that was withdrawn from one source is accepted for as long as another has it. A token waits
 // for no source with stale keys once another has fresh ones that fit it as well. With neither a key
-// id nor a certificate every key does, and one that was withdrawn in a time without requests is then
-// accepted until the next fetch of its source ends. A request that waits holds about 5 KiB more for
-// each source than the package documentation says.
+// id nor a certificate every key does, and one that was withdrawn in a time without requests is
+// then accepted until the next fetch of its source ends. A request that waits holds about 5 KiB
+// more for each source than the package documentation says.
 func AnyOf(sources ...Source) Source {
 	sources = slices.Clone(sources)
 	names := make([]string, len(sources))
@@ -219,8 +219,8 @@ func (s *Set) cached(ctx context.Context, q *query, now time.Time) (found candid
 	return found, waited
 }
 
-// settle waits until one of the sources without fresh keys has newer ones, or none of them will have
-// any soon. It reports whether there are others left to wait for.
+// settle waits until one of the sources without fresh keys has newer ones, or none of them will
+// have any soon. It reports whether there are others left to wait for.
 func (s *Set) settle(ctx context.Context) (left bool) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()

@@ -104,8 +104,8 @@ func (c *candidates) add(key *key) bool {
 	return true
 }
 
-// tooMany is why none of the keys is tried that fit a token without a key id, and nil if they are not
-// too many.
+// tooMany is why none of the keys is tried that fit a token without a key id, and nil if they are
+// not too many.
 func (s *keySet) tooMany(q *query) *keyset.Miss {
 	switch found := s.candidates(q); {
 	case !found.crowded:

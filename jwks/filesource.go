@@ -49,8 +49,8 @@ const (
 // that it is not read while it is being written. Rename a complete file over the old one, and there
 // is no such moment.
 //
-// A file system that is stuck is a failure as well, after 5 seconds. One goroutine waits for it, and
-// [Set.Close] does not.
+// A file system that is stuck is a failure as well, after 5 seconds. One goroutine waits for it,
+// and [Set.Close] does not.
 //
 // An empty path is an error, and so is [WithLastKnownGood]. Options about HTTP mean nothing here.
 func File(path string, options ...Option) Source {

@@ -70,8 +70,8 @@ func readEntries(document string) ([]strictjson.Entry, error) {
 
 // parse reads a JWK Set. Each entry is judged alone, so that one bad key does not take the others
 // down, and a set is a set even if no entry can be used: tokens are then refused for good reason.
-// What is not a set, or an empty one, or has no entry that can be read, is an error, for that is how
-// broken servers and proxies answer.
+// What is not a set, or an empty one, or has no entry that can be read, is an error, for that is
+// how broken servers and proxies answer.
 func parse(document string, jwtSVID bool) (keySet, error) {
 	entries, err := readEntries(document)
 	if err != nil {

@@ -8,9 +8,9 @@
 //	transport, err := source.Transport(nil)
 //	billing := &http.Client{Transport: transport}
 //
-// Which field of a [Key] names the service is the server's choice. Resource is RFC 8707. Auth0 reads
-// Audience instead. Okta and Entra ID read Scope, and Entra ID refuses a Resource. Without one
-// [WithOrigins] says where the token goes.
+// Which field of a [Key] names the service is the server's choice. Resource is RFC 8707. Auth0
+// reads Audience instead. Okta and Entra ID read Scope, and Entra ID refuses a Resource. Without
+// one [WithOrigins] says where the token goes.
 //
 // # The parts
 //
@@ -27,9 +27,8 @@
 // one request for the next is made in the background. It is expired when its life is over but for
 // 10 seconds or a tenth, whichever is less, because a request takes a while to arrive. A life
 // begins when the token was asked for; one that the server does not name is five minutes, or what
-// the option for it says in package oauth. What the
-// token itself says of its times is never read: an access token is opaque to a client (RFC 9068
-// section 6).
+// the option for it says in package oauth. What the token itself says of its times is never read:
+// an access token is opaque to a client (RFC 9068 section 6).
 //
 // Two clocks are asked, and a token is over when either says so: the monotonic one stands still
 // while a machine is suspended, and the wall clock can be set back.

@@ -11,9 +11,9 @@ import "github.com/bearer-go/bearer/internal/accesstoken"
 // into 16 KiB beside the members before it.
 func (r *Response) Extra(name string) string { return accesstoken.Extra(r.Extras.Reveal(), name) }
 
-// Extra returns another member of the answer that the token came with; see [Response.Extra]. That of
-// the zero Token is "".
+// Extra returns another member of the answer that the token came with; see [Response.Extra]. That
+// of the zero Token is "".
 //
-// With a Store of package session another process has them too, unless the record of the session had
-// no room for them.
+// With a Store of package session another process has them too, unless the record of the session
+// had no room for them.
 func (t *Token) Extra(name string) string { return accesstoken.Extra(t.extras.Reveal(), name) }

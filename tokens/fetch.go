@@ -197,8 +197,8 @@ func backoff(failures int, err error) time.Duration {
 }
 
 // logLevel is the level for what came of a fetch, by what came of the one before: nil for a token,
-// or for none. What has changed is for an operator, and all else for Debug. That a person has to log
-// in is a change and no fault.
+// or for none. What has changed is for an operator, and all else for Debug. That a person has to
+// log in is a change and no fault.
 func logLevel(before, now error) slog.Level {
 	loggedOut, wasLoggedOut := errors.Is(now, ErrLoginRequired), errors.Is(before, ErrLoginRequired)
 	switch {

@@ -47,8 +47,8 @@ var (
 // lost with it is where its server's endpoints are, and how long they are not to be asked; values
 // that were registered with [Request.AtClose] are closed nevertheless. A Fetcher that is an
 // [io.Closer], as that of package session is, may have something to save, and is never forgotten:
-// with 4096 of those the fetch for another client is an error. One that wraps such a Fetcher needs a
-// Close of its own, which calls the other's.
+// with 4096 of those the fetch for another client is an error. One that wraps such a Fetcher needs
+// a Close of its own, which calls the other's.
 func FetcherByClient(fetcherOf func(ctx context.Context, issuer, client string) (Fetcher, error)) Fetcher {
 	return byClient{hiddenByClient: &hiddenByClient{&byClientState{
 		fetcherOf: fetcherOf, fetchers: make(map[clientID]*clientFetcher), order: list.New(),

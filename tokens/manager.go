@@ -71,9 +71,10 @@ func NewManager(fetcher Fetcher, opts ...ManagerOption) (*Manager, error) {
 	return m, nil
 }
 
-// Source returns the source of tokens for a key. It is the same one each time, and for each key that
-// means the same token, also one that the Manager has forgotten ([WithMaxKeys]) and that a caller
-// still holds. It does no I/O. A key that the Fetcher cannot serve is an error of [Source.Token].
+// Source returns the source of tokens for a key. It is the same one each time, and for each key
+// that means the same token, also one that the Manager has forgotten ([WithMaxKeys]) and that a
+// caller still holds. It does no I/O. A key that the Fetcher cannot serve is an error of
+// [Source.Token].
 func (m *Manager) Source(key Key) *Source {
 	key = key.canonical()
 	m.mu.Lock()

@@ -51,7 +51,8 @@ func WithMaxKeys(n int) ManagerOption {
 // moment in which a refresh token was sent: the answer is waited for, and saved, and serves the
 // next caller.
 //
-// [oauth.WithMaxRequests]: https://pkg.go.dev/github.com/bearer-go/bearer/tokens/oauth#WithMaxRequests
+// [oauth.WithMaxRequests]:
+// https://pkg.go.dev/github.com/bearer-go/bearer/tokens/oauth#WithMaxRequests
 func WithFetchTimeout(d time.Duration) ManagerOption {
 	return func(c *managerConfig) { c.timeout.Set(d) }
 }

@@ -51,10 +51,11 @@ const (
 // # When a server does not accept the token
 //
 // On a 401 with a Bearer challenge that says invalid_token, or one without a reason if
-// [WithRenewalOn401] was given, that very token is invalidated, see [Source.Invalidate], and the request sent once more with another, if there is one and if the body
-// can be sent again: there is none, or [http.Request.GetBody] is set, as [http.NewRequest] does for
-// bytes and strings. Otherwise, and for every other answer, the caller gets what the server said. A
-// request is never sent more than twice.
+// [WithRenewalOn401] was given, that very token is invalidated, see [Source.Invalidate], and the
+// request sent once more with another, if there is one and if the body can be sent again: there is
+// none, or [http.Request.GetBody] is set, as [http.NewRequest] does for bytes and strings.
+// Otherwise, and for every other answer, the caller gets what the server said. A request is never
+// sent more than twice.
 type Transport struct {
 	opaque
 	*hiddenTransport

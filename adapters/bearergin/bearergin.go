@@ -10,8 +10,8 @@
 // passes several is verified once. Everything else is configured on the [bearer.Middleware].
 //
 // A [bearer.Func] finds the parameters of the route with r.PathValue, such as r.PathValue("tenant")
-// for "/tenants/:tenant", with the values that c.Param returns: of two parameters with one name, the
-// first. They are set on the request itself, as http.ServeMux sets its own.
+// for "/tenants/:tenant", with the values that c.Param returns: of two parameters with one name,
+// the first. They are set on the request itself, as http.ServeMux sets its own.
 //
 // CORS goes before the guard: a preflight carries no token and would be refused, and a browser
 // shows a refusal to its script only with CORS headers on it.

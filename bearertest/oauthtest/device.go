@@ -146,8 +146,8 @@ func (s *Server) ApproveDevice(userCode, subject string) {
 	s.mustDecide("ApproveDevice", userCode, approves(subject))
 }
 
-// DenyDevice is a person who has entered this user_code and has not agreed, access_denied. It panics
-// for a code that waits for no person.
+// DenyDevice is a person who has entered this user_code and has not agreed, access_denied. It
+// panics for a code that waits for no person.
 func (s *Server) DenyDevice(userCode string) {
 	s.mustDecide("DenyDevice", userCode, func(d *deviceLogin) { d.denied = true })
 }

@@ -38,9 +38,9 @@ const (
 //     user_code (RFC 8628). The person's part is a GET of the verification_uri_complete, or
 //     [Server.ApproveDevice] and the methods beside it.
 //   - The revocation endpoint is POST /revoke (RFC 7009).
-//   - The userinfo endpoint, GET /userinfo, answers with the sub of an access token that this server
-//     has signed and not revoked, and with the claims of [WithUserInfo] (OpenID Connect Core 1.0
-//     section 5.3).
+//   - The userinfo endpoint, GET /userinfo, answers with the sub of an access token that this
+//     server has signed and not revoked, and with the claims of [WithUserInfo] (OpenID Connect Core
+//     1.0 section 5.3).
 //
 // The faults of the issuer ([bearertest.Issuer.SetFault]) meet every endpoint. Refuse is for errors
 // of OAuth.

@@ -25,8 +25,8 @@ func mount(mux *http.ServeMux, service http.Handler, procedures map[string]*bear
 	}
 }
 
-// protect answers a refusal in the protocol that the request speaks: Connect, gRPC or gRPC-Web. To a
-// client that speaks none of them it is what [bearer.Guard.Handler] would answer.
+// protect answers a refusal in the protocol that the request speaks: Connect, gRPC or gRPC-Web. To
+// a client that speaks none of them it is what [bearer.Guard.Handler] would answer.
 func protect(guard *bearer.Guard, next http.Handler) http.Handler {
 	writer := connect.NewErrorWriter()
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -43,8 +43,8 @@ func protect(guard *bearer.Guard, next http.Handler) http.Handler {
 	})
 }
 
-// judging is an interceptor for streams, which can outlive their token: each message is judged again
-// by the guard of its procedure. That costs no signature.
+// judging is an interceptor for streams, which can outlive their token: each message is judged
+// again by the guard of its procedure. That costs no signature.
 type judging map[string]*bearer.Guard
 
 // WrapUnary adds nothing: the message of a unary call comes with the token.
@@ -128,8 +128,8 @@ func refusal(err error) *connect.Error {
 }
 
 // setHeader sets what a refusal has in the header, where a client finds it in [connect.Error.Meta].
-// WWW-Authenticate must not be in a trailer (RFC 9110 section 6.5.1), and package net/http leaves it
-// out there.
+// WWW-Authenticate must not be in a trailer (RFC 9110 section 6.5.1), and package net/http leaves
+// it out there.
 func setHeader(header http.Header, err error) {
 	header.Set("Cache-Control", "no-store")
 	refused, ok := errors.AsType[*bearer.Error](err)

@@ -3,7 +3,8 @@
 //
 //	AUDIENCE=<application id> TENANTS=<tenant id>,<tenant id> go run ./examples/entra
 //
-// The API's manifest sets requestedAccessTokenVersion to 2, so that tokens have this form of issuer.
+// The API's manifest sets requestedAccessTokenVersion to 2, so that tokens have this form of
+// issuer.
 package main
 
 import (
@@ -50,8 +51,8 @@ type customers struct {
 	ids map[string]bool
 }
 
-// set replaces the tenants. From then on a tenant that is not among them is refused, with tokens that
-// were verified before, too.
+// set replaces the tenants. From then on a tenant that is not among them is refused, with tokens
+// that were verified before, too.
 func (c *customers) set(tenants []string) {
 	ids := make(map[string]bool)
 	for _, id := range tenants {
@@ -62,8 +63,8 @@ func (c *customers) set(tenants []string) {
 	c.ids = ids
 }
 
-// accept runs on every request, so it answers from memory. Before the tenants are known the answer is
-// 503, and not that a customer is none.
+// accept runs on every request, so it answers from memory. Before the tenants are known the answer
+// is 503, and not that a customer is none.
 func (c *customers) accept(_ context.Context, tenant string) error {
 	c.mu.RLock()
 	defer c.mu.RUnlock()

@@ -25,8 +25,9 @@ type rules struct {
 	open   []string // methods that need no token, such as "/grpc.health.v1.Health/Check"
 }
 
-// check reports the methods of a server that have no rule, and the rules that are for no method. The
-// interceptors refuse the former anyway; this tells of a misspelled name before the first request.
+// check reports the methods of a server that have no rule, and the rules that are for no method.
+// The interceptors refuse the former anyway; this tells of a misspelled name before the first
+// request.
 func (r rules) check(server *grpc.Server) error {
 	var mistakes []error
 	known := make(map[string]bool)
@@ -71,9 +72,9 @@ func (r rules) stream(srv any, stream grpc.ServerStream, info *grpc.StreamServer
 	return next(srv, &guardedStream{stream, call})
 }
 
-// authenticate has the guard of the method judge the metadata. What the guard gets is a request with
-// the authorization values of the metadata, all of them and nothing else: so it refuses a second
-// value, another scheme and a malformed one as it does for HTTP.
+// authenticate has the guard of the method judge the metadata. What the guard gets is a request
+// with the authorization values of the metadata, all of them and nothing else: so it refuses a
+// second value, another scheme and a malformed one as it does for HTTP.
 func (r rules) authenticate(ctx context.Context, method string) (*call, error) {
 	md, _ := metadata.FromIncomingContext(ctx)
 	c := &call{
@@ -113,8 +114,8 @@ func (c *call) judge() error {
 	return nil
 }
 
-// guardedStream has the context with the claims. A handler may send and receive at the same time, so
-// the call does not change any more.
+// guardedStream has the context with the claims. A handler may send and receive at the same time,
+// so the call does not change any more.
 type guardedStream struct {
 	grpc.ServerStream
 	call *call
@@ -151,8 +152,8 @@ var statusCodes = map[int]codes.Code{
 }
 
 // refusal is what the client gets: a fixed text, the reason in capitals as [errdetails.ErrorInfo]
-// has them, when to try again, and the challenge as header "www-authenticate". It must not be in the
-// trailer (RFC 9110 section 6.5.1), so a stream that has begun ends without one.
+// has them, when to try again, and the challenge as header "www-authenticate". It must not be in
+// the trailer (RFC 9110 section 6.5.1), so a stream that has begun ends without one.
 func refusal(ctx context.Context, err error) error {
 	refused, ok := errors.AsType[*bearer.Error](err)
 	if !ok {

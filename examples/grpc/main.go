@@ -32,8 +32,8 @@ func main() {
 	log.Fatal(server.Serve(listener))
 }
 
-// newServer returns a server without TLS, for loopback and tests. Tokens must not cross a network in
-// clear text: give it grpc.Creds, or put a proxy in front that speaks TLS.
+// newServer returns a server without TLS, for loopback and tests. Tokens must not cross a network
+// in clear text: give it grpc.Creds, or put a proxy in front that speaks TLS.
 func newServer(auth *bearer.Middleware, opts ...grpc.ServerOption) (*grpc.Server, error) {
 	read := auth.Guard(bearer.Scopes("orders:read"))
 	who := rules{

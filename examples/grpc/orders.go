@@ -9,7 +9,8 @@ import (
 	"google.golang.org/protobuf/types/known/wrapperspb"
 )
 
-// orders is a service. Of what protoc generates for yours, ordersService is all that a server needs.
+// orders is a service. Of what protoc generates for yours, ordersService is all that a server
+// needs.
 type orders struct{}
 
 var ordersService = grpc.ServiceDesc{

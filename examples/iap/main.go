@@ -1,6 +1,6 @@
 // Command iap runs behind Google's Identity-Aware Proxy, which logs people in and sends a token of
-// its own with each request, in a header without a scheme. The service verifies it, so that a request
-// that comes around the proxy is refused.
+// its own with each request, in a header without a scheme. The service verifies it, so that a
+// request that comes around the proxy is refused.
 //
 //	AUDIENCE=/projects/NUMBER/global/backendServices/ID DOMAIN=example.com go run ./examples/iap
 //
@@ -55,8 +55,8 @@ func newHandler(auth *bearer.Middleware, domain string) (http.Handler, error) {
 	return mux, nil
 }
 
-// home greets the person. The claim has the address; X-Goog-Authenticated-User-Email is a header like
-// any other, which a client can send as well.
+// home greets the person. The claim has the address; X-Goog-Authenticated-User-Email is a header
+// like any other, which a client can send as well.
 func home(w http.ResponseWriter, r *http.Request) {
 	person, err := bearer.ClaimsAs[struct {
 		Email string `json:"email"`

@@ -29,8 +29,8 @@ func (t tools) enforce(next mcp.MethodHandler) mcp.MethodHandler {
 	}
 }
 
-// judge has the guard of a tool judge the token that the guard in front has verified. The context of
-// a call is that of its HTTP request only if the handler is stateless; see newHandler.
+// judge has the guard of a tool judge the token that the guard in front has verified. The context
+// of a call is that of its HTTP request only if the handler is stateless; see newHandler.
 func (t tools) judge(ctx context.Context, tool string) error {
 	guard := t[tool]
 	if guard == nil {
@@ -45,8 +45,8 @@ const maxMessageBytes = 1 << 20
 
 // stepUp stands between the guard in front and the SDK's handler. It answers a call that enforce
 // would refuse with the status and the challenge of HTTP, because a client asks its user for a
-// further scope when it gets 403 with insufficient_scope, and not when it gets an error of JSON-RPC.
-// It decides nothing: what it cannot read goes on to the SDK.
+// further scope when it gets 403 with insufficient_scope, and not when it gets an error of
+// JSON-RPC. It decides nothing: what it cannot read goes on to the SDK.
 func (t tools) stepUp(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxMessageBytes))

@@ -26,8 +26,8 @@ func main() {
 	log.Fatal(server.ListenAndServe())
 }
 
-// newAuth takes the URL at which clients reach the server, with its path. Clients compare it with the
-// one in the metadata, and ask for tokens whose audience it is (RFC 8707).
+// newAuth takes the URL at which clients reach the server, with its path. Clients compare it with
+// the one in the metadata, and ask for tokens whose audience it is (RFC 8707).
 func newAuth(issuer, resource string) (*bearer.Middleware, error) {
 	return bearer.New(
 		bearer.WithIssuer(issuer, resource),
@@ -49,9 +49,9 @@ func newHandler(auth *bearer.Middleware) http.Handler {
 	mcp.AddTool(server, &mcp.Tool{Name: "list_orders", Description: "Lists your orders"}, listOrders)
 	mcp.AddTool(server, &mcp.Tool{Name: "cancel_order", Description: "Cancels an order"}, cancelOrder)
 
-	// Stateless is what makes the context of a call that of its own HTTP request, with the claims of its
-	// own token. In a session the SDK gives every call the context of the request that began it: a later
-	// caller, or a token that has expired meanwhile, would pass with the claims of the first.
+	// Stateless is what makes the context of a call that of its own HTTP request, with the claims of
+	// its own token. In a session the SDK gives every call the context of the request that began it: a
+	// later caller, or a token that has expired meanwhile, would pass with the claims of the first.
 	handler := mcp.NewStreamableHTTPHandler(
 		func(*http.Request) *mcp.Server { return server },
 		&mcp.StreamableHTTPOptions{Stateless: true},

@@ -18,8 +18,9 @@ const maxBodyBytes = 1 << 20
 
 // mount serves the operations of a document, each behind a guard with the scopes that the document
 // names, and behind the validator of requests. Nothing else is served: api can have further routes,
-// and requests for them get 404. api is the server that oapi-codegen generates, or any other handler.
-// The document must be valid. Its paths are patterns of [http.ServeMux], without those of its servers.
+// and requests for them get 404. api is the server that oapi-codegen generates, or any other
+// handler. The document must be valid. Its paths are patterns of [http.ServeMux], without those of
+// its servers.
 //
 // The guard stands before the validator. So it writes its own refusals, with their challenge, and
 // the validator reads no body, and tells nothing about parameters, before the caller is known.

@@ -1,5 +1,5 @@
-// Command openapi protects an API as its OpenAPI document says: each operation demands the scopes of
-// its security requirement, and requests are validated. guard.go is the part to copy.
+// Command openapi protects an API as its OpenAPI document says: each operation demands the scopes
+// of its security requirement, and requests are validated. guard.go is the part to copy.
 //
 //	ISSUER=https://login.example.com AUDIENCE=orders go run .
 package main

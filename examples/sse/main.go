@@ -3,8 +3,9 @@
 //
 //	ISSUER=https://login.example.com AUDIENCE=orders go run ./examples/sse
 //
-// A page reads the stream with fetch, which can send the Authorization header. EventSource cannot: it
-// needs the token in a cookie ([bearer.FromCookie]). It connects again by itself and stops at 401.
+// A page reads the stream with fetch, which can send the Authorization header. EventSource cannot:
+// it needs the token in a cookie ([bearer.FromCookie]). It connects again by itself and stops at
+// 401.
 package main
 
 import (

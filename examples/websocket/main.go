@@ -77,8 +77,8 @@ func orders(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// closing returns the status of the close frame and its reason. 3000 is registered for a client that
-// has to authenticate itself, and 1013 for one that can try again later.
+// closing returns the status of the close frame and its reason. 3000 is registered for a client
+// that has to authenticate itself, and 1013 for one that can try again later.
 func closing(refusal *bearer.Error) (websocket.StatusCode, string) {
 	if refusal.StatusCode() == http.StatusServiceUnavailable {
 		return websocket.StatusTryAgainLater, string(refusal.Reason())

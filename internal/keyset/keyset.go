@@ -1,5 +1,5 @@
-// Package keyset is the way from packages bearer and oauth into a [jwks.Set], for what verifying a token needs
-// beyond the set's public API: the identity of a key, and the time of an answer.
+// Package keyset is the way from packages bearer and oauth into a [jwks.Set], for what verifying a
+// token needs beyond the set's public API: the identity of a key, and the time of an answer.
 //
 // [jwks.Set]: https://pkg.go.dev/github.com/bearer-go/bearer/jwks#Set
 package keyset

@@ -50,8 +50,8 @@ type DeviceCode struct {
 }
 
 // BeginDevice begins the login of a device: it sends a form with the client's authentication to the
-// device authorization endpoint (RFC 8628 section 3.1). It also makes sure that the token endpoint is
-// known, so that nothing but polls is left to do.
+// device authorization endpoint (RFC 8628 section 3.1). It also makes sure that the token endpoint
+// is known, so that nothing but polls is left to do.
 func (c *Client) BeginDevice(ctx context.Context, form url.Values) (*DeviceCode, error) {
 	if _, err := c.Endpoint(ctx, TokenEndpoint); err != nil {
 		return nil, err
@@ -85,8 +85,8 @@ func (c *Client) BeginDevice(ctx context.Context, form url.Values) (*DeviceCode,
 	return d, nil
 }
 
-// deviceCode reads the answer of a device authorization endpoint. A person is to read some of it in a
-// terminal, so that it may hold nothing that a terminal obeys or that looks like something else.
+// deviceCode reads the answer of a device authorization endpoint. A person is to read some of it in
+// a terminal, so that it may hold nothing that a terminal obeys or that looks like something else.
 func (c *Client) deviceCode(a *answer) (*DeviceCode, error) {
 	m, err := a.members()
 	if err != nil {
@@ -139,8 +139,8 @@ const (
 	PollOver                   // there will be no other answer
 )
 
-// PollOf judges the error of a request with a device code that was sent (RFC 8628 section 3.5): what
-// does not say to go on ends the polls.
+// PollOf judges the error of a request with a device code that was sent (RFC 8628 section 3.5):
+// what does not say to go on ends the polls.
 func PollOf(err error) Poll {
 	e, ok := errors.AsType[*tokens.Error](err)
 	if _, refused := errors.AsType[*RefusedAnswer](err); !ok || refused {

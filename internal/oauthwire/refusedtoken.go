@@ -36,7 +36,8 @@ var tokenRefusals = []tokenRefusal{
 	{code: "bad_refresh_token"}, // GitHub, with the status 200
 
 	// Slack, with the status 200, which all of its errors have. The last two say of the token that a
-	// method of its API was called with that it cannot be used; for a refresh this is the refresh token.
+	// method of its API was called with that it cannot be used; for a refresh this is the refresh
+	// token.
 	{code: "invalid_refresh_token"},
 	{code: "token_expired", status: http.StatusOK},
 	{code: "token_revoked", status: http.StatusOK},

@@ -125,8 +125,8 @@ func (r *Reference) usualAlgorithm() string {
 }
 
 // sloppyAlgorithm lets the token choose: none needs no signature, and for HS256 the secret is the
-// public key, which everybody knows, or one that is easily guessed. Whatever else alg says, it reports false, and the key decides
-// how to verify.
+// public key, which everybody knows, or one that is easily guessed. Whatever else alg says, it
+// reports false, and the key decides how to verify.
 func sloppyAlgorithm(alg string, keys []Key, input string, signature []byte) bool {
 	if strings.EqualFold(alg, "none") {
 		return true

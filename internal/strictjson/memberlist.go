@@ -13,8 +13,8 @@ func (m MemberList) Value(name string) string {
 	return ""
 }
 
-// Text returns the value of a member that is a string, and "" for any other. It may be a part of the
-// document, and keep it in memory.
+// Text returns the value of a member that is a string, and "" for any other. It may be a part of
+// the document, and keep it in memory.
 func (m MemberList) Text(name string) string {
 	text, _ := String(m.Value(name))
 	return text

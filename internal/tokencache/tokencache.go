@@ -6,9 +6,9 @@
 // so that a flood of tokens that come once does not displace those in use. An entry that left the
 // small queue not long ago, and comes back, goes to the main queue at once.
 //
-// Two things are not in the paper, because its traces have no attacker. Before the small queue there
-// is a fresh one, whose uses do not count: a token that is sent twice in a row was used once. And a
-// large entry, which takes the space of many, stays in the small queue.
+// Two things are not in the paper, because its traces have no attacker. Before the small queue
+// there is a fresh one, whose uses do not count: a token that is sent twice in a row was used once.
+// And a large entry, which takes the space of many, stays in the small queue.
 package tokencache
 
 import (
@@ -27,8 +27,8 @@ const (
 )
 
 const (
-	// overhead is about what an entry takes in addition to its value, in bytes: its share of the table, the
-	// entry itself and what the allocator adds.
+	// overhead is about what an entry takes in addition to its value, in bytes: its share of the
+	// table, the entry itself and what the allocator adds.
 	overhead = 768
 
 	// maxUses is where the count of an entry's uses ends. A higher count would only make it take
@@ -157,16 +157,16 @@ func (c *Cache[V]) hash(token string) uint64 {
 	return maphash.String(c.seed, token[max(0, len(token)-enough):])
 }
 
-// Stores reports whether a value of this size, in bytes, will be stored. A cache does not store what
-// would displace too much.
+// Stores reports whether a value of this size, in bytes, will be stored. A cache does not store
+// what would displace too much.
 func (c *Cache[V]) Stores(size int) bool {
 	return c.maxEntries > 0 && size+overhead <= min(c.maxBytes/(2*smallPart), maxSize)
 }
 
 // Add stores a new entry under a token, in the place of an older one. The size is about what the
-// value takes in bytes, with the token. Nothing is stored if the cache does not [Cache.Stores] it, or
-// if too many tokens have the same hash. The caller must have cloned the token if it is part of a
-// longer text, which would stay in memory.
+// value takes in bytes, with the token. Nothing is stored if the cache does not [Cache.Stores] it,
+// or if too many tokens have the same hash. The caller must have cloned the token if it is part of
+// a longer text, which would stay in memory.
 func (c *Cache[V]) Add(token string, size int, e *Entry[V]) {
 	if !c.Stores(size) {
 		return
@@ -218,8 +218,8 @@ func (c *Cache[V]) Add(token string, size int, e *Entry[V]) {
 // ghost is the slot of an entry among the ghosts. The caller holds the lock.
 func (c *Cache[V]) ghost(e *Entry[V]) *uint64 { return &c.ghosts[e.hash%uint64(len(c.ghosts))] }
 
-// large reports whether an entry takes the space of many. A large entry waits in the small queue for
-// as long as it is used.
+// large reports whether an entry takes the space of many. A large entry waits in the small queue
+// for as long as it is used.
 func (c *Cache[V]) large(e *Entry[V]) bool {
 	return e.size > largeEntry*max(c.maxBytes/c.maxEntries, smallestMean)
 }
@@ -245,8 +245,9 @@ func (c *Cache[V]) entries() int { return c.fresh.entries + c.small.entries + c.
 func (c *Cache[V]) bytes() int   { return c.fresh.bytes + c.small.bytes + c.main.bytes }
 
 // evict takes one step towards room for an entry, of which so many bytes come into the part for new
-// entries. It removes one entry. Or, if it may, it spares one that was used, which then gets another
-// round with its count lowered. The caller holds the lock, and one of the queues is not empty.
+// entries. It removes one entry. Or, if it may, it spares one that was used, which then gets
+// another round with its count lowered. The caller holds the lock, and one of the queues is not
+// empty.
 func (c *Cache[V]) evict(coming int, maySpare bool) (spared bool) {
 	queue := &c.main
 	entries, bytes := c.fresh.entries+c.small.entries, c.fresh.bytes+c.small.bytes+coming

@@ -23,9 +23,9 @@ var (
 // ClientAssertionFunc sends an assertion that another party has signed (RFC 7523 section 2.2): the
 // platform that the client runs on, whose issuer the authorization server trusts. This is known as
 // workload identity federation, or federated credentials: of a Kubernetes service account, a job of
-// GitHub Actions, or a managed identity. The function returns a JWT of at most 64 KiB, without white
-// space around it. It is called for each request, at several at once, and should return the same
-// assertion while that is good. Its error is in that of the request.
+// GitHub Actions, or a managed identity. The function returns a JWT of at most 64 KiB, without
+// white space around it. It is called for each request, at several at once, and should return the
+// same assertion while that is good. Its error is in that of the request.
 //
 // The assertion is sent as it is. Whose it is, for whom and until when is for the server to judge.
 // One that it refused, as invalid_client, because it has expired for instance, is not sent again

@@ -97,9 +97,9 @@ func WithAuthorizationEndpoint(url string) ClientOption {
 	return func(c *clientConfig) { c.authorization.Set(url) }
 }
 
-// WithDeviceAuthorizationEndpoint is where the login of a device begins that has no browser (RFC 8628
-// section 3.1), instead of what discovery says; see [WithTokenEndpoint]. With both no discovery is
-// made for such a login.
+// WithDeviceAuthorizationEndpoint is where the login of a device begins that has no browser (RFC
+// 8628 section 3.1), instead of what discovery says; see [WithTokenEndpoint]. With both no
+// discovery is made for such a login.
 func WithDeviceAuthorizationEndpoint(url string) ClientOption {
 	return func(c *clientConfig) { c.device.Set(url) }
 }

@@ -40,8 +40,8 @@
 // One for what came from outside, such as another client's code or a subject token, holds for such
 // requests alone, and so does a Retry-After in the answer to one. unauthorized_client may be about
 // the person whom a refresh token or an assertion is for; where Atlassian says it of a refresh
-// token, it holds for nothing else. The code of a login ends soon, and no Retry-After holds it back;
-// one in the answer to it holds nothing else back, because any person can send a code. Nor does one
-// in the answer to a device login: that login alone waits. A Client makes a bounded number of
-// requests at once; see [WithMaxRequests].
+// token, it holds for nothing else. The code of a login ends soon, and no Retry-After holds it
+// back; one in the answer to it holds nothing else back, because any person can send a code. Nor
+// does one in the answer to a device login: that login alone waits. A Client makes a bounded number
+// of requests at once; see [WithMaxRequests].
 package oauth

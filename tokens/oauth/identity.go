@@ -10,8 +10,8 @@ import (
 
 // Identity says who logged in: the claims of an ID token that was verified (OpenID Connect Core
 // section 2). [Client.VerifyIDToken] makes it, and package session with it. It does not change and
-// is safe for concurrent use; methods that return a slice return a fresh copy. It is about a person,
-// and prints as "[secret]".
+// is safe for concurrent use; methods that return a slice return a fresh copy. It is about a
+// person, and prints as "[secret]".
 //
 // A person is known by Issuer and Subject together. An e-mail address, which [Identity.Decode]
 // gives, may be another person's tomorrow, and with some servers is whatever the person entered.

@@ -42,15 +42,16 @@ type askedAge struct {
 }
 
 // WithAccessToken is the access token that came with the ID token. If the ID token has an at_hash,
-// it must be the hash of that one (OpenID Connect Core section 3.1.3.8). Without this option at_hash
-// is not looked at.
+// it must be the hash of that one (OpenID Connect Core section 3.1.3.8). Without this option
+// at_hash is not looked at.
 func WithAccessToken(token tokens.Secret) IDTokenOption {
 	return func(c *idTokenChecks) { c.accessToken.Set(token) }
 }
 
 // WithMaxAge is the max_age that the login asked for, and when it did (OpenID Connect Core section
-// 3.1.2.1). The ID token must have an auth_time then, and it must not be earlier than that time less
-// the age and 30 seconds, by which clocks may differ. The age may be 0, which asks for a new proof.
+// 3.1.2.1). The ID token must have an auth_time then, and it must not be earlier than that time
+// less the age and 30 seconds, by which clocks may differ. The age may be 0, which asks for a new
+// proof.
 func WithMaxAge(age time.Duration, asked time.Time) IDTokenOption {
 	return func(c *idTokenChecks) { c.maxAge.Set(askedAge{age, asked}) }
 }
@@ -59,8 +60,8 @@ func WithMaxAge(age time.Duration, asked time.Time) IDTokenOption {
 // and returns who logged in. Package session does all of this at the end of a login; it is for ID
 // tokens that come in another way.
 //
-// The nonce is the one that was sent with the login, and "" if none was: then the ID token must have
-// none, or an empty one. The rules, none of which can be switched off:
+// The nonce is the one that was sent with the login, and "" if none was: then the ID token must
+// have none, or an empty one. The rules, none of which can be switched off:
 //
 //   - It is a JWT of at most 64 KiB, with typ absent or JWT, without crit, and strict JSON.
 //   - It is signed with one of the server's keys, by an algorithm that the server's document names

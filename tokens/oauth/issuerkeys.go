@@ -18,8 +18,8 @@ const readyTime = 10 * time.Second
 
 // WithKeySetURL is where the keys are that ID tokens are signed with, a JWK Set (RFC 7517 section
 // 5), instead of what discovery says: for a server without a document. Then no discovery is made
-// for an ID token, and it may be signed with any algorithm of [WithIDTokenAlgorithms]. It must be an
-// https URL without user name and fragment; http is for loopback addresses, or [InsecureHTTP].
+// for an ID token, and it may be signed with any algorithm of [WithIDTokenAlgorithms]. It must be
+// an https URL without user name and fragment; http is for loopback addresses, or [InsecureHTTP].
 func WithKeySetURL(url string) ClientOption {
 	return func(c *clientConfig) { c.keySet.Set(url) }
 }

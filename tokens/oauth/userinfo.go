@@ -14,9 +14,9 @@ import (
 	"github.com/bearer-go/bearer/tokens"
 )
 
-// UserInfo is what the userinfo endpoint says of a person (OpenID Connect Core section 5.3). It does
-// not change, is safe for concurrent use, and prints as "[secret]". The methods of a nil *UserInfo
-// panic.
+// UserInfo is what the userinfo endpoint says of a person (OpenID Connect Core section 5.3). It
+// does not change, is safe for concurrent use, and prints as "[secret]". The methods of a nil
+// *UserInfo panic.
 type UserInfo struct {
 	opaque
 	*hiddenUserInfo
@@ -52,8 +52,8 @@ var (
 //
 // The answer is strict JSON, at most 1 MiB. One that is signed (application/jwt) is verified with
 // the keys of ID tokens: its iss must be the client's issuer, its aud must have the client, and an
-// exp must not have passed; any asymmetric algorithm that [WithIDTokenAlgorithms] allows will do. An
-// encrypted one is refused. Redirects are not followed.
+// exp must not have passed; any asymmetric algorithm that [WithIDTokenAlgorithms] allows will do.
+// An encrypted one is refused. Redirects are not followed.
 //
 // The error is a [*tokens.Error] whose Op is "userinfo", or "discovery". With the status 401 the
 // access token is not accepted any more.

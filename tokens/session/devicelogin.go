@@ -37,8 +37,8 @@ var ErrDeviceLoginExpired = errors.New("session: device login: it was not finish
 // person has entered the code there, and agreed.
 //
 // Show both to the person who is to log in, and to no other: an attacker who gets another person to
-// enter the code is logged in as that person (RFC 8628 section 5.4). For the same reason they are not
-// for logs. A DeviceLogin prints as "[secret]". It is safe for concurrent use.
+// enter the code is logged in as that person (RFC 8628 section 5.4). For the same reason they are
+// not for logs. A DeviceLogin prints as "[secret]". It is safe for concurrent use.
 type DeviceLogin struct {
 	opaque
 	*hiddenDeviceLogin
@@ -142,13 +142,13 @@ func (d *DeviceLogin) UserCode() string { return d.code.UserCode }
 // VerificationURI returns the URL that the person opens.
 func (d *DeviceLogin) VerificationURI() string { return d.code.URI }
 
-// VerificationURIComplete returns a URL with the code in it, to be opened for the person or shown as
-// a QR code, or "" if the server has none. Show the code all the same: the server asks the person
-// to compare it (RFC 8628 section 3.3.1).
+// VerificationURIComplete returns a URL with the code in it, to be opened for the person or shown
+// as a QR code, or "" if the server has none. Show the code all the same: the server asks the
+// person to compare it (RFC 8628 section 3.3.1).
 func (d *DeviceLogin) VerificationURIComplete() string { return d.code.CompleteURI }
 
-// Expiry returns until when the person has to have finished: as the server says, at most an hour, or
-// 10 minutes if it does not say.
+// Expiry returns until when the person has to have finished: as the server says, at most an hour,
+// or 10 minutes if it does not say.
 func (d *DeviceLogin) Expiry() time.Time { return d.endWall }
 
 // Wait waits until the person has finished the login, and returns what it brought. With "openid" in
@@ -157,10 +157,10 @@ func (d *DeviceLogin) Expiry() time.Time { return d.endWall }
 // seconds if it does not say, and 5 seconds less often each time that it says slow_down. When the
 // server cannot be reached the pauses double, up to a minute, and a Retry-After is honoured.
 //
-// The context ends it at once between these requests. The answer to one that was sent is waited for,
-// for 10 seconds at most, because it may be the one that brings the tokens, which no other does.
-// Wait can be called again then, and after an error that came before a request was sent, such as
-// that the keys for the ID token or the client's secret were not available. Otherwise it may be
+// The context ends it at once between these requests. The answer to one that was sent is waited
+// for, for 10 seconds at most, because it may be the one that brings the tokens, which no other
+// does. Wait can be called again then, and after an error that came before a request was sent, such
+// as that the keys for the ID token or the client's secret were not available. Otherwise it may be
 // called once, and by one caller at a time: the error is [ErrLoginUsed].
 //
 // The error is [ErrDeviceLoginExpired] when the person took too long, which also wraps the
@@ -213,8 +213,8 @@ func (d *deviceLoginState) pause(ctx context.Context) error {
 	return nil
 }
 
-// expired is the error when it is too late. Where the server has not answered in the end, the person
-// may have been in time.
+// expired is the error when it is too late. Where the server has not answered in the end, the
+// person may have been in time.
 func (d *deviceLoginState) expired() error {
 	if d.failure != nil {
 		return fmt.Errorf("%w; the last request brought no answer: %w", ErrDeviceLoginExpired, d.failure)

@@ -22,7 +22,8 @@ func (e *StoreError) Error() string {
 func (e *StoreError) Unwrap() error { return e.Err }
 
 // ConfigError is one mistake in a configuration. [New], [NewSessions], [NewLogin], [OpenLogin],
-// [LoadLogin], [NewFileStore] and [NewSealedStore] return all of them at once, joined with [errors.Join].
+// [LoadLogin], [NewFileStore] and [NewSealedStore] return all of them at once, joined with
+// [errors.Join].
 type ConfigError struct {
 	// Option is the option or the function at fault, such as "WithResource".
 	Option string

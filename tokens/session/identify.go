@@ -36,8 +36,8 @@ func (l *Login) identifier() identifier {
 	return i
 }
 
-// identifier has no nonce: RFC 8628 has no place for one. The ID token comes from the server itself,
-// with the tokens.
+// identifier has no nonce: RFC 8628 has no place for one. The ID token comes from the server
+// itself, with the tokens.
 func (d *DeviceLogin) identifier() identifier {
 	return identifier{issuer: d.issuer, wanted: asksForIDToken(d.key.Scope)}
 }
@@ -82,8 +82,8 @@ func (i identifier) verify(ctx context.Context, response *tokens.Response) (*oau
 	}
 }
 
-// retryAfter is when it may be known whether an ID token is good, or 0 when there is nothing to wait
-// for.
+// retryAfter is when it may be known whether an ID token is good, or 0 when there is nothing to
+// wait for.
 func retryAfter(err error) time.Duration {
 	e, ok := errors.AsType[*tokens.Error](err)
 	if !ok || errors.Is(err, oauth.ErrIDToken) {
@@ -108,7 +108,8 @@ func (i identifier) revoke(ctx context.Context, response *tokens.Response) {
 	_ = i.issuer.Revoke(ctx, tokens.NewSecret(token), hint)
 }
 
-// revokeRefused revokes the refresh token of an answer that cannot be used, if the error is about one.
+// revokeRefused revokes the refresh token of an answer that cannot be used, if the error is about
+// one.
 func (i identifier) revokeRefused(ctx context.Context, err error) {
 	if e, ok := errors.AsType[*oauthwire.RefusedAnswer](err); ok && e.RefreshToken.Reveal() != "" {
 		i.revoke(context.WithoutCancel(ctx), &tokens.Response{RefreshToken: e.RefreshToken})

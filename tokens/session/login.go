@@ -189,11 +189,11 @@ func (l *Login) State() string { return l.state }
 //
 // A refusal of the server, such as access_denied, and an answer that is not as it should be are a
 // [*tokens.Error] whose Op is "login"; so is one that names another server than the client's, or
-// none although the server always does (RFC 9207 section 2.4), and so is [oauth.ErrIDToken], that the
-// ID token is refused, or missing although the scope has "openid". Then what came is revoked. So it
-// is when the server has begun to sign with a new key since its keys were fetched, and they cannot
-// be fetched again within 5 seconds, or do not have that key yet: then it is looked for again after
-// 10 seconds at the earliest, and until then refused. What comes of the exchange is a
+// none although the server always does (RFC 9207 section 2.4), and so is [oauth.ErrIDToken], that
+// the ID token is refused, or missing although the scope has "openid". Then what came is revoked.
+// So it is when the server has begun to sign with a new key since its keys were fetched, and they
+// cannot be fetched again within 5 seconds, or do not have that key yet: then it is looked for
+// again after 10 seconds at the earliest, and until then refused. What comes of the exchange is a
 // [*tokens.Error] whose Op is "token"; a refresh token in an answer that cannot be used is revoked.
 //
 // The context is for what comes before the code is sent. It can be used once, so that the answer is

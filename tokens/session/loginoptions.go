@@ -16,8 +16,8 @@ import (
 
 const maxResources = 16 // that a login can be for
 
-// A LoginOption says what a [Login] or a [DeviceLogin] asks for. Each but WithParameter may be given once, and an
-// empty value is an error.
+// A LoginOption says what a [Login] or a [DeviceLogin] asks for. Each but WithParameter may be
+// given once, and an empty value is an error.
 type LoginOption func(*loginConfig)
 
 // loginConfig is what the options say, and what is wrong with it.

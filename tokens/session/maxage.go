@@ -45,5 +45,6 @@ func (c *loginConfig) askedMaxAge() *time.Duration {
 	return new(c.maxAge.Get())
 }
 
-// asksForIDToken reports whether a scope asks for an ID token (OpenID Connect Core section 3.1.2.1).
+// asksForIDToken reports whether a scope asks for an ID token (OpenID Connect Core section
+// 3.1.2.1).
 func asksForIDToken(scope string) bool { return slices.Contains(strings.Fields(scope), "openid") }

@@ -66,16 +66,16 @@ var (
 //
 // The clocks of the processes may differ by 5 seconds, and by a minute for the access token of a
 // login without a refresh token, which no other can replace. An access token from further in the
-// future is not handed out, and the next save drops it. A process whose clock is behind finds that out
-// when another process has obtained an access token for any key of the session later than it says.
-// Until then it hands out a stored one for as long after its end as its clock is behind.
+// future is not handed out, and the next save drops it. A process whose clock is behind finds that
+// out when another process has obtained an access token for any key of the session later than it
+// says. Until then it hands out a stored one for as long after its end as its clock is behind.
 //
 // The server has replaced the refresh token also when something else is wrong with its answer, such
 // as a byte that is not UTF-8. So a new one is taken from every answer that is a success and
 // complete, and is a JSON object or a form, unless it says error. The old one is kept beside it
 // until the server has accepted the new one, and used when the server refuses that: what answered
-// may not have been the server. After several such answers in a row
-// the last seven and the one before all of them are kept.
+// may not have been the server. After several such answers in a row the last seven and the one
+// before all of them are kept.
 //
 // A request that has been sent is not given up when the context ends, but after 10 seconds, and
 // saving what came has 13 more: the server may have replaced the refresh token already, and takes a
@@ -84,12 +84,13 @@ var (
 // Without a refresh token, and when the server refuses it and no other process has renewed it, the
 // error is [tokens.ErrLoginRequired], which wraps the [*tokens.Error] if there is one, and the
 // session has ended. A server refuses it as invalid_grant, or with one of the codes that GitHub,
-// Slack and Atlassian have in its place; [oauth.WithLoginRequiredCodes] adds others. Servers also say invalid_grant of a resource or a scope that the
-// person has yet to consent to: when no access token of the session is for such a key, it is an
-// error of that key alone. All other errors leave the session as it was here; a server may have
-// used the refresh token up before it refused something else about the request, and then ends the
-// session the next time. So a resource that the login was not for is refused without asking, as
-// invalid_target, where [WithResource] has said which ones it is for.
+// Slack and Atlassian have in its place; [oauth.WithLoginRequiredCodes] adds others. Servers also
+// say invalid_grant of a resource or a scope that the person has yet to consent to: when no access
+// token of the session is for such a key, it is an error of that key alone. All other errors leave
+// the session as it was here; a server may have used the refresh token up before it refused
+// something else about the request, and then ends the session the next time. So a resource that the
+// login was not for is refused without asking, as invalid_target, where [WithResource] has said
+// which ones it is for.
 func RefreshToken(client *oauth.Client, store Store) tokens.Fetcher {
 	return newRefresher(client, store)
 }

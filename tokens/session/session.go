@@ -138,9 +138,10 @@ func (s *Session) reset() { s.manager.Reset() }
 // [tokens.ErrLoginRequired] is one.
 func (s *Session) Token(ctx context.Context) (*tokens.Token, error) { return s.plain.Token(ctx) }
 
-// LoggedIn reports whether there is a refresh token which the server has not refused yet, or after a
-// login without one whether its access token is not over. The server is not asked. The error is [tokens.ErrClosed], or a [*StoreError]; one that is
-// [ErrCannotUnseal] as well stays until there is a new login or a logout.
+// LoggedIn reports whether there is a refresh token which the server has not refused yet, or after
+// a login without one whether its access token is not over. The server is not asked. The error is
+// [tokens.ErrClosed], or a [*StoreError]; one that is [ErrCannotUnseal] as well stays until there
+// is a new login or a logout.
 func (s *Session) LoggedIn(ctx context.Context) (bool, error) {
 	if s.closed.Load() {
 		return false, tokens.ErrClosed

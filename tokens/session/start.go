@@ -37,14 +37,13 @@ func (s *Session) Login(ctx context.Context, redirectURI string, opts ...LoginOp
 // Once the code is sent the login is finished even if the context ends, as it does when the browser
 // goes away.
 //
-// The errors are those of Login.Finish, [tokens.ErrClosed] and [*StoreError].
-// After one the session is what it was before, and the person has to log in again, unless the error
-// is [ErrLoginState] or says that the session could not be locked or loaded, or the code was not
-// sent, see Login.Finish: then the Login can still be finished. Nothing is saved of a login whose ID
-// token is refused, [oauth.ErrIDToken]. When the Store cannot save the
-// session, what came is revoked; then the session may have ended, if the Store saved it
-// nevertheless, or if the record before could not be opened any more, [ErrCannotUnseal], and was
-// deleted for this one.
+// The errors are those of Login.Finish, [tokens.ErrClosed] and [*StoreError]. After one the session
+// is what it was before, and the person has to log in again, unless the error is [ErrLoginState] or
+// says that the session could not be locked or loaded, or the code was not sent, see Login.Finish:
+// then the Login can still be finished. Nothing is saved of a login whose ID token is refused,
+// [oauth.ErrIDToken]. When the Store cannot save the session, what came is revoked; then the
+// session may have ended, if the Store saved it nevertheless, or if the record before could not be
+// opened any more, [ErrCannotUnseal], and was deleted for this one.
 func (s *Session) Finish(ctx context.Context, login *Login, answer url.Values) (*oauth.Identity, error) {
 	switch {
 	case s.closed.Load():

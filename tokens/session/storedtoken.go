@@ -64,8 +64,8 @@ func (r *record) latest(now time.Time) time.Time {
 }
 
 // isFromFuture reports whether a token was requested later than the clocks of two machines may
-// differ. One of them is wrong then, and its age is not known. In place of one that is final there is
-// no other, so that the clocks may differ by as much as those of the login.
+// differ. One of them is wrong then, and its age is not known. In place of one that is final there
+// is no other, so that the clocks may differ by as much as those of the login.
 func (t *storedToken) isFromFuture(now time.Time) bool {
 	skew := maxSkew
 	if t.Final {

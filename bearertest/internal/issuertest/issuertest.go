@@ -1,5 +1,5 @@
-// Package issuertest has what the tests of bearertest and of oauthtest share: requests to an issuer,
-// and a judge of its tokens that shares no code with it.
+// Package issuertest has what the tests of bearertest and of oauthtest share: requests to an
+// issuer, and a judge of its tokens that shares no code with it.
 package issuertest
 
 import (

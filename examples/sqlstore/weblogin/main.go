@@ -15,7 +15,8 @@
 //	go run ./weblogin
 //
 // A DATABASE that does not begin with postgres:// is a file of SQLite, for the processes of one
-// machine: 'file:app.db?_pragma=journal_mode(wal)&_pragma=busy_timeout(5000)&_pragma=synchronous(full)&_txlock=immediate'.
+// machine:
+// 'file:app.db?_pragma=journal_mode(wal)&_pragma=busy_timeout(5000)&_pragma=synchronous(full)&_txlock=immediate'.
 //
 // What listens is plain HTTP on the loopback interface: put a proxy with TLS in front. Records of
 // people who never log out stay; delete those that were not saved for longer than your issuer lets
