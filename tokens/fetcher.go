@@ -74,7 +74,8 @@ type Response struct {
 	// Scope is what was granted, "" if that is what was asked for. It has at most 16 KiB.
 	Scope string
 
-	// Requested is when the request for it was sent; a zero time is when Fetch was called.
+	// Requested is when the request for it was sent. A zero time, and one after Fetch was called,
+	// counts as when that was: a time out of a Store may be of a clock that is ahead.
 	Requested time.Time
 
 	// Reused says that it was not fetched: another process had, and left it in a Store.

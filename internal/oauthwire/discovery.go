@@ -17,7 +17,7 @@ import (
 
 const (
 	rediscoverAfter = 24 * time.Hour  // a document is read again, while nothing fails
-	rediscoverPause = time.Hour       // between two fetches because something fails
+	rediscoverPause = time.Hour       // between two fetches for one cause
 	rediscoverRetry = 5 * time.Minute // the same when the last fetch failed
 
 	maxLateFetches = 2 // that the transport may not have ended before no other is made
@@ -29,12 +29,24 @@ type knownDocument struct {
 	last  *Endpoints              // the last that could be read; nil before the first
 	read  time.Time               // when that was
 	again time.Time               // before then it is not read again
+	after [causes]time.Time       // nor for this cause
 	fetch *flight.Call[Endpoints] // the one under way, or nil
+	cause [causes]bool            // of that one; none if the last is old, or there is none
 	late  int                     // fetches that have not returned in time, and not since
 
 	failures int           // in a row, before the first that could be read
 	err      *tokens.Error // of the last fetch, if that failed
 }
+
+// cause is why a document is read again that is not old. Each has a pause of its own: outsiders can
+// cause the one, by the header of an ID token, and must not hold the other back.
+type cause int
+
+const (
+	endpointGone cause = iota
+	algorithmUnnamed
+	causes
+)
 
 var errLateFetches = errors.New("the transport has not returned from earlier requests for it")
 
@@ -103,7 +115,7 @@ func (c *Client) moved(ctx context.Context, from string, which func(Endpoints) s
 		d.mu.Unlock()
 		return found, found != ""
 	}
-	if d.fetch == nil && time.Now().Before(d.again) {
+	if !d.mayRead(endpointGone) {
 		d.mu.Unlock()
 		return "", false
 	}
@@ -112,6 +124,17 @@ func (c *Client) moved(ctx context.Context, from string, which func(Endpoints) s
 	found, err := wait(ctx, fetch)
 	to := which(found)
 	return to, err == nil && to != from && to != ""
+}
+
+// mayRead reports whether the document may be read again for a cause, or is being read. The caller
+// holds the lock, and begins or joins the fetch then.
+func (d *knownDocument) mayRead(why cause) bool {
+	now := time.Now()
+	if d.fetch == nil && (now.Before(d.again) || now.Before(d.after[why])) {
+		return false
+	}
+	d.cause[why] = true
+	return true
 }
 
 // beginFetch starts reading the document, or joins the caller that does. The caller holds the lock.
@@ -181,12 +204,14 @@ func (d *knownDocument) release(fetch *flight.Call[Endpoints], found Endpoints, 
 	if d.fetch != fetch {
 		return
 	}
-	now := time.Now()
-	d.fetch = nil
+	now, why := time.Now(), d.cause
+	d.fetch, d.cause = nil, [causes]bool{}
 	if err == nil {
 		d.again = time.Time{}
-		if d.last != nil {
-			d.again = now.Add(rediscoverPause)
+		for one := range why {
+			if d.last != nil && (why[one] || why == [causes]bool{}) {
+				d.after[one] = now.Add(rediscoverPause)
+			}
 		}
 		d.last, d.read, d.failures, d.err = &found, now, 0, nil
 		fetch.Finish(found, nil)

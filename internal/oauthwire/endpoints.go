@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"time"
 
 	"github.com/bearer-go/bearer/internal/discovery"
 	"github.com/bearer-go/bearer/internal/jws"
@@ -98,7 +97,7 @@ func (c *Client) Newer(ctx context.Context, before Endpoints) (Endpoints, error)
 		d.mu.Unlock()
 		return found, nil
 	}
-	if d.fetch == nil && time.Now().Before(d.again) {
+	if !d.mayRead(algorithmUnnamed) {
 		err := d.paused()
 		d.mu.Unlock()
 		return before, err

@@ -139,8 +139,11 @@ func (c *Client) ask(ctx context.Context, q Call, which func(Endpoints) string) 
 // IsUnsent reports whether the error about a request says that it was not sent, although
 // [Call].Ready was called: there was no connection, or none that it could be sent over.
 func IsUnsent(err error) bool {
-	if e, ok := errors.AsType[*net.OpError](err); ok && (e.Op == "dial" || e.Op == "proxyconnect") {
-		return true
+	if e, ok := errors.AsType[*net.OpError](err); ok {
+		switch e.Op {
+		case "dial", "proxyconnect", "socks connect": // the last two are of package net/http
+			return true
+		}
 	}
 	_, unknown := errors.AsType[*tls.CertificateVerificationError](err)
 	_, unproven := errors.AsType[*CertificateError](err)

@@ -195,6 +195,40 @@ func TestServerGoesOverToAnotherAlgorithm(t *testing.T) {
 	})
 }
 
+// Any outsider with an ID token, a forged one too, can have the document read again. That holds back
+// no search for an endpoint that is gone.
+func TestUnnamedAlgorithmHoldsBackNoSearchForAnEndpoint(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		issuer := bearertest.NewIssuer(bearertest.WithURL(tokenstest.Issuer), bearertest.WithAlgorithm("ES256"))
+		server := tokenstest.NewServer()
+		document := func(tokenEndpoint string) {
+			server.On(tokenstest.OpenIDPath, tokenstest.JSON(http.StatusOK, tokenstest.Document(map[string]any{
+				"jwks_uri": tokenstest.Issuer + "/keys", "id_token_signing_alg_values_supported": []string{"RS256"},
+				"token_endpoint": tokenEndpoint,
+			})))
+		}
+		document(tokenstest.TokenURL)
+		server.On("/keys", tokenstest.JSON(http.StatusOK, string(issuer.KeySet())))
+		server.On("/token/v2", tokenstest.JSON(http.StatusOK, tokenstest.Good))
+		c := tokenstest.NewClient(t, server, oauth.ClientSecretBasic(tokens.NewSecret(tokenstest.Secret)))
+		forged := issuer.Sign(bearertest.Claims{"typ": "JWT"}, bearertest.Claims{"aud": "orders"})
+		for range 2 {
+			if _, err := c.VerifyIDToken(t.Context(), tokens.NewSecret(forged), ""); !errors.Is(err, oauth.ErrIDToken) {
+				t.Fatalf("error %v", err)
+			}
+		}
+		server.On("/token", tokenstest.Gives(http.StatusNotFound, "text/html", "<h1>gone</h1>"))
+		document(tokenstest.Issuer + "/token/v2")
+		if _, err := c.ClientCredentials().Fetch(t.Context(), tokens.Request{}); err != nil {
+			t.Errorf("the endpoint has moved: %v", err)
+		}
+		if n := len(server.Seen(tokenstest.OpenIDPath)); n != 3 { // at first, and once for each cause
+			t.Errorf("the document was asked for %d times", n)
+		}
+	})
+}
+
 // Without the document it is not known whether the server has gone over to another algorithm.
 func TestAnotherAlgorithmWhileTheDocumentIsAway(t *testing.T) {
 	t.Parallel()

@@ -30,7 +30,7 @@ import (
 // A directory that is not there has no records. The first Save or Lock makes it, for this user
 // alone (0700). Once a record was read or saved in it, this Store says of no record that it is not
 // there while the directory is away, or while another is in its place, such as the empty one that
-// its volume was mounted on: that is an error, and nothing is made there. It goes on when the
+// its volume was mounted on: that is an error, and no record is made there. It goes on when the
 // directory is back, and in another one when it reads a record there. After a restart it knows
 // nothing of this. So let a service start after its volume is mounted (RequiresMountsFor= of
 // systemd), or let the place where that is mounted be one that the service may not write.

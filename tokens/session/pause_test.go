@@ -133,6 +133,7 @@ func TestLoginThatFindsNoConnectionIsNotUsed(t *testing.T) {
 		"refused":                    {refused, false},
 		"no such host":               {&net.OpError{Op: "dial", Net: "tcp", Err: &net.DNSError{IsNotFound: true}}, false},
 		"no proxy":                   {&net.OpError{Op: "proxyconnect", Net: "tcp", Err: refused}, false},
+		"a SOCKS proxy without one":  {&net.OpError{Op: "socks connect", Net: "tcp", Err: errors.New("unknown error host unreachable")}, false},
 		"a proxy without one":        {webclient.ErrProxyRefuses, false},
 		"a proxy that is not known":  {webclient.ErrProxyUnknown, false},
 		"the server's certificate":   {&tls.CertificateVerificationError{Err: errors.New("unknown")}, false},

@@ -21,10 +21,13 @@ const (
 	maxFlush   = time.Minute
 	flushTime  = 10 * time.Second
 	closeTime  = 10 * time.Second // for the last time, when the Manager is closed
-	maxUnsaved = 1024             // sessions that are kept because they could not be saved
+	maxSaves   = 16               // sessions that are saved at once then
+	maxUnsaved = 1024             // that are kept because they could not be saved
 )
 
 var errUnsaved = fmt.Errorf("%d sessions wait to be saved already; repair the Store, which is tried again all the while", maxUnsaved)
+
+var errStoreEnded = errors.New("the Store ended its goroutine")
 
 // unsaved are the sessions that wait to be saved.
 type unsaved struct {
@@ -110,7 +113,7 @@ func (f *refresher) beginFlush(pause time.Duration) {
 	})
 }
 
-// flush is what a flush does. It ends with the first failure; what comes after that comes first
+// flush is what a flush does. It ends with the first failure; what comes after that may come first
 // another time.
 func (f *refresher) flush(ctx context.Context) {
 	defer func() { // also when the Store ends the goroutine
@@ -126,6 +129,25 @@ func (f *refresher) flush(ctx context.Context) {
 			break
 		}
 	}
+}
+
+// saveAll saves what is kept, several sessions at once: the lock of one may be held elsewhere, and
+// must not take the time of all.
+func (f *refresher) saveAll(ctx context.Context) error {
+	names := f.names()
+	errs := make([]error, len(names))
+	turns := make(chan struct{}, maxSaves)
+	var saving sync.WaitGroup
+	for i, name := range names {
+		turns <- struct{}{}
+		saving.Go(func() {
+			defer func() { <-turns }()
+			errs[i] = &StoreError{"save", errStoreEnded} // unless it returns
+			errs[i] = f.saveUnsaved(ctx, name, closeTime)
+		})
+	}
+	saving.Wait()
+	return errors.Join(errs...)
 }
 
 // saveUnsaved saves what is kept of a session, unless another process saw to it.
@@ -182,9 +204,5 @@ func (f *refresher) Close() error {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), closeTime)
 	defer cancel()
-	var errs []error
-	for _, name := range f.names() {
-		errs = append(errs, f.saveUnsaved(ctx, name, closeTime))
-	}
-	return errors.Join(errs...)
+	return f.saveAll(ctx)
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"slices"
 	"sync"
@@ -262,6 +263,57 @@ func TestUnsavedIsBounded(t *testing.T) {
 		w.store.fail(nil)
 		<-time.After(2 * time.Minute)
 		mustFetch(t, f, tokens.Request{Key: keys[1024]})
+	})
+}
+
+// unsavedSessions returns a Fetcher that has not been able to save so many sessions, and the name of
+// the record of one of them.
+func unsavedSessions(t *testing.T, w *sessionWorld, n int) (f tokens.Fetcher, one string) {
+	t.Helper()
+	f = session.RefreshToken(w.client, w.store)
+	for i := range n {
+		name := fmt.Sprint(i)
+		s, err := session.New(w.client, w.store, name)
+		if err == nil {
+			w.store.set(func() { clear(w.store.names) })
+			err = s.Adopt(t.Context(), tokens.NewSecret(w.issuer.NewSession(sessionClientID, name)))
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	one = w.store.name(t)
+	w.store.fail(errDiskFull)
+	for i := range n {
+		mustFetch(t, f, tokens.Request{Key: tokens.Key{Subject: fmt.Sprint(i)}})
+	}
+	w.store.fail(nil)
+	return f, one
+}
+
+// One session that hangs and a Store that is slow leave enough time at the end for all others.
+func TestCloseSavesManySessionsAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := adoptedWorld(t)
+		f, stuck := unsavedSessions(t, w, 40)
+		w.store.set(func() {
+			w.store.onLoad = func(ctx context.Context, name string) error {
+				if name == stuck {
+					<-ctx.Done()
+					return ctx.Err()
+				}
+				<-time.After(400 * time.Millisecond)
+				return nil
+			}
+		})
+		began := time.Now()
+		err := f.(io.Closer).Close()
+		if all, ok := err.(interface{ Unwrap() []error }); !ok || len(all.Unwrap()) != 1 {
+			t.Errorf("not saved: %v", err)
+		}
+		if took := time.Since(began); took > 10*time.Second {
+			t.Errorf("it took %s", took)
+		}
 	})
 }
 
