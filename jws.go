@@ -1,7 +1,6 @@
 package bearer
 
 import (
-	"errors"
 	"hash/maphash"
 	"strings"
 	"sync/atomic"
@@ -87,14 +86,14 @@ var (
 // readHeader reads a header as it stands in a token.
 func readHeader(text string, buffer []byte) (h header, refusal *Error) {
 	h, err := jws.ReadHeader(text, buffer)
-	switch {
-	case err == nil:
+	switch err { // there is one of each, and errors.Is would cost a token that is no JSON 80 ns
+	case nil:
 		return h, nil
-	case errors.Is(err, jws.ErrEncoding):
+	case jws.ErrEncoding: //nolint:errorlint // see above
 		return h, refusedHeaderPart
-	case errors.Is(err, jws.ErrExtension):
+	case jws.ErrExtension:
 		return h, refusedExtension
-	case errors.Is(err, jws.ErrNoAlgorithm):
+	case jws.ErrNoAlgorithm:
 		return h, refusedNoAlgorithm
 	default:
 		return h, refusedHeader
