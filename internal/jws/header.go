@@ -37,12 +37,12 @@ var (
 // tooLong stands for a text beyond its bound. No algorithm and no media type begins with NUL.
 const tooLong = "\x00"
 
-// ReadHeader reads a header as it stands in a token. The buffer is to decode it into, and at least
-// as long as the text.
-func ReadHeader(text string, buffer []byte) (h Header, err error) {
+// Read reads a header as it stands in a token. The buffer is to decode it into, and at least as long
+// as the text.
+func (h *Header) Read(text string, buffer []byte) error {
 	raw, _, ok := Decode(text, buffer)
 	if !ok {
-		return h, ErrEncoding
+		return ErrEncoding
 	}
 	h.Type = "jwt"
 	signed, unsupported := false, false
@@ -81,13 +81,13 @@ func ReadHeader(text string, buffer []byte) (h Header, err error) {
 	})
 	switch {
 	case jsonErr != nil:
-		return h, ErrHeader
+		return ErrHeader
 	case unsupported:
-		return h, ErrExtension
+		return ErrExtension
 	case !signed:
-		return h, ErrNoAlgorithm
+		return ErrNoAlgorithm
 	default:
-		return h, nil
+		return nil
 	}
 }
 

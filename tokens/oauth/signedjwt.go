@@ -64,8 +64,8 @@ func (k *issuerKeys) verify(ctx context.Context, text string, accept func(*jws.A
 	if !ok {
 		return nil, refusedEncoding
 	}
-	header, err := jws.ReadHeader(compact.Header, rest)
-	switch {
+	var header jws.Header
+	switch err := header.Read(compact.Header, rest); {
 	case err != nil:
 		return nil, refusal(err.Error())
 	case header.Type != "jwt":
