@@ -24,6 +24,7 @@ func TestEveryGoroutineContainsPanics(t *testing.T) {
 		"s.run":          true, // which calls flight.Run
 		"d.finish":       true, // which closes a channel
 		"f.flush":        true, // whose saveUnsaved calls flight.Contain
+		"f.saveUnsaved":  true, // which calls flight.Contain
 		"s.finish":       true, // whose log and report call flight.Tell
 		"s.logger.Warn":  true, // of package jwks, whose logger recovers the panics of its handler
 	}
