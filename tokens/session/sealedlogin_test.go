@@ -622,8 +622,18 @@ func FuzzOpenLogin(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, text string) {
 		l, err := session.OpenLogin(t.Context(), c, storeKeys(1), text)
-		if (l == nil) == (err == nil) || l != nil && text != good || err != nil && text == good && !errors.Is(err, session.ErrLoginExpired) {
+		if (l == nil) == (err == nil) || err != nil && text == good && !errors.Is(err, session.ErrLoginExpired) {
 			t.Errorf("%q: %v", text, err)
+		}
+		if l == nil {
+			return
+		}
+		// It is that of this process, or of another one that fuzzes: whole, and as it was sealed.
+		if _, err := session.OpenLogin(t.Context(), c, storeKeys(2), text); err == nil || len(l.State()) != len(plainLogin(t, c).State()) {
+			t.Errorf("%q is opened with another key, or has the state %q", text, l.State())
+		}
+		if _, err := session.OpenLogin(t.Context(), c, storeKeys(1), text[:len(text)-4]+"AAAA"); err == nil && !strings.HasSuffix(text, "AAAA") {
+			t.Errorf("%q is opened with another end", text)
 		}
 	})
 }
