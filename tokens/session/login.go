@@ -31,7 +31,8 @@ var (
 	// the Login goes on waiting for its own.
 	ErrLoginState = errors.New("session: login: the answer is not for this login, by its state; look up the login that the browser began")
 
-	// ErrLoginUsed means that a [Login] was finished before, or tried to be.
+	// ErrLoginUsed means that a [Login] or a [DeviceLogin] was finished before, or tried to be, or
+	// that another caller is about to finish it.
 	ErrLoginUsed = errors.New("session: login: it was finished already; begin a new one")
 
 	// ErrLoginExpired means that a [Login] was begun more than 10 minutes ago.

@@ -52,12 +52,13 @@ var (
 // token in it is handed out until it ends, and the refresh token is not used.
 //
 // What cannot be saved is kept in this Fetcher, for at most 1024 sessions. The access token is
-// handed out, and the refresh token is not used before it is saved. Saving is retried on every
-// fetch and at least once a minute, until [tokens.Manager.Close], which tries once more. Meanwhile
-// the error is a [*StoreError] when another access token is needed. So it is lost only if the
-// process ends without that or the Store stays as it is, or if another process uses the old refresh
-// token meanwhile. For the same reason make one such Fetcher for a process, not one for each
-// request.
+// handed out, and the refresh token is not used before it is saved. Saving is tried again by every
+// fetch of the session, and in the background: after a pause, which doubles up to a minute, one
+// session after the other is tried in random order, until one cannot be saved.
+// [tokens.Manager.Close] tries all of them once more. Meanwhile the error is a [*StoreError] when
+// another access token is needed. So it is lost only if the process ends without that or the Store
+// stays as it is, or if another process uses the old refresh token meanwhile. For the same reason
+// make one such Fetcher for a process, not one for each request.
 //
 // The Fetcher is an [io.Closer]. Its Close saves what is left, and may be called again; the error
 // is the [*StoreError] of what could not be saved. A [tokens.Manager] calls it, also when another
